@@ -1,0 +1,63 @@
+"""Clusters: for each output channel, N consecutive input channels' kernels share one 8-bit scale.
+
+A layer's weight is ``alpha[o, c] * 2**exponent * values[o, i, ...]`` with ``c = i // cluster``
+(arXiv 1701.08978, section 3: one multiplication per cluster, the rest accumulations).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+WeightKind = Literal["ternary", "int4", "int8"]
+LARGEST_VALUE: dict[WeightKind, int] = {"ternary": 1, "int4": 7, "int8": 127}
+STORED_BITS: dict[WeightKind, int] = {"ternary": 2, "int4": 4, "int8": 8}
+
+
+@dataclass(frozen=True)
+class ClusteredWeight:
+    """Integers and scales of one layer's weights.
+
+    kind: range of ``values``: ternary {-1,0,1}, int4 [-7,7], int8 [-127,127].
+    values: int8 ``[O, I, *kernel]`` (I = input channels of one group; a matrix has no kernel axes).
+    alpha: uint8 ``[O, ceil(I / cluster)]``; 0 only where every value of the cluster is 0.
+    exponent: e, shared by the layer.
+    cluster: N, input channels per cluster (1..I); the last cluster may be shorter.
+    channel_scale: float32 ``[O]`` factor on top, None unless a foreign int8 file brought scales that
+        are not powers of two (then alpha is all ones and exponent 0).
+    """
+
+    kind: WeightKind
+    values: NDArray[np.int8]
+    alpha: NDArray[np.uint8]
+    exponent: int
+    cluster: int
+    channel_scale: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        outputs, inputs = self.values.shape[:2]
+        if not 1 <= self.cluster <= inputs:
+            raise ValueError(f"cluster {self.cluster} outside 1..{inputs}")
+        if self.values.dtype != np.int8 or self.alpha.dtype != np.uint8:
+            raise ValueError("values must be int8 and alpha uint8")
+        if self.alpha.shape != (outputs, -(-inputs // self.cluster)):
+            raise ValueError(f"alpha {self.alpha.shape} does not fit values {self.values.shape}")
+        largest = int(np.abs(self.values.astype(np.int16)).max(initial=0))
+        if largest > LARGEST_VALUE[self.kind]:
+            raise ValueError(f"{self.kind} value {largest} out of range")
+
+    def scaled_integers(self) -> NDArray[np.int32]:
+        """``alpha * values``, int32 ``[O, I, *kernel]``: the weight in units of ``2**exponent``."""
+        per_channel = np.repeat(self.alpha.astype(np.int32), self.cluster, axis=1)
+        per_channel = per_channel[:, : self.values.shape[1]]
+        extra_axes = (1,) * (self.values.ndim - 2)
+        return per_channel.reshape(*per_channel.shape, *extra_axes) * self.values.astype(np.int32)
+
+    def dequantize(self) -> NDArray[np.float32]:
+        """The real weights, float32 ``[O, I, *kernel]``."""
+        real = self.scaled_integers().astype(np.float32) * np.float32(math.ldexp(1.0, self.exponent))
+        if self.channel_scale is not None:
+            real = real * self.channel_scale.reshape(-1, *(1,) * (real.ndim - 1))
+        return real

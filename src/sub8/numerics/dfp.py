@@ -1,0 +1,63 @@
+"""Dynamic fixed point: 8-bit integers and the scale that turns them into real numbers."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the 8-bit integers q of an activation tensor stand for reals: ``(q - zero_point) * scale``.
+
+    sub8 itself writes only ``zero_point == 0`` and powers of two for ``scale`` (design: dynamic fixed
+    point, arXiv 1701.08978 section 3); other values come from Q/DQ files of other tools.
+    ``scale is None`` means a dynamic exponent: chosen at run time, one per image.
+    """
+
+    signed: bool
+    scale: float | None
+    zero_point: int = 0
+
+    @classmethod
+    def dfp(cls, signed: bool, exponent: int) -> "Format":
+        """The static dynamic-fixed-point format with scale ``2**exponent``."""
+        return cls(signed, math.ldexp(1.0, exponent))
+
+    @property
+    def dynamic(self) -> bool:
+        return self.scale is None
+
+    @property
+    def exponent(self) -> int | None:
+        """e where ``scale == 2**e`` exactly, else None."""
+        if self.scale is None:
+            return None
+        mantissa, exponent = math.frexp(self.scale)
+        return exponent - 1 if mantissa == 0.5 else None
+
+    @property
+    def low(self) -> int:
+        return -128 if self.signed else 0
+
+    @property
+    def high(self) -> int:
+        return 127 if self.signed else 255
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.int8 if self.signed else np.uint8)
+
+
+def quantize(values: NDArray[np.floating], fmt: Format) -> NDArray:
+    """Float values to integers exactly as ONNX QuantizeLinear: round half to even, add zero point, saturate."""
+    assert fmt.scale is not None
+    rounded = np.rint(np.asarray(values, np.float32) / np.float32(fmt.scale)) + fmt.zero_point
+    return np.clip(rounded, fmt.low, fmt.high).astype(fmt.dtype)
+
+
+def dequantize(integers: NDArray[np.integer], fmt: Format) -> NDArray[np.float32]:
+    """Integers to float32 exactly as ONNX DequantizeLinear."""
+    assert fmt.scale is not None
+    return (np.asarray(integers, np.int32) - fmt.zero_point).astype(np.float32) * np.float32(fmt.scale)

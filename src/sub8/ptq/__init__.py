@@ -1,0 +1,1 @@
+"""Post-training quantisation: calibrate, solve, correct."""

@@ -1,0 +1,177 @@
+"""A recipe: plain data that says how each layer is quantised. TOML on disk, dataclasses in Python."""
+
+import fnmatch
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sub8.errors import InputError
+from sub8.numerics.cluster import WeightKind
+
+Method = Literal["paper", "optimal"]
+
+
+@dataclass(frozen=True)
+class WeightFormat:
+    """Weights of one layer: the integers' range and N, the input channels per cluster ("all": one cluster)."""
+
+    kind: WeightKind
+    cluster: int | Literal["all"] = "all"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("ternary", "int4", "int8"):
+            raise InputError(f"weights {self.kind!r} unknown; use ternary, int4 or int8")
+        valid = self.cluster == "all" or (
+            isinstance(self.cluster, int) and not isinstance(self.cluster, bool) and self.cluster >= 1
+        )
+        if not valid:
+            raise InputError(f"cluster {self.cluster!r} must be a whole number of at least 1, or 'all'")
+
+
+def Ternary(cluster: int | Literal["all"] = 4) -> WeightFormat:  # noqa: N802 - reads as a type in recipes
+    """Weights alpha * {-1, 0, +1}."""
+    return WeightFormat("ternary", cluster)
+
+
+def Int4(cluster: int | Literal["all"] = 4) -> WeightFormat:  # noqa: N802
+    """Weights alpha * [-7, 7]."""
+    return WeightFormat("int4", cluster)
+
+
+def Int8(cluster: int | Literal["all"] = "all") -> WeightFormat:  # noqa: N802
+    """Weights alpha * [-127, 127]."""
+    return WeightFormat("int8", cluster)
+
+
+@dataclass(frozen=True)
+class Dfp8:
+    """8-bit dynamic-fixed-point activations.
+
+    exponent: "static" (calibrated, one per tensor) or "dynamic" (taken at run time from the accumulators).
+    calibration: how a static exponent is chosen: "max", "percentile" (of ``percentile`` per cent) or "mse".
+    """
+
+    exponent: Literal["static", "dynamic"] = "static"
+    calibration: Literal["max", "percentile", "mse"] = "mse"
+    percentile: float = 99.99
+
+    def __post_init__(self) -> None:
+        if self.exponent not in ("static", "dynamic"):
+            raise InputError(f"exponent {self.exponent!r} unknown; use static or dynamic")
+        if self.calibration not in ("max", "percentile", "mse"):
+            raise InputError(f"calibration {self.calibration!r} unknown; use max, percentile or mse")
+        if not 50.0 < self.percentile <= 100.0:
+            raise InputError(f"percentile {self.percentile} must lie above 50 and at most at 100")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is quantised.
+
+    weights: every layer not named below; first, last, depthwise: the first and last weighted layers and
+    the depthwise ones. overrides: shell-style patterns of layer names, the first match wins over all else.
+    correct_statistics: re-estimate each output channel's mean and spread on calibration data.
+    """
+
+    weights: WeightFormat = field(default_factory=lambda: Ternary(4))
+    first: WeightFormat = field(default_factory=Int8)
+    last: WeightFormat = field(default_factory=Int8)
+    depthwise: WeightFormat = field(default_factory=Int8)
+    overrides: dict[str, WeightFormat] = field(default_factory=dict)
+    activations: Dfp8 = field(default_factory=Dfp8)
+    method: Method = "optimal"
+    correct_statistics: bool = True
+
+    def weight_format(self, layer: str, *, first: bool, last: bool, depthwise: bool) -> WeightFormat:
+        """The format for one layer, by name pattern, then by its place, then the default."""
+        for pattern, chosen in self.overrides.items():
+            if fnmatch.fnmatchcase(layer, pattern):
+                return chosen
+        if first:
+            return self.first
+        if last:
+            return self.last
+        return self.depthwise if depthwise else self.weights
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Recipe":
+        """Read a TOML recipe; unknown keys and wrong types raise InputError with the key's name."""
+        try:
+            data = tomllib.loads(Path(path).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError(f"recipe {path}: {error}") from error
+        return cls.from_dict(data, source=str(path))
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], source: str = "recipe") -> "Recipe":
+        """Build a recipe from nested plain data, the shape of the TOML file and of ``to_dict``."""
+        arguments: dict[str, Any] = {}
+        for key, value in data.items():
+            if key in ("weights", "first", "last", "depthwise"):
+                arguments[key] = _weight_format(value, f"{source}: {key}")
+            elif key == "overrides":
+                entries = _table(value, f"{source}: overrides")
+                arguments[key] = {
+                    name: _weight_format(entry, f"{source}: overrides.{name}")
+                    for name, entry in entries.items()
+                }
+            elif key == "activations":
+                known = {"exponent", "calibration", "percentile"}
+                arguments[key] = Dfp8(**_known(value, known, f"{source}: activations"))
+            elif key == "method":
+                if value not in ("paper", "optimal"):
+                    raise InputError(f"{source}: method {value!r} unknown; use paper or optimal")
+                arguments[key] = value
+            elif key == "correct_statistics":
+                if not isinstance(value, bool):
+                    raise InputError(f"{source}: correct_statistics must be true or false")
+                arguments[key] = value
+            else:
+                raise InputError(f"{source}: unknown key {key!r}")
+        return cls(**arguments)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain data; ``Recipe.from_dict(recipe.to_dict()) == recipe``."""
+
+        def weights(fmt: WeightFormat) -> dict[str, Any]:
+            return {"kind": fmt.kind, "cluster": fmt.cluster}
+
+        return {
+            "weights": weights(self.weights),
+            "first": weights(self.first),
+            "last": weights(self.last),
+            "depthwise": weights(self.depthwise),
+            "overrides": {name: weights(fmt) for name, fmt in self.overrides.items()},
+            "activations": {
+                "exponent": self.activations.exponent,
+                "calibration": self.activations.calibration,
+                "percentile": self.activations.percentile,
+            },
+            "method": self.method,
+            "correct_statistics": self.correct_statistics,
+        }
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{where} must be a table")
+    return value
+
+
+def _known(value: Any, keys: set[str], where: str) -> dict[str, Any]:
+    table = _table(value, where)
+    for key in table:
+        if key not in keys:
+            raise InputError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(keys))}")
+    return table
+
+
+def _weight_format(value: Any, where: str) -> WeightFormat:
+    table = _known(value, {"kind", "cluster"}, where)
+    if "kind" not in table:
+        raise InputError(f"{where}: kind is missing; use ternary, int4 or int8")
+    try:
+        return WeightFormat(**table)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
