@@ -1,0 +1,105 @@
+"""sub8: ternary, 4-bit and 8-bit networks, quantised without training and run in integers on a CPU.
+
+>>> import sub8
+>>> recipe = sub8.Recipe(weights=sub8.Ternary(cluster=4))
+>>> model = sub8.quantize("model.onnx", calibration="photos/", recipe=recipe)  # doctest: +SKIP
+>>> model.save("model-t4.onnx")  # doctest: +SKIP
+>>> logits = sub8.Session("model-t4.onnx", threads=2).run(images)  # doctest: +SKIP
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from sub8.errors import InputError, Sub8Error, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from sub8.benchmark import Benchmark, benchmark
+    from sub8.data import Dataset, open_dataset
+    from sub8.engine.session import Session
+    from sub8.evaluate import Evaluation, evaluate
+    from sub8.inspect import Inspection, inspect
+    from sub8.preprocess import Preprocess
+    from sub8.quantize import QuantizedModel, quantize
+    from sub8.quickstart import quickstart
+    from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary, WeightFormat
+    from sub8.verify import Verification, verify
+
+__version__ = "0.1.0"
+
+# Name -> module that defines it; imported on first use, so that `import sub8` and `sub8 --help` are quick.
+_HOMES = {
+    "Benchmark": "benchmark",
+    "Dataset": "data",
+    "Dfp8": "recipe",
+    "Evaluation": "evaluate",
+    "Inspection": "inspect",
+    "Int4": "recipe",
+    "Int8": "recipe",
+    "Preprocess": "preprocess",
+    "QuantizedModel": "quantize",
+    "Recipe": "recipe",
+    "Session": "engine.session",
+    "Ternary": "recipe",
+    "Verification": "verify",
+    "WeightFormat": "recipe",
+    "benchmark": "benchmark",
+    "evaluate": "evaluate",
+    "inspect": "inspect",
+    "open_dataset": "data",
+    "quantize": "quantize",
+    "quickstart": "quickstart",
+    "verify": "verify",
+}
+
+__all__ = [
+    "Benchmark",
+    "Dataset",
+    "Dfp8",
+    "Evaluation",
+    "InputError",
+    "Inspection",
+    "Int4",
+    "Int8",
+    "Preprocess",
+    "QuantizedModel",
+    "Recipe",
+    "Session",
+    "Sub8Error",
+    "Ternary",
+    "UnsupportedModelError",
+    "Verification",
+    "WeightFormat",
+    "__version__",
+    "benchmark",
+    "evaluate",
+    "inspect",
+    "open_dataset",
+    "quantize",
+    "quickstart",
+    "verify",
+]
+
+
+class _Package(ModuleType):
+    """A verb and its module share one name: ``sub8.evaluate`` stays the function, whatever is imported first."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sub8' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"sub8.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,119 @@
+"""A model as the verbs see it: its graph, whether it is quantised, its one image input, what its metadata says."""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.errors import InputError, UnsupportedModelError
+from sub8.graph.read import read_model
+from sub8.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from sub8.quantize import QuantizedModel
+
+ModelSource = "str | os.PathLike[str] | ir.Model | QuantizedModel"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """An ONNX model with one input. ``path`` is None for a model that was not read from a file."""
+
+    name: str
+    path: Path | None
+    model: ir.Model
+
+    @classmethod
+    def open(cls, source: ModelSource) -> "ModelFile":
+        """Read a path, or take an ``ir.Model`` or a QuantizedModel. Raises InputError."""
+        if isinstance(source, (str, os.PathLike)):
+            path = Path(source)
+            return cls(str(path), path, read_model(path))
+        if isinstance(source, ir.Model):
+            return cls(source.graph.name or "model", None, source)
+        graph = getattr(source, "model", None)
+        if isinstance(graph, ir.Model):
+            return cls(graph.graph.name or "model", None, graph)
+        raise InputError(f"a model must be a path, an ir.Model or a QuantizedModel, not {type(source)}")
+
+    @cached_property
+    def quantised(self) -> bool:
+        """Whether the graph is in Q/DQ form."""
+        return any(node.op_type == "QuantizeLinear" for node in self.model.graph)
+
+    @cached_property
+    def input(self) -> ir.Value:
+        """The one float32 input; UnsupportedModelError where there are more."""
+        inputs = [v for v in self.model.graph.inputs if v.name not in self.model.graph.initializers]
+        if len(inputs) != 1:
+            names = ", ".join(str(value.name) for value in inputs) or "none"
+            raise UnsupportedModelError(f"{self.name}: needs exactly one input, has {names}")
+        if inputs[0].dtype not in (None, ir.DataType.FLOAT):
+            raise UnsupportedModelError(
+                f"{self.name}: input {inputs[0].name!r} must be float32, is {inputs[0].dtype}"
+            )
+        return inputs[0]
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return self.model.metadata_props
+
+    @cached_property
+    def labels(self) -> list[str] | None:
+        """The class names, one a line in the metadata ``labels``."""
+        text = self.metadata.get("labels", "").strip("\n")
+        return text.split("\n") if text else None
+
+    @cached_property
+    def preprocess(self) -> Preprocess | None:
+        """The metadata ``preprocess``, where there is one."""
+        text = self.metadata.get("preprocess")
+        return Preprocess.from_metadata(text, f"{self.name}: preprocess") if text else None
+
+    @cached_property
+    def calibration(self) -> dict[str, Any]:
+        """What the quantiser recorded (metadata ``sub8.calibration``); empty for other models."""
+        text = self.metadata.get("sub8.calibration")
+        return json.loads(text) if text else {}
+
+    def input_shape(self, batch: int = 1) -> tuple[int, ...]:
+        """A full shape for the input: fixed sizes as declared, the batch as given, free ones from ``preprocess``."""
+        if self.input.shape is None:
+            raise UnsupportedModelError(f"{self.name}: input {self.input.name!r} declares no shape")
+        declared = [dim if isinstance(dim, int) else None for dim in self.input.shape]
+        declared[0] = declared[0] or batch
+        if None in declared[1:]:
+            if self.preprocess is None or len(declared) != 4:
+                raise InputError(
+                    f"{self.name}: input {self.input.name!r} leaves its size open; give the input shape"
+                )
+            declared[1:] = [
+                d or p for d, p in zip(declared[1:], self.preprocess.shape, strict=True)
+            ]
+        return tuple(dim for dim in declared if dim is not None)
+
+    def check_input(self, x: NDArray[Any]) -> None:
+        """InputError where ``x`` does not fit the declared input."""
+        if x.dtype != np.float32:
+            raise InputError(f"{self.name}: the input must be float32, got {x.dtype}")
+        if self.input.shape is None:
+            return
+        declared = tuple(dim if isinstance(dim, int) else None for dim in self.input.shape)
+        fits = len(declared) == x.ndim and all(
+            want is None or want == got for want, got in zip(declared, x.shape, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join("any" if dim is None else str(dim) for dim in declared)
+            raise InputError(
+                f"{self.name}: input {self.input.name!r} takes [{wanted}], got {list(x.shape)}"
+            )
+
+    def serialized(self) -> bytes:
+        """The model as ONNX bytes, for a runtime."""
+        return ir.to_proto(self.model).SerializeToString()
