@@ -1,0 +1,48 @@
+"""Constants of an ONNX graph as NumPy arrays, and new ones as initializers."""
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+
+def is_constant(value: ir.Value | None) -> bool:
+    """Whether ``value`` is an initializer that no caller can override."""
+    return value is not None and value.const_value is not None and not value.is_graph_input()
+
+
+def array(value: ir.Value | None) -> NDArray | None:
+    """The constant's elements, or None where ``value`` is absent or not constant."""
+    if value is None or value.const_value is None or value.is_graph_input():
+        return None
+    return value.const_value.numpy()
+
+
+def scalar(value: ir.Value | None) -> float | None:
+    """The single element of a constant of at most one axis, else None."""
+    elements = array(value)
+    if elements is None or elements.size != 1 or elements.ndim > 1:
+        return None
+    return float(elements.reshape(()))
+
+
+def integers(value: ir.Value | None) -> tuple[int, ...] | None:
+    """A constant of shapes, axes or pads as plain integers, else None."""
+    elements = array(value)
+    if elements is None or elements.dtype.kind not in "iu":
+        return None
+    return tuple(int(element) for element in elements.reshape(-1))
+
+
+def add_initializer(
+    graph: ir.Graph, name: str, elements: NDArray, dtype: ir.DataType | None = None
+) -> ir.Value:
+    """Register ``elements`` in ``graph`` under ``name`` or, where that is taken, a name made from it."""
+    unique, suffix = name, 1
+    while unique in graph.initializers:
+        unique, suffix = f"{name}_{suffix}", suffix + 1
+    tensor = ir.tensor(np.ascontiguousarray(elements), dtype=dtype, name=unique)
+    value = ir.Value(
+        name=unique, shape=ir.Shape(elements.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
+    graph.register_initializer(value)
+    return value
