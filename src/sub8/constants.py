@@ -1,0 +1,61 @@
+"""The values of a graph that do not depend on its inputs, computed by ONNX Runtime."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.oracle import OnnxRuntime
+
+
+def is_constant(value: ir.Value) -> bool:
+    """Whether a value follows from initialisers and constants alone."""
+    pending, seen = [value], set()
+    while pending:
+        current = pending.pop()
+        if id(current) in seen or current.const_value is not None:
+            continue
+        seen.add(id(current))
+        producer = current.producer()
+        if producer is None:
+            return False
+        pending.extend(source for source in producer.inputs if source is not None)
+    return True
+
+
+def constant_values(model: ir.Model, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """The values of constant tensors by name: initialisers, or nodes fed by initialisers alone."""
+    wanted = set(names)
+    values = {
+        name: value.const_value.numpy()
+        for name, value in model.graph.initializers.items()
+        if name in wanted and value.const_value is not None
+    }
+    computed = [
+        output.name
+        for node in model.graph
+        for output in node.outputs
+        if output.name is not None and output.name in wanted
+    ]
+    if not computed:
+        return values
+    graph = ir.convenience.extract(model.graph, inputs=[], outputs=computed)
+    part = ir.Model(
+        graph, ir_version=model.ir_version, functions=list(model.functions.values())
+    )
+    runtime = OnnxRuntime(ir.to_proto(part).SerializeToString(), optimise=False)
+    values.update(runtime.run_all({}))
+    return values
+
+
+def lowest_bit(values: NDArray[np.floating]) -> float:
+    """The largest power of two of which every value is a whole multiple (infinity where all are zero)."""
+    nonzero = np.abs(values[values != 0]).astype(np.float64)
+    if nonzero.size == 0:
+        return float("inf")
+    mantissa, exponent = np.frexp(nonzero)
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    lowest = whole & -whole
+    return float(np.ldexp(lowest.astype(np.float64), exponent - 53).min())

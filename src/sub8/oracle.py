@@ -1,0 +1,69 @@
+"""ONNX Runtime as the independent program: float inference, and the oracle for quantised files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from sub8.errors import InputError, UnsupportedModelError
+
+
+class OnnxRuntime:
+    """One ONNX Runtime session.
+
+    optimise: graph optimisation. It must be off for Q/DQ files: ONNX Runtime would otherwise fuse
+        Q/DQ into its own 8-bit kernels, some of which saturate 16-bit sums on AVX2.
+    profile: a path's prefix; ``close`` then returns the file with the timings of every node.
+    """
+
+    def __init__(
+        self,
+        model: Path | bytes,
+        *,
+        threads: int | None = None,
+        optimise: bool = True,
+        profile: str | None = None,
+    ):
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        levels = ort.GraphOptimizationLevel
+        options.graph_optimization_level = (
+            levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
+        )
+        if profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = profile
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            self._session = ort.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            raise UnsupportedModelError(f"ONNX Runtime cannot load the model: {_line(error)}") from error
+        self.inputs = tuple(value.name for value in self._session.get_inputs())
+        self.outputs = tuple(value.name for value in self._session.get_outputs())
+
+    def run(self, x: NDArray[np.float32]) -> NDArray[Any]:
+        """The first output for the one input."""
+        return self.run_all({self.inputs[0]: x})[self.outputs[0]]
+
+    def run_all(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Every output by name."""
+        try:
+            results = self._session.run(None, dict(inputs))
+        except Exception as error:
+            raise InputError(f"ONNX Runtime cannot run the model: {_line(error)}") from error
+        return dict(zip(self.outputs, results, strict=True))
+
+    def close(self) -> Path:
+        """End profiling; the JSON file with the timings."""
+        return Path(self._session.end_profiling())
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
