@@ -1,0 +1,55 @@
+"""A recipe from a TOML file and single options, the options going before the file."""
+
+from dataclasses import replace
+from typing import Any
+
+from sub8.errors import InputError
+from sub8.recipe import Dfp8, Recipe, WeightFormat
+
+
+def recipe_from_options(
+    path: str | None = None,
+    *,
+    weights: str | None = None,
+    cluster: str | None = None,
+    method: str | None = None,
+    exponent: str | None = None,
+    calibration: str | None = None,
+    percentile: float | None = None,
+) -> Recipe:
+    """The recipe of ``path`` (default: ``Recipe()``) with every given option in its place. Raises InputError."""
+    recipe = Recipe() if path is None else Recipe.load(path)
+    kind: Any = weights if weights is not None else recipe.weights.kind
+    if weights is None and cluster is None:
+        chosen = recipe.weights
+    else:
+        default = "all" if kind == "int8" else 4
+        chosen = WeightFormat(kind, default if cluster is None else _cluster(cluster))
+    activations: dict[str, Any] = {
+        key: value
+        for key, value in (
+            ("exponent", exponent),
+            ("calibration", calibration),
+            ("percentile", percentile),
+        )
+        if value is not None
+    }
+    if method not in (None, "paper", "optimal"):
+        raise InputError(f"method {method!r} unknown; use paper or optimal")
+    return replace(
+        recipe,
+        weights=chosen,
+        activations=Dfp8(**{**vars(recipe.activations), **activations}),
+        method=recipe.method if method is None else method,  # type: ignore[arg-type]
+    )
+
+
+def _cluster(text: str) -> Any:
+    if text == "all":
+        return "all"
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(
+            f"cluster {text!r} must be a whole number of at least 1, or 'all'"
+        ) from None
