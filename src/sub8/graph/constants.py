@@ -40,7 +40,7 @@ def add_initializer(
     unique, suffix = name, 1
     while unique in graph.initializers:
         unique, suffix = f"{name}_{suffix}", suffix + 1
-    tensor = ir.tensor(np.ascontiguousarray(elements), dtype=dtype, name=unique)
+    tensor = ir.tensor(np.asarray(elements, order="C"), dtype=dtype, name=unique)
     value = ir.Value(
         name=unique, shape=ir.Shape(elements.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
     )

@@ -1,5 +1,6 @@
 """Cut a normalised float graph into groups: the pieces whose result is one 8-bit tensor, and float islands."""
 
+import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +9,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns
+from sub8.graph.tables import find_tables
 
 GroupKind = Literal["layer", "add", "mul", "table", "pool", "move", "island"]
 
@@ -24,10 +27,11 @@ class Group:
     name: the layer's node name, else the last node's.
     nodes: in topological order. layer: the Conv, Gemm or MatMul of a "layer".
     inputs: names of the activations read, in order of first use; a layer's are (x,) or (x, residual).
-    outputs: names of the results that must be quantised: every 8-bit tensor this group makes.
+    outputs: names of the results that must be quantised.
     results: names of all tensors that leave the group; those not in ``outputs`` stay float32 (logits,
         and what only islands read).
-    keeps_format: the result's integers are the input's integers, so its Format must be the input's.
+    keeps_format: the result's integers are the input's integers, so its Format must be the input's
+        (a Concat is not among them: its inputs may differ).
     first: no weighted layer lies before it. last: none lies behind it. depthwise: a Conv with one
         input channel per group and more than one group.
     """
@@ -60,7 +64,287 @@ class Group:
         return patterns.layer_bias(self.layer)
 
 
+def find_groups(model: ir.Model) -> list[Group]:
+    """Partition a normalised model (``normalise``) into groups, in topological order.
+
+    Every node is in exactly one group. Works for any batch and spatial size.
+    Raises UnsupportedModelError where two weighted layers have the same name.
+    """
+    drafts = _Partition(model.graph).sorted_drafts()
+    names = [draft.layer.name for draft in drafts if draft.layer is not None]
+    for name in names:
+        if not name or names.count(name) > 1:
+            raise UnsupportedModelError(f"layer name {name!r} is empty or not unique; normalise the model first")
+    behind = _layer_behind(drafts)
+    before = _layer_before(drafts)
+    return [_finish(draft, first=not before[draft], last=not behind[draft]) for draft in drafts]
+
+
 def quantised_inputs(model: ir.Model, groups: Iterable[Group]) -> tuple[str, ...]:
     """The graph's inputs that integer groups read: they need a Format like any group's output."""
     read = {name for group in groups if group.kind != "island" for name in group.inputs}
     return tuple(value.name for value in model.graph.inputs if value.name in read)
+
+
+class _Draft:
+    """A group while it is being found; ``owner`` (shared by all drafts) maps each node to its draft."""
+
+    def __init__(
+        self,
+        owner: dict[ir.Node, "_Draft"],
+        position: dict[ir.Node, int],
+        kind: GroupKind,
+        nodes: Iterable[ir.Node],
+        layer: ir.Node | None = None,
+    ):
+        self.owner = owner
+        self.kind: GroupKind = kind
+        self.nodes = sorted(nodes, key=position.__getitem__)
+        self.layer = layer
+        self.order = position[self.nodes[-1]]
+        for node in self.nodes:
+            owner[node] = self
+
+    def inputs(self) -> list[ir.Value]:
+        inside = set(self.nodes)
+        read: dict[ir.Value, None] = {}
+        for node in self.nodes:
+            for value in _read_by(node):
+                if value.producer() not in inside:
+                    read[value] = None
+        return list(read)
+
+    def results(self) -> list[ir.Value]:
+        inside = set(self.nodes)
+        return [
+            value
+            for node in self.nodes
+            for value in node.outputs
+            if value.is_graph_output() or any(user not in inside for user in value.consumers())
+        ]
+
+    def sources(self) -> list["_Draft"]:
+        producers = (value.producer() for value in self.inputs())
+        return list(dict.fromkeys(self.owner[p] for p in producers if p is not None))
+
+    def readers(self, value: ir.Value) -> list["_Draft"]:
+        found = dict.fromkeys(self.owner.get(user) for user in value.consumers())
+        return [draft for draft in found if draft is not None and draft is not self]
+
+
+
+def _read_by(node: ir.Node) -> list[ir.Value]:
+    """Activations a node reads, those that its subgraphs (If, Loop) capture included."""
+    read = dict.fromkeys(patterns.activations(node))
+    for attr in node.attributes.values():
+        if attr.type == ir.AttributeType.GRAPH:
+            subgraphs = [attr.value]
+        elif attr.type == ir.AttributeType.GRAPHS:
+            subgraphs = list(attr.value)
+        else:
+            continue
+        for subgraph in subgraphs:
+            for inner in subgraph.all_nodes():
+                for value in patterns.activations(inner):
+                    if value.graph is node.graph:
+                        read[value] = None
+    return list(read)
+
+
+class _Partition:
+    def __init__(self, graph: ir.Graph):
+        self.nodes = list(graph)
+        self.position = {node: index for index, node in enumerate(self.nodes)}
+        self.owner: dict[ir.Node, _Draft] = {}
+
+    def sorted_drafts(self) -> list[_Draft]:
+        self._claim_layers()
+        self._claim_elementwise()
+        for node in self.nodes:
+            if node not in self.owner:
+                kind: GroupKind = "island"
+                if patterns.is_pool(node):
+                    kind = "pool"
+                elif patterns.is_move(node):
+                    kind = "move"
+                self._claim(kind, [node])
+        self._release_float_tails()
+        self._merge_islands()
+        return self._sorted()
+
+    def _claim(self, kind: GroupKind, nodes: Iterable[ir.Node], layer: ir.Node | None = None) -> _Draft:
+        return _Draft(self.owner, self.position, kind, nodes, layer)
+
+    def _drafts(self) -> list[_Draft]:
+        return list(dict.fromkeys(self.owner[node] for node in self.nodes))
+
+    def _claim_layers(self) -> None:
+        for node in self.nodes:
+            if node in self.owner or not patterns.is_layer(node):
+                continue
+            nodes = [node]
+            bias = patterns.bias_add(node)
+            if bias is not None:
+                nodes.append(bias)
+            residual = self._residual_add(nodes[-1].outputs[0])
+            if residual is not None:
+                nodes.append(residual)
+            self._claim("layer", nodes + self._clamps(nodes[-1]), node)
+
+    def _residual_add(self, value: ir.Value) -> ir.Node | None:
+        """The Add that a layer ending in ``value`` absorbs; of two layers the first operand's takes it."""
+        add = patterns.only_user(value)
+        if add is None or add in self.owner or add.op_type != "Add" or add.domain != "":
+            return None
+        first, second = add.inputs
+        other = second if first is value else first
+        if constants.is_constant(other) or not patterns.is_float(other):
+            return None
+        if not (patterns.same_shape(value, other) and patterns.same_shape(value, add.outputs[0])):
+            return None
+        return None if value is second and patterns.ends_layer(first) else add
+
+    def _clamps(self, node: ir.Node) -> list[ir.Node]:
+        found: list[ir.Node] = []
+        user = patterns.only_user(node.outputs[0])
+        while user is not None and patterns.is_clamp(user) and user not in self.owner:
+            found.append(user)
+            user = patterns.only_user(user.outputs[0])
+        return found
+
+    def _claim_elementwise(self) -> None:
+        candidates = [n for n in self.nodes if n not in self.owner and patterns.is_elementwise(n)]
+        tables = find_tables(candidates)
+        in_table = {node for nodes in tables.values() for node in nodes}
+        for node in candidates:
+            if node not in in_table and node.op_type in ("Add", "Mul"):
+                # The sum takes the clamps behind it, so the tables are sought again without them.
+                self._claim(
+                    "add" if node.op_type == "Add" else "mul",
+                    [node, *(self._clamps(node) if node.op_type == "Add" else ())],
+                )
+        for nodes in find_tables([n for n in candidates if n not in self.owner]).values():
+            self._claim("table", nodes)
+
+    def _release_float_tails(self) -> None:
+        """Turn functions and movements that lead only to the graph's outputs into float islands.
+
+        Logits and heads stay float32: a Softmax-like tail, a final Sigmoid or a Reshape of what a layer
+        computed would only lose precision in 8 bits.
+        """
+        ordered = self._sorted()
+        tail: set[_Draft] = set()
+        for draft in reversed(ordered):
+            if draft.kind in ("table", "move") and all(
+                reader.kind == "island" or reader in tail
+                for value in draft.results()
+                for reader in draft.readers(value)
+            ):
+                tail.add(draft)
+        for draft in ordered:
+            if draft in tail and (
+                draft.kind == "table" or any(source.kind in ("layer", "island") for source in draft.sources())
+            ):
+                draft.kind = "island"
+
+    def _merge_islands(self) -> None:
+        """Join islands that feed each other, wherever no path between them leaves and comes back."""
+        crossings: dict[_Draft, int] = {}
+        for draft in self._sorted():
+            crossings[draft] = max(
+                (
+                    crossings[source] + (draft.kind == "island" and source.kind != "island")
+                    for source in draft.sources()
+                ),
+                default=0,
+            )
+        joined: dict[_Draft, _Draft] = {}
+
+        def root(draft: _Draft) -> _Draft:
+            while draft in joined:
+                draft = joined[draft]
+            return draft
+
+        islands = [draft for draft in crossings if draft.kind == "island"]
+        for draft in islands:
+            for source in draft.sources():
+                if source.kind == "island" and crossings[source] == crossings[draft]:
+                    a, b = root(source), root(draft)
+                    if a is not b:
+                        joined[b] = a
+        members: dict[_Draft, list[ir.Node]] = {}
+        for draft in islands:
+            members.setdefault(root(draft), []).extend(draft.nodes)
+        for nodes in members.values():
+            self._claim("island", nodes)
+
+    def _sorted(self) -> list[_Draft]:
+        """Topological order of the groups; ties go by the position of their last node."""
+        drafts = self._drafts()
+        waiting = {draft: len(draft.sources()) for draft in drafts}
+        users: dict[_Draft, list[_Draft]] = {draft: [] for draft in drafts}
+        for draft in drafts:
+            for source in draft.sources():
+                users[source].append(draft)
+        ready = [(draft.order, index) for index, draft in enumerate(drafts) if not waiting[draft]]
+        heapq.heapify(ready)
+        index_of = {draft: index for index, draft in enumerate(drafts)}
+        ordered: list[_Draft] = []
+        while ready:
+            draft = drafts[heapq.heappop(ready)[1]]
+            ordered.append(draft)
+            for user in users[draft]:
+                waiting[user] -= 1
+                if not waiting[user]:
+                    heapq.heappush(ready, (user.order, index_of[user]))
+        assert len(ordered) == len(drafts), "groups form a cycle"
+        return ordered
+
+
+def _layer_before(drafts: list[_Draft]) -> dict[_Draft, bool]:
+    before: dict[_Draft, bool] = {}
+    for draft in drafts:
+        before[draft] = any(source.kind == "layer" or before[source] for source in draft.sources())
+    return before
+
+
+def _layer_behind(drafts: list[_Draft]) -> dict[_Draft, bool]:
+    behind = dict.fromkeys(drafts, False)
+    for draft in reversed(drafts):
+        for source in draft.sources():
+            behind[source] |= draft.kind == "layer" or behind[draft]
+    return behind
+
+
+def _finish(draft: _Draft, *, first: bool, last: bool) -> Group:
+    results = draft.results()
+    is_layer = draft.layer is not None
+    inputs = draft.inputs()
+    if draft.layer is not None:
+        x = draft.layer.inputs[0]
+        inputs = [x, *(value for value in inputs if value is not x)]
+        if len(inputs) == 1 and any(node.op_type == "Add" for node in draft.nodes):
+            inputs += [x for node in draft.nodes if node.op_type == "Add" and x in node.inputs]
+    return Group(
+        name=(draft.layer or draft.nodes[-1]).name or draft.nodes[-1].outputs[0].name or "",
+        kind=draft.kind,
+        nodes=tuple(draft.nodes),
+        layer=draft.layer,
+        inputs=tuple(str(value.name) for value in inputs),
+        outputs=tuple(str(value.name) for value in results if _is_quantised(draft, value)),
+        results=tuple(str(value.name) for value in results),
+        keeps_format=draft.kind in ("move", "pool")
+        and draft.nodes[0].op_type not in ("Concat", "AveragePool", "GlobalAveragePool"),
+        first=is_layer and first,
+        last=is_layer and last,
+        depthwise=draft.layer is not None and patterns.is_depthwise(draft.layer),
+    )
+
+
+def _is_quantised(draft: _Draft, value: ir.Value) -> bool:
+    """What integer groups read is 8-bit; of the rest, a plain accumulator and an island's result stay float."""
+    if any(reader.kind != "island" for reader in draft.readers(value)):
+        return True
+    if draft.kind == "island":
+        return False
+    return draft.kind != "layer" or patterns.is_clamp(draft.nodes[-1])

@@ -1,11 +1,34 @@
-"""Write the artifact: an ordinary ONNX model in Q/DQ form that any ONNX runtime executes."""
+"""Write the artifact: an ordinary ONNX model in Q/DQ form that any ONNX runtime executes.
 
+Weights: ``DequantizeLinear(integers, scale, axis=1, block_size)`` with ``scale`` itself a
+``DequantizeLinear`` of the uint8 alphas by 2**e. A K x K kernel is stored flat, ``[O, I*KH*KW]`` with
+alphas ``[O, G]`` and ``block_size = N*KH*KW``, and reshaped; a 1 x 1 kernel keeps its four axes
+(alphas ``[O, G, 1, 1]``, ``block_size = N``), a matrix its two; MatMul reads it through a Transpose.
+Activations: QuantizeLinear and DequantizeLinear right behind the tensor's producer, for every tensor
+that has a Format; dynamic ones by ``sub8.DynamicScale`` with one scale per image (axis 0).
+"""
+
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import ml_dtypes
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sub8.numerics.cluster import ClusteredWeight
+from sub8.errors import InputError
+from sub8.graph import constants, patterns
+from sub8.graph.dynamic import DOMAIN, dynamic_scale, dynamic_scale_function
+from sub8.graph.opset import IR_VERSION, OPSET
+from sub8.numerics.cluster import ClusteredWeight, WeightKind
+from sub8.numerics.dfp import Format
+
+STORED_DTYPE: dict[WeightKind, np.dtype] = {
+    "ternary": np.dtype(ml_dtypes.int2),
+    "int4": np.dtype(ml_dtypes.int4),
+    "int8": np.dtype(np.int8),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,3 +44,208 @@ class QuantizedLayer:
     terms: tuple[ClusteredWeight, ...]
     bias: NDArray[np.int32]
     bias_exponent: int
+
+
+def write_qdq(
+    model: ir.Model,
+    layers: Mapping[str, QuantizedLayer],
+    formats: Mapping[str, Format],
+    metadata: Mapping[str, str],
+) -> ir.Model:
+    """The Q/DQ form of a normalised float model, as a new model.
+
+    layers: by the layer's node name; a layer that is not named keeps its float weights.
+    formats: by tensor name; exactly these tensors become 8-bit, their readers see the dequantised values.
+    metadata: added to the model's own ``metadata_props``.
+
+    Raises InputError where a name is not in the model, a layer's shapes do not fit its node, or a scale
+    is not a power of two that float32 can hold.
+    """
+    model = model.clone()
+    graph = model.graph
+    by_name = {node.name: node for node in graph if patterns.is_layer(node)}
+    writer = _Writer(graph)
+    for name, layer in layers.items():
+        if name not in by_name:
+            raise InputError(f"layer {name!r} is not in the model; its layers: {_some(by_name)}")
+        writer.weights(by_name[name], layer)
+    for name, fmt in formats.items():
+        writer.activation(name, fmt)
+
+    for value in [value for node in graph for value in node.outputs]:
+        if not value.is_graph_output():
+            value.shape, value.type = None, None  # what inference derives need not be stored
+    for unused in [value for value in graph.initializers.values() if not _used(value)]:
+        graph.initializers.pop(unused.name)
+    graph.opset_imports[""] = OPSET
+    if any(fmt.dynamic for fmt in formats.values()):
+        graph.opset_imports[DOMAIN] = 1
+        function = dynamic_scale_function()
+        model.functions[function.identifier()] = function
+    graph.sort()
+    model.ir_version = max(IR_VERSION, model.ir_version or 0)
+    model.producer_name = "sub8"
+    model.metadata_props.update(metadata)
+    return model
+
+
+class _Writer:
+    def __init__(self, graph: ir.Graph):
+        self.graph = graph
+        self.values = {value.name: value for value in graph.inputs}
+        self.values |= {value.name: value for node in graph for value in node.outputs}
+        self.taken = set(self.values) | set(graph.initializers)
+        self.shared: dict[tuple, ir.Value] = {}
+
+    def weights(self, node: ir.Node, layer: QuantizedLayer) -> None:
+        """Replace a layer's weight and bias by their dequantised integers."""
+        name, shape = str(node.name), patterns.layer_weight(node).shape
+        for term in layer.terms:
+            if term.values.shape != shape or term.channel_scale is not None:
+                raise InputError(f"layer {name!r}: weight {term.values.shape} does not fit {shape}")
+        if not layer.terms or layer.bias.shape != shape[:1] or layer.bias.dtype != np.int32:
+            raise InputError(f"layer {name!r}: needs a weight term and an int32 bias of shape {shape[:1]}")
+
+        total: ir.Value | None = None
+        for index, term in enumerate(layer.terms):
+            part = self._term(node, f"{name}.weight" + (f".{index}" if index else ""), term)
+            if total is not None:
+                part = self._before(node, "Add", [total, part], f"{name}.weight.sum{index}")
+            total = part
+        assert total is not None
+        if len(shape) == 4 and shape[2:] != (1, 1):
+            target = self._constant(f"sub8.shape.{'x'.join(map(str, shape))}", np.array(shape, np.int64))
+            total = self._before(node, "Reshape", [total, target], f"{name}.weight.kernel")
+        if node.op_type == "MatMul":
+            total = self._before(node, "Transpose", [total], f"{name}.weight.T", perm=(1, 0))
+        node.replace_input_with(1, total)
+        self._bias(node, name, layer)
+
+    def _term(self, node: ir.Node, name: str, term: ClusteredWeight) -> ir.Value:
+        outputs, inputs, *kernel = term.values.shape
+        flat = len(kernel) > 0 and tuple(kernel) != (1, 1)
+        values, alpha, block = term.values, term.alpha, term.cluster
+        if flat:
+            values = values.reshape(outputs, -1)
+            block *= math.prod(kernel)
+        else:
+            alpha = alpha.reshape(*alpha.shape, *kernel)
+        stored = constants.add_initializer(
+            self.graph, self._unique(f"{name}.values"), values.astype(STORED_DTYPE[term.kind])
+        )
+        scales = constants.add_initializer(self.graph, self._unique(f"{name}.alpha"), alpha)
+        unit = self._power(term.exponent)
+        scale = self._before(node, "DequantizeLinear", [scales, unit], f"{name}.scale")
+        return self._before(
+            node, "DequantizeLinear", [stored, scale], f"{name}.flat" if flat else name, axis=1, block_size=block
+        )
+
+    def _bias(self, node: ir.Node, name: str, layer: QuantizedLayer) -> None:
+        stored = constants.add_initializer(self.graph, self._unique(f"{name}.bias.values"), layer.bias)
+        unit = self._power(layer.bias_exponent)
+        bias = self._before(node, "DequantizeLinear", [stored, unit], f"{name}.bias")
+        if node.op_type != "MatMul":
+            node.resize_inputs(3)
+            node.replace_input_with(2, bias)
+            return
+        add = patterns.bias_add(node)
+        if add is not None:
+            add.replace_input_with(1 if add.inputs[0] is node.outputs[0] else 0, bias)
+        else:
+            self._behind(node.outputs[0], "Add", [bias], f"{name}.sum")
+
+    def activation(self, name: str, fmt: Format) -> None:
+        """Insert QuantizeLinear and DequantizeLinear behind the tensor called ``name``."""
+        value = self.values.get(name)
+        if value is None:
+            raise InputError(f"tensor {name!r} is not in the model; its tensors: {_some(self.values)}")
+        dtype = ir.DataType.INT8 if fmt.signed else ir.DataType.UINT8
+        nodes: list[ir.Node] = []
+        if fmt.scale is None:
+            nodes.append(dynamic_scale(value, signed=fmt.signed))
+            scale = self._name(nodes[-1], f"{name}.scale")
+            quantize = ir.node("QuantizeLinear", [value, scale], {"axis": 0, "output_dtype": int(dtype)})
+            integers = self._name(quantize, f"{name}.integers")
+            dequantize = ir.node("DequantizeLinear", [integers, scale], {"axis": 0})
+        else:
+            if fmt.exponent is None or fmt.zero_point != 0:
+                raise InputError(f"tensor {name!r}: scale {fmt.scale} is no power of two, or has a zero point")
+            scale = self._power(fmt.exponent)
+            zero = self._constant(f"sub8.zero.{dtype.name.lower()}", np.array(0, fmt.dtype))
+            quantize = ir.node("QuantizeLinear", [value, scale, zero])
+            integers = self._name(quantize, f"{name}.integers")
+            dequantize = ir.node("DequantizeLinear", [integers, scale, zero])
+        nodes += [quantize, dequantize]
+        result = dequantize.outputs[0]
+        self._replace(value, result, nodes, f"{name}.real")
+        self._insert(value, nodes)
+
+    def _replace(self, value: ir.Value, result: ir.Value, nodes: list[ir.Node], name: str) -> None:
+        """Let every reader of ``value`` but the new ``nodes`` read ``result``; a graph output keeps its name."""
+        new = set(nodes)
+        for user, index in [(use.node, use.idx) for use in value.uses()]:
+            if user not in new:
+                user.replace_input_with(index, result)
+        result.name = self._unique(name)
+        outputs = self.graph.outputs
+        if any(output is value for output in outputs):
+            result.shape, result.type = value.shape, value.type
+            if value.is_graph_input():
+                raise InputError(f"the graph returns its own input {value.name!r}")
+            value.name, result.name = self._unique(f"{value.name}.accumulator"), value.name
+            for index, output in enumerate(outputs):
+                if output is value:
+                    outputs[index] = result
+
+    def _insert(self, value: ir.Value, nodes: list[ir.Node]) -> None:
+        producer = value.producer()
+        if producer is not None:
+            self.graph.insert_after(producer, nodes)
+        elif len(self.graph):
+            self.graph.insert_before(self.graph[0], nodes)
+        else:
+            self.graph.extend(nodes)
+
+    def _behind(self, value: ir.Value, op: str, others: list[ir.Value], name: str) -> None:
+        node = ir.node(op, [value, *others], name=name)
+        self._replace(value, node.outputs[0], [node], name)
+        self._insert(value, [node])
+
+    def _before(
+        self, node: ir.Node, op: str, inputs: list[ir.Value], name: str, **attributes: int | tuple[int, ...]
+    ) -> ir.Value:
+        new = ir.node(op, inputs, attributes)
+        output = self._name(new, name)
+        self.graph.insert_before(node, new)
+        return output
+
+    def _name(self, node: ir.Node, name: str) -> ir.Value:
+        node.name = node.outputs[0].name = self._unique(name)
+        return node.outputs[0]
+
+    def _power(self, exponent: int) -> ir.Value:
+        if not -126 <= exponent <= 127:
+            raise InputError(f"scale 2**{exponent} is no normal float32; rescale the layer's weights")
+        return self._constant(f"sub8.2^{exponent}", np.ldexp(np.float32(1), exponent).astype(np.float32))
+
+    def _constant(self, name: str, elements: NDArray) -> ir.Value:
+        """A constant that the whole graph shares."""
+        if name not in self.shared:
+            self.shared[name] = constants.add_initializer(self.graph, self._unique(name), elements)
+        return self.shared[name]
+
+    def _unique(self, name: str) -> str:
+        unique, suffix = name, 1
+        while unique in self.taken:
+            unique, suffix = f"{name}_{suffix}", suffix + 1
+        self.taken.add(unique)
+        return unique
+
+
+def _used(value: ir.Value) -> bool:
+    return bool(value.uses()) or value.is_graph_output() or value.is_graph_input()
+
+
+def _some(names: Mapping[str, object]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:5]) + (", …" if len(listed) > 5 else "")

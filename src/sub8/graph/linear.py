@@ -1,0 +1,65 @@
+"""One normal form for fully connected layers: Gemm with transB=1 for matrices, MatMul for higher ranks."""
+
+import numpy as np
+import onnx_ir as ir
+
+from sub8.graph import constants, patterns, rewire
+from sub8.graph.affine import set_constant
+
+
+def normalise_linear(graph: ir.Graph) -> None:
+    """Rewrite Gemm and MatMul with a constant float32 matrix.
+
+    Gemm: ``x @ weight[O, I].T + bias[O]``, alpha, beta and transposition worked into the constants.
+    A MatMul of a rank-2 input becomes such a Gemm, its following bias Add included.
+    """
+    for node in list(graph):
+        if node.domain != "" or node.graph is None:
+            continue
+        if node.op_type == "Gemm":
+            _gemm(graph, node)
+        elif node.op_type == "MatMul":
+            _matmul(graph, node)
+
+
+def _gemm(graph: ir.Graph, node: ir.Node) -> None:
+    weight = constants.array(node.inputs[1])
+    if weight is None or weight.dtype != np.float32 or constants.is_constant(node.inputs[0]):
+        return
+    if patterns.attribute(node, "transA", 0):
+        return
+    factor = patterns.attribute(node, "alpha", 1.0)
+    transposed = bool(patterns.attribute(node, "transB", 0))
+    if not transposed or factor != 1.0:
+        weight = weight if transposed else weight.T
+        set_constant(graph, node, 1, weight * np.float32(factor))
+    outputs = node.inputs[1].shape[0]
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        bias = constants.array(node.inputs[2])
+        beta = np.float32(patterns.attribute(node, "beta", 1.0))
+        if bias is None or bias.size not in (1, outputs) or (bias.ndim == 2 and bias.shape[0] != 1):
+            return
+        if bias.shape != (outputs,) or beta != 1.0:
+            set_constant(graph, node, 2, np.broadcast_to(bias.reshape(-1) * beta, (outputs,)).copy())
+    for name in ("alpha", "beta", "transA"):
+        node.attributes.pop(name, None)
+    node.attributes["transB"] = ir.AttrInt64("transB", 1)
+
+
+def _matmul(graph: ir.Graph, node: ir.Node) -> None:
+    x, matrix = node.inputs
+    weight = constants.array(matrix)
+    if weight is None or weight.dtype != np.float32 or weight.ndim != 2 or patterns.rank(x) != 2:
+        return
+    stored = constants.add_initializer(graph, f"{node.name}.weight", weight.T)
+    inputs: list[ir.Value | None] = [x, stored]
+    last = node
+    add = patterns.bias_add(node)
+    if add is not None:
+        bias = patterns.layer_bias(node)
+        inputs.append(constants.add_initializer(graph, f"{node.name}.bias", bias))
+        last = add
+    gemm = ir.node("Gemm", inputs, {"transB": 1}, name=node.name)
+    rewire.replace(last, gemm)
+    if last is not node:
+        graph.remove(node, safe=True)

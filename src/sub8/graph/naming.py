@@ -1,0 +1,59 @@
+"""Stable, readable names for weighted layers, so that recipe patterns such as ``layer4.*`` find them."""
+
+import onnx_ir as ir
+
+WEIGHTED = ("Conv", "Gemm", "MatMul")
+_LAYOUT_ONLY = ("Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast")
+
+
+def name_layers(graph: ir.Graph) -> None:
+    """Name every Conv, Gemm and MatMul, in this order of preference.
+
+    1. The module's path, where the weight is called ``path.weight`` (torch.export, state dicts).
+    2. The module's path that the node's scope tells: ``/layer1/layer1.0/conv1/Conv`` (TorchScript).
+    3. The node's own name. 4. The weight's name.
+    A second layer of the same name gets ``_1`` and so on. Must run before constants are folded, while
+    weights still have their names.
+    """
+    taken: set[str] = set()
+    for node in graph:
+        if node.op_type not in WEIGHTED or node.domain != "":
+            continue
+        name = unique = _preferred(node)
+        suffix = 0
+        while unique in taken:
+            suffix += 1
+            unique = f"{name}_{suffix}"
+        taken.add(unique)
+        node.name = unique
+    for node in graph:
+        if node.name in taken and not (node.op_type in WEIGHTED and node.domain == ""):
+            node.name = None
+
+
+def _preferred(node: ir.Node) -> str:
+    weight = next((name for value in reversed(node.inputs[:2]) if (name := _constant_name(value))), "")
+    if weight.endswith(".weight"):
+        return weight.removesuffix(".weight")
+    if node.name and node.name.startswith("/"):
+        return _module_path(node.name) or node.name
+    return node.name or weight or node.op_type.lower()
+
+
+def _constant_name(value: ir.Value | None) -> str:
+    """Name of the initializer that ``value`` is, or is a mere re-arrangement of; else ""."""
+    while value is not None and (producer := value.producer()) is not None:
+        if producer.op_type == "Constant":
+            return value.name or ""
+        if producer.op_type not in _LAYOUT_ONLY:
+            return ""
+        value = producer.inputs[0]
+    return value.name or "" if value is not None and value.is_initializer() else ""
+
+
+def _module_path(scope: str) -> str:
+    """``/layer1/layer1.0/conv1/Conv`` -> ``layer1.0.conv1``."""
+    path = ""
+    for part in scope.strip("/").split("/")[:-1]:
+        path = part if not path or part.startswith(f"{path}.") else f"{path}.{part}"
+    return path

@@ -1,0 +1,129 @@
+"""Bring any float model into the form that the other rooms work on."""
+
+import logging
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+from onnxscript import optimizer, version_converter
+
+from sub8.errors import InputError, UnsupportedModelError
+from sub8.graph import constants, patterns, rewire
+from sub8.graph.affine import fold_affine
+from sub8.graph.linear import normalise_linear
+from sub8.graph.naming import name_layers
+from sub8.graph.opset import IR_VERSION, OPSET
+from sub8.graph.spatial import normalise_spatial
+
+_FOLD_INPUT_ELEMENTS = 1 << 26
+_FOLD_OUTPUT_ELEMENTS = 1 << 26
+_QUANTISED = frozenset(
+    "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul ConvInteger "
+    "MatMulInteger".split()
+)
+
+
+def normalise(model: ir.Model) -> ir.Model:
+    """An equivalent model in normal form; ``model`` is left unchanged.
+
+    Local functions are inlined, the opset raised to the artifact's, constants and batch norm folded,
+    Identity and Dropout removed, layers named (``naming``), Gemm, pooling, padding and reshaping put in
+    one form each (``linear``, ``spatial``), shapes inferred. Normalising twice changes nothing more.
+
+    Raises InputError for a model that is already quantised or whose opset cannot be converted, and
+    UnsupportedModelError for weights that are not float32 or a batch norm in training mode.
+    """
+    model = model.clone()
+    _reject_unusable(model)
+    passes.InlinePass()(model)
+    passes.RemoveInitializersFromInputsPass()(model)
+    passes.ClearMetadataAndDocStringPass()(model)
+    _raise_opset(model)
+    graph = model.graph
+    name_layers(graph)
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    optimizer.fold_constants(
+        model,
+        onnx_shape_inference=True,
+        input_size_limit=_FOLD_INPUT_ELEMENTS,
+        output_size_limit=_FOLD_OUTPUT_ELEMENTS,
+    )
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    _remove_no_ops(graph)
+    passes.RemoveUnusedNodesPass()(model)
+    _infer_shapes(model)
+
+    normalise_spatial(graph)
+    normalise_linear(graph)
+    fold_affine(graph)
+    passes.RemoveUnusedNodesPass()(model)
+    graph.sort()
+    passes.NameFixPass()(model)
+    passes.ClearMetadataAndDocStringPass()(model)
+    _infer_shapes(model)
+    model.ir_version = max(IR_VERSION, model.ir_version or 0)
+    return model
+
+
+def _reject_unusable(model: ir.Model) -> None:
+    for node in model.graph.all_nodes():
+        if node.op_type in _QUANTISED:
+            raise InputError(
+                f"node {node.name!r} ({node.op_type}): the model is already quantised; give the float model"
+            )
+    for value in model.graph.initializers.values():
+        if value.const_value is not None and value.const_value.dtype in (
+            ir.DataType.FLOAT16,
+            ir.DataType.BFLOAT16,
+            ir.DataType.DOUBLE,
+        ):
+            kind = value.const_value.dtype.name.lower()
+            raise UnsupportedModelError(f"weight {value.name!r} is {kind}; export the model in float32")
+
+
+def _raise_opset(model: ir.Model) -> None:
+    version = model.graph.opset_imports.get("")
+    if version is None or version >= OPSET:
+        model.graph.opset_imports.setdefault("", OPSET)
+        return
+    logger = logging.getLogger("onnxscript.version_converter")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        version_converter.convert_version(model, OPSET, fallback=True)
+    except Exception as error:
+        raise InputError(f"opset {version} cannot be converted to {OPSET}: {_line(error)}") from error
+    finally:
+        logger.setLevel(level)
+    if model.graph.opset_imports.get("") != OPSET:
+        raise InputError(f"opset {version} cannot be converted to {OPSET}; export the model with opset 18 to 25")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _remove_no_ops(graph: ir.Graph) -> None:
+    """Remove Identity, inference-mode Dropout, and Cast to the type that a tensor already has."""
+    for node in list(graph):
+        if node.domain != "" or not node.inputs or node.inputs[0] is None:
+            continue
+        x = node.inputs[0]
+        removable = node.op_type == "Identity"
+        if node.op_type == "Dropout":
+            training = len(node.inputs) > 2 and node.inputs[2] is not None
+            on = training and bool(np.any(constants.array(node.inputs[2]) != False))  # noqa: E712 - or None
+            mask = len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output())
+            removable = not on and not mask
+        elif node.op_type == "Cast":
+            removable = x.dtype is not None and patterns.attribute(node, "to", 0) == int(x.dtype)
+        if removable:
+            rewire.bypass(node, x)
+
+
+def _infer_shapes(model: ir.Model) -> None:
+    for node in model.graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape, value.type = None, None  # what the file claims may be stale
+    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)

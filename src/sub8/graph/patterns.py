@@ -1,0 +1,193 @@
+"""Which nodes of a normalised graph have an integer form. One predicate per kind; no graph is changed here."""
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.graph import constants
+
+ELEMENTWISE = frozenset(
+    "Abs Ceil Celu Clip Elu Erf Exp Floor Gelu HardSigmoid HardSwish LeakyRelu Log Mish Neg Reciprocal Relu Round "
+    "Selu Sigmoid Sign Sin Cos Atan Softplus Softsign Sqrt Swish Tanh ThresholdedRelu "
+    "Add Sub Mul Div Pow Min Max PRelu".split()
+)
+MOVES = frozenset("Reshape Transpose Concat Slice Split Pad".split())
+
+
+def attribute(node: ir.Node, name: str, default):
+    """The attribute's value, or ``default`` where the node has none of that name."""
+    found = node.attributes.get(name)
+    return default if found is None else found.value
+
+
+def activations(node: ir.Node) -> list[ir.Value]:
+    """The node's inputs that are neither absent nor constant, each once, in order."""
+    return list(dict.fromkeys(v for v in node.inputs if v is not None and not constants.is_constant(v)))
+
+
+def is_float(value: ir.Value) -> bool:
+    """Whether the tensor is known to be float32."""
+    return value.dtype == ir.DataType.FLOAT
+
+
+def rank(value: ir.Value) -> int | None:
+    """Number of axes, None where unknown."""
+    return None if value.shape is None else len(value.shape)
+
+
+def is_layer(node: ir.Node) -> bool:
+    """Conv (2-D), Gemm or MatMul in normal form, with a constant float32 weight and bias."""
+    if node.domain != "" or node.op_type not in ("Conv", "Gemm", "MatMul"):
+        return False
+    weight = constants.array(node.inputs[1])
+    if weight is None or weight.dtype != np.float32 or weight.size == 0:
+        return False
+    if constants.is_constant(node.inputs[0]):
+        return False
+    if node.op_type == "MatMul":
+        return weight.ndim == 2 and rank(node.inputs[0]) is not None and rank(node.inputs[0]) != 1
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    outputs = weight.shape[0]
+    if bias is not None:
+        elements = constants.array(bias)
+        if elements is None or elements.shape != (outputs,):
+            return False
+    if node.op_type == "Conv":
+        return weight.ndim == 4 and attribute(node, "auto_pad", "NOTSET") == "NOTSET"
+    return (
+        attribute(node, "transB", 0) == 1
+        and attribute(node, "transA", 0) == 0
+        and attribute(node, "alpha", 1.0) == 1.0
+        and attribute(node, "beta", 1.0) == 1.0
+    )
+
+
+def layer_weight(node: ir.Node) -> NDArray[np.float32]:
+    """The weight of a layer node as float32 ``[O, I, *kernel]``."""
+    weight = constants.array(node.inputs[1])
+    assert weight is not None
+    return np.ascontiguousarray(weight.T) if node.op_type == "MatMul" else weight
+
+
+def bias_add(node: ir.Node) -> ir.Node | None:
+    """The Add of a constant ``[O]`` that follows a MatMul layer, if it has one."""
+    if node.op_type != "MatMul":
+        return None
+    user = only_user(node.outputs[0])
+    if user is None or user.op_type != "Add" or user.domain != "":
+        return None
+    bias = constants.array(_other(user, node.outputs[0]))
+    outputs = node.inputs[1].shape[1]
+    return user if bias is not None and bias.shape == (outputs,) else None
+
+
+def layer_bias(node: ir.Node) -> NDArray[np.float32]:
+    """The bias of a layer node as float32 ``[O]``, zeros where it has none."""
+    if node.op_type == "MatMul":
+        add = bias_add(node)
+        found = constants.array(_other(add, node.outputs[0])) if add is not None else None
+        outputs = node.inputs[1].shape[1]
+    else:
+        found = constants.array(node.inputs[2]) if len(node.inputs) > 2 else None
+        outputs = node.inputs[1].shape[0]
+    return np.zeros(outputs, np.float32) if found is None else found
+
+
+def ends_layer(value: ir.Value) -> bool:
+    """Whether ``value`` is a layer's result (bias included) that a single node reads."""
+    node = value.producer()
+    if node is None or only_user(value) is None:
+        return False
+    if is_layer(node):
+        return bias_add(node) is None
+    before = [v.producer() for v in activations(node)] if node.op_type == "Add" else []
+    return any(p is not None and is_layer(p) and bias_add(p) is node for p in before)
+
+
+def is_depthwise(node: ir.Node) -> bool:
+    """A Conv with one input channel per group and more than one group."""
+    return node.op_type == "Conv" and attribute(node, "group", 1) > 1 and layer_weight(node).shape[1] == 1
+
+
+def _other(node: ir.Node, value: ir.Value) -> ir.Value:
+    """The operand of a two-operand node that is not ``value``."""
+    return node.inputs[1] if node.inputs[0] is value else node.inputs[0]
+
+
+def only_user(value: ir.Value) -> ir.Node | None:
+    """The one node that reads ``value``, None where the graph returns it or there is no or another reader."""
+    uses = value.uses()
+    if value.is_graph_output() or len(uses) != 1:
+        return None
+    user = uses[0].node
+    return user if user.graph is value.producer().graph else None
+
+
+def is_clamp(node: ir.Node) -> bool:
+    """Relu, or Clip with constant (or absent) bounds."""
+    if node.domain != "" or node.op_type not in ("Relu", "Clip"):
+        return False
+    bounds = [value for value in node.inputs[1:] if value is not None]
+    return all(constants.scalar(bound) is not None for bound in bounds)
+
+
+def is_elementwise(node: ir.Node) -> bool:
+    """A float function applied element by element, whose constants are single numbers."""
+    if node.domain != "" or node.op_type not in ELEMENTWISE or len(node.outputs) != 1:
+        return False
+    values = [value for value in node.inputs if value is not None]
+    if not all(is_float(value) for value in (*values, node.outputs[0])):
+        return False
+    return all(constants.scalar(v) is not None for v in values if constants.is_constant(v))
+
+
+def is_pool(node: ir.Node) -> bool:
+    """MaxPool, AveragePool (2-D, explicit padding) or GlobalAveragePool of rank-4 activations."""
+    if node.domain != "" or rank(node.inputs[0] if node.inputs else ir.Value()) != 4:
+        return False
+    if node.op_type == "GlobalAveragePool":
+        return True
+    if node.op_type == "MaxPool":
+        indices = len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output())
+        return not indices and attribute(node, "auto_pad", "NOTSET") == "NOTSET"
+    return (
+        node.op_type == "AveragePool"
+        and attribute(node, "auto_pad", "NOTSET") == "NOTSET"
+        and set(attribute(node, "dilations", (1,))) == {1}
+    )
+
+
+def is_move(node: ir.Node) -> bool:
+    """Data movement whose shape arguments are constants."""
+    if node.domain != "" or node.op_type not in MOVES:
+        return False
+    values = list(node.inputs)
+    if not is_float(values[0]) or constants.is_constant(values[0]):
+        return False
+    if node.op_type == "Concat":
+        return all(is_float(v) and not constants.is_constant(v) for v in values)
+    arguments = [constants.array(value) for value in values[1:] if value is not None]
+    if any(argument is None for argument in arguments):
+        return False
+    if node.op_type == "Reshape":
+        return attribute(node, "allowzero", 0) == 0
+    if node.op_type == "Slice":
+        steps = constants.integers(values[4]) if len(values) > 4 and values[4] is not None else (1,)
+        return steps is not None and min(steps, default=1) > 0
+    if node.op_type == "Pad":
+        return attribute(node, "mode", "constant") == "constant"
+    return True
+
+
+def same_shape(a: ir.Value, b: ir.Value) -> bool:
+    """Whether nothing that is known about the two shapes speaks against their being equal."""
+    if a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
+        return False
+    for p, q in zip(a.shape, b.shape, strict=True):
+        if p == q:
+            continue
+        if isinstance(p, int) and isinstance(q, int):
+            return False
+        if p == 1 or q == 1:
+            return False
+    return True

@@ -1,0 +1,142 @@
+"""Normal forms of pooling, padding and reshaping."""
+
+import numpy as np
+import onnx_ir as ir
+
+from sub8.graph import constants, patterns, rewire
+
+
+def normalise_spatial(graph: ir.Graph) -> None:
+    """ReduceMean over space -> GlobalAveragePool; auto_pad and zero Pad -> explicit pads; Flatten, Squeeze,
+    Unsqueeze and computed Reshape targets -> Reshape with a constant shape; Sum of two -> Add;
+    Min and Max with a number -> Clip. Needs inferred shapes."""
+    for node in list(graph):
+        if node.domain != "" or node.graph is None:
+            continue
+        if node.op_type == "ReduceMean":
+            _global_average(graph, node)
+        elif node.op_type in ("Flatten", "Squeeze", "Unsqueeze", "Reshape"):
+            _reshape(graph, node)
+        elif node.op_type in ("Conv", "MaxPool", "AveragePool"):
+            _explicit_padding(node)
+            if node.op_type == "Conv":
+                _absorb_pad(graph, node)
+        elif node.op_type == "Sum" and len(node.inputs) == 2:
+            rewire.replace(node, ir.node("Add", node.inputs))
+        elif node.op_type in ("Min", "Max") and len(node.inputs) == 2:
+            _clip(graph, node)
+
+
+def _global_average(graph: ir.Graph, node: ir.Node) -> None:
+    x = node.inputs[0]
+    axes = constants.integers(node.inputs[1]) if len(node.inputs) > 1 else None
+    if axes is None or patterns.rank(x) != 4 or {axis % 4 for axis in axes} != {2, 3}:
+        return
+    pool = ir.node("GlobalAveragePool", [x])
+    if patterns.attribute(node, "keepdims", 1):
+        rewire.replace(node, pool)
+        return
+    shape = constants.add_initializer(graph, f"{node.outputs[0].name}.shape", np.array([0, -1]))
+    pool.outputs[0].type = node.outputs[0].type
+    pool.outputs[0].shape = ir.Shape([*x.shape[:2], 1, 1])
+    rewire.replace(node, pool, ir.node("Reshape", [pool.outputs[0], shape]))
+
+
+def _reshape(graph: ir.Graph, node: ir.Node) -> None:
+    """Express the node as a Reshape whose constant shape fits every batch size, where one exists."""
+    x, y = node.inputs[0], node.outputs[0]
+    if x is None or not patterns.is_float(x) or constants.is_constant(x):
+        return
+    target = constants.integers(node.inputs[1]) if node.op_type == "Reshape" else None
+    if target is not None:
+        zeros_copy = patterns.attribute(node, "allowzero", 0) == 0
+        if zeros_copy or 0 not in target:
+            node.attributes.pop("allowzero", None)
+        return
+    if node.op_type == "Flatten" and patterns.attribute(node, "axis", 1) == 1:
+        target = (0, -1)
+    else:
+        target = _shape_for_any_batch(x, y)
+    if target is not None:
+        shape = constants.add_initializer(graph, f"{y.name}.shape", np.array(target, np.int64))
+        rewire.replace(node, ir.node("Reshape", [x, shape]))
+
+
+def _shape_for_any_batch(x: ir.Value, y: ir.Value) -> tuple[int, ...] | None:
+    if x.shape is None or y.shape is None:
+        return None
+    target: list[int] = []
+    for axis, size in enumerate(y.shape):
+        if isinstance(size, int):
+            target.append(size)
+        elif axis < len(x.shape) and size.value is not None and x.shape[axis] == size:
+            target.append(0)
+        else:
+            target.append(-1)
+    return tuple(target) if target.count(-1) <= 1 and not (0 in y.shape) else None
+
+
+def _explicit_padding(node: ir.Node) -> None:
+    mode = patterns.attribute(node, "auto_pad", "NOTSET")
+    kernel = patterns.attribute(node, "kernel_shape", None)
+    if kernel is None and node.op_type == "Conv" and node.inputs[1].shape is not None:
+        kernel = tuple(node.inputs[1].shape[2:])
+    if mode == "NOTSET" or kernel is None or not all(isinstance(size, int) for size in kernel):
+        return
+    strides = patterns.attribute(node, "strides", (1,) * len(kernel))
+    dilations = patterns.attribute(node, "dilations", (1,) * len(kernel))
+    begins, ends = [], []
+    for axis, (size, stride, dilation) in enumerate(zip(kernel, strides, dilations, strict=True)):
+        extent = (size - 1) * dilation + 1
+        length = node.inputs[0].shape[axis + 2] if node.inputs[0].shape is not None else None
+        if mode == "VALID":
+            total = 0
+        elif stride == 1:
+            total = extent - 1
+        elif isinstance(length, int):
+            total = max((-(-length // stride) - 1) * stride + extent - length, 0)
+        else:
+            return  # depends on the image's size: stays as it is, and so in float
+        begins.append(total // 2 if mode != "SAME_LOWER" else total - total // 2)
+        ends.append(total - begins[-1])
+    node.attributes.pop("auto_pad")
+    node.attributes["pads"] = ir.AttrInt64s("pads", [*begins, *ends])
+
+
+def _absorb_pad(graph: ir.Graph, node: ir.Node) -> None:
+    """Take a preceding constant Pad with zeros in height and width into the convolution's own padding."""
+    pad = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if pad is None or pad.op_type != "Pad" or patterns.only_user(pad.outputs[0]) is None:
+        return
+    if patterns.attribute(node, "auto_pad", "NOTSET") != "NOTSET" or patterns.rank(pad.inputs[0]) != 4:
+        return
+    arguments = [*pad.inputs[1:], None, None, None][:3]
+    value = 0.0 if arguments[1] is None else constants.scalar(arguments[1])
+    pads = constants.integers(arguments[0])
+    if pads is None or value != 0.0 or patterns.attribute(pad, "mode", "constant") != "constant":
+        return
+    axes = range(4) if arguments[2] is None else constants.integers(arguments[2])
+    if axes is None:
+        return
+    full = [0] * 8
+    for index, axis in enumerate(axes):
+        full[axis % 4], full[axis % 4 + 4] = pads[index], pads[index + len(pads) // 2]
+    if min(full) < 0 or full[0] or full[1] or full[4] or full[5]:
+        return
+    own = patterns.attribute(node, "pads", (0, 0, 0, 0))
+    extra = (full[2], full[3], full[6], full[7])
+    node.attributes["pads"] = ir.AttrInt64s("pads", [a + b for a, b in zip(own, extra, strict=True)])
+    rewire.bypass(pad, pad.inputs[0])
+
+
+def _clip(graph: ir.Graph, node: ir.Node) -> None:
+    bounds = [value for value in node.inputs if constants.is_constant(value)]
+    values = patterns.activations(node)
+    if len(bounds) != 1 or len(values) != 1 or constants.scalar(bounds[0]) is None:
+        return
+    if not patterns.is_float(values[0]) or not patterns.is_float(node.outputs[0]):
+        return
+    number = np.array(constants.scalar(bounds[0]), np.float32)
+    bound = constants.add_initializer(graph, f"{node.outputs[0].name}.bound", number)
+    inputs = [values[0], bound] if node.op_type == "Max" else [values[0], None, bound]
+    rewire.replace(node, ir.node("Clip", inputs))
