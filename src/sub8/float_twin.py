@@ -3,7 +3,7 @@
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedFunctionsPass, RemoveUnusedNodesPass
 
-from sub8.constants import constant_values, is_constant
+from sub8.computed_constants import constant_values, is_constant
 
 
 def float_twin(model: ir.Model) -> ir.Model:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sub8.constants import constant_values, is_constant, lowest_bit
+from sub8.computed_constants import constant_values, is_constant, lowest_bit
 from sub8.data import DataSource, ImageRange, load_batches, open_dataset
 from sub8.engine.session import Session
 from sub8.errors import InputError
