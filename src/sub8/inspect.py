@@ -148,9 +148,11 @@ def _inspect_float(
             ]
             continue
         name = str(group.layer.name)
-        fmt = recipe and recipe.weight_format(
-            name, first=group.first, last=group.last, depthwise=group.depthwise
-        )
+        fmt = None
+        if recipe is not None:
+            fmt = recipe.weight_format(
+                name, first=group.first, last=group.last, depthwise=group.depthwise
+            )
         layers.append(_float_layer(counts[name], fmt))
     return Inspection(tuple(layers), tuple(islands), shape)
 

@@ -23,8 +23,8 @@ def recipe_from_options(
     if weights is None and cluster is None:
         chosen = recipe.weights
     else:
-        default = "all" if kind == "int8" else 4
-        chosen = WeightFormat(kind, default if cluster is None else _cluster(cluster))
+        default = "all" if kind == "int8" else "4"
+        chosen = WeightFormat(kind, _cluster(default if cluster is None else cluster))
     activations: dict[str, Any] = {
         key: value
         for key, value in (
