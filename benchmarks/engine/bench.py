@@ -1,0 +1,187 @@
+"""Latency, load time and memory of sub8 beside ONNX Runtime and OpenVINO, all in one run.
+
+    pip install . && pip install -r benchmarks/engine/requirements.txt
+    python benchmarks/engine/bench.py --network resnet50 --threads 1,2 --batch 1 -o results/
+
+Each candidate runs in a process of its own. Rounds go over all candidates in turn, so that a slow spell of the
+machine meets them all; a ratio is the median over rounds of (peer's time / ours) within one round.
+"""
+
+import itertools
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from models import FLOAT_PEERS, INT8_PEERS, LOW_BIT_PEERS, NETWORKS, OURS, Network, candidates, prepare
+from plot import plot
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import sub8
+
+WORKER = Path(__file__).with_name("worker.py")
+console = Console(stderr=True)
+
+
+@dataclass
+class Measured:
+    """One candidate's process and what it has told."""
+
+    name: str
+    process: subprocess.Popen[str]
+    ready: dict[str, float]
+    rounds: list[float]
+
+    @classmethod
+    def start(cls, name: str, runtime: str, path: Path, threads: int, shape: list[int]) -> "Measured":
+        command = [sys.executable, str(WORKER), runtime, str(path), str(threads), json.dumps(shape)]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        measured = cls(name, process, {}, [])
+        measured.ready = measured._answer()
+        return measured
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name}: the worker ended; run its command by hand to see why")
+        return json.loads(line)
+
+    def time(self, inferences: int) -> None:
+        """One round: the median of a few inferences in a row."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{inferences}\n")
+        self.process.stdin.flush()
+        self.rounds.append(statistics.median(self._answer()))
+
+    def finish(self) -> dict[str, float]:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        peak: dict[str, float] = self._answer()
+        self.process.wait()
+        return {
+            "median_ms": 1e3 * statistics.median(self.rounds),
+            "best_ms": 1e3 * min(self.rounds),
+            "load_s": self.ready["load_s"] + self.ready["first_s"],
+            "import_mib": self.ready["import_mib"],
+            **peak,
+        }
+
+
+def measure(
+    network: Network, threads: int, batch: int, rounds: int, cache: Path, wanted: list[str]
+) -> dict[str, Any]:
+    """All candidates on one network, interleaved. ``load_s`` includes the first inference (lazy preparation)."""
+    shape = [batch, *network.image]
+    running = []
+    for candidate in candidates(network):
+        if wanted and not any(part in candidate.name for part in wanted):
+            continue
+        path = prepare(candidate, network, cache)
+        running.append(Measured.start(candidate.name, candidate.runtime, path, threads, shape))
+    label = f"{network.name}, batch {batch}, {threads} thread{'s' * (threads > 1)}"
+    for _ in track(range(rounds), label, console=console):
+        for measured in running:
+            measured.time(3)
+    times = {measured.name: measured.rounds for measured in running}
+    figures = {measured.name: measured.finish() for measured in running}
+    return {
+        "network": network.name,
+        "threads": threads,
+        "batch": batch,
+        "runtimes": figures,
+        "ratios": ratios(times),
+    }
+
+
+def ratios(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """For each of ours: how many times faster than each peer, and than the faster int8 (or lower) peer."""
+    peers = [peer.name for peer in (*FLOAT_PEERS, *INT8_PEERS, *LOW_BIT_PEERS) if peer.name in times]
+    integer = [peer.name for peer in (*INT8_PEERS, *LOW_BIT_PEERS) if peer.name in times]
+    table: dict[str, dict[str, float]] = {}
+    for ours in (own.name for own in OURS if own.name in times):
+        mine = np.array(times[ours])
+        table[ours] = {peer: float(np.median(np.array(times[peer]) / mine)) for peer in peers}
+        if integer:
+            table[ours]["fastest integer peer"] = min(table[ours][peer] for peer in integer)
+    return table
+
+
+def show(result: dict[str, Any]) -> None:
+    title = f"{result['network']}, batch {result['batch']}, {result['threads']} threads"
+    table = Table("runtime", "median ms", "best ms", "load s", "peak MiB", title=title)
+    for name, row in result["runtimes"].items():
+        numbers = (row["median_ms"], row["best_ms"], row["load_s"], row["peak_mib"])
+        table.add_row(name, *(f"{number:.2f}" for number in numbers))
+    console.print(table)
+    for ours, row in result["ratios"].items():
+        console.print(ours, {peer: f"{ratio:.2f}x" for peer, ratio in row.items()})
+
+
+def machine() -> dict[str, Any]:
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    return {
+        "cpu": names[0].split(":")[1].strip() if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "sub8": sub8.__version__,
+    }
+
+
+def main(
+    output: Annotated[Path, typer.Option("-o", "--output", help="folder of results.json and plots")],
+    network: Annotated[str, typer.Option(help="comma-separated; all by default")] = "",
+    threads: Annotated[str, typer.Option(help="comma-separated")] = "1,2",
+    batch: Annotated[str, typer.Option(help="comma-separated")] = "1,8",
+    rounds: Annotated[int, typer.Option(min=3)] = 15,
+    only: Annotated[str, typer.Option(help="comma-separated parts of runtimes' names")] = "",
+    verify: Annotated[bool, typer.Option(help="also compare every sub8 file with its oracle")] = False,
+) -> None:
+    """Time sub8 and its peers, interleaved, and write medians, ratios, memory and load time."""
+    cache = output / "models"
+    cache.mkdir(parents=True, exist_ok=True)
+    chosen = [known for known in NETWORKS if not network or known.name in network.split(",")]
+    if not chosen:
+        raise typer.BadParameter(f"{network}: known are {', '.join(known.name for known in NETWORKS)}")
+    report: dict[str, Any] = {"machine": machine(), "weights": "random, seeded", "results": []}
+    for net, count, size in itertools.product(chosen, threads.split(","), batch.split(",")):
+        result = measure(net, int(count), int(size), rounds, cache, only.split(",") if only else [])
+        report["results"].append(result)
+        show(result)
+        (output / "results.json").write_text(json.dumps(report, indent=1))
+    if verify:
+        report["verification"] = verify_all(chosen, cache)
+        (output / "results.json").write_text(json.dumps(report, indent=1))
+    plot(report, output)
+
+
+def verify_all(networks: list[Network], cache: Path) -> dict[str, Any]:
+    """``sub8 verify`` of every file of ours on two random images."""
+    outcome = {}
+    for net, own in itertools.product(networks, OURS):
+        data = cache / f"{net.name}.npy"
+        np.save(data, np.random.default_rng(2).standard_normal((2, *net.image)).astype(np.float32))
+        outcome[f"{net.name}, {own.name}"] = sub8.verify(prepare(own, net, cache), data).to_dict()
+        console.print(net.name, own.name, outcome[f"{net.name}, {own.name}"])
+    return outcome
+
+
+if __name__ == "__main__":
+    typer.run(main)

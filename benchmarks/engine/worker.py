@@ -1,0 +1,89 @@
+"""One runtime in a process of its own: loads one model, then times inferences on demand.
+
+Started by ``bench.py`` as ``python worker.py RUNTIME MODEL THREADS SHAPE``. Speaks one JSON value a line: after
+loading ``{"import_mib", "load_s", "first_s"}``, then for each ``N`` read from standard input a list of N
+seconds, and on the end of input ``{"peak_mib"}``. Nothing but the runtime at hand is imported, so that peak
+memory is the runtime's own.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Run = Callable[[NDArray[np.float32]], object]
+
+
+def load_sub8(path: str, threads: int) -> Callable[[], Run]:
+    from sub8.engine.session import Session
+
+    return lambda: Session(path, threads=threads).run
+
+
+def load_onnxruntime(path: str, threads: int) -> Callable[[], Run]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+
+    def load() -> Run:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        return lambda x: session.run(None, {name: x})
+
+    return load
+
+
+def load_openvino(path: str, threads: int) -> Callable[[], Run]:
+    import openvino
+
+    core = openvino.Core()
+    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+
+    def load() -> Run:
+        request = core.compile_model(path, "CPU", settings).create_infer_request()
+        return lambda x: request.infer([x], share_inputs=True, share_outputs=True)
+
+    return load
+
+
+RUNTIMES = {"sub8": load_sub8, "onnxruntime": load_onnxruntime, "openvino": load_openvino}
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    runtime, path, threads, shape = sys.argv[1:]
+    # Runtimes print banners: they go to standard error, the answers keep the true standard output.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    x = np.random.default_rng(0).standard_normal(json.loads(shape)).astype(np.float32)
+    load = RUNTIMES[runtime](path, int(threads))
+    imported = peak_mib()
+    start = time.perf_counter()
+    run = load()
+    loaded = time.perf_counter()
+    run(x)
+    first = time.perf_counter()
+    ready = {"import_mib": imported, "load_s": loaded - start, "first_s": first - loaded}
+    print(json.dumps(ready), file=answers)
+    for line in sys.stdin:
+        seconds = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            run(x)
+            seconds.append(time.perf_counter() - start)
+        print(json.dumps(seconds), file=answers)
+    print(json.dumps({"peak_mib": peak_mib()}), file=answers)
+
+
+if __name__ == "__main__":
+    main()
