@@ -96,7 +96,7 @@ def benchmark(
     calls: list[Callable[[NDArray[np.float32]], Any]] = [reference.run]
     if session is not None:
         calls.append(session.run)
-    times = _interleaved(calls, x, runs, progress)
+    times = interleaved_medians(calls, x, runs, progress)
     layers: tuple[LayerLatency, ...] = ()
     if profile and session is not None:
         layers = _by_layer(session, float_model, x, threads, runs)
@@ -131,11 +131,11 @@ def _float_model(opened: ModelFile, baseline: ModelSource | None) -> Path | byte
     return opened.path or opened.serialized()
 
 
-def _interleaved(
+def interleaved_medians(
     calls: list[Callable[[NDArray[np.float32]], Any]],
     x: NDArray[np.float32],
     runs: int,
-    progress: Progress | None,
+    progress: Progress | None = None,
 ) -> list[float]:
     """Median milliseconds of each call, the calls taking turns."""
     times: list[list[float]] = [[] for _ in calls]

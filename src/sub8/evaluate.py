@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.data import DataSource, ImageRange, load_batches, open_dataset
+from sub8.data import Dataset, DataSource, ImageRange, load_batches, open_dataset
 from sub8.errors import InputError
 from sub8.model_file import ModelFile, ModelSource
 from sub8.preprocess import Preprocess
@@ -57,10 +57,22 @@ def evaluate(
     if dataset.label(0) is None:
         raise InputError(f"{dataset.name}: holds no labels to compare with")
     runner = open_runner(opened, runtime, threads)
+    return measure_accuracy(opened, runner, dataset, preprocess, batch, progress)
+
+
+def measure_accuracy(
+    model: ModelFile,
+    runner: Runner,
+    data: Dataset,
+    preprocess: Preprocess | None = None,
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Accuracy of any runner of ``model`` on labelled data."""
     first = fifth = done = 0
-    for logits, labels in predict(opened, runner, dataset, preprocess, batch, progress):
+    for logits, labels in predict(model, runner, data, preprocess, batch, progress):
         assert labels is not None
-        ranks = label_ranks(logits, labels, opened.name)
+        ranks = label_ranks(logits, labels, model.name)
         first += int((ranks < 1).sum())
         fifth += int((ranks < 5).sum())
         done += len(labels)
