@@ -1,0 +1,119 @@
+"""Every command on a small network, through the real command line."""
+
+import numpy as np
+import onnx
+import pytest
+
+COMMANDS = ["quantize", "evaluate", "verify", "run", "inspect", "benchmark", "quickstart", "zoo", "record"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(sub8_command, command):
+    done = sub8_command(command, "--help")
+    assert done.code == 0
+    assert command == "record" or f"sub8 {command} " in done.out
+
+
+def test_quantize_writes_a_valid_standard_file_and_says_what(sub8_command, folder, tmp_path):
+    output = tmp_path / "q.onnx"
+    done = sub8_command(
+        "quantize", folder / "model.onnx", "--calibration", folder / "data.npz", "--images", "16",
+        "--weights", "int4", "--cluster", "2", "-o", output, "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.json["bytes"] == output.stat().st_size
+    assert done.json["layers"] == 5 and done.json["islands"] == []
+    onnx.checker.check_model(onnx.load(output), full_check=True)
+
+
+def test_evaluate_gives_the_three_figures(sub8_command, folder, quantised):
+    exact = sub8_command("evaluate", folder / "model.onnx", folder / "data.npz", "--json")
+    assert exact.json == {"top1": 100.0, "top5": 100.0, "images": 24}
+    ours = sub8_command("evaluate", quantised, folder / "data.npz", "--json", "--threads", "1")
+    assert set(ours.json) == {"top1", "top5", "images"}
+    oracle = sub8_command(
+        "evaluate", quantised, folder / "data.npz", "--runtime", "onnxruntime", "--json"
+    )
+    assert oracle.json == ours.json
+    part = sub8_command("evaluate", quantised, folder / "data.npz", "--images", "4:9", "--json")
+    assert part.json["images"] == 5
+
+
+@pytest.mark.parametrize("exponent", ["static", "dynamic"])
+def test_verify_finds_no_mismatch(sub8_command, folder, tmp_path, exponent):
+    output = tmp_path / "q.onnx"
+    made = sub8_command(
+        "quantize", folder / "model.onnx", "-c", folder / "data.npz", "--exponent", exponent, "-o", output
+    )
+    assert made.code == 0, made.err
+    done = sub8_command("verify", output, folder / "data.npz", "--json")
+    assert done.code == 0, done.err
+    assert done.json == {"images": 24, "elements": 144, "mismatches": 0, "beyond_exact_float": 0}
+
+
+def test_run_names_the_likeliest_labels(sub8_command, folder, quantised):
+    done = sub8_command("run", quantised, folder / "data.npz", "--json")
+    assert len(done.json) == 24
+    top = done.json[0]["top"]
+    assert len(top) == 5 and top[0]["label"].startswith("class")
+    assert top[0]["logit"] >= top[1]["logit"]
+
+
+def test_inspect_counts_ternary_layers(sub8_command, quantised):
+    report = sub8_command("inspect", quantised, "--json").json
+    layers = {layer["name"]: layer for layer in report["layers"]}
+    assert layers["block.a"]["kind"] == "ternary" and layers["block.a"]["cluster"] == 4
+    assert layers["block.a"]["replaced"] == pytest.approx(1 - 1 / 36)
+    assert layers["stem"]["kind"] == layers["depthwise"]["kind"] == layers["head"]["kind"] == "int8"
+    assert layers["block.a"]["macs"] == 8 * 8 * 9 * 12 * 12
+    ternary = layers["block.a"]["macs"] * (1 - 1 / 36) + layers["block.b"]["macs"] * (1 - 1 / 4)
+    assert report["totals"]["replaced"] == pytest.approx(ternary / report["totals"]["macs"])
+
+
+def test_inspect_plans_a_float_model_as_it_would_be_quantised(sub8_command, folder, quantised):
+    planned = sub8_command(
+        "inspect", folder / "model.onnx", "--weights", "ternary", "--cluster", "4", "--json"
+    ).json
+    made = sub8_command("inspect", quantised, "--json").json
+    keep = ("name", "shape", "kind", "cluster", "macs", "replaced", "bytes")
+    assert [[layer[key] for key in keep] for layer in planned["layers"]] == [
+        [layer[key] for key in keep] for layer in made["layers"]
+    ]
+
+
+def test_benchmark_times_every_layer_beside_float32(sub8_command, quantised):
+    done = sub8_command(
+        "benchmark", quantised, "--runs", "2", "--profile", "--threads", "1", "--json"
+    )
+    assert done.code == 0, done.err
+    report = done.json
+    assert report["sub8"] > 0 and report["float32"] > 0
+    layers = {layer["name"]: layer for layer in report["layers"]}
+    assert {"stem", "block.a", "block.b", "depthwise", "head"} <= set(layers)
+    assert layers["stem"]["sub8"] > 0 and layers["stem"]["float32"] > 0
+
+
+def test_tables_for_people_go_to_stdout_alone(sub8_command, folder, quantised):
+    for arguments in (
+        ["inspect", quantised],
+        ["evaluate", quantised, folder / "data.npz"],
+        ["verify", quantised, folder / "data.npz"],
+        ["benchmark", quantised, "--runs", "1", "--profile"],
+    ):
+        done = sub8_command(*arguments)
+        assert done.code == 0 and done.out.strip() and done.err == ""
+
+
+def test_the_float_twin_is_the_dequantised_network(quantised):
+    from sub8.float_twin import float_twin
+    from sub8.model_file import ModelFile
+    from sub8.oracle import OnnxRuntime
+
+    model = ModelFile.open(quantised)
+    twin = float_twin(model.model)
+    kinds = {node.op_type for node in twin.graph}
+    assert not kinds & {"QuantizeLinear", "DequantizeLinear"}
+    x = np.random.default_rng(2).standard_normal((2, 3, 12, 12)).astype(np.float32)
+    near = OnnxRuntime(ModelFile("twin", None, twin).serialized()).run(x)
+    exact = OnnxRuntime(model.serialized(), optimise=False).run(x)
+    assert np.abs(near - exact).max() < 0.25 * np.abs(exact).max()
