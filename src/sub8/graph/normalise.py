@@ -1,6 +1,7 @@
 """Bring any float model into the form that the other rooms work on."""
 
 import logging
+import math
 
 import numpy as np
 import onnx_ir as ir
@@ -15,8 +16,8 @@ from sub8.graph.naming import name_layers
 from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.spatial import normalise_spatial
 
-_FOLD_INPUT_ELEMENTS = 1 << 26
-_FOLD_OUTPUT_ELEMENTS = 1 << 26
+_FOLD_ELEMENTS = 1 << 26
+_GROWING = frozenset("ConstantOfShape Expand Tile Range Resize Pad OneHot Upsample Gather".split())
 _QUANTISED = frozenset(
     "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul ConvInteger "
     "MatMulInteger".split()
@@ -42,12 +43,7 @@ def normalise(model: ir.Model) -> ir.Model:
     graph = model.graph
     name_layers(graph)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    optimizer.fold_constants(
-        model,
-        onnx_shape_inference=True,
-        input_size_limit=_FOLD_INPUT_ELEMENTS,
-        output_size_limit=_FOLD_OUTPUT_ELEMENTS,
-    )
+    _fold_constants(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     _remove_no_ops(graph)
     passes.RemoveUnusedNodesPass()(model)
@@ -83,8 +79,10 @@ def _reject_unusable(model: ir.Model) -> None:
 
 def _raise_opset(model: ir.Model) -> None:
     version = model.graph.opset_imports.get("")
-    if version is None or version >= OPSET:
-        model.graph.opset_imports.setdefault("", OPSET)
+    if version is not None and version > OPSET:
+        raise InputError(f"opset {version} is newer than {OPSET}; export the model with opset {OPSET}")
+    if version is None or version == OPSET:
+        model.graph.opset_imports[""] = OPSET
         return
     logger = logging.getLogger("onnxscript.version_converter")
     level = logger.level
@@ -99,7 +97,32 @@ def _raise_opset(model: ir.Model) -> None:
         raise InputError(f"opset {version} cannot be converted to {OPSET}; export the model with opset 18 to 25")
 
 
+def _fold_constants(model: ir.Model) -> None:
+    try:
+        optimizer.fold_constants(
+            model,
+            onnx_shape_inference=True,
+            input_size_limit=_FOLD_ELEMENTS,
+            output_size_limit=_FOLD_ELEMENTS,
+            should_fold=_may_fold,
+        )
+    except Exception as error:
+        raise InputError(f"the model's constants cannot be computed: {_line(error)}") from error
+
+
+def _may_fold(node: ir.Node) -> bool | None:
+    """False for a result of unknown or excessive size, which a small hostile file could ask for."""
+    shape = node.outputs[0].shape
+    if shape is None or not all(isinstance(size, int) for size in shape):
+        return False if node.op_type in _GROWING else None
+    if math.prod(int(size) for size in shape) > _FOLD_ELEMENTS:
+        return False
+    return True if node.op_type == "ConstantOfShape" else None
+
+
 def _line(error: Exception) -> str:
+    while error.__cause__ is not None and isinstance(error.__cause__, Exception):
+        error = error.__cause__
     return " ".join(str(error).split())[:300]
 
 

@@ -1,0 +1,112 @@
+"""How much each layer computes and holds."""
+
+import math
+from dataclasses import dataclass
+
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+
+from sub8.errors import InputError, UnsupportedModelError
+from sub8.graph import constants, patterns
+
+WEIGHTED = ("Conv", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True)
+class LayerCount:
+    """One Conv, Gemm or MatMul whose weight does not depend on the input.
+
+    name: of its node. operator: Conv, Gemm or MatMul. shape: of the weight, ``[O, I, *kernel]``
+    (I: input channels of one convolution group). output: of the result, batch included.
+    macs: multiply-accumulates of one image (padding counted like the rest). parameters: weights and biases.
+    """
+
+    name: str
+    operator: str
+    shape: tuple[int, ...]
+    output: tuple[int, ...]
+    macs: int
+    parameters: int
+
+    def replaced(self, cluster: int) -> float:
+        """The part of the layer's multiplications that clusters of N = ``cluster`` input channels replace.
+
+        A cluster needs one multiplication for its N*K*K accumulations: 1 - 1/(N*K*K), with N at most I;
+        a shorter last cluster counts as the one multiplication that it needs.
+        """
+        inputs, kernel = self.shape[1], math.prod(self.shape[2:])
+        return 1.0 - -(-inputs // min(cluster, inputs)) / (inputs * kernel)
+
+
+def count_layers(model: ir.Model, input_shape: tuple[int, ...]) -> list[LayerCount]:
+    """Count every weighted layer of a float or Q/DQ model for inputs of ``input_shape`` (batch first).
+
+    Only the first graph input gets the shape; others keep what they declare. In graph order.
+    Raises InputError where the shape does not fit the model, UnsupportedModelError where a layer's
+    output shape cannot be inferred.
+    """
+    model = _with_shapes(model, input_shape)
+    fixed: set[ir.Value] = set()
+    counts = []
+    for node in model.graph:
+        read = [value for value in node.inputs if value is not None]
+        if all(constants.is_constant(value) or value in fixed for value in read) and read:
+            fixed.update(node.outputs)
+            continue
+        if node.domain != "" or node.op_type not in WEIGHTED:
+            continue
+        weight = node.inputs[1]
+        if weight is not None and (constants.is_constant(weight) or weight in fixed):
+            counts.append(_count(node, weight))
+    return counts
+
+
+def replaced_multiplications(counts: list[LayerCount], cluster: int, full: frozenset[str]) -> float:
+    """The part of a network's multiplications that ternary clusters replace, 0..1.
+
+    The denominator is the multiply-accumulates of all layers; layers named in ``full`` (8-bit ones)
+    replace none (arXiv 1701.08978, section 3).
+    """
+    total = sum(count.macs for count in counts)
+    saved = sum(count.macs * count.replaced(cluster) for count in counts if count.name not in full)
+    return saved / total if total else 0.0
+
+
+def _with_shapes(model: ir.Model, input_shape: tuple[int, ...]) -> ir.Model:
+    model = model.clone()
+    inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+    if not inputs:
+        raise InputError("the model has no input")
+    declared = inputs[0].shape
+    if declared is not None and (
+        len(declared) != len(input_shape)
+        or any(isinstance(d, int) and d != s for d, s in zip(declared, input_shape, strict=True))
+    ):
+        raise InputError(f"input {inputs[0].name!r} is declared {declared}, not {list(input_shape)}")
+    inputs[0].shape = ir.Shape(input_shape)
+    for value in (*model.graph.outputs, *(v for node in model.graph for v in node.outputs)):
+        value.shape = None
+    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    return model
+
+
+def _static(value: ir.Value, node: ir.Node) -> tuple[int, ...]:
+    if value.shape is None or not all(isinstance(size, int) for size in value.shape):
+        raise UnsupportedModelError(f"node {node.name!r}: the shape of {value.name!r} cannot be inferred")
+    return tuple(int(size) for size in value.shape)
+
+
+def _count(node: ir.Node, weight: ir.Value) -> LayerCount:
+    shape = stored = _static(weight, node)
+    output = _static(node.outputs[0], node)
+    if node.op_type == "MatMul" or (node.op_type == "Gemm" and not patterns.attribute(node, "transB", 0)):
+        shape = (stored[-1], stored[-2]) if len(stored) > 1 else (1, *stored)
+    biased = (len(node.inputs) > 2 and node.inputs[2] is not None) or patterns.bias_add(node) is not None
+    return LayerCount(
+        name=str(node.name),
+        operator=node.op_type,
+        shape=shape,
+        output=output,
+        macs=math.prod(output[1:]) * math.prod(shape[1:]),
+        parameters=math.prod(stored) + (shape[0] if biased else 0),
+    )

@@ -1,0 +1,169 @@
+"""Read ONNX files that may be damaged or hostile: every defect becomes one clear line."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+from google.protobuf.message import DecodeError
+
+from sub8.errors import InputError
+from sub8.graph.opset import OPSET
+
+OLDEST_OPSET = 13
+LARGEST_FILE = 2**31 - 1  # protobuf's own limit
+LARGEST_TENSOR = 2**32  # bytes
+_FLOATS = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
+
+
+def read_model(path: str | os.PathLike[str]) -> ir.Model:
+    """Read and check an ONNX model; all its tensors are then in memory and the file may change.
+
+    Raises InputError where the file is missing, unreadable, truncated, not ONNX, of an opset before 13
+    or after the artifact's, fails ``onnx.checker``, names external data that is missing, too short or
+    outside the model's folder, or holds NaN or infinite weights.
+    """
+    path = Path(path)
+    proto = _parse(path)
+    _check_opset(proto, path)
+    _check_external_data(proto, path)
+    try:
+        model = ir.from_proto(proto)
+        ir.external_data.set_base_dir(model.graph, path.parent)
+        model = ir.external_data.load_to_model(model)
+    except Exception as error:
+        raise InputError(f"{path}: not a valid ONNX model: {_first_line(error)}") from error
+    _check_tensors(model, path)
+    try:
+        passes.CheckerPass(full_check=True)(model)
+    except Exception as error:
+        raise InputError(f"{path}: {_first_line(error)}") from error
+    return model
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
+            raise InputError(f"{path}: {size} bytes are more than ONNX allows; keep the weights in external data")
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except (DecodeError, RuntimeError) as error:
+        raise InputError(f"{path}: not an ONNX model, or truncated") from error
+    if not proto.ir_version or not proto.graph.node or not proto.graph.output:
+        raise InputError(f"{path}: not an ONNX model, or truncated (no graph with nodes and outputs)")
+    return proto
+
+
+def _check_opset(proto: onnx.ModelProto, path: Path) -> None:
+    versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
+    if not versions:
+        raise InputError(f"{path}: names no version of the standard operators")
+    if versions[0] < OLDEST_OPSET:
+        raise InputError(
+            f"{path}: opset {versions[0]} is older than {OLDEST_OPSET}; export with opset_version=18, or convert: "
+            f"onnx.version_converter.convert_version(onnx.load(path), 18)"
+        )
+    if versions[0] > OPSET:
+        raise InputError(f"{path}: opset {versions[0]} is newer than {OPSET}; export with opset_version={OPSET}")
+
+
+def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
+    folder = Path(os.path.realpath(path)).parent
+    for tensor in _tensors(proto):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        facts = {entry.key: entry.value for entry in tensor.external_data}
+        where = f"{path}: tensor {tensor.name!r}: external data {facts.get('location', '')!r}"
+        location = facts.get("location", "")
+        if not location or os.path.isabs(location) or "\0" in location:
+            raise InputError(f"{where} must be a path relative to the model")
+        target = Path(os.path.realpath(folder / location))
+        if not target.is_relative_to(folder):
+            raise InputError(f"{where} lies outside the model's folder")
+        if not target.is_file():
+            raise InputError(f"{where} is missing; it must lie beside the model")
+        try:
+            offset, length = int(facts.get("offset", 0)), int(facts.get("length", -1))
+        except ValueError as error:
+            raise InputError(f"{where}: offset or length is no number") from error
+        size = target.stat().st_size
+        length = size - offset if "length" not in facts else length
+        if offset < 0 or length < 0 or offset + length > size:
+            raise InputError(f"{where} is too short: {size} bytes")
+        if length > LARGEST_TENSOR:
+            raise InputError(f"{where}: {length} bytes are too many")
+
+
+def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every dense tensor of the model: initializers and attributes, subgraphs and functions included."""
+    pending: list[onnx.GraphProto | onnx.NodeProto] = [proto.graph]
+    for function in proto.functions:
+        pending.extend(function.node)
+    while pending:
+        item = pending.pop()
+        if isinstance(item, onnx.GraphProto):
+            yield from item.initializer
+            pending.extend(item.node)
+            continue
+        for attribute in item.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            if attribute.HasField("g"):
+                pending.append(attribute.g)
+            pending.extend(attribute.graphs)
+
+
+def _check_tensors(model: ir.Model, path: Path) -> None:
+    for name, tensor in _held(model):
+        where = f"{path}: tensor {name!r}"
+        shape = tensor.shape.numpy()
+        if any(size < 0 for size in shape):
+            raise InputError(f"{where} has a negative size: {list(shape)}")
+        if math.prod(shape) * max(tensor.dtype.bitwidth, 8) // 8 > LARGEST_TENSOR:
+            raise InputError(f"{where} of shape {list(shape)} is too large")
+        if tensor.dtype == ir.DataType.STRING:
+            continue
+        try:
+            elements = tensor.numpy()
+        except Exception as error:
+            raise InputError(f"{where}: damaged data: {_first_line(error)}") from error
+        if elements.shape != tuple(shape):
+            raise InputError(f"{where}: {elements.size} elements do not fill {list(shape)}")
+        if tensor.dtype in _FLOATS:
+            if elements.dtype == ml_dtypes.bfloat16:
+                elements = elements.astype(np.float32)
+            # One pass without a mask: a sum of squares would overflow, minimum and maximum keep NaN.
+            if elements.size and not (np.isfinite(elements.min()) and np.isfinite(elements.max())):
+                kind = "NaN" if np.isnan(elements).any() else "infinite values"
+                if kind == "NaN" or name in model.graph.initializers and elements.size > 1:
+                    raise InputError(f"{where} holds {kind}; the weights are damaged")
+
+
+def _held(model: ir.Model) -> Iterator[tuple[str, ir.TensorProtocol]]:
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                yield str(value.name), value.const_value
+        for node in graph:
+            for attribute in node.attributes.values():
+                if attribute.type == ir.AttributeType.TENSOR and attribute.value is not None:
+                    yield node.outputs[0].name or node.op_type, attribute.value
+
+
+def _first_line(error: BaseException) -> str:
+    """The innermost message of an error chain, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
