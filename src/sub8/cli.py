@@ -304,6 +304,11 @@ def inspect(
         f" {terminal.per_cent(report.replaced)} of multiplications replaced,"
         f" {terminal.megabytes(report.bytes)} of weights"
     )
+    if report.replaced_as_published is not None:
+        terminal.print_line(
+            f"as the paper counts, every layer but the first ternary:"
+            f" {terminal.per_cent(report.replaced_as_published)} of multiplications replaced"
+        )
     _print_islands(report.islands)
 
 
@@ -398,6 +403,32 @@ def quickstart(
         raise typer.Exit(1)
 
 
+@app.command(epilog=_example("sub8 zoo resnet101 -o resnet101.onnx"))
+def zoo(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Such as resnet50; a wrong name lists all.", show_default=False)
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")],
+    size: Annotated[int, typer.Option(metavar="PIXELS", help="Height and width of the input.")] = 224,
+    classes: Annotated[int, typer.Option(metavar="C", help="Classes of the last layer.")] = 1000,
+    seed: Annotated[int, typer.Option(metavar="S", help="Of the random weights.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Write a known architecture with random weights: for counting, timing and file sizes."""
+    from sub8.graph.write import write_model
+    from sub8.zoo import build
+
+    if size < 1 or classes < 1:
+        raise InputError(f"size ({size}) and classes ({classes}) must be at least 1")
+    target = _writable(output)
+    write_model(build(name, seed=seed, size=size, classes=classes), target)
+    result = {"output": str(target), "bytes": target.stat().st_size}
+    if as_json:
+        terminal.print_json(result)
+    else:
+        terminal.print_line(f"{target}: {terminal.megabytes(target.stat().st_size)}")
+
+
 def _preprocess(text: str | None) -> "sub8.Preprocess | None":
     return None if text is None else sub8.Preprocess.from_option(text)
 
@@ -411,14 +442,14 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def _writable(output: str, not_over: str) -> Path:
+def _writable(output: str, not_over: str | None = None) -> Path:
     """The output path, checked before the long work starts."""
     target = Path(output)
     if not target.parent.is_dir():
         raise InputError(f"{target}: the folder {target.parent} does not exist")
     if target.is_dir():
         raise InputError(f"{target}: is a folder; name a file")
-    if target.exists() and Path(not_over).exists() and target.samefile(not_over):
+    if not_over is not None and target.exists() and Path(not_over).exists() and target.samefile(not_over):
         raise InputError(f"{target}: would overwrite the source model")
     probe = target.with_name(f".{target.name}.writable")
     try:

@@ -5,12 +5,14 @@ A ternary cluster needs one multiplication for its N*K*K accumulations, so a ter
 layers replace none.
 """
 
+import math
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan import Conv, Island, Linear, Plan
-from sub8.graph.count import LayerCount, count_layers
+from sub8.graph.count import LayerCount, count_layers, replaced_multiplications
 from sub8.graph.groups import find_groups
 from sub8.graph.normalise import normalise
 from sub8.model_file import ModelFile, ModelSource
@@ -49,11 +51,16 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Inspection:
-    """All layers, the float islands (names of their nodes), and the totals."""
+    """All layers, the float islands (names of their nodes), and the totals.
+
+    replaced_as_published: for a float model planned with ternary weights, the count as the paper takes it:
+    every layer but the first is ternary, whatever the recipe keeps in 8 bits.
+    """
 
     layers: tuple[LayerReport, ...]
     islands: tuple[tuple[str, ...], ...]
     input_shape: tuple[int, ...]
+    replaced_as_published: float | None = None
 
     @property
     def macs(self) -> int:
@@ -69,11 +76,18 @@ class Inspection:
         return sum(layer.bytes for layer in self.layers)
 
     def to_dict(self) -> dict[str, Any]:
+        totals: dict[str, Any] = {
+            "macs": self.macs,
+            "replaced": self.replaced,
+            "bytes": self.bytes,
+        }
+        if self.replaced_as_published is not None:
+            totals["replaced_as_published"] = self.replaced_as_published
         return {
             "layers": [asdict(layer) for layer in self.layers],
             "islands": [list(nodes) for nodes in self.islands],
             "input_shape": list(self.input_shape),
-            "totals": {"macs": self.macs, "replaced": self.replaced, "bytes": self.bytes},
+            "totals": totals,
         }
 
 
@@ -136,8 +150,10 @@ def _inspect_float(
 ) -> Inspection:
     model = normalise(opened.model)
     counts = {count.name: count for count in count_layers(model, shape)}
-    layers, islands = [], []
-    for group in find_groups(model):
+    layers: list[LayerReport] = []
+    islands: list[tuple[str, ...]] = []
+    groups = find_groups(model)
+    for group in groups:
         if group.kind == "island":
             islands.append(tuple(str(node.name or node.op_type) for node in group.nodes))
         if group.layer is None:
@@ -154,7 +170,12 @@ def _inspect_float(
                 name, first=group.first, last=group.last, depthwise=group.depthwise
             )
         layers.append(_float_layer(counts[name], fmt))
-    return Inspection(tuple(layers), tuple(islands), shape)
+    published = None
+    if recipe is not None and recipe.weights.kind == "ternary":
+        cluster = sys.maxsize if recipe.weights.cluster == "all" else recipe.weights.cluster
+        first = frozenset(str(g.layer.name) for g in groups if g.layer is not None and g.first)
+        published = replaced_multiplications(list(counts.values()), cluster, first)
+    return Inspection(tuple(layers), tuple(islands), shape, published)
 
 
 def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:
@@ -165,7 +186,7 @@ def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:
         kind = fmt.kind
         cluster = inputs if fmt.cluster == "all" else min(fmt.cluster, inputs)
         scales = outputs * -(-inputs // cluster)
-        weights = outputs * inputs * _kernel(count.shape)
+        weights = math.prod(count.shape)
         stored = -(-weights * STORED_BITS[fmt.kind] // 8) + scales + outputs * FLOAT_BYTES
         replaced = 1.0 - scales / weights if kind == "ternary" else 0.0
     return LayerReport(
@@ -192,11 +213,6 @@ def _stored_bytes(term: ClusteredWeight) -> int:
     return -(-term.values.size * STORED_BITS[term.kind] // 8) + term.alpha.nbytes
 
 
-def _kernel(shape: tuple[int, ...]) -> int:
-    size = 1
-    for dim in shape[2:]:
-        size *= dim
-    return size
 
 
 def _exponent(fmt: Format | None) -> int | str | None:
