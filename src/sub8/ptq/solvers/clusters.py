@@ -1,0 +1,111 @@
+"""A layer's weight as a table of clusters ``[O, G, n]``, and the 8-bit scales they can have."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight, WeightKind
+from sub8.recipe import WeightFormat
+
+Floats = NDArray[np.float64]
+
+# Coarser and finer exponents than these would leave float32 when multiplied by activations.
+_LOWEST_EXPONENT = -60
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """How one weight ``[O, I, *kernel]`` falls into clusters of n = N * prod(kernel) weights.
+
+    The columns of a row, flattened in memory order, are the clusters one after another; only the last one
+    may be shorter.
+    """
+
+    kind: WeightKind
+    shape: tuple[int, ...]
+    channels: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], fmt: WeightFormat) -> "Clusters":
+        """The clusters of a weight of this shape; N beyond the input channels means all of them."""
+        inputs = shape[1]
+        channels = inputs if fmt.cluster == "all" else min(fmt.cluster, inputs)
+        return cls(fmt.kind, tuple(shape), channels)
+
+    @property
+    def largest(self) -> int:
+        """L, the largest integer a weight may have."""
+        return LARGEST_VALUE[self.kind]
+
+    @property
+    def columns(self) -> int:
+        return math.prod(self.shape[1:])
+
+    @property
+    def size(self) -> int:
+        """n, weights per (full) cluster."""
+        return self.channels * math.prod(self.shape[2:])
+
+    @property
+    def count(self) -> int:
+        """G, clusters per output channel."""
+        return -(-self.shape[1] // self.channels)
+
+    def split(self, weight: NDArray) -> NDArray:
+        """``[O, G, n]``, the last cluster filled up with zeros."""
+        flat = weight.reshape(self.shape[0], self.columns)
+        missing = self.count * self.size - self.columns
+        if missing:
+            flat = np.pad(flat, ((0, 0), (0, missing)))
+        return flat.reshape(self.shape[0], self.count, self.size)
+
+    def join(self, table: NDArray) -> NDArray:
+        """``[O, I, *kernel]``, the inverse of ``split``."""
+        flat = table.reshape(self.shape[0], -1)[:, : self.columns]
+        return np.ascontiguousarray(flat).reshape(self.shape)
+
+    def weight(self, values: NDArray, alpha: NDArray, exponent: int) -> ClusteredWeight:
+        """The result of a solver: integers ``[O, G, n]``, whole alphas ``[O, G]``; empty clusters get alpha 0."""
+        filled = np.any(values != 0, axis=2)
+        return ClusteredWeight(
+            self.kind,
+            self.join(values.astype(np.int8)),
+            np.where(filled, alpha, 0).astype(np.uint8),
+            exponent,
+            self.channels,
+        )
+
+
+@dataclass(frozen=True)
+class AlphaLimits:
+    """What the accumulator allows: ``1 <= alpha <= largest`` in units of ``2**e`` with ``e >= exponent``."""
+
+    largest: int = 255
+    exponent: int = _LOWEST_EXPONENT
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.largest <= 255:
+            raise ValueError(f"largest alpha {self.largest} outside 1..255")
+
+    def finest_exponent(self, alpha: Floats) -> int:
+        """The finest allowed e at which every real alpha rounds to at most ``largest``."""
+        top = float(np.max(alpha, initial=0.0))
+        if top <= 0.0:
+            return max(self.exponent, 0)
+        e = math.frexp(top / (self.largest + 0.5))[1] - 1
+        while round(math.ldexp(top, -e)) > self.largest:
+            e += 1
+        return max(e, self.exponent, _LOWEST_EXPONENT)
+
+
+def nearest(table: Floats, alpha: Floats, largest: int) -> Floats:
+    """The integers in [-largest, largest] that represent ``[..., n]`` best at scales ``[...]`` > 0."""
+    return np.clip(np.rint(table / alpha[..., None]), -largest, largest)
+
+
+def squared_error(table: Floats, alpha: Floats, values: Floats) -> Floats:
+    """``||w - alpha * q||^2`` of every cluster."""
+    difference = table - alpha[..., None] * values
+    return np.einsum("...n,...n->...", difference, difference)
