@@ -1,0 +1,87 @@
+"""Power-of-two exponents of 8-bit tensors: from a sample of real values, by one of three rules."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sub8.numerics.dfp import Format, dequantize, quantize
+from sub8.recipe import Dfp8
+
+# Four halvings below the largest value cover every tensor where clipping pays for itself.
+CANDIDATES = 5
+SAMPLE = 1 << 19
+
+
+@dataclass
+class Observer:
+    """What a streamed tensor holds: its exact range, and a bounded random sample of its elements.
+
+    per_image: how many elements of each image the sample takes.
+    """
+
+    per_image: int
+    smallest: float = math.inf
+    largest: float = -math.inf
+    finite: bool = True
+    _parts: list[NDArray[np.float32]] = field(default_factory=list)
+
+    @classmethod
+    def for_images(cls, images: int) -> "Observer":
+        """An observer whose sample of ``images`` images stays near ``SAMPLE`` elements."""
+        return cls(per_image=max(1, SAMPLE // max(images, 1)))
+
+    def add(self, values: NDArray[np.float32], rng: np.random.Generator) -> None:
+        """Take in a batch ``[B, ...]`` of real values."""
+        flat = np.ascontiguousarray(values).reshape(-1)
+        if flat.size == 0:
+            return
+        low, high = float(flat.min()), float(flat.max())
+        self.finite &= math.isfinite(low) and math.isfinite(high)
+        self.smallest, self.largest = min(self.smallest, low), max(self.largest, high)
+        wanted = self.per_image * len(values)
+        if flat.size > wanted:
+            flat = flat[rng.integers(0, flat.size, wanted)]
+        self._parts.append(flat.copy())
+
+    def sample(self) -> NDArray[np.float32]:
+        """The sampled elements, float32 ``[n]``."""
+        return np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
+
+    @property
+    def magnitude(self) -> float:
+        """The largest absolute value seen, 0 where nothing was."""
+        return max(abs(self.smallest), abs(self.largest)) if math.isfinite(self.largest) else 0.0
+
+
+def covering_exponent(magnitude: float, signed: bool) -> int:
+    """The finest exponent e with ``magnitude <= high * 2**e``; 0 for an all-zero tensor."""
+    if magnitude <= 0.0:
+        return 0
+    high = 127 if signed else 255
+    exponent = math.frexp(magnitude / high)[1]
+    return exponent - 1 if magnitude <= math.ldexp(high, exponent - 1) else exponent
+
+
+def choose_exponent(sample: NDArray[np.float32], magnitude: float, signed: bool, how: Dfp8) -> int:
+    """The static exponent of a tensor.
+
+    sample: some of its elements. magnitude: the largest absolute value of all of them.
+    how.calibration: "max": nothing saturates; "percentile": ``how.percentile`` per cent of the magnitudes do
+    not; "mse": least squared error over the sample among the covering exponent and the finer ones.
+    """
+    covering = covering_exponent(magnitude, signed)
+    if how.calibration == "max" or sample.size == 0:
+        return covering
+    if how.calibration == "percentile":
+        limit = float(np.percentile(np.abs(sample), how.percentile, method="higher"))
+        return min(covering, covering_exponent(limit, signed)) if limit > 0 else covering
+    errors = [squared_error(sample, Format.dfp(signed, covering - step)) for step in range(CANDIDATES)]
+    return covering - int(np.argmin(errors))
+
+
+def squared_error(values: NDArray[np.float32], fmt: Format) -> float:
+    """Sum of squared differences between ``values`` and their 8-bit form."""
+    difference = dequantize(quantize(values, fmt), fmt) - values
+    return float(np.dot(difference, difference))

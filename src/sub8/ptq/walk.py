@@ -1,0 +1,231 @@
+"""Walk a network group by group, the float and the quantised one side by side, on cached activations.
+
+Each layer is thus quantised on the inputs that it will really get: those of the already quantised layers
+before it. Only tensors that are still to be read are kept, the quantised side as 8-bit integers.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.graph.groups import Group
+from sub8.graph.qdq import QuantizedLayer
+from sub8.numerics.cluster import ClusteredWeight
+from sub8.numerics.dfp import Format
+from sub8.progress import Progress
+from sub8.ptq import gram, submodel
+from sub8.ptq.streams import FloatArray, Quantised, Streams, signal_to_noise
+
+
+@dataclass(eq=False)
+class CalibratedLayer:
+    """One weighted layer with everything the calibration data tells about it; what ``walk`` hands to ``visit``.
+
+    weight: float32 ``[O, I, *kernel]``. bias: float32 ``[O]``. input_format, output_format: of the integers
+    it reads and writes (output_format None: float32 logits).
+    float_accumulators: the float model's product plus bias, before residual and clamp, one array per batch.
+    residual_error: what the residual operand already lacks, float minus quantised, or None without one.
+    """
+
+    group: Group
+    weight: FloatArray
+    bias: FloatArray
+    input_format: Format | None
+    output_format: Format | None
+    float_accumulators: list[FloatArray]
+    _model: ir.Model
+    _quantised: list[Quantised]
+    _float_inputs: list[FloatArray]
+    _residuals: tuple[list[FloatArray], list[Quantised]] | None
+    _threads: int | None
+    _cached: tuple[FloatArray, list[FloatArray]] | None = field(default=None, init=False)
+
+    @property
+    def name(self) -> str:
+        return self.group.name
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of accumulators that counts output channels."""
+        return submodel.channel_axis(self.group)
+
+    def inputs(self) -> Iterator[FloatArray]:
+        """The quantised network's input, real values float32 ``[B, ...]``, batch by batch."""
+        return (batch.real() for batch in self._quantised)
+
+    def float_inputs(self) -> Iterator[FloatArray]:
+        """The float network's input, batch by batch."""
+        return iter(self._float_inputs)
+
+    def input_scales(self) -> Iterator[FloatArray]:
+        """The scale of every image's input, float32 ``[B]`` (ones where the input stays float)."""
+        for batch in self._quantised:
+            yield np.ones(len(batch.values), np.float32) if batch.scales is None else batch.scales
+
+    def residual_errors(self) -> Iterator[FloatArray | None]:
+        """Float minus quantised residual operand, batch by batch; None without a residual."""
+        if self._residuals is None:
+            yield from (None for _ in self._quantised)
+        else:
+            for real, quantised in zip(*self._residuals, strict=True):
+                yield real - quantised.real()
+
+    def residual_magnitudes(self) -> Iterator[FloatArray | None]:
+        """The residual operand in the quantised network, batch by batch; None without one."""
+        if self._residuals is None:
+            yield from (None for _ in self._quantised)
+        else:
+            for quantised in self._residuals[1]:
+                yield quantised.real()
+
+    def accumulators(self, weight: FloatArray) -> list[FloatArray]:
+        """The product of ``weight`` with the quantised inputs, without bias, one array per batch.
+
+        The result for the latest weight is kept, so that asking again costs nothing.
+        """
+        if self._cached is None or not np.array_equal(self._cached[0], weight):
+            self._cached = None
+            session = submodel.product(self._model, self.group, weight, self._threads)
+            self._cached = weight, [session.run(batch) for batch in self.inputs()]
+        return self._cached[1]
+
+    @cached_property
+    def gram(self) -> NDArray[np.float64]:
+        """``gram.gram`` of the quantised inputs, ``[groups, I*KH*KW, I*KH*KW]``."""
+        assert self.group.layer is not None
+        return gram.gram(self.group.layer, self.inputs())
+
+    @cached_property
+    def cross_gram(self) -> NDArray[np.float64]:
+        """``gram.cross_gram`` of the quantised with the float inputs, the shape of ``gram``."""
+        assert self.group.layer is not None
+        return gram.cross_gram(self.group.layer, zip(self.inputs(), self._float_inputs, strict=True))
+
+
+Visit = Callable[[CalibratedLayer], QuantizedLayer]
+
+
+@dataclass(frozen=True)
+class Walked:
+    """layers: by node name. signal_to_noise: decibels of each layer's 8-bit result against the float model's."""
+
+    layers: dict[str, QuantizedLayer]
+    signal_to_noise: dict[str, float]
+
+
+def walk(
+    model: ir.Model,
+    groups: Sequence[Group],
+    formats: Mapping[str, Format],
+    batches: Sequence[FloatArray],
+    visit: Visit,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Walked:
+    """Quantise every layer in topological order.
+
+    model: normalised float model with one input; batches: its inputs. formats: by tensor name; a tensor
+    without one stays float32. ``visit`` decides on each layer; its answer feeds the layers behind.
+    """
+    streams = Streams(groups)
+    name = str(model.graph.inputs[0].name)
+    streams.put(name, list(batches), [Quantised.of(batch, formats.get(name)) for batch in batches])
+    walked = Walked({}, {})
+    for place, group in enumerate(groups):
+        if group.kind == "layer":
+            _walk_layer(model, group, place, formats, streams, visit, walked, threads)
+        else:
+            _walk_other(model, group, formats, streams, threads)
+        for source in group.inputs:
+            streams.drop(source, place)
+        if progress is not None:
+            progress("layers", place + 1, len(groups))
+    return walked
+
+
+def dequantized(terms: Sequence[ClusteredWeight]) -> FloatArray:
+    """The real weight that several terms add up to, float32 ``[O, I, *kernel]``."""
+    total = terms[0].dequantize()
+    for term in terms[1:]:
+        total = total + term.dequantize()
+    return total
+
+
+def _walk_layer(
+    model: ir.Model,
+    group: Group,
+    place: int,
+    formats: Mapping[str, Format],
+    streams: Streams,
+    visit: Visit,
+    walked: Walked,
+    threads: int | None,
+) -> None:
+    x = group.inputs[0]
+    session = submodel.piece(model, [x], [str(submodel.accumulator(group).name)], threads)
+    float_accumulators = [session.run(batch) for batch in streams.float_values[x]]
+    result_name = group.results[0]
+    fmt = formats.get(result_name)
+    residuals = None
+    if group.residual is not None:
+        residuals = streams.float_values[group.residual], streams.quantised[group.residual]
+    layer = CalibratedLayer(
+        group=group,
+        weight=group.weight(),
+        bias=group.bias(),
+        input_format=formats.get(x),
+        output_format=fmt,
+        float_accumulators=float_accumulators,
+        _model=model,
+        _quantised=streams.quantised[x],
+        _float_inputs=streams.float_values[x],
+        _residuals=residuals,
+        _threads=threads,
+    )
+    chosen = visit(layer)
+    walked.layers[group.name] = chosen
+    bias = np.ldexp(chosen.bias.astype(np.float64), chosen.bias_exponent).astype(np.float32)
+    if layer.channel_axis == 1:
+        bias = bias[:, None, None]
+    products = layer.accumulators(dequantized(chosen.terms))
+    del layer
+    ending = submodel.ending(model, group, threads)
+    real_results: list[FloatArray] = []
+    quantised_results: list[Quantised] = []
+    signal = noise = 0.0
+    for index in range(len(float_accumulators)):
+        real, product = float_accumulators[index], products[index] + bias
+        # Batch by batch, the accumulators make room for the results.
+        float_accumulators[index] = products[index] = np.zeros(0, np.float32)
+        if ending is not None:
+            real = ending.run(real, residuals[0][index] if residuals else None)
+            product = ending.run(product, residuals[1][index].real() if residuals else None)
+        quantised = Quantised.of(product, fmt)
+        difference = (quantised.real() - real).reshape(-1)
+        signal += float(np.dot(real.reshape(-1), real.reshape(-1)))
+        noise += float(np.dot(difference, difference))
+        real_results.append(real)
+        quantised_results.append(quantised)
+    walked.signal_to_noise[group.name] = signal_to_noise(signal, noise)
+    streams.put(result_name, real_results, quantised_results)
+
+
+def _walk_other(
+    model: ir.Model, group: Group, formats: Mapping[str, Format], streams: Streams, threads: int | None
+) -> None:
+    session = submodel.piece(model, group.inputs, group.results, threads)
+    results: dict[str, tuple[list[FloatArray], list[Quantised]]] = {name: ([], []) for name in group.results}
+    batches = len(streams.quantised[group.inputs[0]]) if group.inputs else 0
+    for index in range(batches):
+        real = session.run_all({name: streams.float_values[name][index] for name in group.inputs})
+        seen = session.run_all({name: streams.quantised[name][index].real() for name in group.inputs})
+        for name, (floats, quantised) in results.items():
+            floats.append(real[name])
+            quantised.append(Quantised.of(seen[name], formats.get(name)))
+    for name, (floats, quantised) in results.items():
+        streams.put(name, floats, quantised)
