@@ -1,0 +1,132 @@
+"""The study's charts, as Altair specifications: the report embeds them, the folder gets PNG and SVG."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from sub8.study.front import pareto_front
+from sub8.study.point import Point
+from sub8.study.sweep import Study
+
+# Okabe and Ito's palette: distinguishable with any colour vision; shapes repeat the distinction.
+COLOURS = {"ternary": "#0072B2", "int4": "#D55E00", "int8": "#009E73"}
+SHAPES = {"ternary": "circle", "int4": "square", "int8": "triangle-up"}
+
+
+def charts(study: Study) -> dict[str, alt.Chart | alt.LayerChart]:
+    """Charts by file name, in the order of the report."""
+    found: dict[str, alt.Chart | alt.LayerChart] = {
+        "accuracy-replaced": _against(study, "replaced", "replaced multiplications, %"),
+        "accuracy-size": _against(study, "megabytes", "file, MB", smaller_is_better=True),
+    }
+    if all(point.latency for point in study.points):
+        found["accuracy-latency"] = _against(
+            study, "milliseconds", "latency of one image, ms", smaller_is_better=True
+        )
+    found["accuracy-cluster"] = _by_cluster(study)
+    if any(layer.signal_to_noise is not None for point in study.points for layer in point.layers):
+        found["sensitivity"] = _sensitivity(study.points)
+    return found
+
+
+def figures(point: Point) -> dict[str, Any]:
+    """One point's row of data."""
+    return {
+        "setting": point.setting.label,
+        "weights": point.setting.weights,
+        "cluster": str(point.setting.cluster),
+        "top1": point.top1,
+        "replaced": 100 * point.replaced,
+        "megabytes": point.bytes / 1e6,
+        "milliseconds": point.latency["sub8"] if point.latency else None,
+    }
+
+
+def _weights_scale() -> alt.Scale:
+    return alt.Scale(domain=list(COLOURS), range=list(COLOURS.values()))
+
+
+def _against(study: Study, field: str, title: str, smaller_is_better: bool = False) -> alt.LayerChart:
+    """Top-1 over a figure, the Pareto front as a line, fp32 as a dashed rule."""
+    sign = -1 if smaller_is_better else 1
+    rows = [figures(point) for point in study.points]
+    front = [figures(p) for p in pareto_front(study.points, lambda p: sign * figures(p)[field])]
+    x = alt.X(f"{field}:Q", title=title, scale=alt.Scale(zero=False))
+    y = alt.Y("top1:Q", title="top-1, %", scale=alt.Scale(zero=False))
+    line = alt.Chart(alt.Data(values=front)).mark_line(strokeDash=[1, 0], opacity=0.5).encode(x=x, y=y)
+    marks = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_point(filled=True, size=70)
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color("weights:N", scale=_weights_scale()),
+            shape=alt.Shape(
+                "weights:N", scale=alt.Scale(domain=list(SHAPES), range=list(SHAPES.values()))
+            ),
+            tooltip=[
+                alt.Tooltip("setting:N"),
+                alt.Tooltip("top1:Q", format=".2f", title="top-1 %"),
+                alt.Tooltip("replaced:Q", format=".1f", title="replaced %"),
+                alt.Tooltip("megabytes:Q", format=".3f", title="MB"),
+                alt.Tooltip("milliseconds:Q", format=".2f", title="ms"),
+            ],
+        )
+    )
+    return alt.layer(line, _float_rule(study), marks).properties(
+        width="container",
+        height=300,
+        description=f"Top-1 accuracy against {title}, one mark per setting; the line is the Pareto front.",
+    )
+
+
+def _float_rule(study: Study) -> alt.Chart:
+    values = [{"top1": study.baselines[0].top1, "name": study.baselines[0].name}]
+    return (
+        alt.Chart(alt.Data(values=values))
+        .mark_rule(strokeDash=[4, 4])
+        .encode(y="top1:Q", tooltip=["name:N", alt.Tooltip("top1:Q", format=".2f")])
+    )
+
+
+def _by_cluster(study: Study) -> alt.LayerChart:
+    order = list(dict.fromkeys(str(point.setting.cluster) for point in study.points))
+    lines = (
+        alt.Chart(alt.Data(values=[figures(point) for point in study.points]))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("cluster:N", title="cluster size N", sort=order, axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("top1:Q", title="top-1, %", scale=alt.Scale(zero=False)),
+            color=alt.Color("weights:N", scale=_weights_scale()),
+            tooltip=["setting:N", alt.Tooltip("top1:Q", format=".2f")],
+        )
+    )
+    return alt.layer(_float_rule(study), lines).properties(
+        width="container", height=300, description="Top-1 accuracy against the cluster size N."
+    )
+
+
+def _sensitivity(points: Sequence[Point]) -> alt.Chart:
+    layers = [layer.name for layer in points[0].layers]
+    rows = [
+        {"setting": point.setting.label, "layer": layer.name, "snr": layer.signal_to_noise}
+        for point in points
+        for layer in point.layers
+        if layer.signal_to_noise is not None
+    ]
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_rect()
+        .encode(
+            x=alt.X("layer:N", sort=layers, title="layer, in order", axis=alt.Axis(labels=len(layers) < 40)),
+            y=alt.Y("setting:N", sort=[point.setting.label for point in points], title=None),
+            color=alt.Color("snr:Q", title="SNR, dB", scale=alt.Scale(scheme="viridis")),
+            tooltip=["setting:N", "layer:N", alt.Tooltip("snr:Q", format=".1f", title="SNR dB")],
+        )
+        .properties(
+            width="container",
+            height=alt.Step(16),
+            description="Signal-to-noise ratio of every layer's output (dark: noisy) for every setting.",
+        )
+    )

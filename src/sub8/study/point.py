@@ -1,0 +1,156 @@
+"""One point of a study: a setting, and what was measured there."""
+
+import hashlib
+import tempfile
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from sub8.data import ImageRange
+from sub8.errors import InputError
+from sub8.evaluate import evaluate
+from sub8.inspect import inspect
+from sub8.quantize import quantize
+from sub8.recipe import Method, Recipe, WeightFormat
+from sub8.verify import verify
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is varied: weights of the inner layers, N, and the solver."""
+
+    weights: str
+    cluster: int | Literal["all"]
+    method: Method
+
+    @property
+    def name(self) -> str:
+        """Unique within a study, fit for a file name: ``ternary-n4-optimal``."""
+        return f"{self.weights}-n{self.cluster}-{self.method}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.weights} N={self.cluster}"
+
+    def recipe(self) -> Recipe:
+        return Recipe(weights=WeightFormat(self.weights, self.cluster), method=self.method)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything a worker needs, as plain data; the paths must exist where the worker runs."""
+
+    setting: Setting
+    model: str
+    data: str
+    calibration: str
+    images: ImageRange
+    calibration_images: ImageRange
+    threads: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's part: dB of its output where calibration measured it."""
+
+    name: str
+    kind: str
+    cluster: int | None
+    macs: int
+    replaced: float
+    bytes: int
+    signal_to_noise: float | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A finished point.
+
+    top1, top5: per cent over ``images``. replaced: part of the multiplications, 0..1. mean_bits: stored
+    bits (integers and scales) a weight. bytes: the file. seconds: of quantising. verified: mismatches
+    against ONNX Runtime on a few test images. latency: see ``latency.py``, None until timed.
+    """
+
+    setting: Setting
+    top1: float
+    top5: float
+    images: int
+    replaced: float
+    mean_bits: float
+    bytes: int
+    sha256: str
+    seconds: float
+    mismatches: int
+    layers: tuple[Layer, ...]
+    latency: dict[str, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Point":
+        """The inverse of ``to_dict``; InputError where keys are missing or unknown."""
+        try:
+            values = dict(data)
+            values["setting"] = Setting(**values["setting"])
+            values["layers"] = tuple(Layer(**layer) for layer in values["layers"])
+            unknown = values.keys() - {field.name for field in fields(cls)}
+            if unknown:
+                raise KeyError(*unknown)
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"not a point of a study: {error}") from error
+
+
+VERIFIED_IMAGES = 32
+
+
+def measure_point(task: Task) -> tuple[Point, bytes]:
+    """Quantise, evaluate and verify one setting; the point (not yet timed) and the artifact's bytes."""
+    start = time.perf_counter()
+    quantised = quantize(
+        task.model, task.calibration, task.setting.recipe(), images=task.calibration_images
+    )
+    seconds = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        quantised.save(path)
+        artifact = path.read_bytes()
+        accuracy = evaluate(path, task.data, images=task.images, threads=task.threads)
+        checked = verify(path, task.data, images=VERIFIED_IMAGES, threads=task.threads)
+        report = inspect(path)
+    weights = sum(_parameters(layer.shape) for layer in report.layers)
+    stored = sum(layer.bytes - 4 * layer.shape[0] for layer in report.layers)
+    point = Point(
+        setting=task.setting,
+        top1=accuracy.top1,
+        top5=accuracy.top5,
+        images=accuracy.images,
+        replaced=report.replaced,
+        mean_bits=8 * stored / max(weights, 1),
+        bytes=len(artifact),
+        sha256=hashlib.sha256(artifact).hexdigest(),
+        seconds=seconds,
+        mismatches=checked.mismatches,
+        layers=tuple(
+            Layer(
+                layer.name,
+                layer.kind,
+                layer.cluster,
+                layer.macs,
+                layer.replaced,
+                layer.bytes,
+                layer.signal_to_noise,
+            )
+            for layer in report.layers
+        ),
+    )
+    return point, artifact
+
+
+def _parameters(shape: tuple[int, ...]) -> int:
+    size = 1
+    for dim in shape:
+        size *= dim
+    return size

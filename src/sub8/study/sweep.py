@@ -1,0 +1,287 @@
+"""The verb ``sweep``: measure a model at many settings, keep every finished point, go on after a kill.
+
+A study is a folder: ``study.json`` (what was asked, of what, on which machine, and all finished points),
+``points/NAME.json`` and ``models/NAME.onnx`` (each point as it finishes), ``peers/`` (ONNX Runtime's int8).
+"""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import sub8
+from sub8.benchmark import machine
+from sub8.data import ImageRange, load_batches, open_dataset
+from sub8.errors import InputError
+from sub8.evaluate import measure_accuracy
+from sub8.model_file import ModelFile
+from sub8.oracle import OnnxRuntime
+from sub8.progress import Progress
+from sub8.recipe import Method, WeightFormat
+from sub8.study.latency import time_point
+from sub8.study.peers import quantize_with_onnxruntime
+from sub8.study.point import Point, Setting, Task
+from sub8.study.workers import measure_locally, measure_on_ray
+
+FORMAT = 1
+PEER_FLOAT = "ONNX Runtime fp32"
+PEER_INT8 = "ONNX Runtime int8"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A peer on the same images. top1, top5: per cent. bytes: of its file."""
+
+    name: str
+    top1: float
+    top5: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that ``study.json`` holds. Figures of ``question`` identify the sweep: another needs another folder."""
+
+    question: dict[str, Any]
+    machine: dict[str, Any]
+    baselines: tuple[Baseline, ...]
+    points: tuple[Point, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Study":
+        """Read ``folder/study.json``. Raises InputError."""
+        path = Path(folder) / "study.json"
+        data = _read_json(path)
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise InputError(f"{path}: not a study of format {FORMAT}")
+        try:
+            return cls(
+                question=data["question"],
+                machine=data["machine"],
+                baselines=tuple(Baseline(**baseline) for baseline in data["baselines"]),
+                points=tuple(Point.from_dict(point) for point in data["points"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: damaged ({error})") from error
+
+
+def settings(weights: list[str], clusters: list[str], method: Method) -> list[Setting]:
+    """Every combination, in the order given. Raises InputError."""
+    found = []
+    for kind, cluster in product(weights, clusters):
+        number = cluster if cluster == "all" else int(cluster) if cluster.isdecimal() else cluster
+        fmt = WeightFormat(kind, number)  # type: ignore[arg-type]  # checks both
+        found.append(Setting(fmt.kind, fmt.cluster, method))
+    return found
+
+
+def sweep(
+    model: str | Path,
+    data: str,
+    calibration: str,
+    chosen: list[Setting],
+    folder: str | Path,
+    *,
+    images: ImageRange = None,
+    calibration_images: ImageRange = 1000,
+    threads: int | None = None,
+    jobs: int | None = None,
+    ray: str | None = None,
+    progress: Progress | None = None,
+) -> Study:
+    """Measure ``chosen`` settings of ``model`` and write the study into ``folder``.
+
+    data: labelled test images; calibration: sample images. threads: a point's evaluation and timing; jobs:
+    processes side by side (default: as many as fill the processors). ray: a cluster's address, or "auto".
+    Points already in the folder are kept. Times are taken at the end, one point after the other, on this
+    machine, each interleaved with ONNX Runtime. Raises InputError.
+    """
+    target = Path(folder)
+    processors = len(os.sched_getaffinity(0))
+    jobs = jobs if jobs is not None else processors
+    question = _question(model, data, calibration, images, calibration_images)
+    _prepare_folder(target, question)
+    tasks = [
+        Task(
+            setting=setting,
+            model=str(Path(model).resolve()),
+            data=str(Path(data).resolve()),
+            calibration=str(Path(calibration).resolve()),
+            images=images,
+            calibration_images=calibration_images,
+            threads=max(1, processors // jobs),
+        )
+        for setting in chosen
+        if not _point_path(target, setting).exists()
+    ]
+    _tell(progress, "points", len(chosen) - len(tasks), len(chosen))
+    for number, (point, artifact) in enumerate(_measure(tasks, jobs, ray), start=1):
+        write_file(_model_path(target, point.setting), artifact)
+        _write_json(_point_path(target, point.setting), point.to_dict())
+        _tell(progress, "points", len(chosen) - len(tasks) + number, len(chosen))
+    baselines = _baselines(target, Path(model), data, calibration, images, calibration_images)
+    points = _timed(target, Path(model), chosen, threads or processors, progress)
+    study = Study(question, _machine(), baselines, points)
+    _write_json(target / "study.json", study.to_dict())
+    return study
+
+
+def _measure(tasks: list[Task], jobs: int, ray: str | None) -> Iterator[tuple[Point, bytes]]:
+    if not tasks:
+        return iter(())
+    return measure_on_ray(tasks, ray) if ray is not None else measure_locally(tasks, jobs)
+
+
+def _question(
+    model: str | Path, data: str, calibration: str, images: ImageRange, calibration_images: ImageRange
+) -> dict[str, Any]:
+    """What the sweep asks, with the content of its model and data: a changed file is another question."""
+    return {
+        "model": Path(model).name,
+        "model_sha256": _sha256(Path(model)),
+        "data": Path(data).name,
+        "data_sha256": _sha256(Path(data)),
+        "calibration": Path(calibration).name,
+        "calibration_sha256": _sha256(Path(calibration)),
+        "images": images,
+        "calibration_images": calibration_images,
+        "sub8": sub8.__version__,
+    }
+
+
+def _sha256(path: Path) -> str:
+    """Of a file, or of a folder's relative names and sizes (its images are not read twice)."""
+    digest = hashlib.sha256()
+    try:
+        if path.is_dir():
+            for file in sorted(path.rglob("*")):
+                if file.is_file():
+                    digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
+        else:
+            with path.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    return digest.hexdigest()
+
+
+def _prepare_folder(target: Path, question: dict[str, Any]) -> None:
+    """Make the folder, or make sure that it holds the same question's points."""
+    try:
+        for part in ("points", "models", "peers"):
+            (target / part).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be made ({error.strerror})") from error
+    path = target / "question.json"
+    if not path.exists():
+        _write_json(path, question)
+    elif (before := _read_json(path)) != question:
+        changed = sorted(key for key in question if before.get(key) != question[key])
+        raise InputError(
+            f"{target}: holds another study (different: {', '.join(changed)}); choose another folder"
+        )
+
+
+def _baselines(
+    target: Path,
+    model: Path,
+    data: str,
+    calibration: str,
+    images: ImageRange,
+    calibration_images: ImageRange,
+) -> tuple[Baseline, ...]:
+    """Accuracy of fp32 and of ONNX Runtime's int8 file, which is built if it is not there."""
+    kept = target / "peers" / "baselines.json"
+    if kept.exists():
+        return tuple(Baseline(**baseline) for baseline in _read_json(kept))
+    opened = ModelFile.open(model)
+    int8 = _int8_path(target)
+    if not int8.exists():
+        draft = int8.with_name("draft.onnx")
+        dataset = open_dataset(calibration, opened.labels).select(calibration_images)
+        batches = (x for x, _ in load_batches(dataset, opened.preprocess, batch=1))
+        quantize_with_onnxruntime(model, batches, str(opened.input.name), draft)
+        draft.rename(int8)
+    images_read = open_dataset(data, opened.labels).select(images)
+    found = []
+    for name, path in ((PEER_FLOAT, model), (PEER_INT8, int8)):
+        accuracy = measure_accuracy(opened, OnnxRuntime(path), images_read)
+        found.append(Baseline(name, accuracy.top1, accuracy.top5, path.stat().st_size))
+    _write_json(kept, [asdict(baseline) for baseline in found])
+    return tuple(found)
+
+
+def _timed(
+    target: Path, model: Path, chosen: list[Setting], threads: int, progress: Progress | None
+) -> tuple[Point, ...]:
+    peers = {PEER_FLOAT: model, PEER_INT8: _int8_path(target)}
+    shape = ModelFile.open(model).input_shape()
+    points = []
+    for number, setting in enumerate(chosen, start=1):
+        path = _point_path(target, setting)
+        point = Point.from_dict(_read_json(path))
+        if point.latency is None:
+            latency = time_point(_model_path(target, setting), peers, shape, threads)
+            point = replace(point, latency=latency)
+            _write_json(path, point.to_dict())
+        points.append(point)
+        _tell(progress, "times", number, len(chosen))
+    return tuple(points)
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cpu": machine(),
+        "processors": len(os.sched_getaffinity(0)),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def _tell(progress: Progress | None, stage: str, done: int, total: int) -> None:
+    if progress is not None:
+        progress(stage, done, total)
+
+
+def _point_path(target: Path, setting: Setting) -> Path:
+    return target / "points" / f"{setting.name}.json"
+
+
+def _model_path(target: Path, setting: Setting) -> Path:
+    return target / "models" / f"{setting.name}.onnx"
+
+
+def _int8_path(target: Path) -> Path:
+    return target / "peers" / "onnxruntime-int8.onnx"
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Beside, then renamed: a kill leaves the old file or the new one."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _write_json(path: Path, value: Any) -> None:
+    write_file(path, json.dumps(value, indent=1).encode())
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from error
