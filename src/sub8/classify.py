@@ -47,7 +47,9 @@ def classify(
     predictions: list[Prediction] = []
     for logits, _ in predict(opened, runner, dataset, preprocess):
         if logits.ndim != 2:
-            raise InputError(f"{opened.name}: its output has shape {logits.shape}, not [images, classes]")
+            raise InputError(
+                f"{opened.name}: its output has shape {logits.shape}, not [images, classes]"
+            )
         for row in logits.astype(np.float64):
             weights = np.exp(row - row.max())
             order = np.argsort(-row, kind="stable")[:top]

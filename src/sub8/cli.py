@@ -9,6 +9,7 @@ import typer
 import sub8
 from sub8 import terminal
 from sub8.errors import InputError, Sub8Error
+from sub8.study.cli import register as register_study
 
 app = typer.Typer(
     name="sub8",
@@ -18,7 +19,9 @@ app = typer.Typer(
     help="Ternary, 4-bit and 8-bit networks on a CPU: quantise without training, run in integers, prove it exact.",
 )
 
-Model = Annotated[str, typer.Argument(metavar="MODEL.onnx", help="An ONNX model.", show_default=False)]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL.onnx", help="An ONNX model.", show_default=False)
+]
 Data = Annotated[
     str,
     typer.Argument(
@@ -28,7 +31,8 @@ Data = Annotated[
     ),
 ]
 Images = Annotated[
-    str | None, typer.Option("--images", metavar="K|START:END", help="Only the first K images, or a range.")
+    str | None,
+    typer.Option("--images", metavar="K|START:END", help="Only the first K images, or a range."),
 ]
 PreprocessText = Annotated[
     str | None,
@@ -40,11 +44,13 @@ PreprocessText = Annotated[
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="T", help="Threads; default: the processors at hand.")
+    int | None,
+    typer.Option("--threads", metavar="T", help="Threads; default: the processors at hand."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")]
 Shape = Annotated[
-    str | None, typer.Option("--input-shape", metavar="B,C,H,W", help="Default: what the model declares.")
+    str | None,
+    typer.Option("--input-shape", metavar="B,C,H,W", help="Default: what the model declares."),
 ]
 
 
@@ -74,30 +80,41 @@ def _sub8(
 def quantize(
     model: Model,
     calibration: Annotated[
-        str, typer.Option("--calibration", "-c", metavar="DATA", help="Sample images, labels not needed.")
+        str,
+        typer.Option(
+            "--calibration", "-c", metavar="DATA", help="Sample images, labels not needed."
+        ),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
+    ],
     weights: Annotated[
         str | None, typer.Option(metavar="KIND", help="ternary (default), int4 or int8.")
     ] = None,
     cluster: Annotated[
         str | None,
-        typer.Option(metavar="N|all", help="Input channels that share a scale. Default: 4; int8: all."),
+        typer.Option(
+            metavar="N|all", help="Input channels that share a scale. Default: 4; int8: all."
+        ),
     ] = None,
     method: Annotated[
         str | None, typer.Option(metavar="SOLVER", help="optimal (default) or paper.")
     ] = None,
     exponent: Annotated[
-        str | None, typer.Option(metavar="WHEN", help="Activation exponents: static (default) or dynamic.")
+        str | None,
+        typer.Option(metavar="WHEN", help="Activation exponents: static (default) or dynamic."),
     ] = None,
     calibration_method: Annotated[
-        str | None, typer.Option(metavar="RULE", help="Static exponents by mse (default), max or percentile.")
+        str | None,
+        typer.Option(metavar="RULE", help="Static exponents by mse (default), max or percentile."),
     ] = None,
     percentile: Annotated[
-        float | None, typer.Option(metavar="P", help="For the rule percentile, above 50 and up to 100.")
+        float | None,
+        typer.Option(metavar="P", help="For the rule percentile, above 50 and up to 100."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(metavar="FILE.toml", help="A recipe; the other options go before it.")
+        str | None,
+        typer.Option(metavar="FILE.toml", help="A recipe; the other options go before it."),
     ] = None,
     integer_only: Annotated[
         bool, typer.Option("--integer-only", help="Refuse models with nodes that must stay float.")
@@ -150,7 +167,9 @@ def quantize(
     _print_islands(report.islands)
 
 
-@app.command(epilog=_example("sub8 evaluate resnet50-t4.onnx imagenet/val --images 1000 --threads 2"))
+@app.command(
+    epilog=_example("sub8 evaluate resnet50-t4.onnx imagenet/val --images 1000 --threads 2")
+)
 def evaluate(
     model: Model,
     data: Data,
@@ -159,7 +178,9 @@ def evaluate(
     threads: Threads = None,
     runtime: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="sub8 or onnxruntime. Default: sub8 for quantised models."),
+        typer.Option(
+            metavar="NAME", help="sub8 or onnxruntime. Default: sub8 for quantised models."
+        ),
     ] = None,
     batch: Annotated[int, typer.Option(metavar="B", help="Images per call.")] = 32,
     as_json: Json = False,
@@ -224,7 +245,8 @@ def verify(
 def run(
     model: Model,
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Image files or other data.", show_default=False)
+        list[str],
+        typer.Argument(metavar="IMAGE...", help="Image files or other data.", show_default=False),
     ],
     preprocess: PreprocessText = None,
     threads: Threads = None,
@@ -236,7 +258,9 @@ def run(
     results = [
         prediction
         for source in images
-        for prediction in classify(model, source, preprocess=_preprocess(preprocess), threads=threads)
+        for prediction in classify(
+            model, source, preprocess=_preprocess(preprocess), threads=threads
+        )
     ]
     if as_json:
         terminal.print_json([prediction.to_dict() for prediction in results])
@@ -244,7 +268,9 @@ def run(
     for prediction in results:
         terminal.print_line(prediction.name)
         for score in prediction.top:
-            terminal.print_line(f"  {score.label:<30} {score.logit:10.3f}  {terminal.per_cent(score.probability)}")
+            terminal.print_line(
+                f"  {score.label:<30} {score.logit:10.3f}  {terminal.per_cent(score.probability)}"
+            )
 
 
 @app.command(
@@ -255,13 +281,15 @@ def run(
 def inspect(
     model: Model,
     weights: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Count a float model as if ternary, int4 or int8.")
+        str | None,
+        typer.Option(metavar="KIND", help="Count a float model as if ternary, int4 or int8."),
     ] = None,
     cluster: Annotated[
         str | None, typer.Option(metavar="N|all", help="Input channels that share a scale.")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(metavar="FILE.toml", help="Count a float model as this recipe says.")
+        str | None,
+        typer.Option(metavar="FILE.toml", help="Count a float model as this recipe says."),
     ] = None,
     shape: Shape = None,
     as_json: Json = False,
@@ -273,6 +301,11 @@ def inspect(
     if (weights, cluster, recipe) != (None, None, None):
         planned = recipe_from_options(recipe, weights=weights, cluster=cluster)
     report = sub8.inspect(model, recipe=planned, input_shape=_shape(shape))
+    if cost:
+        from sub8.study.cli import print_cost
+
+        print_cost(report, as_json)
+        return
     if as_json:
         terminal.print_json(report.to_dict())
         return
@@ -281,7 +314,19 @@ def inspect(
         return "-" if value is None else str(value)
 
     terminal.print_table(
-        ["layer", "shape", "weights", "N|", "e in|", "e w|", "e out|", "MMAC|", "replaced|", "bytes|", "SNR dB|"],
+        [
+            "layer",
+            "shape",
+            "weights",
+            "N|",
+            "e in|",
+            "e w|",
+            "e out|",
+            "MMAC|",
+            "replaced|",
+            "bytes|",
+            "SNR dB|",
+        ],
         [
             [
                 layer.name,
@@ -317,7 +362,9 @@ def benchmark(
     model: Model,
     baseline: Annotated[
         str | None,
-        typer.Option(metavar="FLOAT.onnx", help="Compare with this; default: the file's own float network."),
+        typer.Option(
+            metavar="FLOAT.onnx", help="Compare with this; default: the file's own float network."
+        ),
     ] = None,
     threads: Threads = None,
     shape: Shape = None,
@@ -381,7 +428,15 @@ def quickstart(
         terminal.print_json(result.to_dict())
     else:
         terminal.print_table(
-            ["weights", "size|", "replaced|", "latency|", "vs float32|", "mismatches|", *result.photographs],
+            [
+                "weights",
+                "size|",
+                "replaced|",
+                "latency|",
+                "vs float32|",
+                "mismatches|",
+                *result.photographs,
+            ],
             [
                 [
                     row.name,
@@ -406,10 +461,17 @@ def quickstart(
 @app.command(epilog=_example("sub8 zoo resnet101 -o resnet101.onnx"))
 def zoo(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Such as resnet50; a wrong name lists all.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="NAME", help="Such as resnet50; a wrong name lists all.", show_default=False
+        ),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")],
-    size: Annotated[int, typer.Option(metavar="PIXELS", help="Height and width of the input.")] = 224,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
+    ],
+    size: Annotated[
+        int, typer.Option(metavar="PIXELS", help="Height and width of the input.")
+    ] = 224,
     classes: Annotated[int, typer.Option(metavar="C", help="Classes of the last layer.")] = 1000,
     seed: Annotated[int, typer.Option(metavar="S", help="Of the random weights.")] = 0,
     as_json: Json = False,
@@ -429,6 +491,9 @@ def zoo(
         terminal.print_line(f"{target}: {terminal.megabytes(target.stat().st_size)}")
 
 
+register_study(app)
+
+
 def _preprocess(text: str | None) -> "sub8.Preprocess | None":
     return None if text is None else sub8.Preprocess.from_option(text)
 
@@ -438,7 +503,9 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
         return None
     parts = text.replace("x", ",").split(",")
     if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
-        raise InputError(f"input shape {text!r} must be whole numbers of at least 1, such as 1,3,224,224")
+        raise InputError(
+            f"input shape {text!r} must be whole numbers of at least 1, such as 1,3,224,224"
+        )
     return tuple(int(part) for part in parts)
 
 
@@ -449,7 +516,12 @@ def _writable(output: str, not_over: str | None = None) -> Path:
         raise InputError(f"{target}: the folder {target.parent} does not exist")
     if target.is_dir():
         raise InputError(f"{target}: is a folder; name a file")
-    if not_over is not None and target.exists() and Path(not_over).exists() and target.samefile(not_over):
+    if (
+        not_over is not None
+        and target.exists()
+        and Path(not_over).exists()
+        and target.samefile(not_over)
+    ):
         raise InputError(f"{target}: would overwrite the source model")
     probe = target.with_name(f".{target.name}.writable")
     try:

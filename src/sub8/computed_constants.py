@@ -42,9 +42,7 @@ def constant_values(model: ir.Model, names: Iterable[str]) -> dict[str, NDArray[
     if not computed:
         return values
     graph = ir.convenience.extract(model.graph, inputs=[], outputs=computed)
-    part = ir.Model(
-        graph, ir_version=model.ir_version, functions=list(model.functions.values())
-    )
+    part = ir.Model(graph, ir_version=model.ir_version, functions=list(model.functions.values()))
     runtime = OnnxRuntime(ir.to_proto(part).SerializeToString(), optimise=False)
     values.update(runtime.run_all({}))
     return values

@@ -60,7 +60,9 @@ class Dataset(ABC):
             return self
         chosen = range(len(self))[parse_range(images)]
         if len(chosen) == 0:
-            raise InputError(f"{self.name}: images {_shown(images)} selects none of {len(self)} samples")
+            raise InputError(
+                f"{self.name}: images {_shown(images)} selects none of {len(self)} samples"
+            )
         return _Selection(self, chosen)
 
 
@@ -112,11 +114,15 @@ class ParquetImages(Dataset):
             table = pq.ParquetFile(path, memory_map=True)
             columns = [field.name for field in table.schema_arrow]
             if "image" not in columns:
-                raise InputError(f"{path}: no column 'image'; it has {', '.join(columns) or 'none'}")
+                raise InputError(
+                    f"{path}: no column 'image'; it has {', '.join(columns) or 'none'}"
+                )
             has_label = "label" in columns
             rows = table.read(columns=["image", "label"] if has_label else ["image"])
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{path}: not a readable Parquet file ({_first_line(error)})") from error
+            raise InputError(
+                f"{path}: not a readable Parquet file ({_first_line(error)})"
+            ) from error
         self._images = rows.column("image")
         self._labels: list[int] | None = None
         if has_label:
@@ -138,7 +144,9 @@ class ParquetImages(Dataset):
         if isinstance(value, dict):
             value = value.get("bytes")
         if not isinstance(value, bytes):
-            raise InputError(f"{self.sample_name(index)}: column 'image' holds no encoded image bytes")
+            raise InputError(
+                f"{self.sample_name(index)}: column 'image' holds no encoded image bytes"
+            )
         return decode_image(io.BytesIO(value), self.sample_name(index))
 
     def label(self, index: int) -> int | None:
@@ -151,7 +159,9 @@ class ArrayData(Dataset):
     def __init__(self, name: str, images: NDArray[Any], labels: NDArray[Any] | None = None):
         self.name = name
         if images.ndim < 2 or len(images) == 0:
-            raise InputError(f"{name}: needs at least one sample along axis 0, got shape {images.shape}")
+            raise InputError(
+                f"{name}: needs at least one sample along axis 0, got shape {images.shape}"
+            )
         if images.dtype == np.uint8:
             if images.ndim == 3:
                 images = np.repeat(images[..., None], 3, axis=-1)
@@ -160,7 +170,9 @@ class ArrayData(Dataset):
                     f"{name}: uint8 images must be [B, H, W, 3] or [B, H, W], got {images.shape}"
                 )
         elif not np.issubdtype(images.dtype, np.floating):
-            raise InputError(f"{name}: needs uint8 images or floating-point tensors, got {images.dtype}")
+            raise InputError(
+                f"{name}: needs uint8 images or floating-point tensors, got {images.dtype}"
+            )
         if labels is not None and (
             labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer)
         ):
@@ -318,7 +330,9 @@ def _open_folder(path: Path, labels: Sequence[str] | None) -> Dataset:
     )
     if not in_turn:
         raise InputError(f"{path}: its class folders hold no images ({', '.join(IMAGE_SUFFIXES)})")
-    return ImageFiles(str(path), [file for *_, file in in_turn], [number for _, number, _ in in_turn])
+    return ImageFiles(
+        str(path), [file for *_, file in in_turn], [number for _, number, _ in in_turn]
+    )
 
 
 def _image_files(folder: Path) -> list[Path]:

@@ -119,9 +119,7 @@ def open_runner(model: ModelFile, runtime: RuntimeName | None, threads: int | No
     )
 
 
-def label_ranks(
-    logits: NDArray[Any], labels: NDArray[np.int64], name: str
-) -> NDArray[np.int64]:
+def label_ranks(logits: NDArray[Any], labels: NDArray[np.int64], name: str) -> NDArray[np.int64]:
     """How many classes come before the true one; equal logits count in the order of the classes."""
     if logits.ndim != 2:
         raise InputError(f"{name}: its output has shape {logits.shape}, not [images, classes]")

@@ -27,7 +27,8 @@ FLOAT_BYTES = 4
 class LayerReport:
     """One layer with weights.
 
-    shape: of the weight, ``[O, I, *kernel]`` (I: input channels of one group). kind: float, ternary, int4 or
+    shape: of the weight, ``[O, I, *kernel]`` (I: input channels of one group). input, output: shapes of the
+    activations. kind: float, ternary, int4 or
     int8, joined by "+" where a layer sums several terms. cluster: N, input channels per scale.
     Exponents: powers of two of the input, the weights and the output; None where there is none, "dynamic"
     where it is taken at run time. macs: multiply-accumulates of one image. replaced: the part of them that
@@ -38,6 +39,8 @@ class LayerReport:
     name: str
     operator: str
     shape: tuple[int, ...]
+    input: tuple[int, ...]
+    output: tuple[int, ...]
     kind: str
     cluster: int | None
     input_exponent: int | str | None
@@ -133,6 +136,8 @@ def _quantised_layer(
         name=step.name,
         operator=type(step).__name__,
         shape=finest.values.shape,
+        input=count.input,
+        output=count.output,
         kind="+".join(term.kind for term in step.terms),
         cluster=finest.cluster,
         input_exponent=_exponent(plan.formats[step.x]),
@@ -145,9 +150,7 @@ def _quantised_layer(
     )
 
 
-def _inspect_float(
-    opened: ModelFile, shape: tuple[int, ...], recipe: Recipe | None
-) -> Inspection:
+def _inspect_float(opened: ModelFile, shape: tuple[int, ...], recipe: Recipe | None) -> Inspection:
     model = normalise(opened.model)
     counts = {count.name: count for count in count_layers(model, shape)}
     layers: list[LayerReport] = []
@@ -193,6 +196,8 @@ def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:
         name=count.name,
         operator=count.operator,
         shape=count.shape,
+        input=count.input,
+        output=count.output,
         kind=kind,
         cluster=cluster,
         input_exponent=None,
@@ -211,8 +216,6 @@ def _multiplied(term: ClusteredWeight) -> float:
 
 def _stored_bytes(term: ClusteredWeight) -> int:
     return -(-term.values.size * STORED_BITS[term.kind] // 8) + term.alpha.nbytes
-
-
 
 
 def _exponent(fmt: Format | None) -> int | str | None:

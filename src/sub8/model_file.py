@@ -40,7 +40,9 @@ class ModelFile:
         graph = getattr(source, "model", None)
         if isinstance(graph, ir.Model):
             return cls(graph.graph.name or "model", None, graph)
-        raise InputError(f"a model must be a path, an ir.Model or a QuantizedModel, not {type(source)}")
+        raise InputError(
+            f"a model must be a path, an ir.Model or a QuantizedModel, not {type(source)}"
+        )
 
     @cached_property
     def quantised(self) -> bool:

@@ -44,7 +44,9 @@ class OnnxRuntime:
                 source, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            raise UnsupportedModelError(f"ONNX Runtime cannot load the model: {_line(error)}") from error
+            raise UnsupportedModelError(
+                f"ONNX Runtime cannot load the model: {_line(error)}"
+            ) from error
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
 

@@ -52,9 +52,13 @@ class Preprocess:
             else:
                 fits = self.resize[0] >= height and self.resize[1] >= width
             if not fits:
-                raise InputError(f"preprocess: resize {self.resize} is smaller than size {self.size}")
+                raise InputError(
+                    f"preprocess: resize {self.resize} is smaller than size {self.size}"
+                )
         if self.channel_order not in ("RGB", "BGR", "GRAY"):
-            raise InputError(f"preprocess: channel_order {self.channel_order!r}: use RGB, BGR or GRAY")
+            raise InputError(
+                f"preprocess: channel_order {self.channel_order!r}: use RGB, BGR or GRAY"
+            )
         if self.interpolation not in ("nearest", "bilinear", "bicubic", "lanczos"):
             raise InputError(
                 f"preprocess: interpolation {self.interpolation!r}:"
@@ -92,7 +96,9 @@ class Preprocess:
             picture = picture.resize((target[1], target[0]), how)
         height, width = _pair(self.size)
         if target[0] < height or target[1] < width:
-            raise InputError(f"image {target[0]}x{target[1]} is smaller than the crop {height}x{width}")
+            raise InputError(
+                f"image {target[0]}x{target[1]} is smaller than the crop {height}x{width}"
+            )
         top, left = round((target[0] - height) / 2), round((target[1] - width) / 2)
         picture = picture.crop((left, top, left + width, top + height))
         if self.channel_order == "GRAY":

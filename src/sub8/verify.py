@@ -62,13 +62,13 @@ def verify(
     """
     opened = ModelFile.open(model)
     if not opened.quantised:
-        raise InputError(f"{opened.name}: a float model; verify takes quantised ones (sub8 quantize)")
+        raise InputError(
+            f"{opened.name}: a float model; verify takes quantised ones (sub8 quantize)"
+        )
     dataset = open_dataset(data, opened.labels).select(images)
     session = Session(opened.model, threads=threads)
     watched, units = watch_accumulators(opened.model)
-    oracle = OnnxRuntime(
-        ir.to_proto(watched).SerializeToString(), threads=threads, optimise=False
-    )
+    oracle = OnnxRuntime(ir.to_proto(watched).SerializeToString(), threads=threads, optimise=False)
     outputs = [str(value.name) for value in opened.model.graph.outputs]
     done = elements = mismatches = beyond = 0
     for x, _ in load_batches(dataset, preprocess or opened.preprocess, batch=batch):

@@ -38,7 +38,11 @@ def sub8_command() -> Callable[..., Outcome]:
     def run(*arguments: str | Path) -> Outcome:
         command = [sys.executable, "-m", "sub8.cli", *map(str, arguments)]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "200"}
+            command,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "COLUMNS": "200"},
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 

@@ -1,6 +1,5 @@
 """Bad input: one clear line on stderr, exit code 2, nothing half-written."""
 
-
 import shutil
 
 import numpy as np
@@ -21,7 +20,13 @@ def refuse(done, *words):
 
 def quantize(sub8_command, folder, target, model=None, data=None, *options):
     done = sub8_command(
-        "quantize", model or folder / "model.onnx", "-c", data or folder / "data.npz", "-o", target, *options
+        "quantize",
+        model or folder / "model.onnx",
+        "-c",
+        data or folder / "data.npz",
+        "-o",
+        target,
+        *options,
     )
     assert not target.exists()
     assert list(target.parent.glob("*.tmp")) == [] if target.parent.is_dir() else True
@@ -127,9 +132,10 @@ def test_a_broken_image(sub8_command, quantised, tmp_path):
 
 def test_an_output_that_cannot_be_written(sub8_command, folder, tmp_path):
     refuse(quantize(sub8_command, folder, tmp_path / "no" / "q.onnx"), "no")
-    done = sub8_command("quantize", folder / "model.onnx", "-c", folder / "data.npz", "-o", tmp_path)
+    done = sub8_command(
+        "quantize", folder / "model.onnx", "-c", folder / "data.npz", "-o", tmp_path
+    )
     refuse(done, "folder")
-
 
 
 def test_the_source_model_is_never_overwritten(sub8_command, folder, tmp_path):
@@ -168,7 +174,8 @@ def test_an_unknown_recipe_key(sub8_command, folder, target, tmp_path):
 def test_verbs_for_quantised_models_refuse_float_ones(sub8_command, folder):
     refuse(sub8_command("verify", folder / "model.onnx", folder / "data.npz"), "quantize")
     refuse(
-        sub8_command("evaluate", folder / "model.onnx", folder / "data.npz", "--runtime", "sub8"), "quantize"
+        sub8_command("evaluate", folder / "model.onnx", folder / "data.npz", "--runtime", "sub8"),
+        "quantize",
     )
 
 

@@ -4,7 +4,17 @@ import numpy as np
 import onnx
 import pytest
 
-COMMANDS = ["quantize", "evaluate", "verify", "run", "inspect", "benchmark", "quickstart", "zoo", "record"]
+COMMANDS = [
+    "quantize",
+    "evaluate",
+    "verify",
+    "run",
+    "inspect",
+    "benchmark",
+    "quickstart",
+    "zoo",
+    "record",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -43,7 +53,14 @@ def test_evaluate_gives_the_three_figures(sub8_command, folder, quantised):
 def test_verify_finds_no_mismatch(sub8_command, folder, tmp_path, exponent):
     output = tmp_path / "q.onnx"
     made = sub8_command(
-        "quantize", folder / "model.onnx", "-c", folder / "data.npz", "--exponent", exponent, "-o", output
+        "quantize",
+        folder / "model.onnx",
+        "-c",
+        folder / "data.npz",
+        "--exponent",
+        exponent,
+        "-o",
+        output,
     )
     assert made.code == 0, made.err
     done = sub8_command("verify", output, folder / "data.npz", "--json")

@@ -62,7 +62,10 @@ def test_class_folders_named_by_labels_or_numbers_take_those_indices(tmp_path):
 def test_a_flat_folder_and_one_image_have_no_labels(tmp_path):
     (tmp_path / "b.png").write_bytes(picture(2))
     (tmp_path / "a.png").write_bytes(picture(1))
-    assert [(int(i[0, 0, 0]), label) for i, label in open_dataset(tmp_path)] == [(1, None), (2, None)]
+    assert [(int(i[0, 0, 0]), label) for i, label in open_dataset(tmp_path)] == [
+        (1, None),
+        (2, None),
+    ]
     assert len(open_dataset(tmp_path / "a.png")) == 1
 
 
@@ -85,7 +88,13 @@ def test_batches_cover_a_range_in_order():
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("5", slice(0, 5)), (5, slice(0, 5)), ("2:5", slice(2, 5)), (":3", slice(0, 3)), ("4:", slice(4, None))],
+    [
+        ("5", slice(0, 5)),
+        (5, slice(0, 5)),
+        ("2:5", slice(2, 5)),
+        (":3", slice(0, 3)),
+        ("4:", slice(4, None)),
+    ],
 )
 def test_ranges(text, expected):
     assert parse_range(text) == expected
@@ -104,7 +113,9 @@ def test_a_range_past_the_end_selects_nothing():
 
 def test_a_broken_image_names_its_row(tmp_path):
     whole = picture(9, (64, 64), "JPEG")
-    path = parquet(tmp_path / "d.parquet", [whole, whole[: len(whole) // 2], b"nonsense"], [0, 0, 0])
+    path = parquet(
+        tmp_path / "d.parquet", [whole, whole[: len(whole) // 2], b"nonsense"], [0, 0, 0]
+    )
     data = open_dataset(path)
     data.array(0)
     for row in (1, 2):

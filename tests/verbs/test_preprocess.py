@@ -16,7 +16,9 @@ def gradient(height: int, width: int) -> np.ndarray:
     return np.broadcast_to((rows + columns) / 2, (height, width, 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("shape", "resized"), [((40, 60), (32, 48)), ((60, 40), (48, 32)), ((33, 50), (32, 48))])
+@pytest.mark.parametrize(
+    ("shape", "resized"), [((40, 60), (32, 48)), ((60, 40), (48, 32)), ((33, 50), (32, 48))]
+)
 def test_the_shorter_side_is_resized_and_the_centre_cut(shape, resized):
     image = gradient(*shape)
     expected = np.asarray(Image.fromarray(image).resize(resized[::-1], Image.Resampling.BICUBIC))
@@ -79,7 +81,9 @@ def test_wrong_options_are_one_clear_error(text):
         Preprocess.from_option(text)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"size": "8"}', '{"size": 8, "mean": ["a"]}', '{"size": true}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"size": "8"}', '{"size": 8, "mean": ["a"]}', '{"size": true}']
+)
 def test_wrong_metadata_is_one_clear_error(text):
     with pytest.raises(InputError):
         Preprocess.from_metadata(text)
