@@ -291,6 +291,9 @@ def inspect(
         str | None,
         typer.Option(metavar="FILE.toml", help="Count a float model as this recipe says."),
     ] = None,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Count operations and bytes moved instead, beside float32.")
+    ] = False,
     shape: Shape = None,
     as_json: Json = False,
 ) -> None:

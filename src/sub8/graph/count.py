@@ -17,13 +17,14 @@ class LayerCount:
     """One Conv, Gemm or MatMul whose weight does not depend on the input.
 
     name: of its node. operator: Conv, Gemm or MatMul. shape: of the weight, ``[O, I, *kernel]``
-    (I: input channels of one convolution group). output: of the result, batch included.
+    (I: input channels of one convolution group). input, output: of the activations, batch included.
     macs: multiply-accumulates of one image (padding counted like the rest). parameters: weights and biases.
     """
 
     name: str
     operator: str
     shape: tuple[int, ...]
+    input: tuple[int, ...]
     output: tuple[int, ...]
     macs: int
     parameters: int
@@ -47,17 +48,19 @@ def count_layers(model: ir.Model, input_shape: tuple[int, ...]) -> list[LayerCou
     """
     model = _with_shapes(model, input_shape)
     fixed: set[ir.Value] = set()
-    counts = []
     for node in model.graph:
         read = [value for value in node.inputs if value is not None]
         if all(constants.is_constant(value) or value in fixed for value in read) and read:
             fixed.update(node.outputs)
+    counts = []
+    for node in model.graph:
+        if node.outputs[0] in fixed:
             continue
         if node.domain != "" or node.op_type not in WEIGHTED:
             continue
         weight = node.inputs[1]
         if weight is not None and (constants.is_constant(weight) or weight in fixed):
-            counts.append(_count(node, weight))
+            counts.append(_count(node, weight, _has_bias(node, fixed)))
     return counts
 
 
@@ -96,16 +99,28 @@ def _static(value: ir.Value, node: ir.Node) -> tuple[int, ...]:
     return tuple(int(size) for size in value.shape)
 
 
-def _count(node: ir.Node, weight: ir.Value) -> LayerCount:
+def _has_bias(node: ir.Node, fixed: set[ir.Value]) -> bool:
+    """A third input, or for MatMul a following Add of something constant."""
+    if node.op_type != "MatMul":
+        return len(node.inputs) > 2 and node.inputs[2] is not None
+    user = patterns.only_user(node.outputs[0])
+    if user is None or user.op_type != "Add" or user.domain != "":
+        return False
+    others = [value for value in user.inputs if value is not None and value is not node.outputs[0]]
+    return any(constants.is_constant(value) or value in fixed for value in others)
+
+
+def _count(node: ir.Node, weight: ir.Value, biased: bool) -> LayerCount:
     shape = stored = _static(weight, node)
-    output = _static(node.outputs[0], node)
+    assert node.inputs[0] is not None
+    read, output = _static(node.inputs[0], node), _static(node.outputs[0], node)
     if node.op_type == "MatMul" or (node.op_type == "Gemm" and not patterns.attribute(node, "transB", 0)):
         shape = (stored[-1], stored[-2]) if len(stored) > 1 else (1, *stored)
-    biased = (len(node.inputs) > 2 and node.inputs[2] is not None) or patterns.bias_add(node) is not None
     return LayerCount(
         name=str(node.name),
         operator=node.op_type,
         shape=shape,
+        input=read,
         output=output,
         macs=math.prod(output[1:]) * math.prod(shape[1:]),
         parameters=math.prod(stored) + (shape[0] if biased else 0),
