@@ -60,7 +60,7 @@ def count_layers(model: ir.Model, input_shape: tuple[int, ...]) -> list[LayerCou
             continue
         weight = node.inputs[1]
         if weight is not None and (constants.is_constant(weight) or weight in fixed):
-            counts.append(_count(node, weight, _has_bias(node, fixed)))
+            counts.append(_count(node, weight, _has_bias(node, fixed), input_shape[0]))
     return counts
 
 
@@ -93,8 +93,12 @@ def _with_shapes(model: ir.Model, input_shape: tuple[int, ...]) -> ir.Model:
     return model
 
 
+def _is_static(value: ir.Value) -> bool:
+    return value.shape is not None and all(isinstance(size, int) for size in value.shape)
+
+
 def _static(value: ir.Value, node: ir.Node) -> tuple[int, ...]:
-    if value.shape is None or not all(isinstance(size, int) for size in value.shape):
+    if value.shape is None or not _is_static(value):
         raise UnsupportedModelError(f"node {node.name!r}: the shape of {value.name!r} cannot be inferred")
     return tuple(int(size) for size in value.shape)
 
@@ -110,12 +114,17 @@ def _has_bias(node: ir.Node, fixed: set[ir.Value]) -> bool:
     return any(constants.is_constant(value) or value in fixed for value in others)
 
 
-def _count(node: ir.Node, weight: ir.Value, biased: bool) -> LayerCount:
+def _count(node: ir.Node, weight: ir.Value, biased: bool, batch: int) -> LayerCount:
     shape = stored = _static(weight, node)
-    assert node.inputs[0] is not None
-    read, output = _static(node.inputs[0], node), _static(node.outputs[0], node)
     if node.op_type == "MatMul" or (node.op_type == "Gemm" and not patterns.attribute(node, "transB", 0)):
         shape = (stored[-1], stored[-2]) if len(stored) > 1 else (1, *stored)
+    x, y = node.inputs[0], node.outputs[0]
+    assert x is not None
+    if node.op_type == "Gemm" and not (_is_static(x) and _is_static(y)):
+        # Behind nodes whose shape depends on data; the rows are still the images.
+        read, output = (batch, shape[1]), (batch, shape[0])
+    else:
+        read, output = _static(x, node), _static(y, node)
     return LayerCount(
         name=str(node.name),
         operator=node.op_type,

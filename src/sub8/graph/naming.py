@@ -1,23 +1,26 @@
 """Stable, readable names for weighted layers, so that recipe patterns such as ``layer4.*`` find them."""
 
+import ast
+
 import onnx_ir as ir
 
-WEIGHTED = ("Conv", "Gemm", "MatMul")
+_NAMED = ("Conv", "Gemm", "MatMul", "BatchNormalization")
 _LAYOUT_ONLY = ("Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast")
 
 
 def name_layers(graph: ir.Graph) -> None:
-    """Name every Conv, Gemm and MatMul, in this order of preference.
+    """Name every Conv, Gemm, MatMul and BatchNormalization, in this order of preference.
 
     1. The module's path, where the weight is called ``path.weight`` (torch.export, state dicts).
-    2. The module's path that the node's scope tells: ``/layer1/layer1.0/conv1/Conv`` (TorchScript).
-    3. The node's own name. 4. The weight's name.
-    A second layer of the same name gets ``_1`` and so on. Must run before constants are folded, while
-    weights still have their names.
+    2. The module's path in the node's metadata, which torch.export writes.
+    3. The module's path that the node's scope tells: ``/layer1/layer1.0/conv1/Conv`` (TorchScript).
+    4. The node's own name. 5. The weight's name.
+    A second layer of the same name gets ``_1`` and so on. Must run before constants are folded and
+    metadata cleared, while weights still have their names.
     """
     taken: set[str] = set()
     for node in graph:
-        if node.op_type not in WEIGHTED or node.domain != "":
+        if node.op_type not in _NAMED or node.domain != "":
             continue
         name = unique = _preferred(node)
         suffix = 0
@@ -27,7 +30,7 @@ def name_layers(graph: ir.Graph) -> None:
         taken.add(unique)
         node.name = unique
     for node in graph:
-        if node.name in taken and not (node.op_type in WEIGHTED and node.domain == ""):
+        if node.name in taken and not (node.op_type in _NAMED and node.domain == ""):
             node.name = None
 
 
@@ -35,6 +38,9 @@ def _preferred(node: ir.Node) -> str:
     weight = next((name for value in reversed(node.inputs[:2]) if (name := _constant_name(value))), "")
     if weight.endswith(".weight"):
         return weight.removesuffix(".weight")
+    module = _torch_scope(node)
+    if module:
+        return module
     if node.name and node.name.startswith("/"):
         return _module_path(node.name) or node.name
     return node.name or weight or node.op_type.lower()
@@ -49,6 +55,15 @@ def _constant_name(value: ir.Value | None) -> str:
             return ""
         value = producer.inputs[0]
     return value.name or "" if value is not None and value.is_initializer() else ""
+
+
+def _torch_scope(node: ir.Node) -> str:
+    """The innermost module's path: the scopes are a list of paths that ends in the operator's own name."""
+    try:
+        scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ""
+    return str(scopes[-2]) if isinstance(scopes, list) and len(scopes) > 1 else ""
 
 
 def _module_path(scope: str) -> str:

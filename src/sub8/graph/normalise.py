@@ -38,10 +38,10 @@ def normalise(model: ir.Model) -> ir.Model:
     _reject_unusable(model)
     passes.InlinePass()(model)
     passes.RemoveInitializersFromInputsPass()(model)
+    name_layers(model.graph)
     passes.ClearMetadataAndDocStringPass()(model)
     _raise_opset(model)
     graph = model.graph
-    name_layers(graph)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     _fold_constants(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)

@@ -106,6 +106,7 @@ class _Writer:
         if not layer.terms or layer.bias.shape != shape[:1] or layer.bias.dtype != np.int32:
             raise InputError(f"layer {name!r}: needs a weight term and an int32 bias of shape {shape[:1]}")
 
+        self._bias(node, name, layer)
         total: ir.Value | None = None
         for index, term in enumerate(layer.terms):
             part = self._term(node, f"{name}.weight" + (f".{index}" if index else ""), term)
@@ -119,7 +120,6 @@ class _Writer:
         if node.op_type == "MatMul":
             total = self._before(node, "Transpose", [total], f"{name}.weight.T", perm=(1, 0))
         node.replace_input_with(1, total)
-        self._bias(node, name, layer)
 
     def _term(self, node: ir.Node, name: str, term: ClusteredWeight) -> ir.Value:
         outputs, inputs, *kernel = term.values.shape
