@@ -12,7 +12,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ IMAGE_KEYS = ("images", "image", "x", "data")
 LABEL_KEYS = ("labels", "label", "y", "targets")
 
 ImageRange = int | slice | str | None
-DataSource: TypeAlias = "str | os.PathLike[str] | NDArray[Any] | Dataset"
+DataSource: TypeAlias = Union[str, os.PathLike[str], NDArray[Any], "Dataset"]
 
 
 class Dataset(ABC):

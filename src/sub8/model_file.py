@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 import onnx_ir as ir
@@ -18,7 +18,7 @@ from sub8.preprocess import Preprocess
 if TYPE_CHECKING:
     from sub8.quantize import QuantizedModel
 
-ModelSource: TypeAlias = "str | os.PathLike[str] | ir.Model | QuantizedModel"
+ModelSource: TypeAlias = Union[str, os.PathLike[str], ir.Model, "QuantizedModel"]
 
 
 @dataclass(frozen=True)
