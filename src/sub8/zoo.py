@@ -32,7 +32,9 @@ def build(name: str, *, seed: int = 0, size: int | None = 224, classes: int = 10
 def resnet(depth: int, *, seed: int = 0, size: int | None = 224, classes: int = 1000) -> ir.Model:
     """ResNet-18, -34, -50, -101 or -152 (He et al. 2015; stride in the 3x3 convolution), torchvision's names."""
     if depth not in _RESNET_BLOCKS:
-        raise InputError(f"ResNet-{depth} unknown; known depths: {', '.join(map(str, _RESNET_BLOCKS))}")
+        raise InputError(
+            f"ResNet-{depth} unknown; known depths: {', '.join(map(str, _RESNET_BLOCKS))}"
+        )
     net = _Builder(f"resnet{depth}", seed, size)
     x = net.conv("conv1", net.image, 3, 64, kernel=7, stride=2, activation="Relu")
     x = net.pool(x)
@@ -46,10 +48,14 @@ def resnet(depth: int, *, seed: int = 0, size: int | None = 224, classes: int = 
             outputs = width * 4 if bottleneck else width
             if bottleneck:
                 y = net.conv(f"{name}.conv1", x, channels, width, activation="Relu")
-                y = net.conv(f"{name}.conv2", y, width, width, kernel=3, stride=stride, activation="Relu")
+                y = net.conv(
+                    f"{name}.conv2", y, width, width, kernel=3, stride=stride, activation="Relu"
+                )
                 y = net.conv(f"{name}.conv3", y, width, outputs, gain=0.4)
             else:
-                y = net.conv(f"{name}.conv1", x, channels, width, kernel=3, stride=stride, activation="Relu")
+                y = net.conv(
+                    f"{name}.conv1", x, channels, width, kernel=3, stride=stride, activation="Relu"
+                )
                 y = net.conv(f"{name}.conv2", y, width, width, kernel=3, gain=0.4)
             if stride != 1 or channels != outputs:
                 x = net.conv(f"{name}.downsample.0", x, channels, outputs, stride=stride, gain=0.7)
@@ -72,7 +78,14 @@ def mobilenet_v2(*, seed: int = 0, size: int | None = 224, classes: int = 1000) 
                 y = net.conv(f"{name}.0.0", y, channels, hidden, activation="Relu6")
                 part = 1
             y = net.conv(
-                f"{name}.{part}.0", y, hidden, hidden, kernel=3, stride=stride, groups=hidden, activation="Relu6"
+                f"{name}.{part}.0",
+                y,
+                hidden,
+                hidden,
+                kernel=3,
+                stride=stride,
+                groups=hidden,
+                activation="Relu6",
             )
             y = net.conv(f"{name}.{part + 1}", y, hidden, outputs, gain=0.7)
             x = net.add(y, x) if stride == 1 and channels == outputs else y
@@ -142,7 +155,9 @@ class _Builder:
     def __init__(self, name: str, seed: int, size: int | None):
         space = ("height", "width") if size is None else (size, size)
         self.image = ir.Value(
-            name="image", shape=ir.Shape(("batch", 3, *space)), type=ir.TensorType(ir.DataType.FLOAT)
+            name="image",
+            shape=ir.Shape(("batch", 3, *space)),
+            type=ir.TensorType(ir.DataType.FLOAT),
         )
         self.graph = ir.Graph([self.image], [], nodes=[], opset_imports={"": _OPSET}, name=name)
         self.random = np.random.default_rng(seed)
@@ -162,23 +177,30 @@ class _Builder:
         same: bool = False,
     ) -> ir.Value:
         fan_in = inputs // groups * kernel * kernel
-        weight = self._normal((outputs, inputs // groups, kernel, kernel), gain * math.sqrt(2 / fan_in))
+        weight = self._normal(
+            (outputs, inputs // groups, kernel, kernel), gain * math.sqrt(2 / fan_in)
+        )
         bias = self._normal((outputs,), 0.1)
         before = after = kernel // 2
         if same and stride == 2:
             before, after = (kernel - 2) // 2, (kernel - 1) // 2
-        attributes = {
+        attributes: dict[str, int | tuple[int, ...]] = {
             "kernel_shape": (kernel, kernel),
             "strides": (stride, stride),
             "pads": (before, before, after, after),
             "group": groups,
         }
-        parameters = [self._constant(f"{name}.weight", weight), self._constant(f"{name}.bias", bias)]
+        parameters = [
+            self._constant(f"{name}.weight", weight),
+            self._constant(f"{name}.bias", bias),
+        ]
         y = self._node("Conv", [x, *parameters], name, **attributes)
         return self._activate(y, activation, name)
 
     def pool(self, x: ir.Value) -> ir.Value:
-        return self._node("MaxPool", [x], "maxpool", kernel_shape=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
+        return self._node(
+            "MaxPool", [x], "maxpool", kernel_shape=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1)
+        )
 
     def add(self, a: ir.Value, b: ir.Value, activation: str | None = None) -> ir.Value:
         name = f"{a.name}.sum"
@@ -187,7 +209,9 @@ class _Builder:
     def classifier(self, name: str, x: ir.Value, inputs: int, classes: int) -> ir.Model:
         pooled = self._node("GlobalAveragePool", [x], "pool")
         flat = self._node("Flatten", [pooled], "flatten", axis=1)
-        weight = self._constant(f"{name}.weight", self._normal((classes, inputs), math.sqrt(1 / inputs)))
+        weight = self._constant(
+            f"{name}.weight", self._normal((classes, inputs), math.sqrt(1 / inputs))
+        )
         bias = self._constant(f"{name}.bias", self._normal((classes,), 0.1))
         logits = self._node("Gemm", [flat, weight, bias], name, transB=1)
         logits.name, logits.type = "logits", ir.TensorType(ir.DataType.FLOAT)
@@ -200,7 +224,9 @@ class _Builder:
             return x
         if activation == "Relu":
             return self._node("Relu", [x], f"{name}.relu")
-        bounds = [self._constant(bound, np.array(v, np.float32)) for bound, v in (("zero", 0), ("six", 6))]
+        bounds = [
+            self._constant(bound, np.array(v, np.float32)) for bound, v in (("zero", 0), ("six", 6))
+        ]
         return self._node("Clip", [x, *bounds], f"{name}.relu6")
 
     def _node(
@@ -220,7 +246,10 @@ class _Builder:
 
 
 ARCHITECTURES: dict[str, Callable[..., ir.Model]] = {
-    **{f"resnet{depth}": lambda depth=depth, **options: resnet(depth, **options) for depth in _RESNET_BLOCKS},
+    **{
+        f"resnet{depth}": lambda depth=depth, **options: resnet(depth, **options)
+        for depth in _RESNET_BLOCKS
+    },
     "mobilenet_v2": mobilenet_v2,
     "efficientnet_lite0": efficientnet_lite0,
 }

@@ -46,7 +46,11 @@ def _affine(node: ir.Node) -> tuple[ir.Value, NDArray[np.float64], NDArray[np.fl
     if node.op_type not in ("Mul", "Div", "Add", "Sub") or len(node.inputs) != 2:
         return None
     first, second = node.inputs
-    if constants.is_constant(first) == constants.is_constant(second) or first is None or second is None:
+    if (
+        constants.is_constant(first) == constants.is_constant(second)
+        or first is None
+        or second is None
+    ):
         return None
     value, constant = (second, first) if constants.is_constant(first) else (first, second)
     by_channel = _by_channel(value, constants.array(constant))
@@ -90,7 +94,9 @@ def _by_channel(value: ir.Value, constant: NDArray | None) -> NDArray[np.float64
 def _fold(graph: ir.Graph, layer: ir.Node, factor: NDArray, shift: NDArray) -> None:
     weight = patterns.layer_weight(layer).astype(np.float64)
     bias = patterns.layer_bias(layer) * factor + shift
-    weight = weight * np.broadcast_to(factor, weight.shape[:1]).reshape(-1, *(1,) * (weight.ndim - 1))
+    weight = weight * np.broadcast_to(factor, weight.shape[:1]).reshape(
+        -1, *(1,) * (weight.ndim - 1)
+    )
     if layer.op_type == "MatMul":
         weight = weight.T
     set_constant(graph, layer, 1, weight.astype(np.float32))
@@ -111,7 +117,12 @@ def set_constant(graph: ir.Graph, layer: ir.Node, index: int, elements: NDArray)
     """Replace a layer's weight (index 1) or bias (2); the initializer keeps its name where nobody shares it."""
     old = layer.inputs[index] if index < len(layer.inputs) else None
     name = f"{layer.name}.{'weight' if index == 1 else 'bias'}"
-    if old is not None and len(old.uses()) == 1 and old.name is not None and not old.is_graph_output():
+    if (
+        old is not None
+        and len(old.uses()) == 1
+        and old.name is not None
+        and not old.is_graph_output()
+    ):
         layer.replace_input_with(index, None)
         graph.initializers.pop(old.name, None)
         name = old.name
@@ -128,5 +139,7 @@ def _as_depthwise(
         graph, f"{name}.weight", factor.reshape(channels, 1, 1, 1).astype(np.float32)
     )
     bias = constants.add_initializer(graph, f"{name}.bias", shift.astype(np.float32))
-    conv = ir.node("Conv", [value, weight, bias], {"group": channels, "kernel_shape": (1, 1)}, name=name)
+    conv = ir.node(
+        "Conv", [value, weight, bias], {"group": channels, "kernel_shape": (1, 1)}, name=name
+    )
     rewire.replace(node, conv)

@@ -42,7 +42,10 @@ def add_initializer(
         unique, suffix = f"{name}_{suffix}", suffix + 1
     tensor = ir.tensor(np.asarray(elements, order="C"), dtype=dtype, name=unique)
     value = ir.Value(
-        name=unique, shape=ir.Shape(elements.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+        name=unique,
+        shape=ir.Shape(elements.shape),
+        type=ir.TensorType(tensor.dtype),
+        const_value=tensor,
     )
     graph.register_initializer(value)
     return value

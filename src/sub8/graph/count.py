@@ -85,7 +85,9 @@ def _with_shapes(model: ir.Model, input_shape: tuple[int, ...]) -> ir.Model:
         len(declared) != len(input_shape)
         or any(isinstance(d, int) and d != s for d, s in zip(declared, input_shape, strict=True))
     ):
-        raise InputError(f"input {inputs[0].name!r} is declared {declared}, not {list(input_shape)}")
+        raise InputError(
+            f"input {inputs[0].name!r} is declared {declared}, not {list(input_shape)}"
+        )
     inputs[0].shape = ir.Shape(input_shape)
     for value in (*model.graph.outputs, *(v for node in model.graph for v in node.outputs)):
         value.shape = None
@@ -99,8 +101,10 @@ def _is_static(value: ir.Value) -> bool:
 
 def _static(value: ir.Value, node: ir.Node) -> tuple[int, ...]:
     if value.shape is None or not _is_static(value):
-        raise UnsupportedModelError(f"node {node.name!r}: the shape of {value.name!r} cannot be inferred")
-    return tuple(int(size) for size in value.shape)
+        raise UnsupportedModelError(
+            f"node {node.name!r}: the shape of {value.name!r} cannot be inferred"
+        )
+    return tuple(size for size in value.shape if isinstance(size, int))
 
 
 def _has_bias(node: ir.Node, fixed: set[ir.Value]) -> bool:
@@ -116,15 +120,21 @@ def _has_bias(node: ir.Node, fixed: set[ir.Value]) -> bool:
 
 def _count(node: ir.Node, weight: ir.Value, biased: bool, batch: int) -> LayerCount:
     shape = stored = _static(weight, node)
-    if node.op_type == "MatMul" or (node.op_type == "Gemm" and not patterns.attribute(node, "transB", 0)):
+    if node.op_type == "MatMul" or (
+        node.op_type == "Gemm" and not patterns.attribute(node, "transB", 0)
+    ):
         shape = (stored[-1], stored[-2]) if len(stored) > 1 else (1, *stored)
+    read: tuple[int, ...]
+    output: tuple[int, ...]
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
     if node.op_type == "Gemm" and not (_is_static(x) and _is_static(y)):
         # Behind nodes whose shape depends on data; the rows are still the images.
-        read, output = (batch, shape[1]), (batch, shape[0])
+        read = (batch, shape[1])
+        output = (batch, shape[0])
     else:
-        read, output = _static(x, node), _static(y, node)
+        read = _static(x, node)
+        output = _static(y, node)
     return LayerCount(
         name=str(node.name),
         operator=node.op_type,

@@ -47,7 +47,9 @@ def dynamic_scale_function() -> ir.Function:
     axis = constant("axis", np.array([1]))
     magnitude = apply("Abs", "magnitude", [apply("Flatten", "flat", [x], axis=1)])
     largest = apply("ReduceMax", "largest", [magnitude, axis], keepdims=1)
-    attribute = ir.Node("", "Constant", [], [ir.RefAttr("value_int", "signed", ir.AttributeType.INT)])
+    attribute = ir.Node(
+        "", "Constant", [], [ir.RefAttr("value_int", "signed", ir.AttributeType.INT)]
+    )
     attribute.outputs[0].name = "signed_integer"
     nodes.append(attribute)
     signed = apply("Cast", "signed_float", [attribute.outputs[0]], to=int(ir.DataType.FLOAT))
@@ -59,4 +61,6 @@ def dynamic_scale_function() -> ir.Function:
     rung = apply("ReduceSum", "rung", [counted, axis], keepdims=0)
     scale = apply("Gather", "scale", [constant("scales", scales.astype(np.float32)), rung])
     body = ir.Graph([x], [scale], nodes=nodes, opset_imports={"": OPSET}, name=NAME)
-    return ir.Function(DOMAIN, NAME, graph=body, attributes=[ir.Attr("signed", ir.AttributeType.INT, None)])
+    return ir.Function(
+        DOMAIN, NAME, graph=body, attributes=[ir.Attr("signed", ir.AttributeType.INT, None)]
+    )

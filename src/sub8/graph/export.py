@@ -30,17 +30,25 @@ def export_module(module: "torch.nn.Module", example_input: Any) -> ir.Model:
     except ImportError as error:
         raise InputError("PyTorch is needed to export a module: pip install sub8[torch]") from error
     if not isinstance(module, torch.nn.Module):
-        raise InputError(f"a module to export must be a torch.nn.Module, not {type(module).__name__}")
+        raise InputError(
+            f"a module to export must be a torch.nn.Module, not {type(module).__name__}"
+        )
     example = torch.as_tensor(example_input)
     if example.ndim < 2 or example.dtype != torch.float32:
-        raise InputError(f"the example input must be float32 [B, ...], got {example.dtype} {list(example.shape)}")
+        raise InputError(
+            f"the example input must be float32 [B, ...], got {example.dtype} {list(example.shape)}"
+        )
     if example.shape[0] < 2:
         # torch.export treats an axis of size 1 as fixed.
         example = torch.cat([example, example])
     training = {child: child.training for child in module.modules()}
     module.eval()
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             logging.disable(logging.WARNING)
             program = torch.onnx.export(

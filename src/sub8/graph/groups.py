@@ -74,7 +74,9 @@ def find_groups(model: ir.Model) -> list[Group]:
     names = [draft.layer.name for draft in drafts if draft.layer is not None]
     for name in names:
         if not name or names.count(name) > 1:
-            raise UnsupportedModelError(f"layer name {name!r} is empty or not unique; normalise the model first")
+            raise UnsupportedModelError(
+                f"layer name {name!r} is empty or not unique; normalise the model first"
+            )
     behind = _layer_behind(drafts)
     before = _layer_before(drafts)
     return [_finish(draft, first=not before[draft], last=not behind[draft]) for draft in drafts]
@@ -132,7 +134,6 @@ class _Draft:
         return [draft for draft in found if draft is not None and draft is not self]
 
 
-
 def _read_by(node: ir.Node) -> list[ir.Value]:
     """Activations a node reads, those that its subgraphs (If, Loop) capture included."""
     read = dict.fromkeys(patterns.activations(node))
@@ -172,7 +173,9 @@ class _Partition:
         self._merge_islands()
         return self._sorted()
 
-    def _claim(self, kind: GroupKind, nodes: Iterable[ir.Node], layer: ir.Node | None = None) -> _Draft:
+    def _claim(
+        self, kind: GroupKind, nodes: Iterable[ir.Node], layer: ir.Node | None = None
+    ) -> _Draft:
         return _Draft(self.owner, self.position, kind, nodes, layer)
 
     def _drafts(self) -> list[_Draft]:
@@ -198,7 +201,7 @@ class _Partition:
             return None
         first, second = add.inputs
         other = second if first is value else first
-        if constants.is_constant(other) or not patterns.is_float(other):
+        if other is None or constants.is_constant(other) or not patterns.is_float(other):
             return None
         if not (patterns.same_shape(value, other) and patterns.same_shape(value, add.outputs[0])):
             return None
@@ -243,7 +246,8 @@ class _Partition:
                 tail.add(draft)
         for draft in ordered:
             if draft in tail and (
-                draft.kind == "table" or any(source.kind in ("layer", "island") for source in draft.sources())
+                draft.kind == "table"
+                or any(source.kind in ("layer", "island") for source in draft.sources())
             ):
                 draft.kind = "island"
 
@@ -322,6 +326,7 @@ def _finish(draft: _Draft, *, first: bool, last: bool) -> Group:
     inputs = draft.inputs()
     if draft.layer is not None:
         x = draft.layer.inputs[0]
+        assert x is not None
         inputs = [x, *(value for value in inputs if value is not x)]
         if len(inputs) == 1 and any(node.op_type == "Add" for node in draft.nodes):
             inputs += [x for node in draft.nodes if node.op_type == "Add" and x in node.inputs]

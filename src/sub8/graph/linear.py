@@ -31,16 +31,18 @@ def _gemm(graph: ir.Graph, node: ir.Node) -> None:
     factor = patterns.attribute(node, "alpha", 1.0)
     transposed = bool(patterns.attribute(node, "transB", 0))
     if not transposed or factor != 1.0:
-        weight = weight if transposed else weight.T
-        set_constant(graph, node, 1, weight * np.float32(factor))
-    outputs = node.inputs[1].shape[0]
+        weight = (weight if transposed else weight.T) * np.float32(factor)
+        set_constant(graph, node, 1, weight)
+    outputs = weight.shape[0]
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         bias = constants.array(node.inputs[2])
         beta = np.float32(patterns.attribute(node, "beta", 1.0))
         if bias is None or bias.size not in (1, outputs) or (bias.ndim == 2 and bias.shape[0] != 1):
             return
         if bias.shape != (outputs,) or beta != 1.0:
-            set_constant(graph, node, 2, np.broadcast_to(bias.reshape(-1) * beta, (outputs,)).copy())
+            set_constant(
+                graph, node, 2, np.broadcast_to(bias.reshape(-1) * beta, (outputs,)).copy()
+            )
     for name in ("alpha", "beta", "transA"):
         node.attributes.pop(name, None)
     node.attributes["transB"] = ir.AttrInt64("transB", 1)

@@ -35,7 +35,9 @@ def name_layers(graph: ir.Graph) -> None:
 
 
 def _preferred(node: ir.Node) -> str:
-    weight = next((name for value in reversed(node.inputs[:2]) if (name := _constant_name(value))), "")
+    weight = next(
+        (name for value in reversed(node.inputs[:2]) if (name := _constant_name(value))), ""
+    )
     if weight.endswith(".weight"):
         return weight.removesuffix(".weight")
     module = _torch_scope(node)

@@ -17,11 +17,13 @@ from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.spatial import normalise_spatial
 
 _FOLD_ELEMENTS = 1 << 26
-_GROWING = frozenset("ConstantOfShape Expand Tile Range Resize Pad OneHot Upsample Gather".split())
-_QUANTISED = frozenset(
-    "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul ConvInteger "
-    "MatMulInteger".split()
-)
+_GROWING = frozenset({
+    "ConstantOfShape", "Expand", "Tile", "Range", "Resize", "Pad", "OneHot", "Upsample", "Gather",
+})  # fmt: skip
+_QUANTISED = frozenset({
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
+    "ConvInteger", "MatMulInteger",
+})  # fmt: skip
 
 
 def normalise(model: ir.Model) -> ir.Model:
@@ -74,13 +76,17 @@ def _reject_unusable(model: ir.Model) -> None:
             ir.DataType.DOUBLE,
         ):
             kind = value.const_value.dtype.name.lower()
-            raise UnsupportedModelError(f"weight {value.name!r} is {kind}; export the model in float32")
+            raise UnsupportedModelError(
+                f"weight {value.name!r} is {kind}; export the model in float32"
+            )
 
 
 def _raise_opset(model: ir.Model) -> None:
     version = model.graph.opset_imports.get("")
     if version is not None and version > OPSET:
-        raise InputError(f"opset {version} is newer than {OPSET}; export the model with opset {OPSET}")
+        raise InputError(
+            f"opset {version} is newer than {OPSET}; export the model with opset {OPSET}"
+        )
     if version is None or version == OPSET:
         model.graph.opset_imports[""] = OPSET
         return
@@ -90,11 +96,15 @@ def _raise_opset(model: ir.Model) -> None:
     try:
         version_converter.convert_version(model, OPSET, fallback=True)
     except Exception as error:
-        raise InputError(f"opset {version} cannot be converted to {OPSET}: {_line(error)}") from error
+        raise InputError(
+            f"opset {version} cannot be converted to {OPSET}: {_line(error)}"
+        ) from error
     finally:
         logger.setLevel(level)
     if model.graph.opset_imports.get("") != OPSET:
-        raise InputError(f"opset {version} cannot be converted to {OPSET}; export the model with opset 18 to 25")
+        raise InputError(
+            f"opset {version} cannot be converted to {OPSET}; export the model with opset 18 to 25"
+        )
 
 
 def _fold_constants(model: ir.Model) -> None:
@@ -115,7 +125,7 @@ def _may_fold(node: ir.Node) -> bool | None:
     shape = node.outputs[0].shape
     if shape is None or not all(isinstance(size, int) for size in shape):
         return False if node.op_type in _GROWING else None
-    if math.prod(int(size) for size in shape) > _FOLD_ELEMENTS:
+    if math.prod(size for size in shape if isinstance(size, int)) > _FOLD_ELEMENTS:
         return False
     return True if node.op_type == "ConstantOfShape" else None
 
@@ -136,7 +146,9 @@ def _remove_no_ops(graph: ir.Graph) -> None:
         if node.op_type == "Dropout":
             training = len(node.inputs) > 2 and node.inputs[2] is not None
             on = training and bool(np.any(constants.array(node.inputs[2]) != False))  # noqa: E712 - or None
-            mask = len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output())
+            mask = len(node.outputs) > 1 and (
+                node.outputs[1].uses() or node.outputs[1].is_graph_output()
+            )
             removable = not on and not mask
         elif node.op_type == "Cast":
             removable = x.dtype is not None and patterns.attribute(node, "to", 0) == int(x.dtype)

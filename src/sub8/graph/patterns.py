@@ -1,20 +1,25 @@
 """Which nodes of a normalised graph have an integer form. One predicate per kind; no graph is changed here."""
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.graph import constants
 
-ELEMENTWISE = frozenset(
-    "Abs Ceil Celu Clip Elu Erf Exp Floor Gelu HardSigmoid HardSwish LeakyRelu Log Mish Neg Reciprocal Relu Round "
-    "Selu Sigmoid Sign Sin Cos Atan Softplus Softsign Sqrt Swish Tanh ThresholdedRelu "
-    "Add Sub Mul Div Pow Min Max PRelu".split()
-)
-MOVES = frozenset("Reshape Transpose Concat Slice Split Pad".split())
+ELEMENTWISE = frozenset({
+    "Abs", "Ceil", "Celu", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid",
+    "HardSwish", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Round", "Selu",
+    "Sigmoid", "Sign", "Sin", "Cos", "Atan", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh",
+    "ThresholdedRelu", "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu",
+})  # fmt: skip
+MOVES = frozenset({
+    "Reshape", "Transpose", "Concat", "Slice", "Split", "Pad",
+})  # fmt: skip
 
 
-def attribute(node: ir.Node, name: str, default):
+def attribute(node: ir.Node, name: str, default: Any) -> Any:
     """The attribute's value, or ``default`` where the node has none of that name."""
     found = node.attributes.get(name)
     return default if found is None else found.value
@@ -22,17 +27,27 @@ def attribute(node: ir.Node, name: str, default):
 
 def activations(node: ir.Node) -> list[ir.Value]:
     """The node's inputs that are neither absent nor constant, each once, in order."""
-    return list(dict.fromkeys(v for v in node.inputs if v is not None and not constants.is_constant(v)))
+    return list(
+        dict.fromkeys(v for v in node.inputs if v is not None and not constants.is_constant(v))
+    )
 
 
-def is_float(value: ir.Value) -> bool:
-    """Whether the tensor is known to be float32."""
-    return value.dtype == ir.DataType.FLOAT
+def is_float(value: ir.Value | None) -> bool:
+    """Whether the tensor is there and known to be float32."""
+    return value is not None and value.dtype == ir.DataType.FLOAT
 
 
-def rank(value: ir.Value) -> int | None:
+def rank(value: ir.Value | None) -> int | None:
     """Number of axes, None where unknown."""
-    return None if value.shape is None else len(value.shape)
+    return None if value is None or value.shape is None else len(value.shape)
+
+
+def size(value: ir.Value | None, axis: int) -> int | None:
+    """Number of elements along ``axis``, None where unknown or open."""
+    if value is None or value.shape is None:
+        return None
+    found = value.shape[axis]
+    return found if isinstance(found, int) else None
 
 
 def is_layer(node: ir.Node) -> bool:
@@ -77,7 +92,7 @@ def bias_add(node: ir.Node) -> ir.Node | None:
     if user is None or user.op_type != "Add" or user.domain != "":
         return None
     bias = constants.array(_other(user, node.outputs[0]))
-    outputs = node.inputs[1].shape[1]
+    outputs = size(node.inputs[1], 1)
     return user if bias is not None and bias.shape == (outputs,) else None
 
 
@@ -86,17 +101,15 @@ def layer_bias(node: ir.Node) -> NDArray[np.float32]:
     if node.op_type == "MatMul":
         add = bias_add(node)
         found = constants.array(_other(add, node.outputs[0])) if add is not None else None
-        outputs = node.inputs[1].shape[1]
     else:
         found = constants.array(node.inputs[2]) if len(node.inputs) > 2 else None
-        outputs = node.inputs[1].shape[0]
-    return np.zeros(outputs, np.float32) if found is None else found
+    return np.zeros(layer_weight(node).shape[0], np.float32) if found is None else found
 
 
-def ends_layer(value: ir.Value) -> bool:
+def ends_layer(value: ir.Value | None) -> bool:
     """Whether ``value`` is a layer's result (bias included) that a single node reads."""
-    node = value.producer()
-    if node is None or only_user(value) is None:
+    node = None if value is None else value.producer()
+    if value is None or node is None or only_user(value) is None:
         return False
     if is_layer(node):
         return bias_add(node) is None
@@ -106,21 +119,25 @@ def ends_layer(value: ir.Value) -> bool:
 
 def is_depthwise(node: ir.Node) -> bool:
     """A Conv with one input channel per group and more than one group."""
-    return node.op_type == "Conv" and attribute(node, "group", 1) > 1 and layer_weight(node).shape[1] == 1
+    return (
+        node.op_type == "Conv"
+        and attribute(node, "group", 1) > 1
+        and layer_weight(node).shape[1] == 1
+    )
 
 
-def _other(node: ir.Node, value: ir.Value) -> ir.Value:
+def _other(node: ir.Node, value: ir.Value) -> ir.Value | None:
     """The operand of a two-operand node that is not ``value``."""
     return node.inputs[1] if node.inputs[0] is value else node.inputs[0]
 
 
 def only_user(value: ir.Value) -> ir.Node | None:
     """The one node that reads ``value``, None where the graph returns it or there is no or another reader."""
-    uses = value.uses()
+    uses = list(value.uses())
     if value.is_graph_output() or len(uses) != 1:
         return None
     user = uses[0].node
-    return user if user.graph is value.producer().graph else None
+    return user if user.graph is value.graph else None
 
 
 def is_clamp(node: ir.Node) -> bool:
@@ -143,12 +160,14 @@ def is_elementwise(node: ir.Node) -> bool:
 
 def is_pool(node: ir.Node) -> bool:
     """MaxPool, AveragePool (2-D, explicit padding) or GlobalAveragePool of rank-4 activations."""
-    if node.domain != "" or rank(node.inputs[0] if node.inputs else ir.Value()) != 4:
+    if node.domain != "" or not node.inputs or rank(node.inputs[0]) != 4:
         return False
     if node.op_type == "GlobalAveragePool":
         return True
     if node.op_type == "MaxPool":
-        indices = len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output())
+        indices = len(node.outputs) > 1 and (
+            node.outputs[1].uses() or node.outputs[1].is_graph_output()
+        )
         return not indices and attribute(node, "auto_pad", "NOTSET") == "NOTSET"
     return (
         node.op_type == "AveragePool"
@@ -179,9 +198,9 @@ def is_move(node: ir.Node) -> bool:
     return True
 
 
-def same_shape(a: ir.Value, b: ir.Value) -> bool:
+def same_shape(a: ir.Value | None, b: ir.Value | None) -> bool:
     """Whether nothing that is known about the two shapes speaks against their being equal."""
-    if a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
+    if a is None or b is None or a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
         return False
     for p, q in zip(a.shape, b.shape, strict=True):
         if p == q:

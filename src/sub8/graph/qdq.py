@@ -63,7 +63,7 @@ def write_qdq(
     """
     model = model.clone()
     graph = model.graph
-    by_name = {node.name: node for node in graph if patterns.is_layer(node)}
+    by_name = {str(node.name): node for node in graph if patterns.is_layer(node)}
     writer = _Writer(graph)
     for name, layer in layers.items():
         if name not in by_name:
@@ -76,7 +76,7 @@ def write_qdq(
         if not value.is_graph_output():
             value.shape, value.type = None, None  # what inference derives need not be stored
     for unused in [value for value in graph.initializers.values() if not _used(value)]:
-        graph.initializers.pop(unused.name)
+        graph.initializers.pop(str(unused.name))
     graph.opset_imports[""] = OPSET
     if any(fmt.dynamic for fmt in formats.values()):
         graph.opset_imports[DOMAIN] = 1
@@ -92,10 +92,10 @@ def write_qdq(
 class _Writer:
     def __init__(self, graph: ir.Graph):
         self.graph = graph
-        self.values = {value.name: value for value in graph.inputs}
-        self.values |= {value.name: value for node in graph for value in node.outputs}
+        self.values = {str(value.name): value for value in graph.inputs}
+        self.values |= {str(value.name): value for node in graph for value in node.outputs}
         self.taken = set(self.values) | set(graph.initializers)
-        self.shared: dict[tuple, ir.Value] = {}
+        self.shared: dict[str, ir.Value] = {}
 
     def weights(self, node: ir.Node, layer: QuantizedLayer) -> None:
         """Replace a layer's weight and bias by their dequantised integers."""
@@ -104,7 +104,9 @@ class _Writer:
             if term.values.shape != shape or term.channel_scale is not None:
                 raise InputError(f"layer {name!r}: weight {term.values.shape} does not fit {shape}")
         if not layer.terms or layer.bias.shape != shape[:1] or layer.bias.dtype != np.int32:
-            raise InputError(f"layer {name!r}: needs a weight term and an int32 bias of shape {shape[:1]}")
+            raise InputError(
+                f"layer {name!r}: needs a weight term and an int32 bias of shape {shape[:1]}"
+            )
 
         self._bias(node, name, layer)
         total: ir.Value | None = None
@@ -115,14 +117,16 @@ class _Writer:
             total = part
         assert total is not None
         if len(shape) == 4 and shape[2:] != (1, 1):
-            target = self._constant(f"sub8.shape.{'x'.join(map(str, shape))}", np.array(shape, np.int64))
+            target = self._constant(
+                f"sub8.shape.{'x'.join(map(str, shape))}", np.array(shape, np.int64)
+            )
             total = self._before(node, "Reshape", [total, target], f"{name}.weight.kernel")
         if node.op_type == "MatMul":
             total = self._before(node, "Transpose", [total], f"{name}.weight.T", perm=(1, 0))
         node.replace_input_with(1, total)
 
     def _term(self, node: ir.Node, name: str, term: ClusteredWeight) -> ir.Value:
-        outputs, inputs, *kernel = term.values.shape
+        outputs, _, *kernel = term.values.shape
         flat = len(kernel) > 0 and tuple(kernel) != (1, 1)
         values, alpha, block = term.values, term.alpha, term.cluster
         if flat:
@@ -137,11 +141,18 @@ class _Writer:
         unit = self._power(term.exponent)
         scale = self._before(node, "DequantizeLinear", [scales, unit], f"{name}.scale")
         return self._before(
-            node, "DequantizeLinear", [stored, scale], f"{name}.flat" if flat else name, axis=1, block_size=block
+            node,
+            "DequantizeLinear",
+            [stored, scale],
+            f"{name}.flat" if flat else name,
+            axis=1,
+            block_size=block,
         )
 
     def _bias(self, node: ir.Node, name: str, layer: QuantizedLayer) -> None:
-        stored = constants.add_initializer(self.graph, self._unique(f"{name}.bias.values"), layer.bias)
+        stored = constants.add_initializer(
+            self.graph, self._unique(f"{name}.bias.values"), layer.bias
+        )
         unit = self._power(layer.bias_exponent)
         bias = self._before(node, "DequantizeLinear", [stored, unit], f"{name}.bias")
         if node.op_type != "MatMul":
@@ -158,18 +169,24 @@ class _Writer:
         """Insert QuantizeLinear and DequantizeLinear behind the tensor called ``name``."""
         value = self.values.get(name)
         if value is None:
-            raise InputError(f"tensor {name!r} is not in the model; its tensors: {_some(self.values)}")
+            raise InputError(
+                f"tensor {name!r} is not in the model; its tensors: {_some(self.values)}"
+            )
         dtype = ir.DataType.INT8 if fmt.signed else ir.DataType.UINT8
         nodes: list[ir.Node] = []
         if fmt.scale is None:
             nodes.append(dynamic_scale(value, signed=fmt.signed))
             scale = self._name(nodes[-1], f"{name}.scale")
-            quantize = ir.node("QuantizeLinear", [value, scale], {"axis": 0, "output_dtype": int(dtype)})
+            quantize = ir.node(
+                "QuantizeLinear", [value, scale], {"axis": 0, "output_dtype": int(dtype)}
+            )
             integers = self._name(quantize, f"{name}.integers")
             dequantize = ir.node("DequantizeLinear", [integers, scale], {"axis": 0})
         else:
             if fmt.exponent is None or fmt.zero_point != 0:
-                raise InputError(f"tensor {name!r}: scale {fmt.scale} is no power of two, or has a zero point")
+                raise InputError(
+                    f"tensor {name!r}: scale {fmt.scale} is no power of two, or has a zero point"
+                )
             scale = self._power(fmt.exponent)
             zero = self._constant(f"sub8.zero.{dtype.name.lower()}", np.array(0, fmt.dtype))
             quantize = ir.node("QuantizeLinear", [value, scale, zero])
@@ -212,7 +229,12 @@ class _Writer:
         self._insert(value, [node])
 
     def _before(
-        self, node: ir.Node, op: str, inputs: list[ir.Value], name: str, **attributes: int | tuple[int, ...]
+        self,
+        node: ir.Node,
+        op: str,
+        inputs: list[ir.Value],
+        name: str,
+        **attributes: int | tuple[int, ...],
     ) -> ir.Value:
         new = ir.node(op, inputs, attributes)
         output = self._name(new, name)
@@ -225,8 +247,12 @@ class _Writer:
 
     def _power(self, exponent: int) -> ir.Value:
         if not -126 <= exponent <= 127:
-            raise InputError(f"scale 2**{exponent} is no normal float32; rescale the layer's weights")
-        return self._constant(f"sub8.2^{exponent}", np.ldexp(np.float32(1), exponent).astype(np.float32))
+            raise InputError(
+                f"scale 2**{exponent} is no normal float32; rescale the layer's weights"
+            )
+        return self._constant(
+            f"sub8.2^{exponent}", np.ldexp(np.float32(1), exponent).astype(np.float32)
+        )
 
     def _constant(self, name: str, elements: NDArray) -> ir.Value:
         """A constant that the whole graph shares."""

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from sub8.errors import InputError
 from sub8.graph.opset import OPSET
@@ -18,7 +18,9 @@ from sub8.graph.opset import OPSET
 OLDEST_OPSET = 13
 LARGEST_FILE = 2**31 - 1  # protobuf's own limit
 LARGEST_TENSOR = 2**32  # bytes
-_FLOATS = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
+_FLOATS = frozenset(
+    {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
+)
 
 
 def read_model(path: str | os.PathLike[str]) -> ir.Model:
@@ -50,7 +52,9 @@ def _parse(path: Path) -> onnx.ModelProto:
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE:
-            raise InputError(f"{path}: {size} bytes are more than ONNX allows; keep the weights in external data")
+            raise InputError(
+                f"{path}: {size} bytes are more than ONNX allows; keep the weights in external data"
+            )
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
@@ -60,7 +64,9 @@ def _parse(path: Path) -> onnx.ModelProto:
     except (DecodeError, RuntimeError) as error:
         raise InputError(f"{path}: not an ONNX model, or truncated") from error
     if not proto.ir_version or not proto.graph.node or not proto.graph.output:
-        raise InputError(f"{path}: not an ONNX model, or truncated (no graph with nodes and outputs)")
+        raise InputError(
+            f"{path}: not an ONNX model, or truncated (no graph with nodes and outputs)"
+        )
     return proto
 
 
@@ -74,7 +80,9 @@ def _check_opset(proto: onnx.ModelProto, path: Path) -> None:
             f"onnx.version_converter.convert_version(onnx.load(path), 18)"
         )
     if versions[0] > OPSET:
-        raise InputError(f"{path}: opset {versions[0]} is newer than {OPSET}; export with opset_version={OPSET}")
+        raise InputError(
+            f"{path}: opset {versions[0]} is newer than {OPSET}; export with opset_version={OPSET}"
+        )
 
 
 def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
@@ -146,7 +154,7 @@ def _check_tensors(model: ir.Model, path: Path) -> None:
             # One pass without a mask: a sum of squares would overflow, minimum and maximum keep NaN.
             if elements.size and not (np.isfinite(elements.min()) and np.isfinite(elements.max())):
                 kind = "NaN" if np.isnan(elements).any() else "infinite values"
-                if kind == "NaN" or name in model.graph.initializers and elements.size > 1:
+                if kind == "NaN" or (name in model.graph.initializers and elements.size > 1):
                     raise InputError(f"{where} holds {kind}; the weights are damaged")
 
 

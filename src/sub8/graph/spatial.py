@@ -30,7 +30,13 @@ def normalise_spatial(graph: ir.Graph) -> None:
 def _global_average(graph: ir.Graph, node: ir.Node) -> None:
     x = node.inputs[0]
     axes = constants.integers(node.inputs[1]) if len(node.inputs) > 1 else None
-    if axes is None or patterns.rank(x) != 4 or {axis % 4 for axis in axes} != {2, 3}:
+    if (
+        x is None
+        or x.shape is None
+        or axes is None
+        or len(x.shape) != 4
+        or {axis % 4 for axis in axes} != {2, 3}
+    ):
         return
     pool = ir.node("GlobalAveragePool", [x])
     if patterns.attribute(node, "keepdims", 1):
@@ -73,27 +79,28 @@ def _shape_for_any_batch(x: ir.Value, y: ir.Value) -> tuple[int, ...] | None:
             target.append(0)
         else:
             target.append(-1)
-    return tuple(target) if target.count(-1) <= 1 and not (0 in y.shape) else None
+    return tuple(target) if target.count(-1) <= 1 and 0 not in y.shape else None
 
 
 def _explicit_padding(node: ir.Node) -> None:
     mode = patterns.attribute(node, "auto_pad", "NOTSET")
     kernel = patterns.attribute(node, "kernel_shape", None)
-    if kernel is None and node.op_type == "Conv" and node.inputs[1].shape is not None:
-        kernel = tuple(node.inputs[1].shape[2:])
-    if mode == "NOTSET" or kernel is None or not all(isinstance(size, int) for size in kernel):
+    weight = constants.array(node.inputs[1]) if node.op_type == "Conv" else None
+    if kernel is None and weight is not None:
+        kernel = weight.shape[2:]
+    if mode == "NOTSET" or kernel is None:
         return
     strides = patterns.attribute(node, "strides", (1,) * len(kernel))
     dilations = patterns.attribute(node, "dilations", (1,) * len(kernel))
     begins, ends = [], []
     for axis, (size, stride, dilation) in enumerate(zip(kernel, strides, dilations, strict=True)):
         extent = (size - 1) * dilation + 1
-        length = node.inputs[0].shape[axis + 2] if node.inputs[0].shape is not None else None
+        length = patterns.size(node.inputs[0], axis + 2)
         if mode == "VALID":
             total = 0
         elif stride == 1:
             total = extent - 1
-        elif isinstance(length, int):
+        elif length is not None:
             total = max((-(-length // stride) - 1) * stride + extent - length, 0)
         else:
             return  # depends on the image's size: stays as it is, and so in float
@@ -108,12 +115,21 @@ def _absorb_pad(graph: ir.Graph, node: ir.Node) -> None:
     pad = node.inputs[0].producer() if node.inputs[0] is not None else None
     if pad is None or pad.op_type != "Pad" or patterns.only_user(pad.outputs[0]) is None:
         return
-    if patterns.attribute(node, "auto_pad", "NOTSET") != "NOTSET" or patterns.rank(pad.inputs[0]) != 4:
+    if (
+        patterns.attribute(node, "auto_pad", "NOTSET") != "NOTSET"
+        or patterns.rank(pad.inputs[0]) != 4
+    ):
         return
+    padded = pad.inputs[0]
     arguments = [*pad.inputs[1:], None, None, None][:3]
     value = 0.0 if arguments[1] is None else constants.scalar(arguments[1])
     pads = constants.integers(arguments[0])
-    if pads is None or value != 0.0 or patterns.attribute(pad, "mode", "constant") != "constant":
+    if (
+        padded is None
+        or pads is None
+        or value != 0.0
+        or patterns.attribute(pad, "mode", "constant") != "constant"
+    ):
         return
     axes = range(4) if arguments[2] is None else constants.integers(arguments[2])
     if axes is None:
@@ -125,8 +141,10 @@ def _absorb_pad(graph: ir.Graph, node: ir.Node) -> None:
         return
     own = patterns.attribute(node, "pads", (0, 0, 0, 0))
     extra = (full[2], full[3], full[6], full[7])
-    node.attributes["pads"] = ir.AttrInt64s("pads", [a + b for a, b in zip(own, extra, strict=True)])
-    rewire.bypass(pad, pad.inputs[0])
+    node.attributes["pads"] = ir.AttrInt64s(
+        "pads", [a + b for a, b in zip(own, extra, strict=True)]
+    )
+    rewire.bypass(pad, padded)
 
 
 def _clip(graph: ir.Graph, node: ir.Node) -> None:

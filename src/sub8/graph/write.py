@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import onnx_ir as ir
-from google.protobuf.message import EncodeError
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
 from sub8.errors import InputError
 
