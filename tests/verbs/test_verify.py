@@ -36,7 +36,7 @@ def test_every_accumulator_is_watched_in_whole_units(quantised):
         counts = results[name] / min(factor for factor, _ in candidates)
         assert counts.shape == (4,)
         assert (counts == np.rint(counts)).all()
-        assert (0 < counts).all() and (counts < EXACT_FLOAT_LIMIT).all()
+        assert (counts > 0).all() and (counts < EXACT_FLOAT_LIMIT).all()
 
 
 def test_watching_does_not_change_the_outputs(quantised):
