@@ -8,6 +8,7 @@ of shifts and multipliers: those follow from the formats (``rescale``).
 Rank-4 activations are ``[B, C, H, W]``; every other rank keeps its ONNX meaning. Axis 0 is the batch.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,10 +20,16 @@ from sub8.numerics.dfp import Format
 
 @dataclass(frozen=True, kw_only=True)
 class Clamped:
-    """Operators whose result is saturated to [low, high] after rounding (Relu, Clip and the format's range)."""
+    """Operators whose result is saturated to [low, high] after rounding (Relu, Clip and the format's range).
+
+    Where ``out`` is dynamic, [low, high] is the format's range, and Relu and Clip are the real bounds
+    ``minimum`` and ``maximum``, applied before the exponent is chosen.
+    """
 
     low: int
     high: int
+    minimum: float = -math.inf
+    maximum: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +56,8 @@ class Conv(Clamped):
 
     accumulator = sum over terms of weight * (x - zero_point), unit: x.scale * 2**weight.exponent
     (all terms are brought to the finest exponent); ``bias`` int32 [O] in the accumulator's unit, or in
-    2**bias_exponent where that is given (dynamic exponents). ``residual`` is an 8-bit tensor of the
-    output's shape. ``out`` is 8-bit, or float32 (then low/high are ignored): accumulator times unit.
+    2**bias_exponent where that is given. ``residual`` is an 8-bit tensor of the output's shape. ``out``
+    is 8-bit, or float32: (accumulator + bias) times unit, without residual; low/high are then ignored.
     terms: one ClusteredWeight, or several summed (residual ternary). pads: top, left, bottom, right.
     """
 
