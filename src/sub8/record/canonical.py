@@ -1,0 +1,111 @@
+"""Strict JSON in, canonical JSON out: the one byte form that is hashed and signed.
+
+Canonical JSON: keys sorted by code point, separators ``,`` and ``:``, UTF-8 not escaped, no white space.
+"""
+
+import hashlib
+import json
+import re
+from typing import Any, NoReturn
+
+from sub8.errors import InputError
+
+EVENT_BYTES = 1 << 20
+STATE_BYTES = 64 << 20
+MAX_DEPTH = 32
+# Whole numbers beyond this are not exact in every JSON reader.
+LARGEST_INTEGER = 2**53 - 1
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+def parse(data: bytes, name: str, *, max_bytes: int = STATE_BYTES, floats: bool = True) -> Any:
+    """Parse UTF-8 JSON strictly; ``name`` says in messages whose bytes these are.
+
+    Refuses (InputError): more than ``max_bytes``, nesting beyond MAX_DEPTH, other encodings, a byte order mark,
+    lone surrogates, duplicate keys, NaN and infinities, integers beyond 2**53 - 1, and where ``floats`` is
+    False every number with a point or an exponent.
+    """
+    if len(data) > max_bytes:
+        raise InputError(f"{name}: {len(data)} bytes, more than the limit of {max_bytes}")
+    if _depth(data) > MAX_DEPTH:
+        raise InputError(f"{name}: nested deeper than {MAX_DEPTH}")
+    try:
+        text = data.decode("utf-8")
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_int=_integer,
+            parse_float=_real if floats else _no_float,
+            parse_constant=_no_constant,
+        )
+        if "\\u" in text:  # only an escape can hide a lone surrogate
+            canonical_bytes(value)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: not UTF-8 at byte {error.start}") from error
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name}: holds a lone surrogate, which UTF-8 cannot express") from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{name}: not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name}: {error}") from error
+    return value
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """The canonical form of a JSON value."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode("utf-8")
+
+
+def canonical_sha256(value: Any) -> str:
+    """Hexadecimal SHA-256 of the canonical form."""
+    return hashlib.sha256(canonical_bytes(value)).hexdigest()
+
+
+def _depth(data: bytes) -> int:
+    """Nesting before parsing, so that a hostile file cannot exhaust the parser's stack."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
+        if bracket in (b"[", b"{"):
+            depth += 1
+            deepest = max(deepest, depth)
+        else:
+            depth -= 1
+    return deepest
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"key {key!r} appears twice in one object")
+            seen.add(key)
+    return result
+
+
+def _integer(text: str) -> int:
+    if len(text) > 17 or abs(int(text)) > LARGEST_INTEGER:
+        raise ValueError(f"integer {text[:20]} is beyond 2**53 - 1")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"number {text[:20]} is not finite")
+    return value
+
+
+def _no_float(text: str) -> NoReturn:
+    raise ValueError(f"number {text[:20]} must be an integer, or a decimal string")
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")

@@ -1,0 +1,213 @@
+"""Ed25519 keys: made, kept in PEM files, named by fingerprint.
+
+A fingerprint is the first 16 bytes of the SHA-256 of the raw public key, in hexadecimal; the paper's registry
+names its key the same way.
+"""
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sub8.errors import InputError
+from sub8.record.extra import need_extra
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
+
+_KEY_FILE_BYTES = 16384
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """An Ed25519 public key, 32 raw bytes."""
+
+    raw: bytes
+
+    @classmethod
+    def load(cls, source: str | os.PathLike[str]) -> "PublicKey":
+        """From a PEM file, or from the raw key itself written in hexadecimal or base64. Raises InputError."""
+        text = os.fspath(source)
+        if re.fullmatch(r"[0-9a-fA-F]{64}", text):
+            return cls(bytes.fromhex(text))
+        if re.fullmatch(r"[A-Za-z0-9+/]{43}=", text):
+            return cls(base64.b64decode(text))
+        try:
+            from cryptography.hazmat.primitives import serialization
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        except ImportError as error:
+            raise need_extra("cryptography") from error
+        try:
+            key = serialization.load_pem_public_key(_read_key_file(Path(text)))
+        except ValueError as error:
+            raise InputError(f"{text}: not a public key in PEM form") from error
+        if not isinstance(key, Ed25519PublicKey):
+            raise InputError(f"{text}: not an Ed25519 key")
+        return cls(key.public_bytes_raw())
+
+    @property
+    def base64(self) -> str:
+        return base64.b64encode(self.raw).decode("ascii")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits."""
+        return hashlib.sha256(self.raw).hexdigest()[:32]
+
+    def verifies(self, signature: bytes, message: bytes) -> bool:
+        """Whether ``signature`` (64 bytes) is this key's signature of ``message``."""
+        try:
+            from cryptography.exceptions import InvalidSignature
+        except ImportError as error:
+            raise need_extra("cryptography") from error
+        try:
+            self._native.verify(signature, message)
+        except (InvalidSignature, ValueError):  # ValueError: the bytes are no point of the curve
+            return False
+        return True
+
+    @cached_property
+    def _native(self) -> "Ed25519PublicKey":
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        return Ed25519PublicKey.from_public_bytes(self.raw)
+
+
+@dataclass(frozen=True)
+class PrivateKey:
+    """An Ed25519 private key. Its ``repr`` does not show it."""
+
+    _native: "Ed25519PrivateKey"
+
+    @classmethod
+    def generate(cls) -> "PrivateKey":
+        try:
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        except ImportError as error:
+            raise need_extra("cryptography") from error
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], passphrase: str | None = None) -> "PrivateKey":
+        """From a PKCS #8 PEM file; InputError where it is none, or where the passphrase does not fit."""
+        try:
+            from cryptography.hazmat.primitives import serialization
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        except ImportError as error:
+            raise need_extra("cryptography") from error
+        data = _read_key_file(Path(path))
+        secret = passphrase.encode("utf-8") if passphrase else None
+        try:
+            key = serialization.load_pem_private_key(data, secret)
+        except TypeError as error:
+            remedy = (
+                "needs a passphrase" if secret is None else "has no passphrase, but one was given"
+            )
+            raise InputError(f"{path}: {remedy}") from error
+        except ValueError as error:
+            remedy = "the passphrase is wrong" if secret else "not a private key in PEM form"
+            raise InputError(f"{path}: {remedy}") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise InputError(f"{path}: not an Ed25519 key")
+        return cls(key)
+
+    def __repr__(self) -> str:
+        return f"PrivateKey({self.public.fingerprint})"
+
+    @cached_property
+    def public(self) -> PublicKey:
+        return PublicKey(self._native.public_key().public_bytes_raw())
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes; the same message always gives the same signature."""
+        return self._native.sign(message)
+
+    def pem(self, passphrase: str | None) -> bytes:
+        """PKCS #8 PEM, encrypted where there is a passphrase."""
+        from cryptography.hazmat.primitives import serialization
+
+        return self._native.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(passphrase.encode("utf-8"))
+            if passphrase
+            else serialization.NoEncryption(),
+        )
+
+    def public_pem(self) -> bytes:
+        from cryptography.hazmat.primitives import serialization
+
+        return self._native.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+
+def generate_key_files(path: str | os.PathLike[str], passphrase: str | None = None) -> PublicKey:
+    """Write a new private key to ``path`` (mode 0600) and its public key to ``path`` + ".pub".
+
+    Neither file may exist: keys are never overwritten (InputError).
+    """
+    private_path = Path(path)
+    public_path = private_path.with_name(f"{private_path.name}.pub")
+    for target in (private_path, public_path):
+        if target.exists():
+            raise InputError(f"{target}: exists; keys are never overwritten, name another file")
+    key = PrivateKey.generate()
+    _create(private_path, key.pem(passphrase), 0o600)
+    try:
+        _create(public_path, key.public_pem(), 0o644)
+    except InputError:
+        private_path.unlink()
+        raise
+    return key.public
+
+
+def is_encrypted(path: str | os.PathLike[str]) -> bool:
+    """Whether a private key's PEM file needs a passphrase."""
+    return b"ENCRYPTED" in _read_key_file(Path(path))
+
+
+def decode_base64(text: str) -> bytes | None:
+    """The bytes, or None where ``text`` is not the one base64 form of any."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return data if base64.b64encode(data).decode("ascii") == text else None
+
+
+def _read_key_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_KEY_FILE_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(data) > _KEY_FILE_BYTES:
+        raise InputError(f"{path}: too large for a key file")
+    return data
+
+
+def _create(path: Path, data: bytes, mode: int) -> None:
+    """O_EXCL: also another process's file is never overwritten, nor a link followed."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError as error:
+        raise InputError(
+            f"{path}: exists; keys are never overwritten, name another file"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,142 @@
+"""The merge: states and bundles of signed events make one state, whatever the order and however often."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sub8.errors import InputError
+from sub8.record.bundles import read_items
+from sub8.record.canonical import STATE_BYTES, canonical_bytes
+from sub8.record.combine import Combined, combine
+from sub8.record.events import Event, EventReader
+from sub8.record.files import write_file
+from sub8.record.state import Parts, parse_state, take_apart
+from sub8.record.verify import verify_state
+
+_EVENT_START = b'{"created_at":'
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The result: what became of the events, the state's bytes, and how often a copy was met again."""
+
+    combined: Combined
+    data: bytes
+    repeated: int
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.combined.state
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state's hash and the counts."""
+        return {
+            "state_sha256": self.state["state_sha256"],
+            "applied": self.combined.applied,
+            "equivocations": self.combined.equivocations,
+            "equivocating": self.combined.equivocating,
+            "invalid": self.combined.invalid,
+            "repeated": self.repeated,
+        }
+
+
+class Merger:
+    """Gathers events from states and bundles; memory grows with the different events, not with the bundles."""
+
+    def __init__(self) -> None:
+        self._reader = EventReader()
+        self._base: tuple[Parts, str] | None = None
+        self._events: dict[str, Event] = {}
+        self._invalid: dict[str, str] = {}
+        self._seen: set[str] = set()
+        self._repeated = 0
+
+    def add_state(self, state: dict[str, Any], name: str) -> None:
+        """A state gives the base and its events. InputError where it was altered, or has another base."""
+        for check in verify_state(state):
+            if check.outcome == "invalid":
+                raise InputError(
+                    f"{name}: {check.name} is invalid; see 'sub8 record verify', then use an unaltered copy"
+                )
+        parts = take_apart(state)
+        if self._base is None:
+            self._base = (parts, name)
+        else:
+            self._match(parts, name)
+        for fields in parts.events:
+            event = self._reader.read(canonical_bytes(fields))
+            assert isinstance(event, Event)  # verify_state has read it
+            self._keep(event)
+        self._invalid |= parts.invalid
+
+    def add_bundle(self, stream: BinaryIO) -> None:
+        """Every event of a bundle."""
+        for item in read_items(stream):
+            if item.sha256 in self._seen:
+                self._repeated += 1
+                continue
+            self._seen.add(item.sha256)
+            event = "malformed" if item.data is None else self._reader.read(item.data)
+            if isinstance(event, Event):
+                self._keep(event)
+            else:
+                self._invalid[item.sha256] = event
+
+    def result(self) -> Merged:
+        """The state of all that was added. InputError where no state, hence no base, was among it."""
+        if self._base is None:
+            raise InputError("nothing to merge into: name a state too, such as the paper's record")
+        combined = combine(self._base[0], self._events.values(), self._invalid)
+        return Merged(combined, canonical_bytes(combined.state) + b"\n", self._repeated)
+
+    def _keep(self, event: Event) -> None:
+        """Of two signatures under one statement the smaller stays: both are valid, and order must not decide."""
+        known = self._events.get(event.event_id)
+        if known is None or event.data < known.data:
+            self._events[event.event_id] = event
+
+    def _match(self, parts: Parts, name: str) -> None:
+        assert self._base is not None
+        first, first_name = self._base
+        versions = {first.merge_version, parts.merge_version} - {None}
+        if canonical_bytes(first.base) != canonical_bytes(parts.base) or len(versions) > 1:
+            raise InputError(
+                f"{name}: made from another record than {first_name}; merge states of one record only"
+            )
+        first.merge_version = first.merge_version or parts.merge_version
+
+
+def merge_files(
+    paths: Iterable[str | os.PathLike[str]], output: str | os.PathLike[str] | None = None
+) -> Merged:
+    """Merge states and bundles in files; write the state to ``output``, beside first, then renamed.
+
+    At least one of the files must be a state: the paper's record, or an earlier result. Raises InputError for
+    files that are neither, and for states that were altered.
+    """
+    merger = Merger()
+    for path in map(Path, paths):
+        try:
+            with path.open("rb") as file:
+                if _is_bundle(file):
+                    merger.add_bundle(file)
+                else:
+                    merger.add_state(parse_state(file.read(STATE_BYTES + 1), str(path)), str(path))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    merged = merger.result()
+    if output is not None:
+        write_file(Path(output), merged.data)
+    return merged
+
+
+def _is_bundle(file: BinaryIO) -> bool:
+    """By its start: an event's, at most one byte damaged, or nothing at all."""
+    start = file.read(len(_EVENT_START))
+    file.seek(0)
+    if not start:
+        return True
+    damaged = sum(a != b for a, b in zip(start, _EVENT_START, strict=False))
+    return len(start) == len(_EVENT_START) and damaged <= 1
