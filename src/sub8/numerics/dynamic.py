@@ -1,0 +1,117 @@
+"""Dynamic exponents: sums of integers at different powers of two, and the exponent chosen per image.
+
+A dynamic tensor is integers ``[B, ...]`` and exponents ``[B]``. Everything is int64 and exact, but for one
+rule that keeps sums in 64 bits: operands are aligned to the finest of their exponents, at most 28 below the
+coarsest; what lies lower is first rounded (half to even) to that. float32 has 24 bits, so a float program
+cannot see the difference where it is exact itself.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sub8.numerics.rounding import Int64Array, divide_round_half_even, shift_round_half_even
+
+LOWEST_EXPONENT = -32
+HIGHEST_EXPONENT = 15
+ALIGNMENT_LIMIT = 28
+MAGNITUDE_BITS = {False: 7, True: 6}  # by signed: the largest magnitude's leading bit lands here
+
+Operand = tuple[Int64Array, int | Int64Array]
+
+
+def per_image(exponents: int | Int64Array, rank: int) -> Int64Array:
+    """Exponents ``[B]`` (or one) shaped to broadcast over tensors ``[B, ...]`` of ``rank`` axes."""
+    exponents = np.asarray(exponents, np.int64)
+    return exponents.reshape(-1, *(1,) * (rank - 1))
+
+
+def aligned_sum(
+    operands: list[Operand],
+    minimum: tuple[int, int] | None = None,
+    maximum: tuple[int, int] | None = None,
+) -> tuple[Int64Array, Int64Array]:
+    """The sum of ``integers * 2**exponent`` over operands, clamped to real bounds.
+
+    operands: integers that broadcast against each other (the first has the result's rank), each with
+        one exponent or one per image.
+    minimum, maximum: real bounds as (mantissa, exponent).
+
+    Returns int64 sums and their exponent ``[B]`` (or ``[1]``): min over operands and bounds, limited as above.
+    """
+    rank = operands[0][0].ndim
+    bounds = [bound for bound in (minimum, maximum) if bound is not None]
+    every = [np.atleast_1d(np.asarray(exponent, np.int64)) for _, exponent in operands]
+    every += [np.array([exponent]) for mantissa, exponent in bounds if mantissa]
+    coarsest, finest = every[0], every[0]
+    for exponent in every[1:]:
+        coarsest, finest = np.maximum(coarsest, exponent), np.minimum(finest, exponent)
+    unit = np.maximum(finest, coarsest - ALIGNMENT_LIMIT)
+
+    def align(integers: Int64Array, exponent: int | Int64Array) -> Int64Array:
+        shift = np.minimum(per_image(unit - np.asarray(exponent, np.int64), rank), 62)
+        return shift_round_half_even(integers, shift)
+
+    total = align(*operands[0])
+    for integers, exponent in operands[1:]:
+        total = total + align(integers, exponent)
+    if minimum is not None:
+        total = np.maximum(total, align(np.array(minimum[0], np.int64), minimum[1]))
+    if maximum is not None:
+        total = np.minimum(total, align(np.array(maximum[0], np.int64), maximum[1]))
+    return total, unit
+
+
+def choose_exponent(floor_log2: Int64Array, signed: bool) -> Int64Array:
+    """The exponent for largest magnitudes m, given floor(log2 m) per image."""
+    return np.clip(floor_log2 - MAGNITUDE_BITS[signed], LOWEST_EXPONENT, HIGHEST_EXPONENT)
+
+
+def largest_exponent(total: Int64Array, unit: Int64Array, signed: bool) -> Int64Array:
+    """The exponent ``[B]`` that the sums ``total * 2**unit`` are rounded to; the lowest where all are zero."""
+    largest = np.abs(total).reshape(len(total), -1).max(axis=1, initial=0)
+    # Exact: the leading bit of an integer below 2**53 is its double's exponent; above, mask the low bits.
+    high = largest >> 32
+    bits = np.where(high > 0, np.frexp(high.astype(np.float64))[1] + 32, np.frexp(largest.astype(np.float64))[1])
+    chosen = choose_exponent(bits - 1 + unit, signed)
+    return np.where(largest == 0, LOWEST_EXPONENT, chosen).astype(np.int64)
+
+
+def round_to_exponent(
+    total: Int64Array, unit: Int64Array, exponent: int | Int64Array, low: int, high: int
+) -> Int64Array:
+    """``clamp(round_half_even(total * 2**(unit - exponent)), low, high)``, int64."""
+    shift = per_image(np.asarray(exponent, np.int64) - unit, total.ndim)
+    # Towards a finer exponent every magnitude of 512 and more saturates, so nothing can overflow.
+    small = np.where(shift < 0, np.clip(total, -512, 512), total)
+    return np.clip(shift_round_half_even(small, np.clip(shift, -40, 62)), low, high)
+
+
+def mean_to_exponent(
+    sums: Int64Array, divisor: Int64Array, shift: int | Int64Array, low: int, high: int
+) -> Int64Array:
+    """``clamp(round_half_even(sums / (divisor * 2**shift)), low, high)``, int64, shift per image."""
+    shift = per_image(shift, sums.ndim)
+    # Beyond these limits the result is saturated, or 0, all the same.
+    left, right = np.clip(-shift, 0, 30), np.clip(shift, 0, 38)
+    return np.clip(divide_round_half_even(sums << left, divisor << right), low, high)
+
+
+def largest_mean_exponent(
+    sums: Int64Array, divisor: Int64Array, x_exponent: int | Int64Array, signed: bool
+) -> Int64Array:
+    """The exponent ``[B]`` chosen for the means ``sums / divisor * 2**x_exponent``."""
+    # Exact: a quotient just below 2**k differs from it by at least 2**k / sums, sums stay below 2**29,
+    # and double division errs by 2**k * 2**-53.
+    means = (np.abs(sums) / divisor).reshape(len(sums), -1).max(axis=1, initial=0.0)
+    chosen = choose_exponent(np.frexp(means)[1].astype(np.int64) - 1 + np.asarray(x_exponent, np.int64), signed)
+    return np.where(means == 0, LOWEST_EXPONENT, chosen).astype(np.int64)
+
+
+def quantize_dynamic(values: NDArray[np.float32], signed: bool) -> tuple[Int64Array, Int64Array]:
+    """Floats ``[B, ...]`` to integers (int64, saturated) and exponents ``[B]``."""
+    largest = np.abs(values).reshape(len(values), -1).max(axis=1, initial=0.0).astype(np.float64)
+    exponent = choose_exponent(np.frexp(largest)[1].astype(np.int64) - 1, signed)
+    exponent = np.where(largest == 0, LOWEST_EXPONENT, exponent).astype(np.int64)
+    scaled = np.ldexp(values.astype(np.float64), -per_image(exponent, values.ndim))
+    low, high = (-128, 127) if signed else (0, 255)
+    return np.clip(np.rint(scaled), low, high).astype(np.int64), exponent
