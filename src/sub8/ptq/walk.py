@@ -74,7 +74,7 @@ class CalibratedLayer:
             for real, quantised in zip(*self._residuals, strict=True):
                 yield real - quantised.real()
 
-    def residual_magnitudes(self) -> Iterator[FloatArray | None]:
+    def residual_operands(self) -> Iterator[FloatArray | None]:
         """The residual operand in the quantised network, batch by batch; None without one."""
         if self._residuals is None:
             yield from (None for _ in self._quantised)

@@ -1,0 +1,207 @@
+"""The verb ``quantize``: a float network and sample inputs to the standard Q/DQ artifact."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+import sub8
+from sub8.data import DataSource, Dataset, ImageRange, load_batches, open_dataset
+from sub8.errors import InputError, UnsupportedModelError
+from sub8.graph.groups import find_groups
+from sub8.graph.normalise import normalise
+from sub8.graph.qdq import write_qdq
+from sub8.graph.write import write_model
+from sub8.model_file import ModelFile
+from sub8.preprocess import Preprocess
+from sub8.progress import Progress
+from sub8.ptq.calibrate import calibrate
+from sub8.ptq.quantiser import LayerQuantiser
+from sub8.ptq.walk import Walked, walk
+from sub8.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from sub8.engine.session import Session
+
+Source: TypeAlias = "str | os.PathLike[str] | ir.Model | torch.nn.Module"
+Calibration: TypeAlias = "DataSource | Iterable[NDArray[Any]]"
+
+# Input elements per batch: small enough that one batch's activations of a large network fit beside the cache.
+BATCH_ELEMENTS = 1 << 20
+LARGEST_BATCH = 64
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One quantised layer: kind of its weights, N (input channels per cluster), and the signal-to-noise
+    ratio of its 8-bit result against the float model's on the calibration data, in dB."""
+
+    name: str
+    kind: str
+    cluster: int
+    signal_to_noise: float
+
+
+@dataclass(frozen=True)
+class QuantizedModel:
+    """A quantised network. model: the Q/DQ ONNX graph with its metadata. layers: in execution order."""
+
+    model: ir.Model
+    layers: tuple[LayerSummary, ...]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the ONNX file (beside, then renamed). Raises InputError where that is impossible."""
+        write_model(self.model, Path(path))
+
+    def session(self, threads: int | None = None) -> "Session":
+        """The integer engine on this model."""
+        from sub8.engine.session import Session
+
+        return Session(self.model, threads=threads)
+
+
+def quantize(
+    model: Source,
+    calibration: Calibration,
+    recipe: Recipe | None = None,
+    *,
+    preprocess: Preprocess | None = None,
+    images: ImageRange = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> QuantizedModel:
+    """Quantise a float network without training.
+
+    model: an ONNX path, an ``ir.Model`` or a ``torch.nn.Module``; one image-like input.
+    calibration: what ``open_dataset`` takes (a path, uint8 images, float32 inputs ``[B, ...]``), or an
+        iterable of float32 batches. Labels are not needed. images: the first K, or ``"START:END"``.
+    recipe: default ``Recipe()``: ternary weights in clusters of 4, first, last and depthwise layers 8-bit.
+    preprocess: for uint8 images; default, the model's own metadata. It is stored in the result.
+    Raises InputError (unusable model, no calibration images, NaN) and UnsupportedModelError.
+    """
+    recipe = recipe or Recipe()
+    source, inputs = _open(model, calibration, preprocess, images)
+    batches = _rebatch(inputs, source, recipe)
+    count = sum(len(batch) for batch in batches)
+    graph = normalise(source.model)
+    groups = find_groups(graph)
+    if not any(group.kind == "layer" for group in groups):
+        raise UnsupportedModelError(f"{source.name}: holds no Conv, Gemm or MatMul with constant weights")
+    formats = calibrate(
+        graph, groups, batches, count, recipe.activations, threads=threads, progress=progress
+    )
+    walked = walk(
+        graph, groups, formats, batches, LayerQuantiser(recipe), threads=threads, progress=progress
+    )
+    metadata = {
+        "sub8.version": sub8.__version__,
+        "sub8.recipe": json.dumps(recipe.to_dict()),
+        "sub8.calibration": json.dumps(_calibration_summary(calibration, count, walked)),
+        "sub8.source_sha256": _sha256(source),
+    }
+    if preprocess is not None:
+        metadata["preprocess"] = preprocess.to_metadata()
+    return QuantizedModel(write_qdq(graph, walked.layers, formats, metadata), _summaries(walked))
+
+
+def _open(
+    model: Source, calibration: Calibration, preprocess: Preprocess | None, images: ImageRange
+) -> tuple[ModelFile, NDArray[np.float32]]:
+    """The float model, and all calibration inputs as one float32 array ``[B, ...]``."""
+    if isinstance(model, (str, os.PathLike, ir.Model)):
+        source = ModelFile.open(model)
+        _reject_quantised(source)
+        return source, _inputs(calibration, preprocess or source.preprocess, images, source.labels)
+    if not hasattr(model, "state_dict"):
+        raise InputError(f"a model must be a path, an ir.Model or a torch.nn.Module, not {type(model)}")
+    from sub8.graph.export import export_module
+
+    inputs = _inputs(calibration, preprocess, images, None)
+    return ModelFile.open(export_module(model, inputs[:1])), inputs
+
+
+def _reject_quantised(source: ModelFile) -> None:
+    if source.quantised:
+        raise InputError(f"{source.name}: already quantised; give the float model")
+
+
+def _inputs(
+    calibration: Calibration,
+    preprocess: Preprocess | None,
+    images: ImageRange,
+    labels: Sequence[str] | None,
+) -> NDArray[np.float32]:
+    if isinstance(calibration, (str, os.PathLike, np.ndarray, Dataset)):
+        if isinstance(calibration, np.ndarray) and len(np.atleast_1d(calibration)) == 0:
+            raise InputError("calibration: holds no images")
+        dataset = open_dataset(calibration, labels)
+        batches = [x for x, _ in load_batches(dataset, preprocess, images)]
+    else:
+        if not isinstance(calibration, Iterable):
+            raise InputError(
+                f"calibration must be a path, an array or batches of arrays, not {type(calibration).__name__}"
+            )
+        arrays = [np.asarray(batch) for batch in calibration]
+        if not arrays:
+            raise InputError("calibration: holds no images")
+        if len({(array.shape[1:], array.dtype) for array in arrays}) != 1:
+            raise InputError("calibration: its batches differ in shape or type")
+        dataset = open_dataset(np.concatenate(arrays), labels)
+        batches = [x for x, _ in load_batches(dataset, preprocess, images)]
+    return np.concatenate(batches)
+
+
+def _rebatch(
+    inputs: NDArray[np.float32], source: ModelFile, recipe: Recipe
+) -> list[NDArray[np.float32]]:
+    """Batches of the size that the model declares, else of one that fits memory."""
+    if len(inputs) == 1 and recipe.correct_statistics:
+        raise InputError(
+            "calibration: one image does not tell the channels' statistics; give at least 2, better 100,"
+            " or set correct_statistics = false"
+        )
+    declared = source.input.shape[0] if source.input.shape is not None else None
+    if isinstance(declared, int):
+        size = declared
+        if len(inputs) < size:
+            raise InputError(
+                f"calibration: {len(inputs)} images, but {source.name} takes batches of {size} only"
+            )
+        inputs = inputs[: len(inputs) // size * size]
+    else:
+        size = min(LARGEST_BATCH, max(1, BATCH_ELEMENTS // inputs[0].size))
+    batches = [inputs[start : start + size] for start in range(0, len(inputs), size)]
+    source.check_input(batches[0])
+    return batches
+
+
+def _calibration_summary(calibration: Calibration, images: int, walked: Walked) -> dict[str, Any]:
+    name = Path(calibration).name if isinstance(calibration, (str, os.PathLike)) else "array"
+    noise = {layer: round(value, 2) for layer, value in walked.signal_to_noise.items()}
+    return {"source": name, "images": images, "signal_to_noise": noise}
+
+
+def _summaries(walked: Walked) -> tuple[LayerSummary, ...]:
+    return tuple(
+        LayerSummary(
+            name,
+            "+".join(term.kind for term in layer.terms),
+            layer.terms[0].cluster,
+            walked.signal_to_noise[name],
+        )
+        for name, layer in walked.layers.items()
+    )
+
+
+def _sha256(source: ModelFile) -> str:
+    data = source.path.read_bytes() if source.path is not None else source.serialized()
+    return hashlib.sha256(data).hexdigest()
