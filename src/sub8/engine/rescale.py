@@ -124,11 +124,11 @@ def rescale(operator: Rescaled, formats: Formats) -> Rescale:
     largest_shift = LARGEST_POOL_SHIFT if isinstance(operator, AveragePool) else LARGEST_SHIFT
 
     unit = _accumulator_unit(operator, x, other)
-    ratios = [value / Fraction(out.scale) for value in unit]
+    ratios = [value / _scale(out) for value in unit]
     bias, bias_ratios = _bias(operator, ratios, out)
     residual_ratio = Fraction(0)
     if other is not None and not isinstance(operator, Mul):
-        residual_ratio = Fraction(other.scale) / Fraction(out.scale)
+        residual_ratio = _scale(other) / _scale(out)
     if isinstance(operator, (Conv, Linear)):
         bound = [int(value) for value in accumulator_bound(operator.terms)]
     else:
@@ -140,28 +140,41 @@ def rescale(operator: Rescaled, formats: Formats) -> Rescale:
         offsets = [round(b * ratio * 2**shift) for b, ratio in zip(bias, bias_ratios, strict=True)]
         zeros = x.zero_point if raw else 0
         fixed = other.zero_point * multiplier_r if other is not None and residual_ratio else 0
-        return multipliers, multiplier_r, [
-            offset - zeros * multiplier - fixed
-            for offset, multiplier in zip(offsets, _repeat(multipliers, len(offsets)), strict=True)
-        ]
+        return (
+            multipliers,
+            multiplier_r,
+            [
+                offset - zeros * multiplier - fixed
+                for offset, multiplier in zip(
+                    offsets, _repeat(multipliers, len(offsets)), strict=True
+                )
+            ],
+        )
 
     def fits(shift: int) -> bool:
         multipliers, multiplier_r, offsets = integers(shift)
         count = len(offsets)
         largest = max(
             b * m + LARGEST_ACTIVATION * multiplier_r + abs(c)
-            for b, m, c in zip(_repeat(bound, count), _repeat(multipliers, count), offsets, strict=True)
+            for b, m, c in zip(
+                _repeat(bound, count), _repeat(multipliers, count), offsets, strict=True
+            )
         )
         exact_powers = powers and max(multipliers, default=0) < LARGEST_SUM
         small = max(multiplier_r, *multipliers) <= LARGEST_MULTIPLIER
         return largest <= LARGEST_SUM and (small or exact_powers)
 
-    powers = all(_exponent(ratio) is not None for ratio in (*ratios, residual_ratio, *bias_ratios) if ratio)
+    powers = all(
+        _exponent(ratio) is not None for ratio in (*ratios, residual_ratio, *bias_ratios) if ratio
+    )
     if powers:
-        exponents = [_exponent(ratio) for ratio in (*ratios, residual_ratio, *bias_ratios) if ratio]
-        shift = max(0, -min(exponent for exponent in exponents if exponent is not None))
-        if shift > largest_shift and max(exponents) < -LARGEST_SHIFT:  # type: ignore[type-var]
-            shift = largest_shift  # every product is below half of a unit: all multipliers round to 0
+        found = (_exponent(ratio) for ratio in (*ratios, residual_ratio, *bias_ratios) if ratio)
+        exponents = [exponent for exponent in found if exponent is not None]
+        shift = max(0, -min(exponents))
+        if shift > largest_shift and max(exponents) < -LARGEST_SHIFT:
+            shift = (
+                largest_shift  # every product is below half of a unit: all multipliers round to 0
+            )
         if shift > largest_shift or not fits(shift):
             raise _too_wide(operator.name)
     else:
@@ -191,7 +204,7 @@ def float_rescale(operator: Conv | Linear, formats: Formats) -> FloatRescale:
     bias = operator.bias.astype(np.int64)
     if operator.terms[0].channel_scale is not None or exponent is None:
         weight_scale = math.ldexp(1.0, finest_exponent(operator.terms))
-        scale = np.array([x.scale * weight_scale], np.float64)
+        scale = np.array([float(_scale(x)) * weight_scale], np.float64)
         if operator.terms[0].channel_scale is not None:
             scale = scale * operator.terms[0].channel_scale.astype(np.float64)
         return FloatRescale(1, bias, scale.astype(np.float32))
@@ -203,11 +216,15 @@ def float_rescale(operator: Conv | Linear, formats: Formats) -> FloatRescale:
             raise _too_wide(operator.name)
         bias = bias << (operator.bias_exponent - finest)
     return FloatRescale(
-        1 << (exponent - finest), bias, np.array([math.ldexp(1.0, finest)], np.float64).astype(np.float32)
+        1 << (exponent - finest),
+        bias,
+        np.array([math.ldexp(1.0, finest)], np.float64).astype(np.float32),
     )
 
 
-def dynamic_rescale(operator: Conv | Linear | Add | Requantize | AveragePool, formats: Formats) -> DynamicRescale:
+def dynamic_rescale(
+    operator: Conv | Linear | Add | Requantize | AveragePool, formats: Formats
+) -> DynamicRescale:
     """The constants of an operator with a dynamic operand or result.
 
     Raises UnsupportedModelError, naming the operator, where a static operand's scale is no power of two.
@@ -254,12 +271,17 @@ def _static(fmt: Format | None) -> Format:
     return fmt
 
 
+def _scale(fmt: Format) -> Fraction:
+    assert fmt.scale is not None
+    return Fraction(fmt.scale)
+
+
 def _accumulator_unit(operator: Rescaled, x: Format, other: Format | None) -> list[Fraction]:
     """The real value of one unit of ``acc``, per channel or once."""
-    unit = Fraction(x.scale)
+    unit = _scale(x)
     if isinstance(operator, Mul):
         assert other is not None
-        return [unit * Fraction(other.scale)]
+        return [unit * _scale(other)]
     if not isinstance(operator, (Conv, Linear)):
         return [unit]
     unit *= Fraction(2) ** finest_exponent(operator.terms)
@@ -267,7 +289,9 @@ def _accumulator_unit(operator: Rescaled, x: Format, other: Format | None) -> li
     return [unit] if scales is None else [unit * Fraction(float(scale)) for scale in scales]
 
 
-def _bias(operator: Rescaled, ratios: list[Fraction], out: Format) -> tuple[list[int], list[Fraction]]:
+def _bias(
+    operator: Rescaled, ratios: list[Fraction], out: Format
+) -> tuple[list[int], list[Fraction]]:
     """Integers of the bias, and one unit of it in units of the result."""
     if not isinstance(operator, (Conv, Linear)):
         return [0], [Fraction(0)]
@@ -275,7 +299,7 @@ def _bias(operator: Rescaled, ratios: list[Fraction], out: Format) -> tuple[list
     if not any(bias):
         return bias, [Fraction(0)] * len(bias)
     if operator.bias_exponent is not None:
-        ratios = [Fraction(2) ** operator.bias_exponent / Fraction(out.scale)]
+        ratios = [Fraction(2) ** operator.bias_exponent / _scale(out)]
     return bias, _repeat(ratios, len(bias))
 
 

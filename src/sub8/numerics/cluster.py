@@ -57,7 +57,9 @@ class ClusteredWeight:
 
     def dequantize(self) -> NDArray[np.float32]:
         """The real weights, float32 ``[O, I, *kernel]``."""
-        real = self.scaled_integers().astype(np.float32) * np.float32(math.ldexp(1.0, self.exponent))
+        real = self.scaled_integers().astype(np.float32) * np.float32(
+            math.ldexp(1.0, self.exponent)
+        )
         if self.channel_scale is not None:
             real = real * self.channel_scale.reshape(-1, *(1,) * (real.ndim - 1))
         return real

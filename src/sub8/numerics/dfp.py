@@ -60,4 +60,6 @@ def quantize(values: NDArray[np.floating], fmt: Format) -> NDArray:
 def dequantize(integers: NDArray[np.integer], fmt: Format) -> NDArray[np.float32]:
     """Integers to float32 exactly as ONNX DequantizeLinear."""
     assert fmt.scale is not None
-    return (np.asarray(integers, np.int32) - fmt.zero_point).astype(np.float32) * np.float32(fmt.scale)
+    return (np.asarray(integers, np.int32) - fmt.zero_point).astype(np.float32) * np.float32(
+        fmt.scale
+    )

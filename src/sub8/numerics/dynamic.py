@@ -21,8 +21,7 @@ Operand = tuple[Int64Array, int | Int64Array]
 
 def per_image(exponents: int | Int64Array, rank: int) -> Int64Array:
     """Exponents ``[B]`` (or one) shaped to broadcast over tensors ``[B, ...]`` of ``rank`` axes."""
-    exponents = np.asarray(exponents, np.int64)
-    return exponents.reshape(-1, *(1,) * (rank - 1))
+    return np.asarray(exponents, np.int64).reshape(-1, *(1,) * (rank - 1))
 
 
 def aligned_sum(
@@ -43,8 +42,8 @@ def aligned_sum(
     every = [np.atleast_1d(np.asarray(exponent, np.int64)) for _, exponent in operands]
     every += [np.array([exponent]) for mantissa, exponent in bounds if mantissa]
     coarsest, finest = every[0], every[0]
-    for exponent in every[1:]:
-        coarsest, finest = np.maximum(coarsest, exponent), np.minimum(finest, exponent)
+    for other in every[1:]:
+        coarsest, finest = np.maximum(coarsest, other), np.minimum(finest, other)
     unit = np.maximum(finest, coarsest - ALIGNMENT_LIMIT)
 
     def align(integers: Int64Array, exponent: int | Int64Array) -> Int64Array:
@@ -71,7 +70,9 @@ def largest_exponent(total: Int64Array, unit: Int64Array, signed: bool) -> Int64
     largest = np.abs(total).reshape(len(total), -1).max(axis=1, initial=0)
     # Exact: the leading bit of an integer below 2**53 is its double's exponent; above, mask the low bits.
     high = largest >> 32
-    bits = np.where(high > 0, np.frexp(high.astype(np.float64))[1] + 32, np.frexp(largest.astype(np.float64))[1])
+    bits = np.where(
+        high > 0, np.frexp(high.astype(np.float64))[1] + 32, np.frexp(largest.astype(np.float64))[1]
+    )
     chosen = choose_exponent(bits - 1 + unit, signed)
     return np.where(largest == 0, LOWEST_EXPONENT, chosen).astype(np.int64)
 
@@ -103,7 +104,9 @@ def largest_mean_exponent(
     # Exact: a quotient just below 2**k differs from it by at least 2**k / sums, sums stay below 2**29,
     # and double division errs by 2**k * 2**-53.
     means = (np.abs(sums) / divisor).reshape(len(sums), -1).max(axis=1, initial=0.0)
-    chosen = choose_exponent(np.frexp(means)[1].astype(np.int64) - 1 + np.asarray(x_exponent, np.int64), signed)
+    chosen = choose_exponent(
+        np.frexp(means)[1].astype(np.int64) - 1 + np.asarray(x_exponent, np.int64), signed
+    )
     return np.where(means == 0, LOWEST_EXPONENT, chosen).astype(np.int64)
 
 

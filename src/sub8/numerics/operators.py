@@ -71,7 +71,12 @@ def max_pool(
 
 
 def sum_pool(
-    x: NDArray[np.integer], kernel: Pair, strides: Pair, pads: Pads, ceil_mode: bool, count_include_pad: bool
+    x: NDArray[np.integer],
+    kernel: Pair,
+    strides: Pair,
+    pads: Pads,
+    ceil_mode: bool,
+    count_include_pad: bool,
 ) -> tuple[Int64Array, Int64Array]:
     """Sums ``[B, C, OH, OW]`` over windows, zeros outside of x, and the divisors ``[OH, OW]`` of the means.
 
@@ -79,7 +84,9 @@ def sum_pool(
     declared padding, but never those that only ``ceil_mode`` reaches.
     """
     dilations = (1, 1)
-    sums = windows(x.astype(np.int64), kernel, strides, pads, dilations, 0, ceil_mode).sum(axis=(4, 5))
+    sums = windows(x.astype(np.int64), kernel, strides, pads, dilations, 0, ceil_mode).sum(
+        axis=(4, 5)
+    )
     counted = np.ones((1, 1, *x.shape[2:]), np.int64)
     if count_include_pad:
         top, left, bottom, right = pads
@@ -87,7 +94,9 @@ def sum_pool(
         height, width = sums.shape[2:]
         view = windows(counted, kernel, strides, (0, 0, 0, 0), dilations, 0, ceil_mode)
         return sums, view.sum(axis=(4, 5))[0, 0, :height, :width]
-    return sums, windows(counted, kernel, strides, pads, dilations, 0, ceil_mode).sum(axis=(4, 5))[0, 0]
+    return sums, windows(counted, kernel, strides, pads, dilations, 0, ceil_mode).sum(axis=(4, 5))[
+        0, 0
+    ]
 
 
 def mean(sums: Int64Array, divisor: Int64Array, fmt: Format, low: int, high: int) -> NDArray:
@@ -106,14 +115,19 @@ def pad(x: NDArray, pads: Sequence[int], value: int) -> NDArray:
     rank = x.ndim
     begins, ends = pads[:rank], pads[rank:]
     crop = tuple(
-        slice(max(-begin, 0), size - max(-end, 0)) for begin, end, size in zip(begins, ends, x.shape, strict=True)
+        slice(max(-begin, 0), size - max(-end, 0))
+        for begin, end, size in zip(begins, ends, x.shape, strict=True)
     )
     widths = [(max(begin, 0), max(end, 0)) for begin, end in zip(begins, ends, strict=True)]
     return np.pad(x[crop], widths, constant_values=value)
 
 
 def cut(
-    x: NDArray, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int], steps: Sequence[int]
+    x: NDArray,
+    starts: Sequence[int],
+    ends: Sequence[int],
+    axes: Sequence[int],
+    steps: Sequence[int],
 ) -> NDArray:
     """ONNX Slice with positive steps."""
     index = [slice(None)] * x.ndim

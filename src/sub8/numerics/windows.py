@@ -8,7 +8,13 @@ Pads = tuple[int, int, int, int]
 
 
 def output_size(
-    size: int, kernel: int, stride: int, begin: int, end: int, dilation: int, ceil_mode: bool = False
+    size: int,
+    kernel: int,
+    stride: int,
+    begin: int,
+    end: int,
+    dilation: int,
+    ceil_mode: bool = False,
 ) -> int:
     """Windows along one axis; below 1 where the window does not fit.
 
@@ -25,7 +31,13 @@ def output_size(
 
 
 def windows(
-    x: NDArray, kernel: Pair, strides: Pair, pads: Pads, dilations: Pair, fill: int, ceil_mode: bool = False
+    x: NDArray,
+    kernel: Pair,
+    strides: Pair,
+    pads: Pads,
+    dilations: Pair,
+    fill: int,
+    ceil_mode: bool = False,
 ) -> NDArray:
     """Windows of ``x [B, C, H, W]`` as a view ``[B, C, OH, OW, KH, KW]``; what lies outside holds ``fill``.
 
