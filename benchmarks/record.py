@@ -33,7 +33,7 @@ def replication(number: int, top1: int, key: PrivateKey, subject: str = PAPER) -
             {
                 "model": f"model-{number}",
                 "setting": {"weights": "ternary", "cluster": 4, "first": "int8", "last": "int8"},
-                "sha256": {part: f"{number:064x}" for part in ("artifact", "data", "source")},
+                "sha256": dict.fromkeys(("artifact", "data", "source"), f"{number:064x}"),
             }
         ],
         "statement": "Each artifact, run on its data, gave the measured figures.",

@@ -152,11 +152,12 @@ def _check_receipt(state: dict[str, Any], key: PublicKey | None) -> Iterator[Che
 
 def _check_events(state: dict[str, Any]) -> Iterator[Check]:
     parts = take_apart(state)
-    unsigned = len(parts.base["applied_event_ids"])
+    unsigned = [section for section in SECTIONS if parts.base["current"][section]]
     yield Check(
         "event ids",
         "not checkable",
-        f"not checkable from a state: {unsigned} events without their signed form",
+        f"not checkable from a state: {len(parts.base['applied_event_ids'])} events stand without their"
+        f" signed form, in {', '.join(['record_created', *unsigned])}",
     )
     yield Check("snapshot hashes", "not checkable", "what they are taken over is not in a state")
     if not (parts.events or parts.invalid):
