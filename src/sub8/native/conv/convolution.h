@@ -1,0 +1,61 @@
+// Convolution (and, as its 1x1 case, the linear layer) on 8-bit NHWC tensors with clustered weights.
+//
+//     acc[n, y, x, o] = sum over i, ky, kx of weight[o, i, ky, kx] * (input[...] - zero_point)
+//
+// exactly, in int32; positions outside the input count as input == zero_point. The epilogue turns acc
+// into the result. Every instruction set gives the same bits.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "conv/epilogue.h"
+#include "conv/weights.h"
+
+namespace sub8 {
+
+// Sizes of one run. Bottom and right padding are what out_h and out_w imply.
+struct ConvGeometry {
+    int batch = 1;
+    int in_h = 1, in_w = 1;
+    int out_h = 1, out_w = 1;
+    int stride_h = 1, stride_w = 1;
+    int pad_top = 0, pad_left = 0;
+    int dilation_h = 1, dilation_w = 1;
+};
+
+// The geometry of a linear layer over `rows` rows of inputs.
+inline ConvGeometry linear_geometry(int rows) {
+    ConvGeometry geometry;
+    geometry.in_w = geometry.out_w = rows;
+    return geometry;
+}
+
+struct InputFormat {
+    bool is_signed = false;
+    int zero_point = 0;
+};
+
+// One layer at one input shape. Immutable once built; run may be called from many threads at once.
+class Convolution {
+  public:
+    virtual ~Convolution() = default;
+
+    // Throws std::invalid_argument where the parts do not fit together.
+    static std::unique_ptr<const Convolution> create(std::shared_ptr<const PackedWeights> weights,
+                                                     const ConvGeometry& geometry,
+                                                     const InputFormat& input, Epilogue epilogue);
+
+    // Bytes of working memory that each thread must bring, for a team of `threads`.
+    virtual std::size_t scratch_bytes(int threads) const = 0;
+
+    // Computes the share of thread `thread` (0..threads-1) of the whole output; the shares of all threads
+    // make it complete, in any order, without a barrier in between.
+    // input: 8-bit [batch, in_h, in_w, groups * inputs]. residual: 8-bit, shaped as the output, or null;
+    // it may be the output itself. output: 8-bit, float32 or int32 [batch, out_h, out_w, outputs]; it must
+    // not overlap the input. scratch: scratch_bytes(threads), 64-byte aligned, not shared between threads.
+    virtual void run(const void* input, const void* residual, void* output, void* scratch, int thread,
+                     int threads) const = 0;
+};
+
+}  // namespace sub8
