@@ -16,6 +16,9 @@ MAX_DEPTH = 32
 # Whole numbers beyond this are not exact in every JSON reader.
 LARGEST_INTEGER = 2**53 - 1
 
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 
@@ -57,9 +60,7 @@ def parse(data: bytes, name: str, *, max_bytes: int = STATE_BYTES, floats: bool 
 
 def canonical_bytes(value: Any) -> bytes:
     """The canonical form of a JSON value."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode("utf-8")
+    return _ENCODER.encode(value).encode("utf-8")
 
 
 def canonical_sha256(value: Any) -> str:
@@ -68,7 +69,9 @@ def canonical_sha256(value: Any) -> str:
 
 
 def _depth(data: bytes) -> int:
-    """Nesting before parsing, so that a hostile file cannot exhaust the parser's stack."""
+    """Nesting, where it may pass MAX_DEPTH; before parsing, for a hostile file could exhaust the parser's stack."""
+    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+        return 0  # too few brackets to matter; most events end here
     depth = deepest = 0
     for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
         if bracket in (b"[", b"{"):

@@ -149,11 +149,8 @@ class EventReader:
 
 def _names(signer: dict[str, Any], key: PublicKey) -> bool:
     """Whether every name in ``signer`` is the key's own; a name that anyone could choose would prove nothing."""
-    return (
-        signer["public_key_fingerprint"] == key.fingerprint
-        and signer["key_id"] == key.fingerprint
-        and signer["signer_id"] == f"ed25519:{key.fingerprint}"
-    )
+    stated = (signer["public_key_fingerprint"], signer["key_id"], signer["signer_id"])
+    return stated == (key.fingerprint, key.fingerprint, f"ed25519:{key.fingerprint}")
 
 
 def _message(digest: bytes) -> bytes:
