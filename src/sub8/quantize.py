@@ -13,7 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 import sub8
-from sub8.data import DataSource, Dataset, ImageRange, load_batches, open_dataset
+from sub8.data import Dataset, DataSource, ImageRange, load_batches, open_dataset
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.groups import find_groups
 from sub8.graph.normalise import normalise
@@ -95,7 +95,9 @@ def quantize(
     graph = normalise(source.model)
     groups = find_groups(graph)
     if not any(group.kind == "layer" for group in groups):
-        raise UnsupportedModelError(f"{source.name}: holds no Conv, Gemm or MatMul with constant weights")
+        raise UnsupportedModelError(
+            f"{source.name}: holds no Conv, Gemm or MatMul with constant weights"
+        )
     formats = calibrate(
         graph, groups, batches, count, recipe.activations, threads=threads, progress=progress
     )
@@ -122,7 +124,9 @@ def _open(
         _reject_quantised(source)
         return source, _inputs(calibration, preprocess or source.preprocess, images, source.labels)
     if not hasattr(model, "state_dict"):
-        raise InputError(f"a model must be a path, an ir.Model or a torch.nn.Module, not {type(model)}")
+        raise InputError(
+            f"a model must be a path, an ir.Model or a torch.nn.Module, not {type(model)}"
+        )
     from sub8.graph.export import export_module
 
     inputs = _inputs(calibration, preprocess, images, None)

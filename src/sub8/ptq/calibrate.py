@@ -12,7 +12,13 @@ from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
 from sub8.ptq.exponent import Observer, choose_exponent
-from sub8.ptq.formats import SharedFormats, dynamic_tensors, moved, never_negative, quantised_tensors
+from sub8.ptq.formats import (
+    SharedFormats,
+    dynamic_tensors,
+    moved,
+    never_negative,
+    quantised_tensors,
+)
 from sub8.recipe import Dfp8
 
 

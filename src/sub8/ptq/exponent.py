@@ -77,7 +77,9 @@ def choose_exponent(sample: NDArray[np.float32], magnitude: float, signed: bool,
     if how.calibration == "percentile":
         limit = float(np.percentile(np.abs(sample), how.percentile, method="higher"))
         return min(covering, covering_exponent(limit, signed)) if limit > 0 else covering
-    errors = [squared_error(sample, Format.dfp(signed, covering - step)) for step in range(CANDIDATES)]
+    errors = [
+        squared_error(sample, Format.dfp(signed, covering - step)) for step in range(CANDIDATES)
+    ]
     return covering - int(np.argmin(errors))
 
 

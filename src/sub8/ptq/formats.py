@@ -1,18 +1,39 @@
 """Which formats the graph itself decides: unsigned tensors, tensors that share a format, dynamic exponents."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import onnx_ir as ir
 
 from sub8.graph import constants, patterns
 from sub8.graph.groups import Group, quantised_inputs
 
-_NEVER_NEGATIVE = frozenset("Relu Sigmoid HardSigmoid Exp Abs Sqrt Softplus Softmax".split())
-_OF_FIRST_INPUT = frozenset(
-    "MaxPool AveragePool GlobalAveragePool GlobalMaxPool Reshape Transpose Slice Split Squeeze Unsqueeze Flatten "
-    "ReduceMean ReduceMax ReduceSum Dropout Identity Floor Ceil Round".split()
+_NEVER_NEGATIVE = frozenset(
+    ["Relu", "Sigmoid", "HardSigmoid", "Exp", "Abs", "Sqrt", "Softplus", "Softmax"]
 )
-_OF_ALL_INPUTS = frozenset("Add Mul Div Concat Min Sum".split())
+_OF_FIRST_INPUT = frozenset(
+    [
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Reshape",
+        "Transpose",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Unsqueeze",
+        "Flatten",
+        "ReduceMean",
+        "ReduceMax",
+        "ReduceSum",
+        "Dropout",
+        "Identity",
+        "Floor",
+        "Ceil",
+        "Round",
+    ]
+)
+_OF_ALL_INPUTS = frozenset(["Add", "Mul", "Div", "Concat", "Min", "Sum"])
 
 
 def never_negative(model: ir.Model) -> set[str]:
@@ -31,7 +52,7 @@ def never_negative(model: ir.Model) -> set[str]:
     return found
 
 
-def _proven(node: ir.Node, holds) -> bool:
+def _proven(node: ir.Node, holds: Callable[[ir.Value | None], bool]) -> bool:
     if node.op_type in _NEVER_NEGATIVE:
         return True
     if node.op_type in _OF_FIRST_INPUT:
@@ -44,7 +65,9 @@ def _proven(node: ir.Node, holds) -> bool:
         bounds = [constants.scalar(value) for value in node.inputs[1:3]]
         low, high = (*bounds, None, None)[:2]
         # ONNX: where the bounds cross, the upper one wins.
-        return ((low is not None and low >= 0) or holds(node.inputs[0])) and (high is None or high >= 0)
+        return ((low is not None and low >= 0) or holds(node.inputs[0])) and (
+            high is None or high >= 0
+        )
     if node.op_type == "Pad":
         fill = node.inputs[2] if len(node.inputs) > 2 else None
         return holds(node.inputs[0]) and (fill is None or holds(fill))
@@ -53,7 +76,10 @@ def _proven(node: ir.Node, holds) -> bool:
 
 def quantised_tensors(model: ir.Model, groups: Sequence[Group]) -> list[str]:
     """Names of all tensors that need a Format, in topological order."""
-    names = [*quantised_inputs(model, groups), *(name for group in groups for name in group.outputs)]
+    names = [
+        *quantised_inputs(model, groups),
+        *(name for group in groups for name in group.outputs),
+    ]
     return list(dict.fromkeys(names))
 
 
@@ -82,7 +108,9 @@ class SharedFormats:
 
 def moved(groups: Iterable[Group]) -> set[str]:
     """Tensors whose elements all come from tensors of the same format: nothing new to observe."""
-    return {name for group in groups if group.keeps_format or is_concat(group) for name in group.outputs}
+    return {
+        name for group in groups if group.keeps_format or is_concat(group) for name in group.outputs
+    }
 
 
 def is_concat(group: Group) -> bool:
@@ -116,7 +144,9 @@ def dynamic_tensors(model: ir.Model, groups: Sequence[Group]) -> set[str]:
     return found
 
 
-def _accepts_dynamic(reader: Group, carries: dict[str, bool], values: dict[str | None, ir.Value]) -> bool:
+def _accepts_dynamic(
+    reader: Group, carries: dict[str, bool], values: dict[str | None, ir.Value]
+) -> bool:
     if reader.kind in ("layer", "add"):
         return True
     if not reader.keeps_format:

@@ -68,5 +68,7 @@ def patches(layer: ir.Node, x: NDArray[np.float32]) -> NDArray[np.float32]:
 def _images_per_block(layer: ir.Node, x: NDArray[np.float32]) -> int:
     kernel = patterns.layer_weight(layer).shape[2:] if layer.op_type == "Conv" else ()
     strides = patterns.attribute(layer, "strides", (1, 1)) if layer.op_type == "Conv" else ()
-    per_image = x[0].size * int(np.prod(kernel, initial=1)) / max(1, int(np.prod(strides, initial=1)))
+    per_image = (
+        x[0].size * int(np.prod(kernel, initial=1)) / max(1, int(np.prod(strides, initial=1)))
+    )
     return max(1, int(BLOCK_ELEMENTS // per_image))

@@ -42,11 +42,15 @@ class LayerQuantiser:
         if self._recipe.correct_statistics:
             if fmt.kind != "int8":
                 factor = moments(
-                    layer.accumulators(term.dequantize()), layer.float_accumulators, layer.channel_axis
+                    layer.accumulators(term.dequantize()),
+                    layer.float_accumulators,
+                    layer.channel_axis,
                 ).spread_factor()
                 weight = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
                 term = self._solve(layer, weight, fmt, finest)
-            found = moments(layer.accumulators(term.dequantize()), _targets(layer), layer.channel_axis)
+            found = moments(
+                layer.accumulators(term.dequantize()), _targets(layer), layer.channel_axis
+            )
             bias = found.target_mean - found.mean
         integers, exponent = integer_bias(bias, (term,), layer.input_format)
         return QuantizedLayer((term,), integers, exponent)

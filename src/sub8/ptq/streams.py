@@ -52,7 +52,9 @@ def image_scales(real: FloatArray, fmt: Format) -> FloatArray:
     largest = np.abs(real.reshape(len(real), -1)).max(axis=1, initial=0)
     exponent = np.frexp(largest)[1] - 1 - (6 if fmt.signed else 7)
     exponent = np.where(largest > 0, exponent, LOWEST_EXPONENT)
-    return np.ldexp(np.float32(1), np.clip(exponent, LOWEST_EXPONENT, HIGHEST_EXPONENT)).astype(np.float32)
+    return np.ldexp(np.float32(1), np.clip(exponent, LOWEST_EXPONENT, HIGHEST_EXPONENT)).astype(
+        np.float32
+    )
 
 
 def _per_image(scales: FloatArray, axes: int) -> FloatArray:
@@ -69,7 +71,9 @@ class Streams:
     def __init__(self, groups: Sequence[Group]):
         self.float_values: dict[str, list[FloatArray]] = {}
         self.quantised: dict[str, list[Quantised]] = {}
-        self._last_reader = {name: place for place, group in enumerate(groups) for name in group.inputs}
+        self._last_reader = {
+            name: place for place, group in enumerate(groups) for name in group.inputs
+        }
 
     def put(self, name: str, real: list[FloatArray], quantised: list[Quantised]) -> None:
         """Keep a tensor, unless no group reads it."""

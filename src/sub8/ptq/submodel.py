@@ -32,25 +32,35 @@ def channel_axis(group: Group) -> int:
     return 1 if group.layer.op_type == "Conv" else -1
 
 
-def piece(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str], threads: int | None) -> OnnxRuntime:
+def piece(
+    model: ir.Model, inputs: Sequence[str], outputs: Sequence[str], threads: int | None
+) -> OnnxRuntime:
     """A session of the part of ``model`` between the named tensors."""
     graph = ir.convenience.extract(model.graph, inputs=list(inputs), outputs=list(outputs))
     return _session(graph, model, threads)
 
 
-def product(model: ir.Model, group: Group, weight: NDArray[np.float32], threads: int | None) -> OnnxRuntime:
+def product(
+    model: ir.Model, group: Group, weight: NDArray[np.float32], threads: int | None
+) -> OnnxRuntime:
     """A session of a layer's Conv, Gemm or MatMul with other weights ``[O, I, *kernel]`` and without bias."""
     layer = group.layer
     assert layer is not None
-    x = ir.val("x", ir.DataType.FLOAT, layer.inputs[0].shape if layer.inputs[0] is not None else None)
+    x = ir.val(
+        "x", ir.DataType.FLOAT, layer.inputs[0].shape if layer.inputs[0] is not None else None
+    )
     op_type, attributes = layer.op_type, dict(layer.attributes)
     if op_type != "Conv":
         op_type, attributes, weight = "MatMul", {}, np.ascontiguousarray(weight.T)
     w = ir.val("w", const_value=ir.tensor(weight, name="w"))
-    node = ir.Node("", op_type, [x, w], [ir.Attr(a.name, a.type, a.value) for a in attributes.values()])
+    node = ir.Node(
+        "", op_type, [x, w], [ir.Attr(a.name, a.type, a.value) for a in attributes.values()]
+    )
     out = node.outputs[0]
     out.name, out.dtype = "y", ir.DataType.FLOAT
-    graph = ir.Graph([x], [out], nodes=[node], initializers=[w], opset_imports=dict(model.graph.opset_imports))
+    graph = ir.Graph(
+        [x], [out], nodes=[node], initializers=[w], opset_imports=dict(model.graph.opset_imports)
+    )
     return _session(graph, model, threads)
 
 
@@ -69,7 +79,9 @@ class Ending:
     def __init__(self, session: OnnxRuntime, inputs: Sequence[str]):
         self._session, self._inputs = session, tuple(inputs)
 
-    def run(self, y: NDArray[np.float32], residual: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def run(
+        self, y: NDArray[np.float32], residual: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
         """The group's real result for accumulators ``y`` and the residual operand."""
         feeds = {self._inputs[0]: y}
         if residual is not None:

@@ -81,7 +81,9 @@ def _worst_case(terms: Sequence[ClusteredWeight], fmt: Format | None) -> NDArray
     largest_input = 128 if fmt is None or fmt.signed else 255
     total = np.zeros(len(terms[0].values), np.int64)
     for term in terms:
-        magnitudes = np.abs(term.scaled_integers().astype(np.int64)).reshape(len(total), -1).sum(axis=1)
+        magnitudes = (
+            np.abs(term.scaled_integers().astype(np.int64)).reshape(len(total), -1).sum(axis=1)
+        )
         total += magnitudes << (term.exponent - finest)
     return total * largest_input
 

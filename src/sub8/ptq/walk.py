@@ -103,7 +103,9 @@ class CalibratedLayer:
     def cross_gram(self) -> NDArray[np.float64]:
         """``gram.cross_gram`` of the quantised with the float inputs, the shape of ``gram``."""
         assert self.group.layer is not None
-        return gram.cross_gram(self.group.layer, zip(self.inputs(), self._float_inputs, strict=True))
+        return gram.cross_gram(
+            self.group.layer, zip(self.inputs(), self._float_inputs, strict=True)
+        )
 
 
 Visit = Callable[[CalibratedLayer], QuantizedLayer]
@@ -216,14 +218,22 @@ def _walk_layer(
 
 
 def _walk_other(
-    model: ir.Model, group: Group, formats: Mapping[str, Format], streams: Streams, threads: int | None
+    model: ir.Model,
+    group: Group,
+    formats: Mapping[str, Format],
+    streams: Streams,
+    threads: int | None,
 ) -> None:
     session = submodel.piece(model, group.inputs, group.results, threads)
-    results: dict[str, tuple[list[FloatArray], list[Quantised]]] = {name: ([], []) for name in group.results}
+    results: dict[str, tuple[list[FloatArray], list[Quantised]]] = {
+        name: ([], []) for name in group.results
+    }
     batches = len(streams.quantised[group.inputs[0]]) if group.inputs else 0
     for index in range(batches):
         real = session.run_all({name: streams.float_values[name][index] for name in group.inputs})
-        seen = session.run_all({name: streams.quantised[name][index].real() for name in group.inputs})
+        seen = session.run_all(
+            {name: streams.quantised[name][index].real() for name in group.inputs}
+        )
         for name, (floats, quantised) in results.items():
             floats.append(real[name])
             quantised.append(Quantised.of(seen[name], formats.get(name)))
