@@ -1,0 +1,122 @@
+"""The walker's idea of the quantised network against the artifact in ONNX Runtime."""
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from sub8.graph.groups import find_groups
+from sub8.graph.qdq import write_qdq
+from sub8.oracle import OnnxRuntime
+from sub8.ptq.calibrate import calibrate
+from sub8.ptq.correct import channel_means
+from sub8.ptq.quantiser import LayerQuantiser
+from sub8.ptq.streams import Streams
+from sub8.ptq.units import EXACT_MAGNITUDE, fits_int32
+from sub8.ptq.walk import walk
+from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
+
+RECIPES = {
+    "ternary": Recipe(weights=Ternary(3)),
+    "int4": Recipe(weights=Int4(4)),
+    "int8": Recipe(weights=Int8()),
+    "paper": Recipe(method="paper"),
+    "uncorrected": Recipe(correct_statistics=False),
+    "dynamic": Recipe(activations=Dfp8(exponent="dynamic")),
+}
+
+
+def run(model: ir.Model, x: np.ndarray, names: list[str]) -> list[np.ndarray]:
+    copy = model.clone()
+    values = {value.name: value for node in copy.graph for value in node.outputs}
+    copy.graph.outputs.clear()
+    copy.graph.outputs.extend(values[name] for name in names)
+    for value in copy.graph.outputs:
+        value.dtype = value.dtype or ir.DataType.FLOAT
+    session = OnnxRuntime(ir.to_proto(copy).SerializeToString(), threads=1, optimise=False)
+    return [session.run_all({"x": x})[name] for name in names]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_quantised_stream_is_what_the_artifact_computes(network, images, recipe):
+    groups = find_groups(network)
+    batches = [images[:16], images[16:]]
+    formats = calibrate(
+        network, groups, batches, len(images), RECIPES[recipe].activations, threads=1
+    )
+    seen = {}
+
+    def visit(layer):
+        seen[layer.group.inputs[0]] = np.concatenate(list(layer.inputs()))
+        return LayerQuantiser(RECIPES[recipe])(layer)
+
+    walked = walk(network, groups, formats, batches, visit, threads=1)
+    artifact = write_qdq(network, walked.layers, formats, {})
+    names = {name: f"{name}.real" for name in seen}
+    for name, value in zip(names, run(artifact, images, list(names.values())), strict=True):
+        np.testing.assert_array_equal(seen[name], value, err_msg=name)
+    assert set(walked.signal_to_noise) == set(walked.layers)
+
+
+@pytest.mark.parametrize("recipe", ["ternary", "int4", "int8"])
+def test_accumulators_are_exact_in_float_and_int32(network, images, recipe):
+    groups = find_groups(network)
+    formats = calibrate(network, groups, [images], len(images), Dfp8(), threads=1)
+
+    def visit(layer):
+        chosen = LayerQuantiser(RECIPES[recipe])(layer)
+        unit = layer.input_format.scale * 2.0 ** chosen.terms[0].exponent
+        assert chosen.bias_exponent == np.log2(unit)
+        product = layer.accumulators(chosen.terms[0].dequantize())[0]
+        assert np.abs(product).max() / unit < 2 * EXACT_MAGNITUDE
+        np.testing.assert_array_equal(product / unit, np.rint(product / unit))
+        assert fits_int32(
+            chosen.terms, np.ldexp(chosen.bias * 1.0, chosen.bias_exponent), layer.input_format
+        )
+        return chosen
+
+    walk(network, groups, formats, [images], visit, threads=1)
+
+
+@pytest.mark.parametrize("recipe", ["ternary", "int8"])
+def test_corrected_channels_have_the_float_models_mean(network, images, recipe):
+    groups = find_groups(network)
+    formats = calibrate(network, groups, [images], len(images), Dfp8(), threads=1)
+
+    def visit(layer):
+        chosen = LayerQuantiser(RECIPES[recipe])(layer)
+        bias = np.ldexp(chosen.bias * 1.0, chosen.bias_exponent)
+        means = channel_means(layer.accumulators(chosen.terms[0].dequantize()), layer.channel_axis)
+        targets = [
+            a if e is None else a + e
+            for a, e in zip(layer.float_accumulators, layer.residual_errors(), strict=True)
+        ]
+        np.testing.assert_allclose(
+            means + bias, channel_means(targets, layer.channel_axis), atol=1e-3
+        )
+        return chosen
+
+    walk(network, groups, formats, [images], visit, threads=1)
+
+
+def test_correction_brings_the_logits_closer(network, images):
+    groups = find_groups(network)
+    formats = calibrate(network, groups, [images], len(images), Dfp8(), threads=1)
+    noise = [
+        walk(
+            network, groups, formats, [images], LayerQuantiser(RECIPES[name]), threads=1
+        ).signal_to_noise
+        for name in ("ternary", "uncorrected")
+    ]
+    last = groups[-1].name
+    assert noise[0][last] > noise[1][last]
+
+
+def test_streams_forget_what_nobody_reads_any_more(network):
+    groups = find_groups(network)
+    streams = Streams(groups)
+    for place, group in enumerate(groups):
+        for name in group.results:
+            streams.put(name, [], [])
+        for name in group.inputs:
+            streams.drop(name, place)
+    assert not streams.float_values and not streams.quantised
