@@ -28,7 +28,9 @@ def accumulator_bound(terms: tuple[ClusteredWeight, ...]) -> NDArray[np.int64]:
     255 * sum |weight| holds for signed and unsigned inputs, for any zero point, for the raw bytes as for
     the values less their zero point, and for every order of summation.
     """
-    total = sum(np.abs(part).reshape(part.shape[0], -1).sum(axis=1) for part in aligned_integers(terms))
+    total = sum(
+        np.abs(part).reshape(part.shape[0], -1).sum(axis=1) for part in aligned_integers(terms)
+    )
     return LARGEST_ACTIVATION * np.asarray(total, np.int64)
 
 

@@ -1,0 +1,293 @@
+"""Read constant weights and biases in Q/DQ form: which integers and scales they are made of.
+
+A constant float tensor is a sum of ``Term``s, each integers times scales of the same shape. Because scales
+are kept for every element, Reshape and Transpose need no cases of their own; the clusters are found again
+where the layer needs them. Any scales that are uint8 multiples of one power of two are clusters of dynamic
+fixed point; other scales must be constant within each output channel.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.errors import UnsupportedModelError
+from sub8.graph import constants, patterns
+from sub8.numerics.cluster import ClusteredWeight, WeightKind
+
+LARGEST_ALPHA = 255
+LARGEST_INT8 = 127
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """``values * scale`` element by element.
+
+    values: int32, the integers less their zero point. scale: float32 of the same shape.
+    bits: of the stored integers. unit: 2**e of the alphas, where the file stores alphas.
+    run: elements in a row of ``[O, ...]`` that share one alpha, where the file stores blocks.
+    """
+
+    values: NDArray[np.int32]
+    scale: NDArray[np.float32]
+    bits: int
+    unit: float | None = None
+    run: int | None = None
+
+
+def is_constant(value: ir.Value | None) -> bool:
+    """Whether a value follows from initialisers alone."""
+    pending, seen = [value], set()
+    while pending:
+        current = pending.pop()
+        if current is None or constants.is_constant(current) or current in seen:
+            continue
+        seen.add(current)
+        producer = current.producer()
+        if producer is None or not producer.inputs:
+            return False
+        pending.extend(producer.inputs)
+    return True
+
+
+def read_terms(value: ir.Value | None) -> tuple[Term, ...] | None:
+    """The terms of a constant tensor, None where it is not in Q/DQ form."""
+    node = value.producer() if value is not None else None
+    if node is None or node.domain != "":
+        return None
+    if node.op_type == "DequantizeLinear":
+        term = _dequantized(node)
+        return None if term is None else (term,)
+    if node.op_type == "Add":
+        parts = [read_terms(operand) for operand in node.inputs]
+        if parts[0] is None or parts[1] is None:
+            return None
+        same = parts[0][0].values.shape == parts[1][0].values.shape
+        return (*parts[0], *parts[1]) if same else None
+    if node.op_type not in ("Reshape", "Transpose", "Identity", "Cast"):
+        return None
+    terms = read_terms(node.inputs[0])
+    if terms is None or node.op_type in ("Identity", "Cast"):
+        return terms
+    if node.op_type == "Transpose":
+        perm = patterns.attribute(node, "perm", None)
+        return tuple(
+            _changed(term, np.transpose(term.values, perm), np.transpose(term.scale, perm))
+            for term in terms
+        )
+    shape = constants.integers(node.inputs[1])
+    if shape is None or 0 in shape:
+        return None
+    return tuple(
+        _changed(term, term.values.reshape(shape), term.scale.reshape(shape)) for term in terms
+    )
+
+
+def clustered(terms: tuple[Term, ...], layer: str) -> tuple[ClusteredWeight, ...]:
+    """The layer's weight; terms of shape ``[O, I, *kernel]``.
+
+    Raises UnsupportedModelError, naming the layer, where scales differ within an output channel and are
+    no uint8 multiples of one power of two, or where several terms have different foreign scales.
+    """
+    found = [part for term in terms for part in _clustered(term, layer)]
+    scales = [part.channel_scale for part in found]
+    if any(scale is not None for scale in scales):
+        same = all(
+            s is not None and scales[0] is not None and np.array_equal(s, scales[0]) for s in scales
+        )
+        if not same:
+            raise UnsupportedModelError(
+                f"layer {layer!r}: its weight terms have different scales; use scales that are uint8 multiples "
+                "of a power of two, or a single term"
+            )
+    return tuple(found)
+
+
+def real_values(value: ir.Value | None) -> NDArray[np.float64] | None:
+    """A constant float tensor as numbers: an initialiser, or a dequantised one."""
+    elements = constants.array(value)
+    if elements is not None:
+        return elements.astype(np.float64)
+    terms = read_terms(value)
+    if terms is None:
+        return None
+    return np.sum(
+        [term.values.astype(np.float64) * term.scale.astype(np.float64) for term in terms], axis=0
+    )
+
+
+def expand_scale(
+    scale: NDArray, shape: tuple[int, ...], axis: int, block_size: int
+) -> NDArray[np.float32] | None:
+    """The scale of every element of a tensor of ``shape``, as DequantizeLinear defines it; None: does not fit."""
+    if scale.size == 1 and scale.ndim <= 1:
+        return np.broadcast_to(scale.astype(np.float32).reshape(()), shape)
+    axis = axis + len(shape) if axis < 0 else axis
+    if not 0 <= axis < len(shape):
+        return None
+    if scale.ndim == 1 and block_size == 0:
+        if scale.size != shape[axis]:
+            return None
+        wide = [1] * len(shape)
+        wide[axis] = scale.size
+        return np.broadcast_to(scale.astype(np.float32).reshape(wide), shape)
+    if block_size < 1 or scale.ndim != len(shape):
+        return None
+    repeated = np.repeat(scale.astype(np.float32), block_size, axis=axis)
+    repeated = np.take(repeated, range(min(shape[axis], repeated.shape[axis])), axis=axis)
+    return repeated if repeated.shape == shape else None
+
+
+def _dequantized(node: ir.Node) -> Term | None:
+    stored = _integers(node.inputs[0])
+    scale_value = node.inputs[1]
+    scale = constants.array(scale_value)
+    unit = None
+    if scale is None:
+        parts = read_terms(scale_value)
+        if parts is None or len(parts) != 1:
+            return None
+        scale = parts[0].values.astype(np.float32) * parts[0].scale
+        if parts[0].scale.size and np.all(parts[0].scale == parts[0].scale.flat[0]):
+            unit = float(parts[0].scale.flat[0])
+    if stored is None or scale.dtype != np.float32:
+        return None
+    values, bits = stored
+    axis = int(patterns.attribute(node, "axis", 1))
+    block = int(patterns.attribute(node, "block_size", 0))
+    zero = (
+        constants.array(node.inputs[2])
+        if len(node.inputs) > 2 and node.inputs[2] is not None
+        else None
+    )
+    if len(node.inputs) > 2 and node.inputs[2] is not None and zero is None:
+        return None
+    full = expand_scale(scale, values.shape, axis, block)
+    if full is None:
+        return None
+    if zero is not None:
+        offsets = expand_scale(zero.astype(np.float32), values.shape, axis, block)
+        if offsets is None:
+            return None
+        values = values - offsets.astype(np.int32)
+    run = None
+    if block and axis % values.ndim == 1:
+        run = block * int(np.prod(values.shape[2:], dtype=np.int64))
+    return Term(values, full, bits, unit if unit and np.frexp(unit)[0] == 0.5 else None, run)
+
+
+def _integers(value: ir.Value | None) -> tuple[NDArray[np.int32], int] | None:
+    """Stored integers and their bits: an initialiser, or one that the graph itself quantises."""
+    if value is None:
+        return None
+    elements = constants.array(value)
+    if elements is not None:
+        if value.const_value is None or not value.const_value.dtype.is_integer():
+            return None
+        return elements.astype(np.int32), value.const_value.dtype.bitwidth
+    node = value.producer()
+    if node is None or node.op_type != "QuantizeLinear" or node.domain != "":
+        return None
+    numbers, scale = constants.array(node.inputs[0]), constants.array(node.inputs[1])
+    zero = constants.array(node.inputs[2]) if len(node.inputs) > 2 else None
+    if numbers is None or scale is None or zero is None or zero.dtype not in (np.int8, np.uint8):
+        return None
+    axis, block = (
+        int(patterns.attribute(node, "axis", 1)),
+        int(patterns.attribute(node, "block_size", 0)),
+    )
+    full = expand_scale(scale, numbers.shape, axis, block)
+    offsets = expand_scale(zero.astype(np.float32), numbers.shape, axis, block)
+    if full is None or offsets is None:
+        return None
+    limits = np.iinfo(zero.dtype)
+    rounded = np.rint(numbers.astype(np.float32) / full) + offsets
+    return np.clip(rounded, limits.min, limits.max).astype(np.int32), 8
+
+
+def _changed(term: Term, values: NDArray[np.int32], scale: NDArray[np.float32]) -> Term:
+    return Term(values, scale, term.bits, term.unit, term.run)
+
+
+def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
+    outputs, inputs, *kernel = term.values.shape
+    area = int(np.prod(kernel, dtype=np.int64))
+    flat = term.scale.reshape(outputs, inputs, area)
+    per_kernel = flat[:, :, 0]
+    alpha, exponent = None, 0
+    if np.all(flat == per_kernel[:, :, None]):
+        alpha, exponent = _alphas(per_kernel, term.unit)
+    if alpha is not None:
+        cluster = _cluster(alpha, None if term.run is None else term.run / area)
+        return _split(term, alpha[:, ::cluster].astype(np.uint8), exponent, cluster, None)
+    channel = flat[:, 0, 0]
+    if not np.all(flat == channel[:, None, None]):
+        raise UnsupportedModelError(
+            f"layer {layer!r}: its blocked weight scales are no uint8 multiples of one power of two; "
+            "quantise the float model with sub8, or with one scale per output channel"
+        )
+    alpha = np.ones((outputs, 1), np.uint8)
+    return _split(term, alpha, 0, inputs, np.ascontiguousarray(channel, np.float32))
+
+
+def _alphas(scale: NDArray[np.float32], unit: float | None) -> tuple[NDArray[np.int64] | None, int]:
+    """``scale / 2**e`` and e, where that gives integers of at most 255; (None, 0) where it does not."""
+    if unit is None:
+        nonzero = np.abs(scale[scale != 0]).astype(np.float64)
+        if nonzero.size == 0:
+            return np.zeros(scale.shape, np.int64), 0
+        mantissa, exponents = np.frexp(nonzero)
+        whole = np.ldexp(mantissa, 24).astype(np.int64)
+        lowest = np.frexp((whole & -whole).astype(np.float64))[1] - 1 + exponents - 24
+        exponent = int(lowest.min())
+    else:
+        exponent = int(np.frexp(unit)[1]) - 1
+    alpha = np.ldexp(scale.astype(np.float64), -exponent)
+    if np.any(alpha != np.rint(alpha)) or alpha.min() < 0 or alpha.max() > LARGEST_ALPHA:
+        return (None, 0) if unit is None else _alphas(scale, None)
+    return alpha.astype(np.int64), exponent
+
+
+def _cluster(alpha: NDArray[np.int64], stored: float | None) -> int:
+    """N: what the file's blocks say, where alphas agree with it, else the largest that they agree with."""
+    inputs = alpha.shape[1]
+
+    def agrees(cluster: int) -> bool:
+        return bool(np.all(alpha == np.repeat(alpha[:, ::cluster], cluster, axis=1)[:, :inputs]))
+
+    if stored is not None and stored >= 1 and stored == int(stored):
+        cluster = min(int(stored), inputs)
+        if agrees(cluster):
+            return cluster
+    return next(cluster for cluster in range(inputs, 0, -1) if agrees(cluster))
+
+
+def _split(
+    term: Term,
+    alpha: NDArray[np.uint8],
+    exponent: int,
+    cluster: int,
+    channel_scale: NDArray[np.float32] | None,
+) -> list[ClusteredWeight]:
+    """One weight, or several whose sum it is where an integer lies outside of [-127, 127]."""
+    parts: list[ClusteredWeight] = []
+    rest = term.values.astype(np.int32)
+    while not parts or rest.any():
+        values = np.clip(rest, -LARGEST_INT8, LARGEST_INT8).astype(np.int8)
+        rest = rest - values
+        kind = _kind(values, term.bits if not parts else 2)
+        parts.append(
+            ClusteredWeight(
+                kind, np.ascontiguousarray(values), alpha, exponent, cluster, channel_scale
+            )
+        )
+    return parts
+
+
+def _kind(values: NDArray[np.int8], bits: int) -> WeightKind:
+    """The smallest kind that holds the values and is not smaller than what the file stores."""
+    largest = int(np.abs(values.astype(np.int16)).max(initial=0))
+    if bits <= 2 and largest <= 1:
+        return "ternary"
+    return "int4" if bits <= 4 and largest <= 7 else "int8"
