@@ -1,0 +1,343 @@
+#include "conv/packing.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdlib>
+
+namespace sub8 {
+namespace {
+
+// Clusters (lower half, upper half) that the two halves of a slot belong to; -1: an empty half.
+struct Scales {
+    int low;
+    int high;
+    bool operator==(const Scales& other) const { return low == other.low && high == other.high; }
+};
+
+struct Order {
+    Arithmetic arithmetic;
+    SlotOrder slot_order;
+    std::vector<Slot> slots;
+    std::vector<Scales> scales;         // per slot
+    std::vector<uint16_t> run_steps;
+    std::vector<Scales> run_scales;
+};
+
+struct Channels {
+    int count;    // virtual: inputs, times the kernel's columns where folded
+    int cluster;  // N in virtual channels
+    int taps;
+    int clusters() const { return (count + cluster - 1) / cluster; }
+};
+
+// Most steps a run may have: two products a step and lane, |u8 * code| summed in int16.
+int largest_run(WeightKind kind, Arithmetic arithmetic) {
+    if (arithmetic != Arithmetic::runs16) return kBlockSteps / 2;
+    const int pair = 2 * 255 * (kind == WeightKind::ternary ? 1 : 7);
+    return 32767 / pair;  // 64 for ternary, 9 for int4
+}
+
+void add_cluster(int cluster, const Channels& channels, Order* order) {
+    const int begin = cluster * channels.cluster;
+    const int end = std::min(begin + channels.cluster, channels.count);
+    for (int i = begin; i < end; i += 4) {
+        Slot slot;
+        for (int lane = 0; lane < 4; ++lane) slot[lane] = i + lane < end ? i + lane : -1;
+        order->slots.push_back(slot);
+        order->scales.push_back({cluster, cluster});
+    }
+}
+
+void add_cluster_pair(int cluster, const Channels& channels, Order* order) {
+    const int begin = cluster * channels.cluster;
+    for (int i = 0; i < channels.cluster; i += 2) {
+        Slot slot;
+        for (int lane = 0; lane < 4; ++lane) {
+            const int within = i + lane % 2;
+            const int channel = begin + (lane / 2) * channels.cluster + within;
+            const bool real = within < channels.cluster && channel < channels.count;
+            slot[lane] = real ? channel : -1;
+        }
+        order->slots.push_back(slot);
+        order->scales.push_back({cluster, slot[2] >= 0 ? cluster + 1 : -1});
+    }
+}
+
+void cut_runs(WeightKind kind, const Channels& channels, Order* order) {
+    const int cap = largest_run(kind, order->arithmetic);
+    for (std::size_t begin = 0; begin < order->slots.size();) {
+        std::size_t end = begin + 1;
+        while (end < order->slots.size() && order->scales[end] == order->scales[begin]) ++end;
+        const int steps = int(end - begin) * channels.taps;
+        const int parts = (steps + cap - 1) / cap;
+        for (int part = 0; part < parts; ++part) {
+            const int length = int(int64_t(steps) * (part + 1) / parts - int64_t(steps) * part / parts);
+            order->run_steps.push_back(uint16_t(length));
+            order->run_scales.push_back(order->scales[begin]);
+        }
+        begin = end;
+    }
+}
+
+Order order_runs16(WeightKind kind, const Channels& channels, bool paired) {
+    Order order{Arithmetic::runs16, SlotOrder::table, {}, {}, {}, {}};
+    const int n = channels.cluster;
+    const int clusters = channels.clusters();
+    for (int cluster = 0; cluster < clusters; cluster += paired ? 2 : 1) {
+        if (paired) {
+            add_cluster_pair(cluster, channels, &order);
+        } else {
+            add_cluster(cluster, channels, &order);
+        }
+    }
+    if (!paired && (n % 4 == 0 || clusters == 1)) order.slot_order = SlotOrder::contiguous;
+    if (paired && n == 4 && channels.count % 8 == 0) order.slot_order = SlotOrder::paired4;
+    if (paired && n % 16 == 0 && channels.count % (2 * n) == 0) order.slot_order = SlotOrder::paired_long;
+    cut_runs(kind, channels, &order);
+    return order;
+}
+
+Order order_wide16(WeightKind kind, const Channels& channels) {
+    Order order{Arithmetic::wide16, SlotOrder::wide, {}, {}, {}, {}};
+    for (int i = 0; i < channels.count; i += 2) {
+        const bool whole = i + 1 < channels.count;
+        order.slots.push_back({i, whole ? i + 1 : -1, -1, -1});
+        order.scales.push_back({i / channels.cluster, whole ? (i + 1) / channels.cluster : -1});
+    }
+    cut_runs(kind, channels, &order);
+    return order;
+}
+
+Order order_dot(WeightKind kind, const Channels& channels, Arithmetic arithmetic) {
+    Order order{arithmetic, SlotOrder::table, {}, {}, {}, {}};
+    const int n = channels.cluster;
+    const bool halves_whole = n % 2 == 0 || channels.clusters() == 1;
+    if (arithmetic == Arithmetic::dot && halves_whole) {
+        order.slot_order = SlotOrder::contiguous;
+        for (int i = 0; i < channels.count; i += 4) {
+            Slot slot;
+            for (int lane = 0; lane < 4; ++lane) {
+                slot[lane] = i + lane < channels.count ? i + lane : -1;
+            }
+            order.slots.push_back(slot);
+            order.scales.push_back({i / n, i + 2 < channels.count ? (i + 2) / n : -1});
+        }
+    } else {
+        for (int cluster = 0; cluster < channels.clusters(); ++cluster) add_cluster(cluster, channels, &order);
+        if (n % 4 == 0 || channels.clusters() == 1) order.slot_order = SlotOrder::contiguous;
+    }
+    cut_runs(kind, channels, &order);
+    return order;
+}
+
+bool fits_int8(const WeightShape& shape, const WeightTerm& term) {
+    const int taps = shape.kernel_h * shape.kernel_w;
+    const int clusters = (shape.inputs + term.cluster - 1) / term.cluster;
+    for (int64_t o = 0; o < shape.outputs; ++o) {
+        for (int i = 0; i < shape.inputs; ++i) {
+            const int alpha = term.alpha[o * clusters + i / term.cluster];
+            const int8_t* values = term.values + (o * shape.inputs + i) * taps;
+            for (int tap = 0; tap < taps; ++tap) {
+                if (alpha * std::abs(int(values[tap])) > 127) return false;
+            }
+        }
+    }
+    return true;
+}
+
+// Vector instructions per tile row and panel vector, in multiples of one multiply; measured proportions.
+double cost(const Order& order, const Channels& channels, double per_step, double per_run) {
+    return per_step * double(order.slots.size()) * channels.taps + per_run * double(order.run_steps.size());
+}
+
+Order choose_order(const Kernels& kernels, const WeightShape& shape, const WeightTerm& term,
+                   const Channels& channels) {
+    if (kernels.has_dot) {
+        if (fits_int8(shape, term)) return order_dot(term.kind, channels, Arithmetic::dot);
+        Order runs = order_dot(term.kind, channels, Arithmetic::dotruns);
+        if (!kernels.has_wide16) return runs;
+        Order wide = order_wide16(term.kind, channels);
+        return cost(runs, channels, 1.0, 3.0) <= cost(wide, channels, 1.0, 0.0) ? runs : wide;
+    }
+    assert(kernels.has_runs16 && kernels.has_wide16);
+    Order best = order_wide16(term.kind, channels);
+    if (term.kind == WeightKind::int8) return best;
+    double lowest = cost(best, channels, 1.1, 0.0);
+    for (bool paired : {false, true}) {
+        if (paired && channels.clusters() == 1) continue;
+        Order order = order_runs16(term.kind, channels, paired);
+        const double price = cost(order, channels, 1.0, 1.0);
+        if (price < lowest) {
+            lowest = price;
+            best = std::move(order);
+        }
+    }
+    return best;
+}
+
+// The code of lane `lane` of a step for output o (of all groups), 0 where the lane holds no channel.
+int8_t code_at(const WeightShape& shape, const WeightTerm& term, bool folded, const Slot& slot,
+               const Step& step, int lane, int64_t o) {
+    const int channel = slot[lane];
+    if (channel < 0) return 0;
+    const int i = folded ? channel % shape.inputs : channel;
+    const int kx = folded ? channel / shape.inputs : step.kx;
+    return term.values[((o * shape.inputs + i) * shape.kernel_h + step.ky) * shape.kernel_w + kx];
+}
+
+void add_blocks(int panel, Stream* stream) {
+    const int runs = int(stream->run_steps.size());
+    const int unit = packing_unit(stream->kind);
+    const int vectors_per_step = stream->lanes() / 2;
+    const int limit = kBlockSteps * 16 / panel;
+    int64_t offset = 0;
+    int first_step = 0;
+    for (int run = 0; run < runs;) {
+        Block block{run, 0, first_step, 0, 0, offset};
+        while (run < runs && (block.runs == 0 || block.steps + stream->run_steps[run] <= limit)) {
+            block.steps += stream->run_steps[run];
+            ++block.runs;
+            ++run;
+        }
+        block.vectors = (block.steps * vectors_per_step + unit - 1) / unit * unit;
+        first_step += block.steps;
+        offset += int64_t(block.vectors / unit) * 2 * panel;
+        stream->blocks.push_back(block);
+    }
+    stream->panel_bytes = offset;
+}
+
+void unpack_codes(WeightKind kind, const uint8_t* packed, int vectors, int width, int8_t* codes) {
+    const int unit = packing_unit(kind);
+    for (int vector = 0; vector < vectors; ++vector) {
+        const uint8_t* from = packed + int64_t(vector / unit) * width;
+        const int field = vector % unit;
+        for (int b = 0; b < width; ++b) {
+            int code = int8_t(from[b]);
+            if (kind == WeightKind::ternary) code = ((from[b] >> (2 * field)) & 3) - 1;
+            if (kind == WeightKind::int4) code = ((from[b] >> (4 * field)) & 15) - 8;
+            codes[int64_t(vector) * width + b] = int8_t(code);
+        }
+    }
+}
+
+}  // namespace
+
+void pack_codes(WeightKind kind, const int8_t* codes, int vectors, int width, uint8_t* packed) {
+    const int unit = packing_unit(kind);
+    assert(vectors % unit == 0);
+    std::fill(packed, packed + int64_t(vectors / unit) * width, uint8_t(0));
+    for (int vector = 0; vector < vectors; ++vector) {
+        uint8_t* to = packed + int64_t(vector / unit) * width;
+        const int field = vector % unit;
+        for (int b = 0; b < width; ++b) {
+            const int code = codes[int64_t(vector) * width + b];
+            if (kind == WeightKind::ternary) {
+                to[b] |= uint8_t((code + 1) << (2 * field));
+            } else if (kind == WeightKind::int4) {
+                to[b] |= uint8_t((code + 8) << (4 * field));
+            } else {
+                to[b] = uint8_t(code);
+            }
+        }
+    }
+}
+
+Stream make_stream(const Kernels& kernels, const WeightShape& shape, const WeightTerm& term, bool folded,
+                   int panels_per_group) {
+    const int columns = folded ? shape.kernel_w : 1;
+    const Channels channels{shape.inputs * columns, term.cluster * columns,
+                            shape.kernel_h * (folded ? 1 : shape.kernel_w)};
+    assert(!folded || term.cluster == shape.inputs);
+    Order order = choose_order(kernels, shape, term, channels);
+
+    Stream stream;
+    stream.kind = term.kind;
+    stream.arithmetic = order.arithmetic;
+    stream.slot_order = order.slot_order;
+    stream.cluster = channels.cluster;
+    stream.shift_after = 0;
+    stream.slots = std::move(order.slots);
+    stream.run_steps = std::move(order.run_steps);
+    for (int slot = 0; slot < int(stream.slots.size()); ++slot) {
+        for (int ky = 0; ky < shape.kernel_h; ++ky) {
+            for (int kx = 0; kx < (folded ? 1 : shape.kernel_w); ++kx) stream.steps.push_back({slot, ky, kx});
+        }
+    }
+    // From about a dozen steps a run, the larger tile of `runs16` repays its trips to memory.
+    stream.short_runs = stream.steps.size() < 10 * stream.run_steps.size();
+    add_blocks(kernels.panel, &stream);
+
+    const int panel = kernels.panel;
+    const int width = 2 * panel;
+    const int lanes = stream.lanes();
+    const int runs = int(stream.run_steps.size());
+    const int outputs = shape.outputs / shape.groups;
+    const int clusters = (shape.inputs + term.cluster - 1) / term.cluster;
+    const int64_t panels = int64_t(shape.groups) * panels_per_group;
+    stream.codes.assign(panels * stream.panel_bytes, 0);
+    stream.alpha.assign(panels * runs * panel * 2, 0);
+    std::vector<int8_t> codes;
+    for (int64_t p = 0; p < panels; ++p) {
+        const int group = int(p / panels_per_group);
+        const int first = int(p % panels_per_group) * panel;
+        const int valid = std::min(panel, outputs - first);
+        for (const Block& block : stream.blocks) {
+            codes.assign(int64_t(block.vectors) * width, 0);
+            for (int k = 0; k < block.steps; ++k) {
+                const Step& step = stream.steps[block.first_step + k];
+                for (int o = 0; o < valid; ++o) {
+                    for (int lane = 0; lane < lanes; ++lane) {
+                        codes[(int64_t(k) * panel + o) * lanes + lane] =
+                            code_at(shape, term, folded, stream.slots[step.slot], step, lane,
+                                    int64_t(group) * outputs + first + o);
+                    }
+                }
+            }
+            pack_codes(term.kind, codes.data(), block.vectors, width,
+                       stream.codes.data() + p * stream.panel_bytes + block.offset);
+        }
+        for (int run = 0; run < runs; ++run) {
+            const Scales scales = order.run_scales[run];
+            for (int o = 0; o < valid; ++o) {
+                const uint8_t* alpha = term.alpha + (int64_t(group) * outputs + first + o) * clusters;
+                uint8_t* to = stream.alpha.data() + ((p * runs + run) * panel + o) * 2;
+                to[0] = alpha[scales.low];
+                to[1] = scales.high >= 0 ? alpha[scales.high] : 0;
+            }
+        }
+    }
+    return stream;
+}
+
+std::vector<int8_t> unpack_output(const Kernels& kernels, const WeightShape& shape, const Stream& stream,
+                                  bool folded, int output) {
+    const int panel = kernels.panel;
+    const int outputs = shape.outputs / shape.groups;
+    const int panels_per_group = (outputs + panel - 1) / panel;
+    const int within = output % outputs;
+    const int64_t p = int64_t(output / outputs) * panels_per_group + within / panel;
+    const int o = within % panel;
+    const int lanes = stream.lanes();
+    std::vector<int8_t> weights(std::size_t(shape.inputs) * shape.kernel_h * shape.kernel_w, 0);
+    std::vector<int8_t> codes;
+    for (const Block& block : stream.blocks) {
+        codes.resize(std::size_t(block.vectors) * 2 * panel);
+        unpack_codes(stream.kind, stream.codes.data() + p * stream.panel_bytes + block.offset, block.vectors,
+                     2 * panel, codes.data());
+        for (int k = 0; k < block.steps; ++k) {
+            const Step& step = stream.steps[block.first_step + k];
+            for (int lane = 0; lane < lanes; ++lane) {
+                const int channel = stream.slots[step.slot][lane];
+                if (channel < 0) continue;
+                const int i = folded ? channel % shape.inputs : channel;
+                const int kx = folded ? channel / shape.inputs : step.kx;
+                weights[(std::size_t(i) * shape.kernel_h + step.ky) * shape.kernel_w + kx] =
+                    codes[(std::size_t(k) * panel + o) * lanes + lane];
+            }
+        }
+    }
+    return weights;
+}
+
+}  // namespace sub8

@@ -1,0 +1,145 @@
+#include "conv/requantize.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+namespace sub8 {
+namespace {
+
+template <typename T>
+const T& channel(const std::vector<T>& values, int output) {
+    return values.size() == 1 ? values[0] : values[output];
+}
+
+template <typename T>
+void check_length(const std::vector<T>& values, int outputs, const char* name) {
+    if (values.size() != 1 && values.size() != std::size_t(outputs)) {
+        throw std::invalid_argument(std::string("epilogue: ") + name + " must have 1 or " +
+                                    std::to_string(outputs) + " entries, not " + std::to_string(values.size()));
+    }
+}
+
+bool is_power_of_two(int64_t value) { return value > 0 && (value & (value - 1)) == 0; }
+
+int exponent(int64_t power) {
+    int bits = 0;
+    while ((int64_t(1) << bits) < power) ++bits;
+    return bits;
+}
+
+}  // namespace
+
+PreparedEpilogue::PreparedEpilogue(const Kernels& kernels, const PackedWeights& weights, int stored_zero,
+                                   const Epilogue& epilogue)
+    : kernels_(kernels), outputs_(weights.shape().outputs), stored_zero_(stored_zero) {
+    std::visit([&](const auto& form) { prepare(weights, form); }, epilogue);
+}
+
+int64_t PreparedEpilogue::correction(const PackedWeights& weights, int output) const {
+    return stored_zero_ * weights.sums()[output];
+}
+
+void PreparedEpilogue::prepare(const PackedWeights& weights, const Rescale& rescale) {
+    form_ = Form::rescale;
+    check_length(rescale.multiplier, outputs_, "multiplier");
+    check_length(rescale.offset, outputs_, "offset");
+    if (rescale.shift < 0 || rescale.shift > 62) throw std::invalid_argument("epilogue: shift must lie in 0..62");
+    const bool out_signed = rescale.low < 0;
+    if (rescale.low > rescale.high || rescale.low < -128 || rescale.high > (out_signed ? 127 : 255)) {
+        throw std::invalid_argument("epilogue: [low, high] must lie within int8 or uint8");
+    }
+    // Narrow: all in int32. A product or sum on the way may wrap around; the true total may not.
+    const int64_t first = channel(rescale.multiplier, 0);
+    bool narrow = is_power_of_two(first) && first < (int64_t(1) << 31) && rescale.shift <= 30 &&
+                  std::all_of(rescale.multiplier.begin(), rescale.multiplier.end(),
+                              [&](int64_t value) { return value == first; });
+    const int64_t residual = rescale.has_residual ? rescale.residual_multiplier : 0;
+    narrow = narrow && (residual == 0 || (is_power_of_two(residual) && residual < (int64_t(1) << 23))) &&
+             std::abs(rescale.zero_point) <= 255;
+    const int64_t half = rescale.shift > 0 ? int64_t(1) << (rescale.shift - 1) : 0;
+    // Whole panels are read, so the constants are padded.
+    const int padded = outputs_ + kernels_.panel;
+    multiplier_.assign(padded, 0);
+    offset_.assign(padded, 0);
+    for (int o = 0; o < outputs_; ++o) {
+        multiplier_[o] = channel(rescale.multiplier, o);
+        const int64_t offset = channel(rescale.offset, o);
+        offset_[o] = int64_t(uint64_t(offset) - uint64_t(correction(weights, o)) * uint64_t(multiplier_[o]));
+        narrow = narrow && std::abs(offset) < (int64_t(1) << 31) &&
+                 weights.bounds()[o] * first + 255 * residual + std::abs(offset) + half < (int64_t(1) << 31);
+    }
+    if (narrow) {
+        offset32_.assign(padded, 0);
+        for (int o = 0; o < outputs_; ++o) offset32_[o] = int32_t(uint32_t(uint64_t(offset_[o])));
+        constants_.acc_shift = exponent(first);
+        constants_.residual_shift = residual > 0 ? exponent(residual) : 0;
+    }
+    constants_.multiplier = multiplier_.data();
+    constants_.offset = offset_.data();
+    constants_.residual_multiplier = residual;
+    constants_.offset32 = offset32_.data();
+    constants_.shift = rescale.shift;
+    constants_.zero_point = rescale.zero_point;
+    constants_.low = rescale.low;
+    constants_.high = rescale.high;
+    constants_.narrow = narrow;
+    constants_.has_residual = residual != 0;
+    constants_.residual_signed = rescale.residual_signed;
+    constants_.out_signed = out_signed;
+}
+
+void PreparedEpilogue::prepare(const PackedWeights& weights, const FloatRescale& rescale) {
+    form_ = Form::to_float;
+    check_length(rescale.offset, outputs_, "offset");
+    check_length(rescale.scale, outputs_, "scale");
+    multiplier_.assign(1, rescale.multiplier);
+    offset_.resize(outputs_);
+    scale_.resize(outputs_);
+    for (int o = 0; o < outputs_; ++o) {
+        offset_[o] = channel(rescale.offset, o) - correction(weights, o) * rescale.multiplier;
+        scale_[o] = channel(rescale.scale, o);
+    }
+}
+
+void PreparedEpilogue::prepare(const PackedWeights& weights, const RawAccumulators&) {
+    form_ = Form::raw;
+    offset32_.resize(outputs_);
+    for (int o = 0; o < outputs_; ++o) offset32_[o] = int32_t(uint32_t(uint64_t(-correction(weights, o))));
+}
+
+void PreparedEpilogue::apply(const int32_t* acc, int rows, int columns, int output, int64_t position,
+                             const void* residual, void* result) const {
+    const int64_t start = position * outputs_ + output;
+    const int panel = kernels_.panel;
+    if (form_ == Form::rescale) {
+        RescaleArguments arguments;
+        arguments.acc = acc;
+        arguments.rows = rows;
+        arguments.columns = columns;
+        arguments.output = output;
+        arguments.constants = &constants_;
+        arguments.residual =
+            constants_.has_residual ? static_cast<const uint8_t*>(residual) + start : nullptr;
+        arguments.out = static_cast<uint8_t*>(result) + start;
+        arguments.pitch = outputs_;
+        kernels_.rescale(arguments);
+        return;
+    }
+    for (int row = 0; row < rows; ++row) {
+        const int32_t* from = acc + int64_t(row) * panel;
+        if (form_ == Form::raw) {
+            int32_t* to = static_cast<int32_t*>(result) + start + int64_t(row) * outputs_;
+            const int32_t* offset = offset32_.data() + output;
+            for (int j = 0; j < columns; ++j) to[j] = int32_t(uint32_t(from[j]) + uint32_t(offset[j]));
+        } else {
+            float* to = static_cast<float*>(result) + start + int64_t(row) * outputs_;
+            const int64_t* offset = offset_.data() + output;
+            const float* scale = scale_.data() + output;
+            for (int j = 0; j < columns; ++j) to[j] = float(from[j] * multiplier_[0] + offset[j]) * scale[j];
+        }
+    }
+}
+
+}  // namespace sub8

@@ -1,0 +1,12 @@
+#define SUB8_KERNELS avx2_kernels
+#include "kernels/elementwise.inl"
+
+namespace sub8 {
+namespace SUB8_KERNELS {
+
+extern const ElementKernels element_table;
+const ElementKernels element_table = {quantize,        dequantize, binary,           look_up,
+                                      largest_of_rows, add_rows,   largest_magnitude};
+
+}  // namespace SUB8_KERNELS
+}  // namespace sub8

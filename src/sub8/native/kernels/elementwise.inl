@@ -1,0 +1,172 @@
+// The loops of ElementKernels in plain C++, compiled once per instruction set: the including file sets the
+// flags and SUB8_KERNELS, the namespace. Only the compiler's vectoriser makes the difference, so nothing
+// here may come from a header as an inline function: the linker could pick the copy with the wrong flags.
+
+#include <cstdint>
+
+#include "kernels/elementwise.h"
+
+namespace sub8 {
+namespace SUB8_KERNELS {
+namespace {
+
+using i8 = std::int8_t;
+using u8 = std::uint8_t;
+using i32 = std::int32_t;
+using i64 = std::int64_t;
+
+template <typename T>
+inline T clamp(T value, T low, T high) {
+    value = value < low ? low : value;
+    return value > high ? high : value;
+}
+
+
+inline void quantize(const float* __restrict x, i64 count, float scale, int zero_point, int low,
+                     int high, u8* __restrict out) {
+    // Adding and taking away 1.5 * 2**23 rounds half to even every float below 2**22 in magnitude.
+    constexpr float kRounder = 12582912.0F;
+    const float lowest = static_cast<float>(low - zero_point);
+    const float highest = static_cast<float>(high - zero_point);
+    for (i64 i = 0; i < count; ++i) {
+        // Clamping to integers before rounding gives the same as after, and tames infinities.
+        float value = x[i] / scale;
+        value = value > lowest ? value : lowest;
+        value = value < highest ? value : highest;
+        const float rounded = (value + kRounder) - kRounder;
+        out[i] = static_cast<u8>(static_cast<i32>(rounded) + zero_point);
+    }
+}
+
+template <typename X>
+inline void dequantize_as(const u8* __restrict bytes, i64 count, int zero_point, float scale,
+                          float* __restrict out) {
+    const X* x = reinterpret_cast<const X*>(bytes);
+    for (i64 i = 0; i < count; ++i) {
+        out[i] = static_cast<float>(static_cast<i32>(x[i]) - zero_point) * scale;
+    }
+}
+
+inline void dequantize(const u8* x, i64 count, bool is_signed, int zero_point, float scale,
+                       float* out) {
+    is_signed ? dequantize_as<i8>(x, count, zero_point, scale, out)
+              : dequantize_as<u8>(x, count, zero_point, scale, out);
+}
+
+template <typename T, typename A, typename B, int StepA, int StepB, bool Product>
+inline void binary_as(const A* __restrict a, const B* __restrict b, i64 count,
+                      const BinaryArithmetic& k, u8* __restrict out) {
+    const T multiplier_a = static_cast<T>(k.multiplier_a);
+    const T multiplier_b = static_cast<T>(k.multiplier_b);
+    const T offset = static_cast<T>(k.offset);
+    const T zero_a = k.zero_a, zero_b = k.zero_b;
+    const T zero_point = k.zero_point, low = k.low, high = k.high;
+    const int shift = k.shift;
+    const T below_half = shift > 0 ? (T{1} << (shift - 1)) - 1 : 0;
+    const T keep = shift > 0 ? 1 : 0;
+    for (i64 i = 0; i < count; ++i) {
+        const T left = a[i * StepA], right = b[i * StepB];
+        const T total = Product ? (left - zero_a) * (right - zero_b) * multiplier_a
+                                : left * multiplier_a + right * multiplier_b + offset;
+        const T odd = (total >> shift) & keep;
+        const T rounded = (total + below_half + odd) >> shift;
+        out[i] = static_cast<u8>(clamp<T>(rounded + zero_point, low, high));
+    }
+}
+
+template <typename T, typename A, typename B>
+inline void binary_steps(const A* a, int step_a, const B* b, int step_b, i64 count,
+                         const BinaryArithmetic& k, u8* out) {
+    if (k.product) {
+        if (step_a == 1 && step_b == 1) return binary_as<T, A, B, 1, 1, true>(a, b, count, k, out);
+        if (step_a == 1) return binary_as<T, A, B, 1, 0, true>(a, b, count, k, out);
+        if (step_b == 1) return binary_as<T, A, B, 0, 1, true>(a, b, count, k, out);
+        return binary_as<T, A, B, 0, 0, true>(a, b, count, k, out);
+    }
+    if (step_a == 1 && step_b == 1) return binary_as<T, A, B, 1, 1, false>(a, b, count, k, out);
+    if (step_a == 1) return binary_as<T, A, B, 1, 0, false>(a, b, count, k, out);
+    if (step_b == 1) return binary_as<T, A, B, 0, 1, false>(a, b, count, k, out);
+    return binary_as<T, A, B, 0, 0, false>(a, b, count, k, out);
+}
+
+template <typename T>
+inline void binary_width(const u8* a, int step_a, const u8* b, int step_b, i64 count,
+                         const BinaryArithmetic& k, u8* out) {
+    const i8* sa = reinterpret_cast<const i8*>(a);
+    const i8* sb = reinterpret_cast<const i8*>(b);
+    if (k.signed_a && k.signed_b) return binary_steps<T>(sa, step_a, sb, step_b, count, k, out);
+    if (k.signed_a) return binary_steps<T>(sa, step_a, b, step_b, count, k, out);
+    if (k.signed_b) return binary_steps<T>(a, step_a, sb, step_b, count, k, out);
+    return binary_steps<T>(a, step_a, b, step_b, count, k, out);
+}
+
+inline void binary(const u8* a, int step_a, const u8* b, int step_b, i64 count,
+                   const BinaryArithmetic& k, u8* out) {
+    k.narrow ? binary_width<i32>(a, step_a, b, step_b, count, k, out)
+             : binary_width<i64>(a, step_a, b, step_b, count, k, out);
+}
+
+inline void look_up(const u8* __restrict x, i64 count, const u8* __restrict table,
+                    u8* __restrict out) {
+    for (i64 i = 0; i < count; ++i) out[i] = table[x[i]];
+}
+
+template <typename X>
+inline void largest_as(const u8* const* rows, int row_count, i64 count, u8* __restrict bytes) {
+    constexpr i64 kBlock = 64;
+    X* out = reinterpret_cast<X*>(bytes);
+    i64 begin = 0;
+    for (; begin + kBlock <= count; begin += kBlock) {
+        X best[kBlock];
+        const X* first = reinterpret_cast<const X*>(rows[0]) + begin;
+        for (i64 i = 0; i < kBlock; ++i) best[i] = first[i];
+        for (int row = 1; row < row_count; ++row) {
+            const X* x = reinterpret_cast<const X*>(rows[row]) + begin;
+            for (i64 i = 0; i < kBlock; ++i) best[i] = best[i] > x[i] ? best[i] : x[i];
+        }
+        for (i64 i = 0; i < kBlock; ++i) out[begin + i] = best[i];
+    }
+    for (i64 i = begin; i < count; ++i) {
+        X best = reinterpret_cast<const X*>(rows[0])[i];
+        for (int row = 1; row < row_count; ++row) {
+            const X value = reinterpret_cast<const X*>(rows[row])[i];
+            best = best > value ? best : value;
+        }
+        out[i] = best;
+    }
+}
+
+inline void largest_of_rows(const u8* const* rows, int row_count, i64 count, bool is_signed,
+                            u8* out) {
+    is_signed ? largest_as<i8>(rows, row_count, count, out)
+              : largest_as<u8>(rows, row_count, count, out);
+}
+
+template <typename X>
+inline void add_rows_as(const u8* bytes, i64 rows, i64 stride, i64 count, i32* __restrict sums) {
+    for (i64 row = 0; row < rows; ++row) {
+        const X* x = reinterpret_cast<const X*>(bytes + row * stride);
+        for (i64 i = 0; i < count; ++i) sums[i] += x[i];
+    }
+}
+
+inline void add_rows(const u8* x, i64 rows, i64 stride, i64 count, bool is_signed, i32* sums) {
+    is_signed ? add_rows_as<i8>(x, rows, stride, count, sums)
+              : add_rows_as<u8>(x, rows, stride, count, sums);
+}
+
+inline std::uint32_t largest_magnitude(const float* x, i64 count) {
+    // The bits of non-negative floats are ordered as the floats.
+    i32 largest = 0;
+    for (i64 i = 0; i < count; ++i) {
+        i32 bits;
+        __builtin_memcpy(&bits, x + i, sizeof bits);
+        bits &= 0x7fffffff;
+        largest = largest > bits ? largest : bits;
+    }
+    return static_cast<std::uint32_t>(largest);
+}
+
+}  // namespace
+}  // namespace SUB8_KERNELS
+}  // namespace sub8
