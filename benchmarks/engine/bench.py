@@ -20,7 +20,16 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from models import FLOAT_PEERS, INT8_PEERS, LOW_BIT_PEERS, NETWORKS, OURS, Network, candidates, prepare
+from models import (
+    FLOAT_PEERS,
+    INT8_PEERS,
+    LOW_BIT_PEERS,
+    NETWORKS,
+    OURS,
+    Network,
+    candidates,
+    prepare,
+)
 from plot import plot
 from rich.console import Console
 from rich.progress import track
@@ -42,7 +51,9 @@ class Measured:
     rounds: list[float]
 
     @classmethod
-    def start(cls, name: str, runtime: str, path: Path, threads: int, shape: list[int]) -> "Measured":
+    def start(
+        cls, name: str, runtime: str, path: Path, threads: int, shape: list[int]
+    ) -> "Measured":
         command = [sys.executable, str(WORKER), runtime, str(path), str(threads), json.dumps(shape)]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         process = subprocess.Popen(
@@ -113,7 +124,9 @@ def measure(
 
 def ratios(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     """For each of ours: how many times faster than each peer, and than the faster int8 (or lower) peer."""
-    peers = [peer.name for peer in (*FLOAT_PEERS, *INT8_PEERS, *LOW_BIT_PEERS) if peer.name in times]
+    peers = [
+        peer.name for peer in (*FLOAT_PEERS, *INT8_PEERS, *LOW_BIT_PEERS) if peer.name in times
+    ]
     integer = [peer.name for peer in (*INT8_PEERS, *LOW_BIT_PEERS) if peer.name in times]
     table: dict[str, dict[str, float]] = {}
     for ours in (own.name for own in OURS if own.name in times):
@@ -136,7 +149,9 @@ def show(result: dict[str, Any]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    names = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
     return {
         "cpu": names[0].split(":")[1].strip() if names else platform.processor(),
         "cores": os.cpu_count(),
@@ -146,20 +161,26 @@ def machine() -> dict[str, Any]:
 
 
 def main(
-    output: Annotated[Path, typer.Option("-o", "--output", help="folder of results.json and plots")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="folder of results.json and plots")
+    ],
     network: Annotated[str, typer.Option(help="comma-separated; all by default")] = "",
     threads: Annotated[str, typer.Option(help="comma-separated")] = "1,2",
     batch: Annotated[str, typer.Option(help="comma-separated")] = "1,8",
     rounds: Annotated[int, typer.Option(min=3)] = 15,
     only: Annotated[str, typer.Option(help="comma-separated parts of runtimes' names")] = "",
-    verify: Annotated[bool, typer.Option(help="also compare every sub8 file with its oracle")] = False,
+    verify: Annotated[
+        bool, typer.Option(help="also compare every sub8 file with its oracle")
+    ] = False,
 ) -> None:
     """Time sub8 and its peers, interleaved, and write medians, ratios, memory and load time."""
     cache = output / "models"
     cache.mkdir(parents=True, exist_ok=True)
     chosen = [known for known in NETWORKS if not network or known.name in network.split(",")]
     if not chosen:
-        raise typer.BadParameter(f"{network}: known are {', '.join(known.name for known in NETWORKS)}")
+        raise typer.BadParameter(
+            f"{network}: known are {', '.join(known.name for known in NETWORKS)}"
+        )
     report: dict[str, Any] = {"machine": machine(), "weights": "random, seeded", "results": []}
     for net, count, size in itertools.product(chosen, threads.split(","), batch.split(",")):
         result = measure(net, int(count), int(size), rounds, cache, only.split(",") if only else [])

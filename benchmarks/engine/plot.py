@@ -24,7 +24,10 @@ def plot(report: dict[str, Any], folder: Path) -> None:
             axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
         axes.set_yticks([row + 0.4 - height / 2 for row in range(len(names))], names)
         axes.invert_yaxis()
-        axes.set(xlabel="median latency, ms", title=f"{network}, batch {batch}: {report['machine']['cpu']}")
+        axes.set(
+            xlabel="median latency, ms",
+            title=f"{network}, batch {batch}: {report['machine']['cpu']}",
+        )
         axes.legend()
         figure.savefig(folder / f"{network}-b{batch}.png", dpi=120)
         pyplot.close(figure)

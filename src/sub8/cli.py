@@ -9,6 +9,7 @@ import typer
 import sub8
 from sub8 import terminal
 from sub8.errors import InputError, Sub8Error
+from sub8.record.cli import record_app
 from sub8.study.cli import register as register_study
 
 app = typer.Typer(
@@ -292,7 +293,8 @@ def inspect(
         typer.Option(metavar="FILE.toml", help="Count a float model as this recipe says."),
     ] = None,
     cost: Annotated[
-        bool, typer.Option("--cost", help="Count operations and bytes moved instead, beside float32.")
+        bool,
+        typer.Option("--cost", help="Count operations and bytes moved instead, beside float32."),
     ] = False,
     shape: Shape = None,
     as_json: Json = False,
@@ -495,6 +497,7 @@ def zoo(
 
 
 register_study(app)
+app.add_typer(record_app)
 
 
 def _preprocess(text: str | None) -> "sub8.Preprocess | None":

@@ -47,14 +47,18 @@ def _weights_scale() -> alt.Scale:
     return alt.Scale(domain=list(COLOURS), range=list(COLOURS.values()))
 
 
-def _against(study: Study, field: str, title: str, smaller_is_better: bool = False) -> alt.LayerChart:
+def _against(
+    study: Study, field: str, title: str, smaller_is_better: bool = False
+) -> alt.LayerChart:
     """Top-1 over a figure, the Pareto front as a line, fp32 as a dashed rule."""
     sign = -1 if smaller_is_better else 1
     rows = [figures(point) for point in study.points]
     front = [figures(p) for p in pareto_front(study.points, lambda p: sign * figures(p)[field])]
     x = alt.X(f"{field}:Q", title=title, scale=alt.Scale(zero=False))
     y = alt.Y("top1:Q", title="top-1, %", scale=alt.Scale(zero=False))
-    line = alt.Chart(alt.Data(values=front)).mark_line(strokeDash=[1, 0], opacity=0.5).encode(x=x, y=y)
+    line = (
+        alt.Chart(alt.Data(values=front)).mark_line(strokeDash=[1, 0], opacity=0.5).encode(x=x, y=y)
+    )
     marks = (
         alt.Chart(alt.Data(values=rows))
         .mark_point(filled=True, size=70)
@@ -119,7 +123,12 @@ def _sensitivity(points: Sequence[Point]) -> alt.Chart:
         alt.Chart(alt.Data(values=rows))
         .mark_rect()
         .encode(
-            x=alt.X("layer:N", sort=layers, title="layer, in order", axis=alt.Axis(labels=len(layers) < 40)),
+            x=alt.X(
+                "layer:N",
+                sort=layers,
+                title="layer, in order",
+                axis=alt.Axis(labels=len(layers) < 40),
+            ),
             y=alt.Y("setting:N", sort=[point.setting.label for point in points], title=None),
             color=alt.Color("snr:Q", title="SNR, dB", scale=alt.Scale(scheme="viridis")),
             tooltip=["setting:N", "layer:N", alt.Tooltip("snr:Q", format=".1f", title="SNR dB")],

@@ -23,12 +23,22 @@ def register(app: typer.Typer) -> None:
 
 
 def sweep(
-    model: Annotated[str, typer.Argument(metavar="MODEL.onnx", help="A float model.", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL.onnx", help="A float model.", show_default=False)
+    ],
     data: Annotated[str, typer.Option("--data", metavar="TEST", help="Labelled test images.")],
-    calibration: Annotated[str, typer.Option("--calibration", "-c", metavar="DATA", help="Sample images.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FOLDER", help="The study's folder.")],
-    cluster: Annotated[str, typer.Option(metavar="N,...|all", help="Cluster sizes.")] = "1,2,4,8,16,32,64,all",
-    weights: Annotated[str, typer.Option(metavar="KIND,...", help="Precisions.")] = "ternary,int4,int8",
+    calibration: Annotated[
+        str, typer.Option("--calibration", "-c", metavar="DATA", help="Sample images.")
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FOLDER", help="The study's folder.")
+    ],
+    cluster: Annotated[
+        str, typer.Option(metavar="N,...|all", help="Cluster sizes.")
+    ] = "1,2,4,8,16,32,64,all",
+    weights: Annotated[
+        str, typer.Option(metavar="KIND,...", help="Precisions.")
+    ] = "ternary,int4,int8",
     method: Annotated[str, typer.Option(metavar="SOLVER", help="The cluster solver.")] = "optimal",
     images: Annotated[
         str | None, typer.Option(metavar="K|START:END", help="Only these test images.")
@@ -36,10 +46,13 @@ def sweep(
     calibration_images: Annotated[
         str, typer.Option("--calibration-images", metavar="K|START:END", help="Only these samples.")
     ] = "1000",
-    threads: Annotated[int | None, typer.Option(metavar="T", help="Threads of the timed runs.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="T", help="Threads of the timed runs.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(metavar="J", help="Processes side by side.")] = None,
     ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Measure on a Ray cluster: its address, or auto.")
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Measure on a Ray cluster: its address, or auto."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -87,7 +100,9 @@ def sweep(
 
 
 def report(
-    folder: Annotated[str, typer.Argument(metavar="STUDY", help="A study's folder.", show_default=False)],
+    folder: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study's folder.", show_default=False)
+    ],
     max_drop: Annotated[
         float, typer.Option("--max-drop", metavar="POINTS", help="Top-1 the chosen point may lose.")
     ] = 1.0,
@@ -107,7 +122,8 @@ def report(
 
 def compare(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL.onnx...", help="Two models or more.", show_default=False)
+        list[str],
+        typer.Argument(metavar="MODEL.onnx...", help="Two models or more.", show_default=False),
     ],
     as_json: Json = False,
 ) -> None:
@@ -129,7 +145,9 @@ def compare(
         rows.append([name, *cells])
     totals = comparison.totals()
     rows.append(["replaced in all", *(terminal.per_cent(total["replaced"]) for total in totals)])
-    rows.append(["bytes of weights", *(terminal.megabytes(int(total["bytes"])) for total in totals)])
+    rows.append(
+        ["bytes of weights", *(terminal.megabytes(int(total["bytes"])) for total in totals)]
+    )
     rows.append(["less work than fp32", *(f"{total['potential']:.1f}x" for total in totals)])
     terminal.print_table(["layer", *comparison.names], rows)
 

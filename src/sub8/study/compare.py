@@ -47,7 +47,9 @@ class Comparison:
         }
 
 
-def compare(models: Sequence[ModelSource], *, input_shape: tuple[int, ...] | None = None) -> Comparison:
+def compare(
+    models: Sequence[ModelSource], *, input_shape: tuple[int, ...] | None = None
+) -> Comparison:
     """Inspect every model for the same input. Raises InputError for fewer than two models."""
     if len(models) < 2:
         raise InputError("compare needs at least two models")

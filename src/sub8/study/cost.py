@@ -90,7 +90,9 @@ def cost(report: Inspection) -> Cost:
     """Count what each layer of an inspected model computes and moves."""
     layers = tuple(_layer(layer) for layer in report.layers)
     parameters = sum(math.prod(layer.shape) for layer in report.layers)
-    activations = sum(math.prod(layer.input[1:]) + math.prod(layer.output[1:]) for layer in report.layers)
+    activations = sum(
+        math.prod(layer.input[1:]) + math.prod(layer.output[1:]) for layer in report.layers
+    )
     return Cost(
         layers,
         float_work=FP32_MAC * report.macs,

@@ -14,7 +14,12 @@ def quantize_with_onnxruntime(
 
     batches: float32 inputs for the calibration. Writes ``out`` (and a temporary file beside it).
     """
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):

@@ -79,7 +79,7 @@ class Point:
     replaced: float
     mean_bits: float
     bytes: int
-    sha256: str
+    artifact_sha256: str
     seconds: float
     mismatches: int
     layers: tuple[Layer, ...]
@@ -130,7 +130,7 @@ def measure_point(task: Task) -> tuple[Point, bytes]:
         replaced=report.replaced,
         mean_bits=8 * stored / max(weights, 1),
         bytes=len(artifact),
-        sha256=hashlib.sha256(artifact).hexdigest(),
+        artifact_sha256=hashlib.sha256(artifact).hexdigest(),
         seconds=seconds,
         mismatches=checked.mismatches,
         layers=tuple(

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from sub8.errors import InputError
+from sub8.files import write_file
 from sub8.study.front import choose
 from sub8.study.point import Point
-from sub8.study.sweep import PEER_FLOAT, PEER_INT8, Study, write_file
+from sub8.study.sweep import PEER_FLOAT, PEER_INT8, Study
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ def report(folder: str | Path, *, max_drop: float = 1.0) -> Report:
             pictures.append(str(path))
     chosen = choose(study.points, study.baselines[0].top1, max_drop)
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sub8.study"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("sub8.study"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     page = environment.get_template("report.html").render(
         study=study,

@@ -4,7 +4,6 @@ A study is a folder: ``study.json`` (what was asked, of what, on which machine, 
 ``points/NAME.json`` and ``models/NAME.onnx`` (each point as it finishes), ``peers/`` (ONNX Runtime's int8).
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -19,6 +18,7 @@ from sub8.benchmark import machine
 from sub8.data import ImageRange, load_batches, open_dataset
 from sub8.errors import InputError
 from sub8.evaluate import measure_accuracy
+from sub8.files import path_sha256, write_file
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
@@ -29,6 +29,7 @@ from sub8.study.point import Point, Setting, Task
 from sub8.study.workers import measure_locally, measure_on_ray
 
 FORMAT = 1
+CLAIM = ("model", "metrics", "sha256")
 PEER_FLOAT = "ONNX Runtime fp32"
 PEER_INT8 = "ONNX Runtime int8"
 
@@ -53,7 +54,26 @@ class Study:
     points: tuple[Point, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        return {"format": FORMAT, **asdict(self)}
+        """Plain data; every point also says what a replication record needs (docs/record.md)."""
+        points = [{**point.to_dict(), **self._claim(point)} for point in self.points]
+        return {
+            "format": FORMAT,
+            "sub8_version": self.question["sub8"],
+            **asdict(self),
+            "points": points,
+        }
+
+    def _claim(self, point: Point) -> dict[str, Any]:
+        figures = ("top1", "top5", "images", "replaced", "mean_bits", "bytes", "mismatches")
+        return {
+            "model": self.question["model"],
+            "metrics": {name: getattr(point, name) for name in figures},
+            "sha256": {
+                "source": self.question["model_sha256"],
+                "artifact": point.artifact_sha256,
+                "data": self.question["data_sha256"],
+            },
+        }
 
     @classmethod
     def load(cls, folder: str | Path) -> "Study":
@@ -67,7 +87,10 @@ class Study:
                 question=data["question"],
                 machine=data["machine"],
                 baselines=tuple(Baseline(**baseline) for baseline in data["baselines"]),
-                points=tuple(Point.from_dict(point) for point in data["points"]),
+                points=tuple(
+                    Point.from_dict({k: v for k, v in point.items() if k not in CLAIM})
+                    for point in data["points"]
+                ),
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
@@ -141,37 +164,24 @@ def _measure(tasks: list[Task], jobs: int, ray: str | None) -> Iterator[tuple[Po
 
 
 def _question(
-    model: str | Path, data: str, calibration: str, images: ImageRange, calibration_images: ImageRange
+    model: str | Path,
+    data: str,
+    calibration: str,
+    images: ImageRange,
+    calibration_images: ImageRange,
 ) -> dict[str, Any]:
     """What the sweep asks, with the content of its model and data: a changed file is another question."""
     return {
         "model": Path(model).name,
-        "model_sha256": _sha256(Path(model)),
+        "model_sha256": path_sha256(Path(model)),
         "data": Path(data).name,
-        "data_sha256": _sha256(Path(data)),
+        "data_sha256": path_sha256(Path(data)),
         "calibration": Path(calibration).name,
-        "calibration_sha256": _sha256(Path(calibration)),
+        "calibration_sha256": path_sha256(Path(calibration)),
         "images": images,
         "calibration_images": calibration_images,
         "sub8": sub8.__version__,
     }
-
-
-def _sha256(path: Path) -> str:
-    """Of a file, or of a folder's relative names and sizes (its images are not read twice)."""
-    digest = hashlib.sha256()
-    try:
-        if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if file.is_file():
-                    digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
-        else:
-            with path.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    return digest.hexdigest()
 
 
 def _prepare_folder(target: Path, question: dict[str, Any]) -> None:
@@ -262,16 +272,6 @@ def _model_path(target: Path, setting: Setting) -> Path:
 
 def _int8_path(target: Path) -> Path:
     return target / "peers" / "onnxruntime-int8.onnx"
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Beside, then renamed: a kill leaves the old file or the new one."""
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _write_json(path: Path, value: Any) -> None:

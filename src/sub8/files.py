@@ -9,21 +9,30 @@ from sub8.errors import InputError
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write beside, then rename, so that no reader ever sees half a file. Raises InputError."""
+    """Write beside, then rename: a reader sees the old file or the new one, never a part. Raises InputError."""
+    beside = None
     try:
         descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
-    try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(beside, 0o666 & ~umask)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, _permissions(path))
         os.replace(beside, path)
     except OSError as error:
-        Path(beside).unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        if beside is not None:
+            Path(beside).unlink(missing_ok=True)
+
+
+def _permissions(path: Path) -> int:
+    """Those of the file that is replaced, else what a newly created file would get."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def path_sha256(path: Path) -> str:
