@@ -8,7 +8,7 @@ import typer
 
 import sub8
 from sub8 import terminal
-from sub8.errors import InputError, Sub8Error
+from sub8.errors import InputError, Sub8Error, UnsupportedModelError
 from sub8.record.cli import record_app
 from sub8.study.cli import register as register_study
 
@@ -137,6 +137,8 @@ def quantize(
         percentile=percentile,
     )
     target = _writable(output, not_over=model)
+    if integer_only:
+        _refuse_islands(model)
     with terminal.progress_bars() as progress:
         quantised = sub8.quantize(
             model,
@@ -144,7 +146,6 @@ def quantize(
             chosen,
             preprocess=_preprocess(preprocess),
             images=images,
-            integer_only=integer_only,
             progress=progress,
         )
         quantised.save(target)
@@ -536,6 +537,15 @@ def _writable(output: str, not_over: str | None = None) -> Path:
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})") from error
     return target
+
+
+def _refuse_islands(model: str) -> None:
+    islands = sub8.inspect(model).islands
+    if islands:
+        nodes = ", ".join(node for island in islands for node in island)
+        raise UnsupportedModelError(
+            f"{model}: no integer form for node {nodes}; replace it, or leave --integer-only out"
+        )
 
 
 def _print_islands(islands: tuple[tuple[str, ...], ...]) -> None:
