@@ -2,7 +2,8 @@
 
 import dataclasses
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import onnx_ir as ir
 
@@ -12,8 +13,10 @@ from sub8.engine.values import Integers, Pending
 from sub8.engine.walk import Walk, node_name
 from sub8.engine.weights import is_constant
 from sub8.errors import UnsupportedModelError
+from sub8.numerics.dfp import Format
 
 Piece = p.Operator | ir.Node
+Names = Callable[[Any], list[str]]
 
 
 def assemble(walk: Walk, *, integer_only: bool) -> p.Plan:
@@ -32,7 +35,7 @@ class _Assembly:
         self.values = {str(v.name): v for node in walk.model.graph for v in node.outputs}
         self.values |= {str(v.name): v for v in walk.model.graph.inputs}
         self.producer: dict[str, Piece] = {}
-        self.formats: dict[str, p.Format | None] = {}
+        self.formats: dict[str, Format | None] = {}
 
     def plan(self) -> p.Plan:
         graph = self.walk.model.graph
@@ -48,7 +51,7 @@ class _Assembly:
                 self.formats.setdefault(name, None)
         return p.Plan(
             inputs, outputs, tuple(operators), self.formats, dict(self.walk.model.metadata_props)
-        )  # type: ignore[arg-type]
+        )
 
     def _collect(self, outputs: Iterable[str]) -> None:
         """Find what makes each tensor that the outputs need."""
@@ -174,7 +177,7 @@ def _node_inputs(node: ir.Node) -> list[ir.Value]:
     return list(found)
 
 
-def _sorted(pieces: list, reads, makes) -> list:
+def _sorted(pieces: list[Any], reads: Names, makes: Names) -> list[Any]:
     """Topological order; ties keep the given order reversed, since pieces were found from the outputs."""
     made = {name: index for index, piece in enumerate(pieces) for name in makes(piece)}
     users: dict[int, list[int]] = {index: [] for index in range(len(pieces))}

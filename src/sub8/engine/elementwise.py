@@ -9,7 +9,7 @@ from sub8.engine import plan as p
 from sub8.engine.emit import is_power
 from sub8.engine.layers import add_bias
 from sub8.engine.values import Clamp, Function, Integers, Joined, Known, Lazy, Moved, Pending
-from sub8.engine.walk import Walk, bounds_of_clip, node_name, same_shape
+from sub8.engine.walk import Walk, both_inputs, bounds_of_clip, node_name, same_shape
 from sub8.engine.weights import is_constant, read_terms
 from sub8.graph import constants, patterns
 from sub8.numerics.dfp import Format
@@ -30,7 +30,7 @@ def read_clamp(walk: Walk, node: ir.Node) -> list[Known] | None:
 
 def read_add(walk: Walk, node: ir.Node) -> list[Known] | None:
     """A bias, a residual, the sum of two dequantised tensors, or a function of one."""
-    a, b = node.inputs
+    a, b = both_inputs(node)
     for pending_value, other in ((a, b), (b, a)):
         pending = walk.of(pending_value)
         if not isinstance(pending, Pending):
@@ -39,11 +39,12 @@ def read_add(walk: Walk, node: ir.Node) -> list[Known] | None:
             biased = add_bias(walk, pending, other, node.outputs[0])
             return None if biased is None else [biased]
         residual = walk.real_integers(other)
-        if residual is not None and pending.plain_layer and same_shape(pending_value, other):
-            core = dataclasses.replace(pending.core, residual=residual.tensor)  # type: ignore[call-arg]
-            if _fits_dynamic(walk, core):
-                return [Pending(core)]
-        return None
+        layer = pending.core
+        if residual is None or not pending.plain_layer or not same_shape(pending_value, other):
+            return None
+        assert isinstance(layer, (p.Conv, p.Linear))
+        layer = dataclasses.replace(layer, residual=residual.tensor)
+        return [Pending(layer)] if _fits_dynamic(walk, layer) else None
     function = read_function(walk, node)
     if function is not None:
         return function
@@ -59,7 +60,7 @@ def read_mul(walk: Walk, node: ir.Node) -> list[Known] | None:
     function = read_function(walk, node)
     if function is not None:
         return function
-    pair = _operands(walk, node.inputs[0], node.inputs[1])
+    pair = _operands(walk, *both_inputs(node))
     if pair is None or pair[0].fmt.dynamic or pair[1].fmt.dynamic:
         return None
     core = p.Mul(name=node_name(node), a=pair[0].tensor, b=pair[1].tensor, out="", low=0, high=0)

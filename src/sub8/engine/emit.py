@@ -103,13 +103,17 @@ def is_power(fmt: Format) -> bool:
     return fmt.zero_point == 0 and (fmt.dynamic or fmt.exponent is not None)
 
 
-def _bounded(core: p.Operator, clamp: Clamp, fmt: Format, out: str) -> p.Operator:
+def _bounded(core: p.Rounded, clamp: Clamp, fmt: Format, out: str) -> p.Rounded:
     """The operator that rounds to ``fmt``; clamping the rounded result equals rounding the clamped one."""
     if fmt.dynamic:
         return dataclasses.replace(
-            core, out=out, low=fmt.low, high=fmt.high, minimum=clamp.minimum, maximum=clamp.maximum
-        )  # type: ignore[call-arg]
-    low, high = (
-        int(quantize(np.array([bound]), fmt)[0]) for bound in (clamp.minimum, clamp.maximum)
-    )
-    return dataclasses.replace(core, out=out, low=low, high=high)  # type: ignore[call-arg]
+            core,
+            out=out,
+            low=fmt.low,
+            high=fmt.high,
+            minimum=clamp.minimum,
+            maximum=clamp.maximum,
+        )
+    bounds = np.array([clamp.minimum, clamp.maximum], np.float32)
+    low, high = (int(bound) for bound in quantize(bounds, fmt))
+    return dataclasses.replace(core, out=out, low=low, high=high)

@@ -228,6 +228,8 @@ class Island:
     nodes: tuple[str, ...]
 
 
+Rounded = Conv | Linear | Add | Mul | Requantize | AveragePool  # one rounding, then saturation
+
 Operator = (
     Quantize | Dequantize | Conv | Linear | Add | Mul | Requantize | Table | MaxPool | AveragePool
     | Concat | Slice | Pad | Reshape | Transpose | Constant | Island

@@ -296,8 +296,8 @@ def _finish_dynamic(
     return Tensor(values.astype(fmt.dtype), _of_batch(chosen, values) if fmt.dynamic else None)
 
 
-def _requantized(operator: p.Clamped, total: Int64Array, shift: int, formats: Formats) -> Tensor:
-    fmt = _format(formats, operator.out)  # type: ignore[attr-defined]
+def _requantized(operator: p.Rounded, total: Int64Array, shift: int, formats: Formats) -> Tensor:
+    fmt = _format(formats, operator.out)
     return Tensor(operators.requantize(total, shift, fmt, operator.low, operator.high))
 
 

@@ -29,12 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine.bounds import LARGEST_ACTIVATION, accumulator_bound, finest_exponent
-from sub8.engine.plan import Add, AveragePool, Conv, Linear, Mul, Operator, Requantize
+from sub8.engine.plan import Add, AveragePool, Conv, Linear, Mul, Operator, Requantize, Rounded
 from sub8.errors import UnsupportedModelError
 from sub8.numerics.dfp import Format
 
 Formats = Mapping[str, Format | None]
-Rescaled = Conv | Linear | Add | Mul | Requantize | AveragePool
 
 LARGEST_MULTIPLIER = 2**31 - 1
 LARGEST_SUM = 2**62 - 1
@@ -106,13 +105,13 @@ def operands(operator: Operator) -> tuple[str, str | None]:
     raise TypeError(f"{type(operator).__name__} is not rescaled")
 
 
-def is_dynamic(operator: Rescaled, formats: Formats) -> bool:
+def is_dynamic(operator: Rounded, formats: Formats) -> bool:
     """Whether an operand or the result has an exponent per image."""
     names = (*operands(operator), operator.out)
     return any(fmt.dynamic for name in names if name and (fmt := formats[name]) is not None)
 
 
-def rescale(operator: Rescaled, formats: Formats) -> Rescale:
+def rescale(operator: Rounded, formats: Formats) -> Rescale:
     """The integers of an operator with static 8-bit operands and result.
 
     Raises UnsupportedModelError, naming the operator, where they do not fit 64-bit arithmetic.
@@ -276,7 +275,7 @@ def _scale(fmt: Format) -> Fraction:
     return Fraction(fmt.scale)
 
 
-def _accumulator_unit(operator: Rescaled, x: Format, other: Format | None) -> list[Fraction]:
+def _accumulator_unit(operator: Rounded, x: Format, other: Format | None) -> list[Fraction]:
     """The real value of one unit of ``acc``, per channel or once."""
     unit = _scale(x)
     if isinstance(operator, Mul):
@@ -290,7 +289,7 @@ def _accumulator_unit(operator: Rescaled, x: Format, other: Format | None) -> li
 
 
 def _bias(
-    operator: Rescaled, ratios: list[Fraction], out: Format
+    operator: Rounded, ratios: list[Fraction], out: Format
 ) -> tuple[list[int], list[Fraction]]:
     """Integers of the bias, and one unit of it in units of the result."""
     if not isinstance(operator, (Conv, Linear)):

@@ -37,6 +37,13 @@ def input_at(node: ir.Node, index: int) -> ir.Value | None:
     return node.inputs[index] if index < len(node.inputs) else None
 
 
+def both_inputs(node: ir.Node) -> tuple[ir.Value, ir.Value]:
+    """The operands of a node that must have two."""
+    a, b = node.inputs
+    assert a is not None and b is not None
+    return a, b
+
+
 def sizes(value: ir.Value | None) -> tuple[int | str | None, ...] | None:
     """The dimensions as inferred: numbers, names, or None for one that is unknown; None: unknown rank."""
     if value is None or value.shape is None:

@@ -227,8 +227,8 @@ def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
             f"layer {layer!r}: its blocked weight scales are no uint8 multiples of one power of two; "
             "quantise the float model with sub8, or with one scale per output channel"
         )
-    alpha = np.ones((outputs, 1), np.uint8)
-    return _split(term, alpha, 0, inputs, np.ascontiguousarray(channel, np.float32))
+    ones = np.ones((outputs, 1), np.uint8)
+    return _split(term, ones, 0, inputs, np.ascontiguousarray(channel, np.float32))
 
 
 def _alphas(scale: NDArray[np.float32], unit: float | None) -> tuple[NDArray[np.int64] | None, int]:
