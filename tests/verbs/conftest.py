@@ -1,7 +1,8 @@
 """A small network and small data that every verb can be run on, and the command line as a process."""
 
+import contextlib
+import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,16 +34,34 @@ class Outcome:
 
 @pytest.fixture(scope="session")
 def sub8_command() -> Callable[..., Outcome]:
-    """Run ``sub8 ARGUMENTS...`` as a user would."""
+    """Run the program ``sub8 ARGUMENTS...`` in this process, from its entry point to its exit code."""
 
     def run(*arguments: str | Path) -> Outcome:
+        from sub8.cli import main
+
+        out, err = io.StringIO(), io.StringIO()
+        argv, sys.argv = sys.argv, ["sub8", *map(str, arguments)]
+        code: Any = 0
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                main()
+        except SystemExit as exit:
+            code = exit.code or 0
+        finally:
+            sys.argv = argv
+        return Outcome(code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sub8_process() -> Callable[..., Outcome]:
+    """Run ``sub8 ARGUMENTS...`` as a process of its own, as a user would."""
+
+    def run(*arguments: str | Path, limit: Callable[[], None] | None = None) -> Outcome:
         command = [sys.executable, "-m", "sub8.cli", *map(str, arguments)]
         done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env={**os.environ, "COLUMNS": "200"},
+            command, capture_output=True, text=True, timeout=120, preexec_fn=limit
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 

@@ -1,5 +1,6 @@
 """Bad input: one clear line on stderr, exit code 2, nothing half-written."""
 
+import resource
 import shutil
 
 import numpy as np
@@ -136,6 +137,22 @@ def test_an_output_that_cannot_be_written(sub8_command, folder, tmp_path):
         "quantize", folder / "model.onnx", "-c", folder / "data.npz", "-o", tmp_path
     )
     refuse(done, "folder")
+
+
+def test_a_full_disk(sub8_process, folder, tmp_path):
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    arguments = ["quantize", folder / "model.onnx", "-c", folder / "data.npz"]
+    refuse(sub8_process(*arguments, "-o", tmp_path / "q.onnx", limit=small_files), "q.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_program_as_a_process(sub8_process, folder):
+    refuse(sub8_process("inspect", folder / "absent.onnx"), "absent.onnx")
+    done = sub8_process("inspect", folder / "model.onnx", "--json")
+    assert done.code == 0
+    assert len(done.json["layers"]) == 5
 
 
 def test_the_source_model_is_never_overwritten(sub8_command, folder, tmp_path):
