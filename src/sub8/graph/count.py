@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 
 import onnx_ir as ir
-import onnx_ir.passes.common as passes
 
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph import constants, patterns
+from sub8.graph.inference import infer_shapes
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 
@@ -89,9 +89,9 @@ def _with_shapes(model: ir.Model, input_shape: tuple[int, ...]) -> ir.Model:
             f"input {inputs[0].name!r} is declared {declared}, not {list(input_shape)}"
         )
     inputs[0].shape = ir.Shape(input_shape)
-    for value in (*model.graph.outputs, *(v for node in model.graph for v in node.outputs)):
+    for value in model.graph.outputs:
         value.shape = None
-    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    infer_shapes(model)
     return model
 
 

@@ -11,15 +11,13 @@ from onnxscript import optimizer, version_converter
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph import constants, patterns, rewire
 from sub8.graph.affine import fold_affine
+from sub8.graph.inference import GROWING, infer_shapes
 from sub8.graph.linear import normalise_linear
 from sub8.graph.naming import name_layers
 from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.spatial import normalise_spatial
 
 _FOLD_ELEMENTS = 1 << 26
-_GROWING = frozenset({
-    "ConstantOfShape", "Expand", "Tile", "Range", "Resize", "Pad", "OneHot", "Upsample", "Gather",
-})  # fmt: skip
 _QUANTISED = frozenset({
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
     "ConvInteger", "MatMulInteger",
@@ -49,8 +47,9 @@ def normalise(model: ir.Model) -> ir.Model:
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     _remove_no_ops(graph)
     passes.RemoveUnusedNodesPass()(model)
-    _infer_shapes(model)
+    infer_shapes(model)
 
+    _check_channels(graph)
     normalise_spatial(graph)
     normalise_linear(graph)
     fold_affine(graph)
@@ -58,7 +57,7 @@ def normalise(model: ir.Model) -> ir.Model:
     graph.sort()
     passes.NameFixPass()(model)
     passes.ClearMetadataAndDocStringPass()(model)
-    _infer_shapes(model)
+    infer_shapes(model)
     model.ir_version = max(IR_VERSION, model.ir_version or 0)
     return model
 
@@ -124,7 +123,7 @@ def _may_fold(node: ir.Node) -> bool | None:
     """False for a result of unknown or excessive size, which a small hostile file could ask for."""
     shape = node.outputs[0].shape
     if shape is None or not all(isinstance(size, int) for size in shape):
-        return False if node.op_type in _GROWING else None
+        return False if node.op_type in GROWING else None
     if math.prod(size for size in shape if isinstance(size, int)) > _FOLD_ELEMENTS:
         return False
     return True if node.op_type == "ConstantOfShape" else None
@@ -156,9 +155,17 @@ def _remove_no_ops(graph: ir.Graph) -> None:
             rewire.bypass(node, x)
 
 
-def _infer_shapes(model: ir.Model) -> None:
-    for node in model.graph:
-        for value in node.outputs:
-            if not value.is_graph_output():
-                value.shape, value.type = None, None  # what the file claims may be stale
-    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+def _check_channels(graph: ir.Graph) -> None:
+    """Shape inference lets a convolution pass whose weight does not fit its input; runtimes do not."""
+    for node in graph:
+        if node.op_type != "Conv" or node.domain != "":
+            continue
+        weight, channels = constants.array(node.inputs[1]), patterns.size(node.inputs[0], 1)
+        groups = patterns.attribute(node, "group", 1)
+        if weight is None or channels is None:
+            continue
+        if channels != weight.shape[1] * groups or weight.shape[0] % groups:
+            raise InputError(
+                f"node {node.name!r}: weight {list(weight.shape)} in {groups} group(s) does not fit "
+                f"an input of {channels} channels"
+            )

@@ -106,10 +106,20 @@ def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
             raise InputError(f"{where}: offset or length is no number") from error
         size = target.stat().st_size
         length = size - offset if "length" not in facts else length
-        if offset < 0 or length < 0 or offset + length > size:
+        needed = _stored_bytes(tensor)
+        if offset < 0 or length < needed or offset + length > size:
             raise InputError(f"{where} is too short: {size} bytes")
         if length > LARGEST_TENSOR:
             raise InputError(f"{where}: {length} bytes are too many")
+
+
+def _stored_bytes(tensor: onnx.TensorProto) -> int:
+    """Bytes that the tensor's elements take, 0 where its type is unknown (the checker says so)."""
+    try:
+        bits = ir.DataType(tensor.data_type).bitwidth
+    except (ValueError, TypeError):
+        return 0
+    return -(-math.prod(tensor.dims) * bits // 8)
 
 
 def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -1,0 +1,34 @@
+"""Shape inference that no file can make hang."""
+
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+
+from sub8.graph import patterns
+
+_LONGEST_VECTOR = 1 << 16
+# Operators whose result may hold far more elements than the file has bytes.
+GROWING = frozenset({
+    "ConstantOfShape", "Expand", "Tile", "Range", "Resize", "Pad", "OneHot", "Upsample", "Gather",
+})  # fmt: skip
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Infer every tensor's shape and type anew, in place; where inference fails they stay unknown."""
+    for node in model.graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape, value.type = None, None  # what the file claims may be stale
+    # Propagated values tell the targets of computed Reshapes. ONNX keeps them element by element, so a
+    # vector of 2**40 elements, which a file of 200 bytes can describe, must be ruled out first.
+    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
+    if not any(_is_long_vector(value) for node in model.graph for value in node.outputs):
+        passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+
+
+def _is_long_vector(value: ir.Value) -> bool:
+    """Whether the tensor may have one axis only and more elements than any shape computation needs."""
+    node, axes = value.producer(), patterns.rank(value)
+    if axes not in (None, 1) or node is None:
+        return False
+    length = patterns.size(value, 0) if axes == 1 else None
+    return node.op_type in GROWING if length is None else length > _LONGEST_VECTOR

@@ -1,0 +1,452 @@
+"""Normalising keeps what a model computes: equality with the original in ONNX Runtime, form by form."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sub8 import zoo
+from sub8.errors import InputError, UnsupportedModelError
+from sub8.graph.groups import find_groups
+from sub8.graph.normalise import normalise
+from sub8.graph.read import read_model
+
+
+def operators(model: ir.Model) -> list[str]:
+    return [node.op_type for node in model.graph]
+
+
+@pytest.fixture
+def same(run):
+    """Normalise, demand equal outputs for every input, a checked file and idempotence; return the result."""
+
+    def check(model: ir.Model, *inputs: np.ndarray, tolerance: float = 2e-5) -> ir.Model:
+        before = ir.to_proto(model).SerializeToString()
+        result = normalise(model)
+        assert ir.to_proto(model).SerializeToString() == before, "the source was changed"
+        onnx.checker.check_model(ir.to_proto(result), full_check=True)
+        assert operators(normalise(result)) == operators(result)
+        assert result.graph.opset_imports[""] == 25
+        for x in inputs:
+            for expected, got in zip(run(model, x), run(result, x), strict=True):
+                np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+        return result
+
+    return check
+
+
+def images(random, *shapes):
+    return [random.standard_normal(shape, np.float32) for shape in shapes]
+
+
+def batch_norm(random, channels):
+    return {
+        "g": random.uniform(0.5, 2, channels).astype(np.float32),
+        "e": random.standard_normal(channels, np.float32),
+        "m": random.standard_normal(channels, np.float32),
+        "v": random.uniform(0.5, 2, channels).astype(np.float32),
+    }
+
+
+def weight(random, *shape):
+    return random.standard_normal(shape, np.float32)
+
+
+@pytest.mark.parametrize("opset", [13, 14, 17, 18, 21, 25])
+def test_batch_norm_without_bias_folds_from_every_opset(net, same, random, opset):
+    model = net(
+        "c = Conv<pads=[1,1,1,1]>(x, w) n = BatchNormalization(c, g, e, m, v) y = Relu(n)",
+        opset=opset,
+        w=weight(random, 4, 3, 3, 3),
+        **batch_norm(random, 4),
+    )
+    result = same(model, *images(random, (1, 3, 5, 6), (3, 3, 8, 8)))
+    assert operators(result) == ["Conv", "Relu"]
+
+
+def test_batch_norm_with_bias_and_shared_weights(net, same, random):
+    model = net(
+        "a = Conv(x, w, b) n = BatchNormalization(a, g, e, m, v) c = Conv(x, w, b) y = Sub(n, c)",
+        w=weight(random, 4, 3, 3, 3),
+        b=weight(random, 4),
+        **batch_norm(random, 4),
+    )
+    assert operators(same(model, *images(random, (2, 3, 5, 5)))) == ["Conv", "Conv", "Sub"]
+
+
+def test_lone_batch_norm_becomes_a_depthwise_convolution(net, same, random):
+    model = net(
+        "n = BatchNormalization(x, g, e, m, v) r = Relu(n) y = Conv(r, w)",
+        w=weight(random, 4, 3, 1, 1),
+        **batch_norm(random, 3),
+    )
+    result = same(model, *images(random, (2, 3, 5, 5)))
+    assert operators(result) == ["Conv", "Relu", "Conv"]
+    first, second = find_groups(result)
+    assert (first.depthwise, second.depthwise) == (True, False)
+
+
+def test_batch_norm_that_others_read_before_stays_correct(net, same, random):
+    model = net(
+        "c = Conv(x, w) n = BatchNormalization(c, g, e, m, v) y = Add(n, c)",
+        w=weight(random, 4, 3, 1, 1),
+        **batch_norm(random, 4),
+    )
+    same(model, *images(random, (2, 3, 5, 5)))
+
+
+def test_batch_norm_behind_gemm(net, same, random):
+    model = net(
+        "c = Gemm(x, w) y = BatchNormalization(c, g, e, m, v)",
+        x="batch,6",
+        w=weight(random, 6, 4),
+        **batch_norm(random, 4),
+    )
+    assert operators(same(model, *images(random, (2, 6)))) == ["Gemm"]
+
+
+def test_training_mode_is_refused(net, random):
+    model = net(
+        "y, a, b = BatchNormalization<training_mode=1>(x, g, e, m, v)", **batch_norm(random, 3)
+    )
+    with pytest.raises(UnsupportedModelError, match="evaluation mode"):
+        normalise(model)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    ["Mul(c, k)", "Mul(k, c)", "Div(c, k)", "Add(c, k)", "Sub(c, k)", "Sub(k, c)", "Mul(c, s)", "Add(c, s)"],
+)
+def test_constant_arithmetic_folds_into_the_layer(net, same, random, tail):
+    used = {"k": weight(random, 4, 1, 1)} if "k" in tail else {"s": np.float32(1.5)}
+    model = net(f"c = Conv(x, w, b) y = {tail}", w=weight(random, 4, 3, 3, 3), b=weight(random, 4), **used)
+    assert operators(same(model, *images(random, (2, 3, 5, 5)), tolerance=1e-4)) == ["Conv"]
+
+
+def test_division_by_the_layer_is_not_folded(net, same, random):
+    model = net(
+        "c = Conv(x, w) a = Abs(c) p = Add(a, one) y = Div(k, p)",
+        w=weight(random, 4, 3, 1, 1),
+        one=np.float32(1),
+        k=weight(random, 4, 1, 1),
+    )
+    same(model, *images(random, (2, 3, 5, 5)))
+
+
+@pytest.mark.parametrize("trans", [0, 1])
+@pytest.mark.parametrize("bias", [None, (5,), (1, 5), (1,), ()])
+def test_gemm_takes_one_form(net, same, random, trans, bias):
+    arguments = "x, w" + ("" if bias is None else ", b")
+    constants = {} if bias is None else {"b": np.float32(random.standard_normal(bias))}
+    model = net(
+        f"y = Gemm<alpha=0.5, beta=2.0, transB={trans}>({arguments})",
+        x="batch,6",
+        w=weight(random, *((5, 6) if trans else (6, 5))),
+        **constants,
+    )
+    result = same(model, *images(random, (1, 6), (3, 6)))
+    (group,) = find_groups(result)
+    assert group.kind == "layer"
+    assert group.weight().shape == (5, 6)
+
+
+def test_matmul_and_add_of_matrices_become_gemm(net, same, random):
+    model = net("m = MatMul(x, w) y = Add(b, m)", x="batch,6", w=weight(random, 6, 5), b=weight(random, 5))
+    assert operators(same(model, *images(random, (3, 6)))) == ["Gemm"]
+
+
+def test_matmul_of_higher_rank_keeps_its_bias_add(net, same, random):
+    model = net(
+        "m = MatMul(x, w) a = Add(m, b) f = Mul(a, k) y = Relu(f)",
+        x="batch,tokens,6",
+        w=weight(random, 6, 5),
+        b=weight(random, 5),
+        k=np.float32(2),
+    )
+    result = same(model, *images(random, (3, 7, 6)))
+    (group,) = [group for group in find_groups(result) if group.kind == "layer"]
+    np.testing.assert_array_equal(group.weight(), model.graph.initializers["w"].const_value.numpy().T)
+
+
+@pytest.mark.parametrize(("opset", "keep"), [(13, 0), (13, 1), (18, 0), (18, 1)])
+def test_mean_over_space_becomes_global_average_pool(net, same, random, opset, keep):
+    mean = "ReduceMean<axes=[-1,2]%s>(x)" if opset < 18 else "ReduceMean%s(x, a)"
+    attribute = f"keepdims={keep}"
+    call = mean % (f", {attribute}" if opset < 18 else f"<{attribute}>")
+    constants = {} if opset < 18 else {"a": np.array([2, 3])}
+    model = net(f"p = {call} y = Sigmoid(p)", opset=opset, **constants)
+    result = same(model, *images(random, (1, 3, 4, 5), (3, 3, 6, 6)))
+    assert operators(result)[0] == "GlobalAveragePool"
+
+
+def test_mean_over_other_axes_stays(net, same, random):
+    result = same(net("y = ReduceMean(x, a)", a=np.array([1])), *images(random, (2, 3, 4, 4)))
+    assert operators(result) == ["ReduceMean"]
+
+
+def test_zero_pad_joins_the_convolution(net, same, random):
+    pads = np.array([0, 0, 1, 0, 0, 0, 2, 3])
+    model = net(
+        "p = Pad(x, pads) y = Conv<pads=[1,1,1,1], strides=[2,2]>(p, w)",
+        pads=pads,
+        w=weight(random, 4, 3, 3, 3),
+    )
+    result = same(model, *images(random, (2, 3, 6, 7)))
+    assert operators(result) == ["Conv"]
+    assert result.graph[0].attributes["pads"].value == (2, 1, 3, 4)
+
+
+@pytest.mark.parametrize(
+    "pad", ["Pad(x, pads, one)", "Pad<mode=\"reflect\">(x, pads)", "Pad<mode=\"edge\">(x, pads)"]
+)
+def test_other_pads_stay(net, same, random, pad):
+    model = net(
+        f"p = {pad} z = Identity(one) y = Conv(p, w)",
+        pads=np.array([0, 0, 1, 1, 0, 0, 1, 1]),
+        one=np.float32(1),
+        w=weight(random, 4, 3, 3, 3),
+    )
+    assert operators(same(model, *images(random, (2, 3, 6, 7)))) == ["Pad", "Conv"]
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [2, 3, 5])
+def test_automatic_padding_becomes_explicit(net, same, random, mode, stride, kernel):
+    model = net(
+        f'y = Conv<auto_pad="{mode}", strides=[{stride},{stride}]>(x, w)',
+        x="batch,3,7,8",
+        w=weight(random, 2, 3, kernel, kernel),
+    )
+    result = same(model, *images(random, (2, 3, 7, 8)))
+    assert find_groups(result)[0].kind == "layer"
+
+
+def test_size_dependent_padding_of_open_sizes_is_an_island(net, same, random):
+    model = net(
+        'y = Conv<auto_pad="SAME_UPPER", strides=[2,2]>(x, w)', w=weight(random, 2, 3, 3, 3)
+    )
+    result = same(model, *images(random, (2, 3, 7, 8), (1, 3, 4, 4)))
+    assert find_groups(result)[0].kind == "island"
+
+
+def test_identity_dropout_and_constants_vanish(net, same, random):
+    model = net(
+        "t = Transpose<perm=[1,0,2,3]>(w) h = Constant<value_float=0.5>() k = Mul(t, h) i = Identity(x) "
+        "d = Dropout(i) c = Conv(d, k) e, mask = Dropout(c) y = Relu(e)",
+        w=weight(random, 3, 4, 3, 3),
+    )
+    assert operators(same(model, *images(random, (2, 3, 6, 6)))) == ["Conv", "Relu"]
+
+
+@pytest.mark.parametrize("tail", ["Flatten<axis=1>(p)", "Squeeze(p, axes)", "Reshape<allowzero=1>(p, shape)"])
+def test_flattening_takes_one_form(net, same, random, tail):
+    used = {"axes": np.array([2, 3])} if "axes" in tail else {}
+    used |= {"shape": np.array([-1, 3])} if "shape" in tail else {}
+    model = net(
+        f"p = GlobalAveragePool(x) f = {tail} y = Gemm(f, w)", w=weight(random, 3, 5), **used
+    )
+    result = same(model, *images(random, (1, 3, 4, 4), (3, 3, 5, 6)))
+    assert operators(result) == ["GlobalAveragePool", "Reshape", "Gemm"]
+    assert [g.kind for g in find_groups(result)] == ["pool", "move", "layer"]
+
+
+def test_computed_reshape_of_a_channel_shuffle(net, same, random):
+    model = net(
+        "s = Shape<start=0, end=1>(x) t = Concat<axis=0>(s, inner) r = Reshape(x, t) "
+        "p = Transpose<perm=[0,2,1,3,4]>(r) u = Concat<axis=0>(s, outer) q = Reshape(p, u) y = Conv(q, w)",
+        x="batch,4,6,6",
+        inner=np.array([2, 2, 6, 6]),
+        outer=np.array([4, 6, 6]),
+        w=weight(random, 5, 4, 1, 1),
+    )
+    result = same(model, *images(random, (1, 4, 6, 6), (3, 4, 6, 6)))
+    assert operators(result) == ["Reshape", "Transpose", "Reshape", "Conv"]
+
+
+def test_minimum_and_maximum_of_numbers_become_clip(net, same, random):
+    model = net(
+        "c = Conv(x, w) a = Max(c, low) y = Min(high, a)",
+        w=weight(random, 4, 3, 1, 1),
+        low=np.float32(0),
+        high=np.float32(6),
+    )
+    result = same(model, *images(random, (2, 3, 5, 5)))
+    assert [group.kind for group in find_groups(result)] == ["layer"]
+
+
+def test_local_functions_are_inlined(run, same, random):
+    proto = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 20, "local": 1]>
+        g (float[batch,3,H,W] x) => (float y) { c = Conv(x, w) y = local.twice(c) }
+        <domain: "local", opset_import: ["": 20]> twice (a) => (b) { b = Add(a, a) }"""
+    )
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(weight(random, 4, 3, 1, 1), "w"))
+    assert operators(same(ir.from_proto(proto), *images(random, (2, 3, 5, 5)))) == ["Conv", "Add"]
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float64])
+def test_other_float_types_are_refused(net, random, kind):
+    model = net("f = Cast<to=1>(w) y = Conv(x, f)", w=weight(random, 4, 3, 1, 1).astype(kind))
+    with pytest.raises(UnsupportedModelError, match="'w'.*float32"):
+        normalise(model)
+
+
+def test_quantised_models_are_refused(net):
+    model = net("q = QuantizeLinear(x, s) y = DequantizeLinear(q, s)", s=np.float32(0.5))
+    with pytest.raises(InputError, match="already quantised"):
+        normalise(model)
+
+
+def test_a_weight_that_does_not_fit_names_the_node(net, random):
+    model = net("y = Conv(x, w)", w=weight(random, 4, 5, 1, 1))
+    model.graph[0].name = "stem"
+    with pytest.raises(InputError, match="'stem'.*3 channels"):
+        normalise(model)
+
+
+@pytest.mark.parametrize(
+    "bomb", ["ConstantOfShape(n)", "Expand(one, n)", "Tile(row, n)", "Range(zero, huge, step)"]
+)
+def test_huge_constants_are_not_computed(net, bomb):
+    constants = {
+        "n": np.full(4 if "row" not in bomb else 1, 1 << (20 if "row" not in bomb else 40)),
+        "one": np.float32(1),
+        "row": np.ones(1, np.float32),
+        "zero": np.float32(0),
+        "huge": np.float32(2.0**40),
+        "step": np.float32(1),
+    }
+    used = {name: value for name, value in constants.items() if name in bomb.replace("(", ", ").replace(")", ", ").split(", ")}
+    result = normalise(net(f"k = {bomb} y = Add(x, k)", **used))
+    assert result.graph.num_nodes() == 2
+
+
+@pytest.mark.parametrize("name", ["cifar10-resnet20", "efficientnet-lite0"])
+def test_shared_models(shared, same, random, name):
+    model = read_model(shared(f"models/{name}.onnx"))
+    size = model.graph.inputs[0].shape[2]
+    same(model, *images(random, (2, 3, size, size)), tolerance=1e-4)
+
+
+def test_module_paths_name_the_layers(shared):
+    groups = find_groups(normalise(read_model(shared("models/cifar10-resnet20.onnx"))))
+    names = [group.name for group in groups if group.layer is not None]
+    assert names[:3] == ["conv1", "layer1.0.conv1", "layer1.0.conv2"]
+    assert names[-1] == "linear"
+
+
+def test_scopes_name_the_layers_of_torchscript_files(net, random):
+    model = net("y = Conv(x, w)", w=weight(random, 4, 3, 1, 1))
+    model.graph[0].name = "/layer1/layer1.0/conv1/Conv"
+    assert normalise(model).graph[0].name == "layer1.0.conv1"
+
+
+def test_layers_that_share_a_weight_get_different_names(net, random):
+    w = weight(random, 3, 3, 1, 1)
+    model = net("a = Conv(x, w) y = Conv(a, w)", w=w)
+    value = model.graph.initializers["w"]
+    value.name = "stem.weight"
+    assert [node.name for node in normalise(model).graph] == ["stem", "stem_1"]
+
+
+CHANNELS = 4
+STEPS = st.lists(
+    st.sampled_from(
+        ["conv", "convbn", "depthwise", "relu", "clip", "silu", "hardswish", "bn", "residual", "scale",
+         "shift", "maxpool", "avgpool", "pad", "dropout", "concat", "gate"]
+    ),
+    min_size=1,
+    max_size=7,
+)  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS, seed=st.integers(0, 2**16))
+def test_random_networks(net, same, steps, seed):
+    random = np.random.default_rng(seed)
+    body, constants = random_network(steps, random)
+    result = same(net(body, **constants), *images(random, (1, 3, 9, 8), (2, 3, 12, 12)), tolerance=2e-4)
+    groups = find_groups(result)
+    nodes = [node for group in groups for node in group.nodes]
+    assert sorted(map(id, nodes)) == sorted(map(id, result.graph))
+    known = {value.name for value in result.graph.inputs}
+    for group in groups:
+        assert set(group.inputs) <= known
+        known |= set(group.results)
+
+
+def random_network(steps, random) -> tuple[str, dict[str, np.ndarray]]:
+    """A network of CHANNELS channels whose size never changes but by pooling; ends in a classifier."""
+    constants: dict[str, np.ndarray] = {"w": weight(random, CHANNELS, 3, 3, 3)}
+    lines, last, entry = ["t = Conv<pads=[1,1,1,1]>(x, w)"], "t", "t"
+    for index, step in enumerate(steps):
+        new, n = f"step{index}", str(index)
+
+        def constant(name: str, value: np.ndarray, n: str = n) -> str:
+            constants[f"{name}{n}"] = value
+            return f"{name}{n}"
+
+        def norm(source: str, target: str, constant=constant) -> str:
+            names = [constant(key, value) for key, value in batch_norm(random, CHANNELS).items()]
+            return f"{target} = BatchNormalization({source}, {', '.join(names)})"
+
+        square = weight(random, CHANNELS, CHANNELS, 3, 3) * np.float32(0.3)
+        if step in ("conv", "convbn"):
+            kernel = constant("k", square)
+            if step == "conv":
+                bias = constant("b", weight(random, CHANNELS))
+                lines.append(f"{new} = Conv<pads=[1,1,1,1]>({last}, {kernel}, {bias})")
+            else:
+                lines += [f"c{n} = Conv<pads=[1,1,1,1]>({last}, {kernel})", norm(f"c{n}", new)]
+        elif step == "depthwise":
+            kernel = constant("k", weight(random, CHANNELS, 1, 3, 3))
+            lines.append(f"{new} = Conv<pads=[1,1,1,1], group={CHANNELS}>({last}, {kernel})")
+        elif step == "bn":
+            lines.append(norm(last, new))
+        elif step == "silu":
+            lines += [f"s{n} = Sigmoid({last})", f"{new} = Mul({last}, s{n})"]
+        elif step == "clip":
+            low, high = constant("lo", np.float32(0)), constant("hi", np.float32(6))
+            lines.append(f"{new} = Clip({last}, {low}, {high})")
+        elif step == "residual":
+            lines.append(f"{new} = Add({last}, {entry})")
+        elif step == "scale":
+            lines.append(f"{new} = Mul({last}, {constant('f', weight(random, CHANNELS, 1, 1))})")
+        elif step == "shift":
+            lines.append(f"{new} = Add({last}, {constant('f', weight(random, 1, CHANNELS, 1, 1))})")
+        elif step == "maxpool":
+            lines.append(f"{new} = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>({last})")
+        elif step == "avgpool":
+            lines.append(f"{new} = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1]>({last})")
+        elif step == "pad":
+            pads = constant("p", np.array([0, 0, 1, 1, 0, 0, 1, 1]))
+            kernel = constant("k", square)
+            lines += [f"c{n} = Pad({last}, {pads})", f"{new} = Conv(c{n}, {kernel})"]
+        elif step == "concat":
+            kernel = constant("k", weight(random, CHANNELS, 2 * CHANNELS, 1, 1) * np.float32(0.4))
+            lines += [f"c{n} = Concat<axis=1>({last}, {entry})", f"{new} = Conv(c{n}, {kernel})"]
+        elif step == "gate":
+            kernel = constant("k", weight(random, CHANNELS, CHANNELS, 1, 1))
+            lines += [
+                f"a{n} = GlobalAveragePool({last})",
+                f"c{n} = Conv(a{n}, {kernel})",
+                f"s{n} = HardSigmoid(c{n})",
+                f"{new} = Mul({last}, s{n})",
+            ]
+        else:
+            operator = {"relu": "Relu", "hardswish": "HardSwish", "dropout": "Dropout"}[step]
+            lines.append(f"{new} = {operator}({last})")
+        last = new
+    constants["fc"] = weight(random, CHANNELS, 5)
+    lines += [f"pool = GlobalAveragePool({last})", "flat = Flatten(pool)", "y = Gemm(flat, fc)"]
+    return " ".join(lines), constants
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "efficientnet_lite0"])
+def test_architectures(same, random, name):
+    model = zoo.build(name, size=64, classes=10)
+    same(model, *images(random, (2, 3, 64, 64)), tolerance=1e-3)

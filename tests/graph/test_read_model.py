@@ -1,0 +1,196 @@
+"""Damaged and hostile files end in one clear line, never in a crash."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from sub8 import zoo
+from sub8.errors import InputError
+from sub8.graph.read import read_model
+from sub8.graph.write import write_model
+
+
+def small(opset: int = 20, weight: np.ndarray | None = None) -> onnx.ModelProto:
+    weight = np.ones((2, 3, 1, 1), np.float32) if weight is None else weight
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], name="conv")],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 2, 8, 8])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def stored(proto: onnx.ModelProto, folder: Path) -> Path:
+    path = folder / "model.onnx"
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def refused(path: Path, *words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_model(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    for word in words:
+        assert word in message
+
+
+def test_shared_models_read(shared):
+    model = read_model(shared("models/cifar10-resnet20.onnx"))
+    assert {"preprocess", "labels"} <= set(model.metadata_props)
+
+
+def test_missing_file_and_folder(tmp_path):
+    refused(tmp_path / "absent.onnx", "No such file")
+    refused(tmp_path, "directory")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, world", b"\x00" * 100, b"PK\x03\x04" + b"\xff" * 500])
+def test_other_content(tmp_path, content):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    refused(path, "not an ONNX model")
+
+
+def test_every_truncation_is_refused(tmp_path):
+    content = small().SerializeToString()
+    path = tmp_path / "model.onnx"
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        try:
+            model = read_model(path)
+        except InputError as error:
+            assert "\n" not in str(error)
+        else:
+            # Only what lies behind the graph (trailing fields) may be lost unnoticed.
+            assert model.graph.num_nodes() == 1
+
+
+def test_flipped_bytes_never_crash(tmp_path, random):
+    content = np.frombuffer(small().SerializeToString(), np.uint8)
+    path = tmp_path / "model.onnx"
+    for _ in range(300):
+        damaged = content.copy()
+        positions = random.integers(0, len(damaged), 3)
+        damaged[positions] = random.integers(0, 256, 3)
+        path.write_bytes(damaged.tobytes())
+        try:
+            read_model(path)
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
+def test_old_opset_offers_the_remedy(tmp_path):
+    refused(stored(small(opset=11), tmp_path), "opset 11", "version_converter")
+
+
+def test_new_opset(tmp_path):
+    refused(stored(small(opset=27), tmp_path), "opset 27", "25")
+
+
+def test_nan_weights_name_the_tensor(tmp_path):
+    weight = np.ones((2, 3, 1, 1), np.float32)
+    weight[1, 2] = np.nan
+    refused(stored(small(weight=weight), tmp_path), "'w'", "NaN")
+    weight[1, 2] = -np.inf
+    refused(stored(small(weight=weight), tmp_path), "'w'", "infinite")
+
+
+def test_checker_errors_are_one_line(tmp_path):
+    proto = small()
+    proto.graph.node[0].op_type = "Convolve"
+    refused(stored(proto, tmp_path), "Convolve")
+
+
+def test_data_that_does_not_fill_its_tensor(tmp_path):
+    proto = small()
+    proto.graph.initializer[0].raw_data = b"\0" * 8
+    refused(stored(proto, tmp_path), "'w'")
+    proto = small()
+    proto.graph.initializer[0].dims[:] = [2**31, 2**31, 1, 1]
+    refused(stored(proto, tmp_path), "'w'")
+    proto.graph.initializer[0].dims[:] = [-2, 3, 1, 1]
+    refused(stored(proto, tmp_path), "'w'")
+
+
+def external(location: str, **facts: str) -> onnx.ModelProto:
+    proto = small()
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **facts}.items():
+        tensor.external_data.add(key=key, value=value)
+    return proto
+
+
+def test_external_data_beside_the_model(tmp_path):
+    values = np.arange(6, dtype=np.float32)
+    (tmp_path / "weights.bin").write_bytes(b"\0" * 8 + values.tobytes())
+    path = stored(external("weights.bin", offset="8", length="24"), tmp_path)
+    model = read_model(path)
+    (tmp_path / "weights.bin").unlink()
+    np.testing.assert_array_equal(model.graph.initializers["w"].const_value.numpy().reshape(-1), values)
+
+
+def test_external_data_elsewhere(tmp_path):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (tmp_path / "secret").write_bytes(b"\0" * 24)
+    os.symlink(tmp_path / "secret", inside / "link")
+    refused(stored(external("../secret"), inside), "'w'", "outside")
+    refused(stored(external("link"), inside), "'w'", "outside")
+    refused(stored(external(str(tmp_path / "secret")), inside), "'w'", "relative")
+    refused(stored(external("absent"), inside), "'w'", "missing")
+
+
+def test_external_data_too_short(tmp_path):
+    (tmp_path / "weights.bin").write_bytes(b"\0" * 20)
+    refused(stored(external("weights.bin", length="24"), tmp_path), "'w'", "too short")
+    refused(stored(external("weights.bin"), tmp_path), "'w'")
+    refused(stored(external("weights.bin", offset="-4"), tmp_path), "'w'")
+    refused(stored(external("weights.bin", offset="x"), tmp_path), "'w'", "number")
+
+
+def test_write_then_read_keeps_everything(tmp_path):
+    model = zoo.build("resnet18", size=32, classes=10)
+    model.metadata_props["labels"] = "cat\ndog"
+    path = tmp_path / "model.onnx"
+    write_model(model, path)
+    again = read_model(path)
+    assert again.metadata_props["labels"] == "cat\ndog"
+    assert [n.SerializeToString() for n in ir.to_proto(again).graph.node] == [
+        n.SerializeToString() for n in ir.to_proto(model).graph.node
+    ]
+    assert set(again.graph.initializers) == set(model.graph.initializers)
+    for name, value in model.graph.initializers.items():
+        read = again.graph.initializers[name].const_value.numpy()
+        np.testing.assert_array_equal(read, value.const_value.numpy())
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(InputError, match="No space left"):
+        write_model(ir.from_proto(small()), path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unwritable_places(tmp_path):
+    for path in (tmp_path / "absent" / "model.onnx", tmp_path):
+        with pytest.raises(InputError, match="cannot be written"):
+            write_model(ir.from_proto(small()), path)
