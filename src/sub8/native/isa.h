@@ -10,11 +10,13 @@ enum class Isa { scalar, avx2, avxvnni, avx512vnni };
 
 const char* isa_name(Isa isa);
 
-// Instruction sets that this build holds and this CPU runs, slowest first; scalar is always among them.
+// Instruction sets that this build holds and this CPU runs, slowest first; scalar is always among
+// them.
 std::vector<Isa> supported_isas();
 
 // The named instruction set; an empty name means the environment variable SUB8_ISA or, without it,
-// the fastest supported one. Throws std::invalid_argument where it is unknown or not supported here.
+// the fastest supported one. Throws std::invalid_argument where it is unknown or not supported
+// here.
 Isa select_isa(const std::string& name);
 
 }  // namespace sub8

@@ -1,24 +1,13 @@
-// Python bindings of the native core.
-#include <nanobind/nanobind.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
-
-#include "isa.h"
-
-namespace nb = nanobind;
+// The extension module sub8.native._core.
+#include "bindings/bindings.h"
 
 NB_MODULE(_core, m) {
-    m.def(
-        "supported_isas",
-        [] {
-            std::vector<std::string> names;
-            for (sub8::Isa isa : sub8::supported_isas()) names.emplace_back(sub8::isa_name(isa));
-            return names;
-        },
-        "Instruction sets that this build holds and this CPU runs, slowest first.");
-    m.def(
-        "select_isa", [](const std::string& name) { return sub8::isa_name(sub8::select_isa(name)); },
-        nb::arg("name") = "",
-        "The instruction set to use: name, or the environment variable SUB8_ISA, or the fastest. "
-        "Raises ValueError where it is unknown or not supported here.");
+    m.doc() = "The C++ core: steps, programs of steps, packed weights.";
+    sub8::bind_isa(m);
+    sub8::bind_buffers(m);
+    sub8::bind_weights(m);
+    sub8::bind_layers(m);
+    sub8::bind_elements(m);
+    sub8::bind_dynamic(m);
+    sub8::bind_program(m);
 }

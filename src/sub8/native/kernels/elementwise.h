@@ -1,4 +1,5 @@
-// Element-wise inner loops: everything but the matrix products. One table of functions per instruction set.
+// Element-wise inner loops: everything but the matrix products. One table of functions per
+// instruction set.
 //
 // 8-bit tensors are passed as bytes; `is_signed` says how to read them.
 #pragma once
@@ -9,8 +10,9 @@
 
 namespace sub8 {
 
-// result = clamp(round_half_even((a*multiplier_a + b*multiplier_b + offset) / 2**shift) + zero_point, low, high)
-// for a sum, and clamp(round_half_even((a - zero_a)*(b - zero_b)*multiplier_a / 2**shift) + ...) for a product.
+// result = clamp(round_half_even((a*multiplier_a + b*multiplier_b + offset) / 2**shift) +
+// zero_point, low, high) for a sum, and clamp(round_half_even((a - zero_a)*(b -
+// zero_b)*multiplier_a / 2**shift) + ...) for a product.
 struct BinaryArithmetic {
     std::int64_t multiplier_a = 1;
     std::int64_t multiplier_b = 1;

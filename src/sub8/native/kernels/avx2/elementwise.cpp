@@ -1,4 +1,4 @@
-#define SUB8_KERNELS avx2_kernels
+#define SUB8_KERNELS elementwise_avx2
 #include "kernels/elementwise.inl"
 
 namespace sub8 {

@@ -1,4 +1,4 @@
-#define SUB8_KERNELS scalar_kernels
+#define SUB8_KERNELS elementwise_scalar
 #include "kernels/elementwise.inl"
 
 namespace sub8 {

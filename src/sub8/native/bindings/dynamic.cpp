@@ -1,0 +1,137 @@
+#include "executor/dynamic.h"
+
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "bindings/bindings.h"
+#include "bindings/shapes.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace sub8 {
+namespace {
+
+using StepPointer = std::shared_ptr<Step>;
+using Bound = std::optional<std::pair<std::int64_t, int>>;
+
+ElementType element_type(const std::string& name) {
+    if (name == "uint8") return ElementType::u8;
+    if (name == "int8") return ElementType::s8;
+    if (name == "int32") return ElementType::s32;
+    if (name == "int64") return ElementType::s64;
+    throw std::invalid_argument("elements of type '" + name + "' are not summed");
+}
+
+std::optional<RealBound> real_bound(const Bound& bound) {
+    if (!bound) return std::nullopt;
+    return RealBound{bound->first, bound->second};
+}
+
+}  // namespace
+
+void bind_dynamic(nb::module_& m) {
+    nb::class_<Exponent>(m, "Exponent",
+                         "A tensor's exponent: fixed, plus int32 per image if given.")
+        .def(
+            "__init__",
+            [](Exponent* self, int added, const std::optional<Buffer>& per_image,
+               std::int64_t images) { new (self) Exponent{added, per_image, images}; },
+            "added"_a, "per_image"_a.none() = nb::none(), "images"_a = 1);
+    nb::class_<DynamicOperand>(m, "DynamicOperand", "One term of a DynamicSum.")
+        .def(
+            "__init__",
+            [](DynamicOperand* self, const Buffer& values, const std::string& type,
+               std::vector<std::int64_t> strides, const Exponent& exponent) {
+                new (self) DynamicOperand{values, element_type(type), std::move(strides), exponent};
+            },
+            "values"_a, "type"_a, "strides"_a, "exponent"_a);
+    nb::class_<DynamicSum>(m, "DynamicSum", "Sum of operands at different powers of two.")
+        .def(
+            "__init__",
+            [](DynamicSum* self, std::vector<std::int64_t> sizes,
+               std::vector<DynamicOperand> operands, const Bound& minimum, const Bound& maximum) {
+                new (self) DynamicSum(std::move(sizes), std::move(operands), real_bound(minimum),
+                                      real_bound(maximum));
+            },
+            "sizes"_a, "operands"_a, "minimum"_a.none(), "maximum"_a.none());
+    nb::class_<ResultExponent>(m, "ResultExponent", "Fixed, or chosen per image.")
+        .def_static(
+            "fixed", [](int exponent) { return ResultExponent{exponent, false, {}, {}}; },
+            "exponent"_a)
+        .def_static(
+            "chosen",
+            [](bool is_signed, const Buffer& largest, const Buffer& chosen) {
+                return ResultExponent{0, is_signed, largest, chosen};
+            },
+            "is_signed"_a, "largest"_a, "chosen"_a,
+            "largest: uint64 per image, found before; chosen: int32 per image, written.");
+    nb::class_<WindowSums>(m, "WindowSums", "Sums over pooling windows.")
+        .def(nb::init<const PoolShape&, bool, int, bool>(), "shape"_a, "is_signed"_a,
+             "zero_point"_a, "count_include_pad"_a);
+
+    m.def(
+        "dynamic_largest",
+        [](const DynamicSum& sum, const Buffer& largest) -> StepPointer {
+            return std::make_shared<DynamicLargest>(sum, largest);
+        },
+        "sum"_a, "largest"_a,
+        "Raise each image's slot of `largest` to its sums' largest magnitude.");
+    m.def(
+        "dynamic_round",
+        [](const DynamicSum& sum, const Buffer& out, const ResultExponent& exponent, int low,
+           int high) -> StepPointer {
+            return std::make_shared<DynamicRound>(sum, out, exponent, low, high);
+        },
+        "sum"_a, "out"_a, "exponent"_a, "low"_a, "high"_a);
+    m.def(
+        "dynamic_float",
+        [](const DynamicSum& sum, const Buffer& out) -> StepPointer {
+            return std::make_shared<DynamicFloat>(sum, out);
+        },
+        "sum"_a, "out"_a);
+    m.def(
+        "dynamic_mean_largest",
+        [](const Buffer& x, const WindowSums& sums, const Buffer& largest) -> StepPointer {
+            return std::make_shared<DynamicMeanLargest>(x, sums, largest);
+        },
+        "x"_a, "sums"_a, "largest"_a);
+    m.def(
+        "dynamic_mean_round",
+        [](const Buffer& x, const Exponent& x_exponent, const WindowSums& sums, const Buffer& out,
+           const ResultExponent& exponent, int low, int high) -> StepPointer {
+            return std::make_shared<DynamicMeanRound>(x, x_exponent, sums, out, exponent, low,
+                                                      high);
+        },
+        "x"_a, "x_exponent"_a, "sums"_a, "out"_a, "exponent"_a, "low"_a, "high"_a);
+    m.def(
+        "quantize_largest",
+        [](const Buffer& x, const BorderSizes& shape, const Buffer& largest) -> StepPointer {
+            return std::make_shared<QuantizeLargest>(x, border_shape(shape), largest);
+        },
+        "x"_a, "shape"_a, "largest"_a);
+    m.def(
+        "quantize_dynamic",
+        [](const Buffer& x, const Buffer& out, const BorderSizes& shape,
+           const ResultExponent& exponent) -> StepPointer {
+            return std::make_shared<QuantizeDynamic>(x, out, border_shape(shape), exponent);
+        },
+        "x"_a, "out"_a, "shape"_a, "exponent"_a);
+    m.def(
+        "dequantize_dynamic",
+        [](const Buffer& x, const Exponent& exponent, const Buffer& out, const BorderSizes& shape,
+           bool is_signed) -> StepPointer {
+            return std::make_shared<DequantizeDynamic>(x, exponent, out, border_shape(shape),
+                                                       is_signed);
+        },
+        "x"_a, "exponent"_a, "out"_a, "shape"_a, "is_signed"_a);
+}
+
+}  // namespace sub8

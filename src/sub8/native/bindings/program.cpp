@@ -1,0 +1,88 @@
+#include "executor/program.h"
+
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <string>
+
+#include "bindings/bindings.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace sub8 {
+namespace {
+
+using InputArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+using OutputArray = nb::ndarray<nb::c_contig, nb::device::cpu>;
+
+template <typename Pointer, typename Array>
+std::vector<Pointer> pointers(const std::vector<Array>& arrays,
+                              const std::vector<std::size_t>& bytes, const char* what) {
+    if (arrays.size() != bytes.size()) {
+        throw std::invalid_argument("the program takes " + std::to_string(bytes.size()) + " " +
+                                    what + " arrays, not " + std::to_string(arrays.size()));
+    }
+    std::vector<Pointer> result;
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+        if (arrays[i].nbytes() != bytes[i]) {
+            throw std::invalid_argument(std::string(what) + " array " + std::to_string(i) +
+                                        " has " + std::to_string(arrays[i].nbytes()) +
+                                        " bytes instead of " + std::to_string(bytes[i]));
+        }
+        if (reinterpret_cast<std::uintptr_t>(arrays[i].data()) % alignof(float) != 0) {
+            throw std::invalid_argument(std::string(what) + " array " + std::to_string(i) +
+                                        " is not aligned");
+        }
+        result.push_back(static_cast<Pointer>(arrays[i].data()));
+    }
+    return result;
+}
+
+void run(const Program& program, const std::vector<InputArray>& inputs,
+         const std::vector<OutputArray>& outputs, std::int64_t* nanoseconds) {
+    const auto from = pointers<const std::uint8_t*>(inputs, program.input_bytes(), "input");
+    const auto to = pointers<std::uint8_t*>(outputs, program.output_bytes(), "output");
+    const nb::gil_scoped_release unlocked;
+    program.run(from, to, nanoseconds);
+}
+
+}  // namespace
+
+void bind_program(nb::module_& m) {
+    nb::class_<Program>(m, "Program", "Steps in order, one arena, one team of threads.")
+        .def(
+            "__init__",
+            [](Program* self, const std::string& isa, int threads, std::size_t arena_bytes,
+               std::vector<std::size_t> input_bytes, std::vector<std::size_t> output_bytes,
+               const std::vector<std::shared_ptr<Step>>& steps) {
+                new (self) Program(select_isa(isa), threads, arena_bytes, std::move(input_bytes),
+                                   std::move(output_bytes), {steps.begin(), steps.end()});
+            },
+            "isa"_a, "threads"_a, "arena_bytes"_a, "input_bytes"_a, "output_bytes"_a, "steps"_a,
+            "Raises ValueError where a step's buffers do not fit the arena and the arrays.")
+        .def(
+            "run",
+            [](const Program& self, const std::vector<InputArray>& inputs,
+               const std::vector<OutputArray>& outputs) { run(self, inputs, outputs, nullptr); },
+            "inputs"_a, "outputs"_a,
+            "One call, without the interpreter lock; safe from many threads. Arrays are "
+            "C-contiguous "
+            "and of exactly the program's sizes.")
+        .def(
+            "profile",
+            [](const Program& self, const std::vector<InputArray>& inputs,
+               const std::vector<OutputArray>& outputs) {
+                std::vector<std::int64_t> nanoseconds(self.step_count());
+                run(self, inputs, outputs, nanoseconds.data());
+                return nanoseconds;
+            },
+            "inputs"_a, "outputs"_a, "As run; returns nanoseconds per step.")
+        .def_prop_ro("arena_bytes", &Program::arena_bytes)
+        .def_prop_ro("threads", &Program::threads)
+        .def_prop_ro("isa", [](const Program& self) { return isa_name(self.isa()); });
+}
+
+}  // namespace sub8

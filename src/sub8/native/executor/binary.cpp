@@ -1,0 +1,87 @@
+#include "executor/binary.h"
+
+#include <cstdlib>
+#include <utility>
+
+#include "executor/strided.h"
+
+namespace sub8 {
+namespace {
+
+constexpr std::int64_t kChunk = 1 << 14;
+
+// Largest magnitude of the sum that is rounded; throws where it could pass 2**62.
+double largest_total(const BinaryArithmetic& k) {
+    const double a = static_cast<double>(std::llabs(k.multiplier_a));
+    const double b = static_cast<double>(std::llabs(k.multiplier_b));
+    const double offset = static_cast<double>(std::llabs(k.offset));
+    const double total = k.product ? 255.0 * 255.0 * a : 255.0 * (a + b) + offset;
+    require(total < 4.7e18, "multipliers lead past 64-bit sums");
+    return total;
+}
+
+void check(const BinaryArithmetic& k) {
+    require(k.shift >= 0 && k.shift <= 62, "a shift must lie in 0..62");
+    require(k.low <= k.high && k.low >= -128 && k.high <= 255 && k.high - k.low <= 255,
+            "the result's limits must fit 8 bits");
+    for (const int zero : {k.zero_a, k.zero_b, k.zero_point}) {
+        require(zero >= -128 && zero <= 255, "a zero point must fit 8 bits");
+    }
+    require(k.offset > INT64_MIN && k.multiplier_a > INT64_MIN && k.multiplier_b > INT64_MIN,
+            "a multiplier is out of range");
+}
+
+}  // namespace
+
+Binary::Binary(const Buffer& a, std::vector<std::int64_t> strides_a, const Buffer& b,
+               std::vector<std::int64_t> strides_b, const Buffer& out,
+               std::vector<std::int64_t> sizes, const BinaryArithmetic& arithmetic)
+    : a_(a),
+      b_(b),
+      out_(out),
+      strides_a_(std::move(strides_a)),
+      strides_b_(std::move(strides_b)),
+      sizes_(std::move(sizes)),
+      arithmetic_(arithmetic) {
+    check(arithmetic_);
+    const double total = largest_total(arithmetic_);
+    arithmetic_.narrow = total < 1073741824.0 && arithmetic_.shift <= 30;
+    const std::int64_t count = checked_product(sizes_);
+    if (sizes_.empty()) {
+        sizes_.push_back(1);
+        strides_a_.push_back(0);
+        strides_b_.push_back(0);
+    }
+    reading(a, view_extent(sizes_, 0, strides_a_));
+    reading(b, view_extent(sizes_, 0, strides_b_));
+    writing(out, count);
+    merge_axes(sizes_, {&strides_a_, &strides_b_});
+    if (strides_a_.back() > 1 || strides_b_.back() > 1) {
+        sizes_.push_back(1);
+        strides_a_.push_back(0);
+        strides_b_.push_back(0);
+    }
+}
+
+void Binary::run(const Frame& frame, const Worker& worker) const {
+    const std::uint8_t* a = a_.read(frame);
+    const std::uint8_t* b = b_.read(frame);
+    std::uint8_t* out = out_.write(frame);
+    const std::int64_t count = sizes_.back();
+    const int step_a = static_cast<int>(strides_a_.back());
+    const int step_b = static_cast<int>(strides_b_.back());
+    const Strides* const views[] = {&strides_a_, &strides_b_};
+    const std::int64_t chunks = (count + kChunk - 1) / kChunk;
+    const Range part = share(row_count(sizes_) * chunks, worker);
+    for (std::int64_t item = part.begin; item < part.end; ++item) {
+        const std::int64_t row = item / chunks, begin = item % chunks * kChunk;
+        const std::int64_t size = count - begin < kChunk ? count - begin : kChunk;
+        std::int64_t offsets[2];
+        row_offsets(sizes_, views, row, offsets);
+        worker.kernels.binary(a + offsets[0] + begin * step_a, step_a,
+                              b + offsets[1] + begin * step_b, step_b, size, arithmetic_,
+                              out + row * count + begin);
+    }
+}
+
+}  // namespace sub8

@@ -1,0 +1,320 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <utility>
+
+#include "executor/dynamic.h"
+#include "executor/dynamic_exponent.h"
+#include "executor/rounding.h"
+#include "executor/strided.h"
+
+namespace sub8 {
+namespace {
+
+constexpr std::int64_t kAlignmentLimit = 28;
+constexpr std::int64_t kChunk = 256;
+constexpr int kLargestExponent = 1 << 16;
+
+int element_bytes(ElementType type) {
+    switch (type) {
+        case ElementType::s32:
+            return 4;
+        case ElementType::s64:
+            return 8;
+        default:
+            return 1;
+    }
+}
+
+// totals[i] = or += round_half_even(x[i * stride] / 2**shift); a negative shift multiplies.
+template <typename X, bool First>
+void accumulate(const X* x, std::int64_t stride, std::int64_t count, int shift,
+                std::int64_t* __restrict totals) {
+    if (shift <= 0) {
+        const std::int64_t factor = std::int64_t{1} << -shift;
+        for (std::int64_t i = 0; i < count; ++i) {
+            const std::int64_t value = static_cast<std::int64_t>(x[i * stride]) * factor;
+            totals[i] = First ? value : totals[i] + value;
+        }
+        return;
+    }
+    for (std::int64_t i = 0; i < count; ++i) {
+        const std::int64_t value = shift_round_half_even(x[i * stride], shift);
+        totals[i] = First ? value : totals[i] + value;
+    }
+}
+
+template <bool First>
+void accumulate_operand(const DynamicOperand& operand, const std::uint8_t* values,
+                        std::int64_t offset, std::int64_t stride, std::int64_t count, int shift,
+                        std::int64_t* totals) {
+    switch (operand.type) {
+        case ElementType::u8:
+            return accumulate<std::uint8_t, First>(values + offset, stride, count, shift, totals);
+        case ElementType::s8:
+            return accumulate<std::int8_t, First>(
+                reinterpret_cast<const std::int8_t*>(values) + offset, stride, count, shift,
+                totals);
+        case ElementType::s32:
+            return accumulate<std::int32_t, First>(
+                reinterpret_cast<const std::int32_t*>(values) + offset, stride, count, shift,
+                totals);
+        case ElementType::s64:
+            return accumulate<std::int64_t, First>(
+                reinterpret_cast<const std::int64_t*>(values) + offset, stride, count, shift,
+                totals);
+    }
+}
+
+// Calls visit(image, row, begin, size) for every chunk of this worker's share of the rows.
+template <typename Visit>
+void for_chunks(const DynamicSum& sum, const Worker& worker, Visit&& visit) {
+    const std::int64_t chunks = (sum.row_size() + kChunk - 1) / kChunk;
+    const Range part = share(sum.rows() * chunks, worker);
+    for (std::int64_t item = part.begin; item < part.end; ++item) {
+        const std::int64_t row = item / chunks, begin = item % chunks * kChunk;
+        visit(row / sum.rows_per_image(), row, begin, std::min(kChunk, sum.row_size() - begin));
+    }
+}
+
+}  // namespace
+
+int Exponent::of(const Frame& frame, std::int64_t image) const {
+    if (!per_image) return added;
+    const auto* exponents = reinterpret_cast<const std::int32_t*>(per_image->read(frame));
+    // Exponents come from earlier steps; the limits only keep foreign bytes from overflowing a
+    // shift.
+    const int exponent = exponents[images == 1 ? 0 : image];
+    return added + std::max(-kLargestExponent, std::min(kLargestExponent, exponent));
+}
+
+DynamicSum::DynamicSum(std::vector<std::int64_t> sizes, std::vector<DynamicOperand> operands,
+                       std::optional<RealBound> minimum, std::optional<RealBound> maximum)
+    : sizes_(std::move(sizes)),
+      operands_(std::move(operands)),
+      minimum_(minimum),
+      maximum_(maximum) {
+    require(!sizes_.empty(), "a sum needs a batch axis");
+    require(!operands_.empty() && operands_.size() <= 3, "a sum has one to three operands");
+    checked_product(sizes_);
+    batch_ = sizes_[0];
+    std::vector<Strides*> views;
+    for (DynamicOperand& operand : operands_) {
+        const std::int64_t needed =
+            view_extent(sizes_, 0, operand.strides) * element_bytes(operand.type);
+        require(static_cast<std::uint64_t>(needed) <= operand.values.bytes(),
+                "an operand is larger than its buffer");
+        require(std::abs(operand.exponent.added) <= kLargestExponent,
+                "an exponent is out of range");
+        if (operand.exponent.per_image) {
+            const std::int64_t images = operand.exponent.images;
+            require(images == 1 || images == batch_, "exponents must be one, or one per image");
+            require(operand.exponent.per_image->bytes() >= static_cast<std::uint64_t>(images) * 4,
+                    "a buffer of exponents is too small");
+        }
+        views.push_back(&operand.strides);
+    }
+    for (const std::optional<RealBound>& bound : {minimum_, maximum_}) {
+        if (!bound) continue;
+        require(std::llabs(bound->mantissa) < (1 << 30) &&
+                    std::abs(bound->exponent) <= kLargestExponent,
+                "a bound is out of range");
+    }
+    if (sizes_.size() == 1) {
+        sizes_.push_back(1);
+        for (Strides* view : views) view->push_back(0);
+    }
+    merge_axes(sizes_, views, 1);
+    rows_ = row_count(sizes_);
+}
+
+DynamicSum::Alignment DynamicSum::align(const Frame& frame, std::int64_t image) const {
+    std::int64_t exponents[3] = {};
+    std::int64_t coarsest = INT32_MIN, finest = INT32_MAX;
+    const auto include = [&](std::int64_t exponent) {
+        coarsest = std::max(coarsest, exponent);
+        finest = std::min(finest, exponent);
+    };
+    for (std::size_t i = 0; i < operands_.size(); ++i) {
+        exponents[i] = operands_[i].exponent.of(frame, image);
+        include(exponents[i]);
+    }
+    if (minimum_ && minimum_->mantissa != 0) include(minimum_->exponent);
+    if (maximum_ && maximum_->mantissa != 0) include(maximum_->exponent);
+
+    Alignment alignment;
+    alignment.unit = std::max(finest, coarsest - kAlignmentLimit);
+    const auto shift_from = [&](std::int64_t exponent) {
+        return static_cast<int>(std::min<std::int64_t>(alignment.unit - exponent, 62));
+    };
+    for (std::size_t i = 0; i < operands_.size(); ++i) {
+        alignment.shifts[i] = shift_from(exponents[i]);
+    }
+    const auto bound = [&](const std::optional<RealBound>& real, std::int64_t none) {
+        if (!real) return none;
+        if (real->mantissa == 0) return std::int64_t{0};
+        const int shift = shift_from(real->exponent);
+        return shift > 0 ? shift_round_half_even(real->mantissa, shift)
+                         : real->mantissa * (std::int64_t{1} << -shift);
+    };
+    alignment.minimum = bound(minimum_, INT64_MIN);
+    alignment.maximum = bound(maximum_, INT64_MAX);
+    return alignment;
+}
+
+void DynamicSum::compute(const Frame& frame, const Alignment& alignment, std::int64_t row,
+                         std::int64_t begin, std::int64_t count, std::int64_t* totals) const {
+    for (std::size_t i = 0; i < operands_.size(); ++i) {
+        const DynamicOperand& operand = operands_[i];
+        const std::uint8_t* values = operand.values.read(frame);
+        const Strides* const views[] = {&operand.strides};
+        std::int64_t offsets[1];
+        row_offsets(sizes_, views, row, offsets);
+        const std::int64_t stride = operand.strides.back();
+        const std::int64_t offset = offsets[0] + begin * stride;
+        if (i == 0) {
+            accumulate_operand<true>(operand, values, offset, stride, count, alignment.shifts[i],
+                                     totals);
+        } else {
+            accumulate_operand<false>(operand, values, offset, stride, count, alignment.shifts[i],
+                                      totals);
+        }
+    }
+    // As in the definition: the lower bound first.
+    for (std::int64_t i = 0; i < count; ++i) {
+        const std::int64_t raised = std::max(totals[i], alignment.minimum);
+        totals[i] = std::min(raised, alignment.maximum);
+    }
+}
+
+DynamicLargest::DynamicLargest(const DynamicSum& sum, const Buffer& largest)
+    : sum_(sum), largest_(largest) {
+    for (const DynamicOperand& operand : sum.operands()) {
+        reading(operand.values, 0);
+        if (operand.exponent.per_image) reading(*operand.exponent.per_image, 0);
+    }
+    writing(largest, sum.batch() * 8);
+}
+
+void DynamicLargest::run(const Frame& frame, const Worker& worker) const {
+    auto* slots = reinterpret_cast<std::uint64_t*>(largest_.write(frame));
+    std::int64_t current = -1;
+    std::uint64_t largest = 0;
+    DynamicSum::Alignment alignment;
+    for_chunks(sum_, worker,
+               [&](std::int64_t image, std::int64_t row, std::int64_t begin, std::int64_t count) {
+                   if (image != current) {
+                       if (current >= 0) raise_to(slots + current, largest);
+                       current = image;
+                       largest = 0;
+                       alignment = sum_.align(frame, image);
+                   }
+                   std::int64_t totals[kChunk];
+                   sum_.compute(frame, alignment, row, begin, count, totals);
+                   std::int64_t highest = 0;
+                   for (std::int64_t i = 0; i < count; ++i) {
+                       const std::int64_t magnitude = totals[i] < 0 ? -totals[i] : totals[i];
+                       highest = highest > magnitude ? highest : magnitude;
+                   }
+                   largest = std::max(largest, static_cast<std::uint64_t>(highest));
+               });
+    if (current >= 0) raise_to(slots + current, largest);
+}
+
+DynamicRound::DynamicRound(const DynamicSum& sum, const Buffer& out, const ResultExponent& exponent,
+                           int low, int high)
+    : sum_(sum), out_(out), exponent_(exponent), low_(low), high_(high) {
+    require(low <= high && low >= -128 && high <= 255 && high - low <= 255,
+            "the result's limits must fit 8 bits");
+    require(std::abs(exponent.fixed) <= kLargestExponent, "an exponent is out of range");
+    require(exponent.largest.has_value() == exponent.chosen.has_value(),
+            "a chosen exponent needs the largest magnitudes and a place");
+    for (const DynamicOperand& operand : sum.operands()) {
+        reading(operand.values, 0);
+        if (operand.exponent.per_image) reading(*operand.exponent.per_image, 0);
+    }
+    writing(out, sum.count());
+    if (exponent.largest) {
+        reading(*exponent.largest, sum.batch() * 8);
+        writing(*exponent.chosen, sum.batch() * 4);
+    }
+}
+
+void DynamicRound::run(const Frame& frame, const Worker& worker) const {
+    const auto chosen = [&](std::int64_t image, std::int64_t unit) {
+        if (!exponent_.largest) return exponent_.fixed;
+        const std::uint64_t largest =
+            reinterpret_cast<const std::uint64_t*>(exponent_.largest->read(frame))[image];
+        if (largest == 0) return kLowestExponent;
+        return choose_exponent(63 - __builtin_clzll(largest) + unit, exponent_.is_signed);
+    };
+    if (exponent_.chosen && worker.thread == 0) {
+        auto* exponents = reinterpret_cast<std::int32_t*>(exponent_.chosen->write(frame));
+        for (std::int64_t image = 0; image < sum_.batch(); ++image) {
+            exponents[image] = chosen(image, sum_.align(frame, image).unit);
+        }
+    }
+    std::uint8_t* out = out_.write(frame);
+    std::int64_t current = -1;
+    int shift = 0;
+    DynamicSum::Alignment alignment;
+    for_chunks(sum_, worker,
+               [&](std::int64_t image, std::int64_t row, std::int64_t begin, std::int64_t count) {
+                   if (image != current) {
+                       current = image;
+                       alignment = sum_.align(frame, image);
+                       shift = static_cast<int>(
+                           clamped(chosen(image, alignment.unit) - alignment.unit, -40, 62));
+                   }
+                   std::int64_t totals[kChunk];
+                   sum_.compute(frame, alignment, row, begin, count, totals);
+                   std::uint8_t* target = out + row * sum_.row_size() + begin;
+                   if (shift > 0) {
+                       for (std::int64_t i = 0; i < count; ++i) {
+                           target[i] = static_cast<std::uint8_t>(
+                               clamped(shift_round_half_even(totals[i], shift), low_, high_));
+                       }
+                   } else {
+                       // Towards a finer exponent every magnitude of 512 and more saturates.
+                       const std::int64_t factor = std::int64_t{1} << -shift;
+                       for (std::int64_t i = 0; i < count; ++i) {
+                           const std::int64_t small =
+                               shift < 0 ? clamped(totals[i], -512, 512) : totals[i];
+                           target[i] =
+                               static_cast<std::uint8_t>(clamped(small * factor, low_, high_));
+                       }
+                   }
+               });
+}
+
+DynamicFloat::DynamicFloat(const DynamicSum& sum, const Buffer& out) : sum_(sum), out_(out) {
+    for (const DynamicOperand& operand : sum.operands()) {
+        reading(operand.values, 0);
+        if (operand.exponent.per_image) reading(*operand.exponent.per_image, 0);
+    }
+    writing(out, sum.count() * 4);
+}
+
+void DynamicFloat::run(const Frame& frame, const Worker& worker) const {
+    float* out = reinterpret_cast<float*>(out_.write(frame));
+    std::int64_t current = -1;
+    float scale = 0;
+    DynamicSum::Alignment alignment;
+    for_chunks(sum_, worker,
+               [&](std::int64_t image, std::int64_t row, std::int64_t begin, std::int64_t count) {
+                   if (image != current) {
+                       current = image;
+                       alignment = sum_.align(frame, image);
+                       scale =
+                           static_cast<float>(std::ldexp(1.0, static_cast<int>(alignment.unit)));
+                   }
+                   std::int64_t totals[kChunk];
+                   sum_.compute(frame, alignment, row, begin, count, totals);
+                   float* target = out + row * sum_.row_size() + begin;
+                   for (std::int64_t i = 0; i < count; ++i) {
+                       target[i] = static_cast<float>(totals[i]) * scale;
+                   }
+               });
+}
+
+}  // namespace sub8

@@ -1,0 +1,171 @@
+#include "executor/pool.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "executor/rounding.h"
+#include "executor/sizes.h"
+
+namespace sub8 {
+namespace {
+
+constexpr std::int64_t kChannelBlock = 256;
+constexpr std::int64_t kLargestWindow = std::int64_t{1} << 21;
+
+// Output positions cut into blocks of channels.
+struct Tasks {
+    explicit Tasks(const PoolShape& shape)
+        : blocks((shape.channels + kChannelBlock - 1) / kChannelBlock),
+          count(shape.batch * shape.out_height * shape.out_width * blocks) {}
+    std::int64_t blocks;
+    std::int64_t count;
+};
+
+}  // namespace
+
+void check_pool(const PoolShape& s) {
+    checked_product({s.batch, s.height, s.width, s.channels});
+    checked_product({s.batch, s.out_height, s.out_width, s.channels});
+    require(checked_product({s.kernel_height, s.kernel_width}) <= kLargestWindow,
+            "a pooling window is too large");
+    for (const std::int64_t size : {s.stride_height, s.stride_width, s.dilation_height,
+                                    s.dilation_width, s.kernel_height, s.kernel_width}) {
+        require(size >= 1 && size <= kLargestWindow, "a pooling size is out of range");
+    }
+    for (const std::int64_t pad : {s.top, s.left, s.bottom, s.right}) {
+        require(pad >= 0 && pad <= kLargestWindow, "pooling pads must not be negative");
+    }
+}
+
+Span window_span(std::int64_t out_index, std::int64_t stride, std::int64_t pad, std::int64_t kernel,
+                 std::int64_t dilation, std::int64_t size) {
+    const std::int64_t start = out_index * stride - pad;
+    const std::int64_t skipped = start < 0 ? (-start + dilation - 1) / dilation : 0;
+    const std::int64_t first = start + skipped * dilation;
+    if (first >= size || skipped >= kernel) return {0, 0};
+    return {first, std::min(kernel - skipped, (size - 1 - first) / dilation + 1)};
+}
+
+MaxPool::MaxPool(const Buffer& x, const Buffer& out, const PoolShape& shape, bool is_signed)
+    : x_(x), out_(out), shape_(shape), is_signed_(is_signed) {
+    check_pool(shape);
+    reading(x, shape.input_count());
+    writing(out, shape.output_count());
+}
+
+std::size_t MaxPool::scratch_bytes(int) const {
+    return static_cast<std::size_t>(shape_.kernel_height * shape_.kernel_width) *
+           sizeof(const std::uint8_t*);
+}
+
+void MaxPool::run(const Frame& frame, const Worker& worker) const {
+    const PoolShape& s = shape_;
+    const std::uint8_t* input = x_.read(frame);
+    std::uint8_t* out = out_.write(frame);
+    const std::uint8_t** rows = reinterpret_cast<const std::uint8_t**>(worker.scratch);
+    const Range part = share(s.batch * s.out_height, worker);
+    for (std::int64_t line = part.begin; line < part.end; ++line) {
+        const std::uint8_t* image = input + line / s.out_height * s.height * s.width * s.channels;
+        const Span vertical = window_span(line % s.out_height, s.stride_height, s.top,
+                                          s.kernel_height, s.dilation_height, s.height);
+        for (std::int64_t column = 0; column < s.out_width; ++column) {
+            const Span horizontal = window_span(column, s.stride_width, s.left, s.kernel_width,
+                                                s.dilation_width, s.width);
+            std::uint8_t* target = out + (line * s.out_width + column) * s.channels;
+            int count = 0;
+            for (std::int64_t i = 0; i < vertical.count; ++i) {
+                const std::int64_t y = vertical.first + i * s.dilation_height;
+                for (std::int64_t j = 0; j < horizontal.count; ++j) {
+                    const std::int64_t x = horizontal.first + j * s.dilation_width;
+                    rows[count++] = image + (y * s.width + x) * s.channels;
+                }
+            }
+            if (count == 0) {
+                std::memset(target, is_signed_ ? 0x80 : 0, static_cast<std::size_t>(s.channels));
+            } else {
+                worker.kernels.largest_of_rows(rows, count, s.channels, is_signed_, target);
+            }
+        }
+    }
+}
+
+WindowSums::WindowSums(const PoolShape& shape, bool is_signed, int zero_point,
+                       bool count_include_pad)
+    : shape_(shape),
+      is_signed_(is_signed),
+      zero_point_(zero_point),
+      count_include_pad_(count_include_pad) {
+    check_pool(shape);
+    require(shape.dilation_height == 1 && shape.dilation_width == 1,
+            "average pooling has no dilations");
+    require(zero_point >= -128 && zero_point <= 255, "a zero point must fit 8 bits");
+}
+
+std::int64_t WindowSums::compute(const std::uint8_t* image, std::int64_t y, std::int64_t x,
+                                 std::int64_t begin, std::int64_t end,
+                                 const ElementKernels& kernels, std::int32_t* sums) const {
+    const PoolShape& s = shape_;
+    const Span rows = window_span(y, s.stride_height, s.top, s.kernel_height, 1, s.height);
+    const Span columns = window_span(x, s.stride_width, s.left, s.kernel_width, 1, s.width);
+    const std::int64_t inside = rows.count * columns.count;
+    std::fill(sums, sums + (end - begin), static_cast<std::int32_t>(-inside * zero_point_));
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+        const std::uint8_t* row =
+            image + ((rows.first + i) * s.width + columns.first) * s.channels + begin;
+        kernels.add_rows(row, columns.count, s.channels, end - begin, is_signed_, sums);
+    }
+    std::int64_t divisor = inside;
+    if (count_include_pad_) {
+        const Span padded_rows =
+            window_span(y, s.stride_height, 0, s.kernel_height, 1, s.height + s.top + s.bottom);
+        const Span padded_columns =
+            window_span(x, s.stride_width, 0, s.kernel_width, 1, s.width + s.left + s.right);
+        divisor = padded_rows.count * padded_columns.count;
+    }
+    return std::max<std::int64_t>(divisor, 1);
+}
+
+AveragePool::AveragePool(const Buffer& x, const Buffer& out, const WindowSums& sums,
+                         const MeanArithmetic& arithmetic)
+    : x_(x), out_(out), sums_(sums), arithmetic_(arithmetic) {
+    const MeanArithmetic& k = arithmetic;
+    require(k.shift >= 0 && k.shift <= 40, "a shift must lie in 0..40");
+    require(k.multiplier >= 0, "a multiplier must not be negative");
+    const double window =
+        static_cast<double>(sums.shape().kernel_height * sums.shape().kernel_width);
+    require(255.0 * window * static_cast<double>(k.multiplier) < 4.6e18,
+            "the multiplier leads past 64-bit sums");
+    require(k.low <= k.high && k.low >= -128 && k.high <= 255 && k.high - k.low <= 255,
+            "the result's limits must fit 8 bits");
+    require(k.zero_point >= -128 && k.zero_point <= 255, "a zero point must fit 8 bits");
+    reading(x, sums.shape().input_count());
+    writing(out, sums.shape().output_count());
+}
+
+void AveragePool::run(const Frame& frame, const Worker& worker) const {
+    const PoolShape& s = sums_.shape();
+    const MeanArithmetic k = arithmetic_;
+    const std::uint8_t* input = x_.read(frame);
+    std::uint8_t* out = out_.write(frame);
+    const Tasks tasks(s);
+    const Range part = share(tasks.count, worker);
+    for (std::int64_t task = part.begin; task < part.end; ++task) {
+        const std::int64_t position = task / tasks.blocks;
+        const std::int64_t begin = task % tasks.blocks * kChannelBlock;
+        const std::int64_t end = std::min(begin + kChannelBlock, s.channels);
+        const std::int64_t line = position / s.out_width;
+        const std::uint8_t* image = input + line / s.out_height * s.height * s.width * s.channels;
+        std::int32_t sums[kChannelBlock];
+        const std::int64_t divisor =
+            sums_.compute(image, line % s.out_height, position % s.out_width, begin, end,
+                          worker.kernels, sums)
+            << k.shift;
+        std::uint8_t* target = out + position * s.channels + begin;
+        for (std::int64_t i = 0; i < end - begin; ++i) {
+            const std::int64_t mean = divide_round_half_even(sums[i] * k.multiplier, divisor);
+            target[i] = static_cast<std::uint8_t>(clamped(mean + k.zero_point, k.low, k.high));
+        }
+    }
+}
+
+}  // namespace sub8

@@ -1,0 +1,85 @@
+// Pooling over windows of 8-bit [B, H, W, C].
+#pragma once
+
+#include <cstdint>
+
+#include "executor/step.h"
+
+namespace sub8 {
+
+struct PoolShape {
+    std::int64_t batch = 1, height = 1, width = 1, channels = 1;
+    std::int64_t out_height = 1, out_width = 1;
+    std::int64_t kernel_height = 1, kernel_width = 1;
+    std::int64_t stride_height = 1, stride_width = 1;
+    std::int64_t top = 0, left = 0, bottom = 0, right = 0;
+    std::int64_t dilation_height = 1, dilation_width = 1;
+
+    std::int64_t input_count() const { return batch * height * width * channels; }
+    std::int64_t output_count() const { return batch * out_height * out_width * channels; }
+};
+
+// Throws std::invalid_argument where a size is out of range.
+void check_pool(const PoolShape& shape);
+
+// The part of a window that lies inside the input: first position, number of positions (perhaps 0).
+struct Span {
+    std::int64_t first;
+    std::int64_t count;
+};
+
+Span window_span(std::int64_t out_index, std::int64_t stride, std::int64_t pad, std::int64_t kernel,
+                 std::int64_t dilation, std::int64_t size);
+
+class MaxPool : public Step {
+  public:
+    MaxPool(const Buffer& x, const Buffer& out, const PoolShape& shape, bool is_signed);
+    void run(const Frame& frame, const Worker& worker) const override;
+    std::size_t scratch_bytes(int threads) const override;
+
+  private:
+    Buffer x_, out_;
+    PoolShape shape_;
+    bool is_signed_;
+};
+
+// Sums over windows of (x - zero_point), and the positions that each mean divides by.
+class WindowSums {
+  public:
+    WindowSums(const PoolShape& shape, bool is_signed, int zero_point, bool count_include_pad);
+    // channels [begin, end) of output position (y, x) of one image; sums has end - begin elements.
+    // Returns the divisor, at least 1.
+    std::int64_t compute(const std::uint8_t* image, std::int64_t y, std::int64_t x,
+                         std::int64_t begin, std::int64_t end, const ElementKernels& kernels,
+                         std::int32_t* sums) const;
+    const PoolShape& shape() const { return shape_; }
+
+  private:
+    PoolShape shape_;
+    bool is_signed_;
+    int zero_point_;
+    bool count_include_pad_;
+};
+
+// clamp(round_half_even(sum * multiplier / (divisor * 2**shift)) + zero_point, low, high)
+struct MeanArithmetic {
+    std::int64_t multiplier = 1;
+    int shift = 0;
+    int zero_point = 0;
+    int low = 0;
+    int high = 255;
+};
+
+class AveragePool : public Step {
+  public:
+    AveragePool(const Buffer& x, const Buffer& out, const WindowSums& sums,
+                const MeanArithmetic& arithmetic);
+    void run(const Frame& frame, const Worker& worker) const override;
+
+  private:
+    Buffer x_, out_;
+    WindowSums sums_;
+    MeanArithmetic arithmetic_;
+};
+
+}  // namespace sub8

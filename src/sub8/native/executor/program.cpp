@@ -1,0 +1,150 @@
+#include "executor/program.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace sub8 {
+namespace {
+
+constexpr std::size_t kIdleArenas = 4;
+constexpr int kLargestTeam = 256;
+
+std::size_t rounded_up(std::size_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+[[noreturn]] void reject(std::size_t number, const std::string& why) {
+    throw std::invalid_argument("step " + std::to_string(number) + ": " + why);
+}
+
+}  // namespace
+
+Program::Program(Isa isa, int threads, std::size_t arena_bytes,
+                 std::vector<std::size_t> input_bytes, std::vector<std::size_t> output_bytes,
+                 std::vector<std::shared_ptr<const Step>> steps)
+    : isa_(isa),
+      threads_(threads),
+      arena_bytes_(rounded_up(arena_bytes)),
+      scratch_stride_(0),
+      input_bytes_(std::move(input_bytes)),
+      output_bytes_(std::move(output_bytes)),
+      steps_(std::move(steps)) {
+    if (threads < 1 || threads > kLargestTeam) {
+        throw std::invalid_argument("threads must lie in 1.." + std::to_string(kLargestTeam));
+    }
+    if (arena_bytes > (std::size_t{1} << 46)) throw std::invalid_argument("the arena is too large");
+    for (std::size_t number = 0; number < steps_.size(); ++number) {
+        if (steps_[number] == nullptr) reject(number, "missing");
+        check(*steps_[number], number);
+        // OpenMP may give fewer threads than asked for, so every team size has to fit.
+        for (int team = 1; team <= threads; ++team) {
+            scratch_stride_ =
+                std::max(scratch_stride_, rounded_up(steps_[number]->scratch_bytes(team)));
+        }
+    }
+}
+
+void Program::check(const Step& step, std::size_t number) const {
+    for (const Buffer& buffer : step.reads()) check_range(buffer, number, false);
+    const std::vector<Buffer>& writes = step.writes();
+    for (std::size_t i = 0; i < writes.size(); ++i) {
+        check_range(writes[i], number, true);
+        for (const Buffer& other : step.reads()) {
+            if (writes[i].overlaps(other)) reject(number, "writes what it reads");
+        }
+        for (std::size_t j = 0; j < i; ++j) {
+            if (writes[i].overlaps(writes[j])) reject(number, "its results overlap");
+        }
+    }
+}
+
+void Program::check_range(const Buffer& buffer, std::size_t number, bool written) const {
+    std::size_t size = 0;
+    switch (buffer.space()) {
+        case Space::constant:
+            if (written) reject(number, "writes a constant");
+            return;
+        case Space::arena:
+            size = arena_bytes_;
+            if (buffer.offset() % kAlignment != 0) reject(number, "a buffer is not aligned");
+            break;
+        case Space::input:
+            if (written) reject(number, "writes an input");
+            if (buffer.index() >= input_bytes_.size()) reject(number, "reads a missing input");
+            size = input_bytes_[buffer.index()];
+            break;
+        case Space::output:
+            if (buffer.index() >= output_bytes_.size()) reject(number, "uses a missing output");
+            size = output_bytes_[buffer.index()];
+            break;
+    }
+    if (buffer.offset() > size || buffer.bytes() > size - buffer.offset()) {
+        reject(number, "a buffer ends at byte " + std::to_string(buffer.offset()) + " + " +
+                           std::to_string(buffer.bytes()) + " of " + std::to_string(size));
+    }
+}
+
+std::unique_ptr<AlignedBytes> Program::take_memory() const {
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (!idle_.empty()) {
+            std::unique_ptr<AlignedBytes> memory = std::move(idle_.back());
+            idle_.pop_back();
+            return memory;
+        }
+    }
+    return std::make_unique<AlignedBytes>(arena_bytes_ + scratch_stride_ * threads_);
+}
+
+void Program::give_back(std::unique_ptr<AlignedBytes> memory) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (idle_.size() < kIdleArenas) idle_.push_back(std::move(memory));
+}
+
+void Program::run(const std::vector<const std::uint8_t*>& inputs,
+                  const std::vector<std::uint8_t*>& outputs, std::int64_t* nanoseconds) const {
+    std::unique_ptr<AlignedBytes> memory = take_memory();
+    const Frame frame{memory->data(), inputs.data(), outputs.data()};
+    run_team(frame, memory->data() + arena_bytes_, nanoseconds);
+    give_back(std::move(memory));
+}
+
+void Program::run_team(const Frame& frame, std::uint8_t* scratch, std::int64_t* nanoseconds) const {
+    using Clock = std::chrono::steady_clock;
+    const ElementKernels& kernels = element_kernels(isa_);
+
+    // One parallel region for the whole program: between steps the team only meets at a barrier.
+    const auto work = [&](int thread, int threads, auto&& barrier) {
+        const Worker worker{thread, threads, scratch + scratch_stride_ * thread, kernels};
+        Clock::time_point before = Clock::now();
+        for (std::size_t number = 0; number < steps_.size(); ++number) {
+            steps_[number]->run(frame, worker);
+            barrier();
+            if (nanoseconds != nullptr && thread == 0) {
+                const Clock::time_point now = Clock::now();
+                nanoseconds[number] =
+                    std::chrono::duration_cast<std::chrono::nanoseconds>(now - before).count();
+                before = now;
+            }
+        }
+    };
+#ifdef _OPENMP
+    if (threads_ > 1) {
+#pragma omp parallel num_threads(threads_)
+        work(omp_get_thread_num(), omp_get_num_threads(), [] {
+#pragma omp barrier
+        });
+        return;
+    }
+#endif
+    work(0, 1, [] {});
+}
+
+}  // namespace sub8

@@ -1,0 +1,53 @@
+// A plan for one input shape: steps in order, one arena, one team of threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "executor/step.h"
+#include "isa.h"
+
+namespace sub8 {
+
+class Program {
+  public:
+    // Throws std::invalid_argument where a step's buffer lies outside of the arena or of its array,
+    // where a step writes an input or a constant, or where it writes what it also reads or writes
+    // elsewhere.
+    Program(Isa isa, int threads, std::size_t arena_bytes, std::vector<std::size_t> input_bytes,
+            std::vector<std::size_t> output_bytes, std::vector<std::shared_ptr<const Step>> steps);
+
+    // Runs all steps. The arrays must hold input_bytes and output_bytes. May be called from many
+    // threads at once. nanoseconds: per step, or null.
+    void run(const std::vector<const std::uint8_t*>& inputs,
+             const std::vector<std::uint8_t*>& outputs, std::int64_t* nanoseconds) const;
+
+    std::size_t arena_bytes() const { return arena_bytes_; }
+    const std::vector<std::size_t>& input_bytes() const { return input_bytes_; }
+    const std::vector<std::size_t>& output_bytes() const { return output_bytes_; }
+    std::size_t step_count() const { return steps_.size(); }
+    int threads() const { return threads_; }
+    Isa isa() const { return isa_; }
+
+  private:
+    void check(const Step& step, std::size_t number) const;
+    void check_range(const Buffer& buffer, std::size_t number, bool written) const;
+    std::unique_ptr<AlignedBytes> take_memory() const;
+    void give_back(std::unique_ptr<AlignedBytes> memory) const;
+    void run_team(const Frame& frame, std::uint8_t* scratch, std::int64_t* nanoseconds) const;
+
+    Isa isa_;
+    int threads_;
+    std::size_t arena_bytes_;
+    std::size_t scratch_stride_;
+    std::vector<std::size_t> input_bytes_;
+    std::vector<std::size_t> output_bytes_;
+    std::vector<std::shared_ptr<const Step>> steps_;
+    mutable std::mutex mutex_;
+    mutable std::vector<std::unique_ptr<AlignedBytes>> idle_;
+};
+
+}  // namespace sub8
