@@ -119,7 +119,7 @@ def read_pad(walk: Walk, node: ir.Node) -> list[Known] | None:
         return None
     if x.fmt.dynamic and (begins[0] or ends[0]):
         return None
-    out = str(node.outputs[0].name)
+    out = _integer_name(walk, x, node.outputs[0])
     walk.emitter.add(
         p.Pad(name=node_name(node), x=x.tensor, out=out, pads=(*begins, *ends), value=int(value)),
         x.fmt,
@@ -145,7 +145,7 @@ def read_concat(walk: Walk, node: ir.Node) -> list[Known] | None:
     if len(tensors) == len(parts) and all(
         part.fmt == tensors[0].fmt and part.real == tensors[0].real for part in tensors
     ):
-        out = str(node.outputs[0].name)
+        out = _integer_name(walk, tensors[0], node.outputs[0])
         names = tuple(part.tensor for part in tensors)
         walk.emitter.add(
             p.Concat(name=node_name(node), xs=names, axis=axis, out=out), tensors[0].fmt
@@ -239,12 +239,17 @@ def _move(
     if isinstance(known, Integers):
         if known.fmt.dynamic and not keeps_images:
             return None
-        out = str((result or node.outputs[0]).name)
+        out = _integer_name(walk, known, result or node.outputs[0])
         walk.emitter.add(dataclasses.replace(template, x=known.tensor, out=out), known.fmt)
         return [dataclasses.replace(known, tensor=out)]
     if isinstance(known, (Pending, Moved, Joined)) and keeps_images:
         return [Moved(known, template)]
     return None
+
+
+def _integer_name(walk: Walk, like: Integers, value: ir.Value) -> str:
+    """A name for the integers behind ``value``: its own where the graph moves the integers themselves."""
+    return walk.emitter.fresh(f"{value.name}.integers") if like.real else str(value.name)
 
 
 def _constant_target(node: ir.Node) -> tuple[int, ...] | None:

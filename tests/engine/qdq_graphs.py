@@ -1,0 +1,101 @@
+"""Small Q/DQ models, built node by node, and the comparison with ONNX Runtime on the same model."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from sub8.engine.compile import compile_plan
+from sub8.engine.plan import Plan
+from sub8.engine.reference import run_reference
+from sub8.oracle import OnnxRuntime
+
+OPSET = 21
+
+
+class Graph:
+    """Collects nodes; every method returns the name of its result."""
+
+    def __init__(self, shape: tuple[int | str, ...] = ("batch", 3, 8, 8), opset: int = OPSET):
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self.functions: list[onnx.FunctionProto] = []
+        self.shape = shape
+        self.opset = opset
+        self.count = 0
+
+    def constant(self, value: Any, dtype: Any = None) -> str:
+        name = f"c{len(self.initializers)}"
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def integers(self, values: NDArray, kind: int) -> str:
+        """An initialiser of a type of fewer than 8 bits."""
+        name = f"c{len(self.initializers)}"
+        tensor = helper.make_tensor(name, kind, values.shape, values.flatten().tolist())
+        self.initializers.append(tensor)
+        return name
+
+    def node(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
+        self.count += 1
+        name = f"{op.lower()}{self.count}"
+        names = [name] if outputs == 1 else [f"{name}.{index}" for index in range(outputs)]
+        self.nodes.append(helper.make_node(op, list(inputs), names, name=name, **attributes))
+        return names[0] if outputs == 1 else names
+
+    def quantised(self, x: str, scale: float, *, signed: bool = False, zero_point: int = 0) -> str:
+        """QuantizeLinear and DequantizeLinear."""
+        s = self.constant(scale, np.float32)
+        z = self.constant(zero_point, np.int8 if signed else np.uint8)
+        return self.node("DequantizeLinear", self.node("QuantizeLinear", x, s, z), s, z)
+
+    def weight(self, values: NDArray, scale: NDArray | float, axis: int = 0) -> str:
+        """8-bit weights with one scale, or one per index of ``axis``."""
+        w, s = self.constant(values), self.constant(scale, np.float32)
+        return self.node("DequantizeLinear", w, s, axis=axis)
+
+    def bias(self, values: NDArray, scale: NDArray | float) -> str:
+        b, s = self.constant(values, np.int32), self.constant(scale, np.float32)
+        return self.node("DequantizeLinear", b, s, axis=0)
+
+    def model(self, *outputs: str) -> ir.Model:
+        graph = helper.make_graph(
+            self.nodes,
+            "test",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+            self.initializers,
+        )
+        imports = [helper.make_opsetid("", self.opset)]
+        proto = helper.make_model(graph, opset_imports=imports, ir_version=13)
+        return ir.from_proto(proto)
+
+
+def in_onnx_runtime(model: ir.Model, x: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    runtime = OnnxRuntime(ir.to_proto(model).SerializeToString(), threads=1, optimise=False)
+    return runtime.run_all({"x": x})
+
+
+def assert_same(model: ir.Model, x: NDArray[np.float32], *, integer_only: bool = True) -> Plan:
+    """Compile, run the plan's reference, and compare every output with ONNX Runtime's, bit for bit."""
+    plan = compile_plan(model, integer_only=integer_only)
+    got, expected = run_reference(plan, {"x": x}), in_onnx_runtime(model, x)
+    assert set(got) == set(expected)
+    for name, values in expected.items():
+        assert got[name].shape == values.shape
+        assert got[name].dtype == values.dtype
+        np.testing.assert_array_equal(got[name], values)
+    return plan
+
+
+def operators(plan: Plan) -> list[str]:
+    """Names of the kinds of operators, in order."""
+    return [type(operator).__name__ for operator in plan.operators]
+
+
+def reals(shape: tuple[int, ...], seed: int = 0, spread: float = 1.0) -> NDArray[np.float32]:
+    random = np.random.default_rng(seed)
+    return (random.standard_normal(shape) * spread).astype(np.float32)

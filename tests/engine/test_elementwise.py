@@ -1,0 +1,111 @@
+"""Sums, products, clamps and tables equal ONNX Runtime bit for bit."""
+
+import numpy as np
+import pytest
+from qdq_graphs import Graph, assert_same, operators, reals
+
+SHAPE = (2, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "formats", [(-4, True, -6, True), (-3, False, -7, True), (-5, False, -5, False)]
+)
+@pytest.mark.parametrize("exponent", [-7, -4, 0])
+@pytest.mark.parametrize("relu", [False, True])
+def test_sum_of_two_tensors(formats, exponent, relu):
+    g = Graph()
+    a = g.quantised("x", 2.0 ** formats[0], signed=formats[1])
+    b = g.quantised(g.node("Neg", "x"), 2.0 ** formats[2], signed=formats[3])
+    y = g.node("Add", a, b)
+    y = g.quantised(g.node("Relu", y) if relu else y, 2.0**exponent, signed=not relu)
+    plan = assert_same(g.model(y), reals(SHAPE, 1, 2.0), integer_only=False)
+    assert "Add" in operators(plan)
+
+
+@pytest.mark.parametrize("other", [(1, 3, 1, 1), (8,), (2, 1, 8, 8), (2, 3, 1, 1)])
+def test_broadcast_with_a_constant_tensor(other):
+    for op in ("Add", "Mul"):
+        g = Graph()
+        stored = np.random.default_rng(0).integers(-128, 128, other).astype(np.int8)
+        constant = g.weight(stored, 2.0**-5)
+        y = g.node(op, g.quantised("x", 2.0**-5), constant)
+        plan = assert_same(g.model(g.quantised(y, 2.0**-4, signed=True)), reals(SHAPE))
+        assert {"Constant", op} <= set(operators(plan))
+
+
+@pytest.mark.parametrize("exponent", [-9, -6, -3])
+def test_product_scales_channels(exponent):
+    """Squeeze and excitation: the mean of a tensor, through a function, scales it."""
+    g = Graph()
+    a = g.quantised("x", 2.0**-5, signed=True)
+    pooled = g.quantised(g.node("GlobalAveragePool", a), 2.0**-7, signed=True)
+    gate = g.quantised(g.node("Sigmoid", pooled), 2.0**-8)
+    y = g.quantised(g.node("Mul", a, gate), 2.0**exponent, signed=True)
+    plan = assert_same(g.model(y), reals(SHAPE))
+    assert operators(plan) == ["Quantize", "AveragePool", "Table", "Mul", "Dequantize"]
+
+
+def hard_swish(g, x):
+    return g.node("HardSwish", x)
+
+
+def hard_swish_in_parts(g, x):
+    shifted = g.node("Add", x, g.constant(3.0, np.float32))
+    clipped = g.node("Clip", shifted, g.constant(0.0, np.float32), g.constant(6.0, np.float32))
+    return g.node("Div", g.node("Mul", x, clipped), g.constant(6.0, np.float32))
+
+
+def swish(g, x):
+    return g.node("Mul", x, g.node("Sigmoid", x))
+
+
+def leaky(g, x):
+    return g.node("LeakyRelu", x, alpha=0.1)
+
+
+def exponential(g, x):
+    return g.node("Exp", g.node("Neg", x))
+
+
+@pytest.mark.parametrize("function", [hard_swish, hard_swish_in_parts, swish, leaky, exponential])
+@pytest.mark.parametrize("scale", [2.0**-5, 0.037])
+def test_functions_of_one_tensor_are_tables(function, scale):
+    g = Graph()
+    y = function(g, g.quantised("x", scale, signed=True))
+    plan = assert_same(g.model(g.quantised(y, 0.031, signed=True)), reals(SHAPE, 2, 3.0))
+    assert operators(plan) == ["Quantize", "Table", "Dequantize"]
+
+
+def test_function_of_one_tensor_through_two_dequantisers():
+    g = Graph()
+    s, z = g.constant(0.05, np.float32), g.constant(7, np.uint8)
+    q = g.node("QuantizeLinear", "x", s, z)
+    a, b = g.node("DequantizeLinear", q, s, z), g.node("DequantizeLinear", q, s, z)
+    y = g.quantised(g.node("Mul", a, g.node("Tanh", b)), 0.02)
+    plan = assert_same(g.model(y), reals(SHAPE))
+    assert operators(plan) == ["Quantize", "Table", "Dequantize"]
+
+
+def test_lone_relu_keeps_integers():
+    g = Graph()
+    y = g.quantised(g.node("Relu", g.quantised("x", 2.0**-5, signed=True)), 2.0**-5)
+    plan = assert_same(g.model(y), reals(SHAPE))
+    assert operators(plan) == ["Quantize", "Requantize", "Dequantize"]
+
+
+def test_change_of_format():
+    g = Graph()
+    y = g.quantised(g.quantised("x", 2.0**-5, signed=True), 2.0**-2, signed=True)
+    plan = assert_same(g.model(y), reals(SHAPE, 0, 3.0))
+    assert operators(plan) == ["Quantize", "Requantize", "Dequantize"]
+
+
+def test_clip_whose_bounds_cross():
+    g = Graph()
+    y = g.node(
+        "Clip",
+        g.quantised("x", 2.0**-5, signed=True),
+        g.constant(1.0, np.float32),
+        g.constant(0.5, np.float32),
+    )
+    assert_same(g.model(g.quantised(y, 2.0**-5)), reals(SHAPE))
