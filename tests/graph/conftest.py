@@ -108,7 +108,9 @@ def quantised(run: Run) -> Callable[..., ir.Model]:
                     formats[name] = Format(bool(seen[name].min() < 0), None)
                 else:
                     formats[name] = _fit(seen[name])
-        layers = {g.name: _layer(g, formats, kind, cluster, terms) for g in groups if g.layer is not None}
+        layers = {
+            g.name: _layer(g, formats, kind, cluster, terms) for g in groups if g.layer is not None
+        }
         return write_qdq(model, layers, formats, metadata or {})
 
     return build

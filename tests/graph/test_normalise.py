@@ -117,11 +117,22 @@ def test_training_mode_is_refused(net, random):
 
 @pytest.mark.parametrize(
     "tail",
-    ["Mul(c, k)", "Mul(k, c)", "Div(c, k)", "Add(c, k)", "Sub(c, k)", "Sub(k, c)", "Mul(c, s)", "Add(c, s)"],
+    [
+        "Mul(c, k)",
+        "Mul(k, c)",
+        "Div(c, k)",
+        "Add(c, k)",
+        "Sub(c, k)",
+        "Sub(k, c)",
+        "Mul(c, s)",
+        "Add(c, s)",
+    ],
 )
 def test_constant_arithmetic_folds_into_the_layer(net, same, random, tail):
     used = {"k": weight(random, 4, 1, 1)} if "k" in tail else {"s": np.float32(1.5)}
-    model = net(f"c = Conv(x, w, b) y = {tail}", w=weight(random, 4, 3, 3, 3), b=weight(random, 4), **used)
+    model = net(
+        f"c = Conv(x, w, b) y = {tail}", w=weight(random, 4, 3, 3, 3), b=weight(random, 4), **used
+    )
     assert operators(same(model, *images(random, (2, 3, 5, 5)), tolerance=1e-4)) == ["Conv"]
 
 
@@ -153,7 +164,9 @@ def test_gemm_takes_one_form(net, same, random, trans, bias):
 
 
 def test_matmul_and_add_of_matrices_become_gemm(net, same, random):
-    model = net("m = MatMul(x, w) y = Add(b, m)", x="batch,6", w=weight(random, 6, 5), b=weight(random, 5))
+    model = net(
+        "m = MatMul(x, w) y = Add(b, m)", x="batch,6", w=weight(random, 6, 5), b=weight(random, 5)
+    )
     assert operators(same(model, *images(random, (3, 6)))) == ["Gemm"]
 
 
@@ -167,7 +180,9 @@ def test_matmul_of_higher_rank_keeps_its_bias_add(net, same, random):
     )
     result = same(model, *images(random, (3, 7, 6)))
     (group,) = [group for group in find_groups(result) if group.kind == "layer"]
-    np.testing.assert_array_equal(group.weight(), model.graph.initializers["w"].const_value.numpy().T)
+    np.testing.assert_array_equal(
+        group.weight(), model.graph.initializers["w"].const_value.numpy().T
+    )
 
 
 @pytest.mark.parametrize(("opset", "keep"), [(13, 0), (13, 1), (18, 0), (18, 1)])
@@ -199,7 +214,7 @@ def test_zero_pad_joins_the_convolution(net, same, random):
 
 
 @pytest.mark.parametrize(
-    "pad", ["Pad(x, pads, one)", "Pad<mode=\"reflect\">(x, pads)", "Pad<mode=\"edge\">(x, pads)"]
+    "pad", ["Pad(x, pads, one)", 'Pad<mode="reflect">(x, pads)', 'Pad<mode="edge">(x, pads)']
 )
 def test_other_pads_stay(net, same, random, pad):
     model = net(
@@ -241,7 +256,9 @@ def test_identity_dropout_and_constants_vanish(net, same, random):
     assert operators(same(model, *images(random, (2, 3, 6, 6)))) == ["Conv", "Relu"]
 
 
-@pytest.mark.parametrize("tail", ["Flatten<axis=1>(p)", "Squeeze(p, axes)", "Reshape<allowzero=1>(p, shape)"])
+@pytest.mark.parametrize(
+    "tail", ["Flatten<axis=1>(p)", "Squeeze(p, axes)", "Reshape<allowzero=1>(p, shape)"]
+)
 def test_flattening_takes_one_form(net, same, random, tail):
     used = {"axes": np.array([2, 3])} if "axes" in tail else {}
     used |= {"shape": np.array([-1, 3])} if "shape" in tail else {}
@@ -291,7 +308,7 @@ def test_local_functions_are_inlined(run, same, random):
 @pytest.mark.parametrize("kind", [np.float16, np.float64])
 def test_other_float_types_are_refused(net, random, kind):
     model = net("f = Cast<to=1>(w) y = Conv(x, f)", w=weight(random, 4, 3, 1, 1).astype(kind))
-    with pytest.raises(UnsupportedModelError, match="'w'.*float32"):
+    with pytest.raises(UnsupportedModelError, match=r"'w'.*float32"):
         normalise(model)
 
 
@@ -304,7 +321,7 @@ def test_quantised_models_are_refused(net):
 def test_a_weight_that_does_not_fit_names_the_node(net, random):
     model = net("y = Conv(x, w)", w=weight(random, 4, 5, 1, 1))
     model.graph[0].name = "stem"
-    with pytest.raises(InputError, match="'stem'.*3 channels"):
+    with pytest.raises(InputError, match=r"'stem'.*3 channels"):
         normalise(model)
 
 
@@ -320,7 +337,11 @@ def test_huge_constants_are_not_computed(net, bomb):
         "huge": np.float32(2.0**40),
         "step": np.float32(1),
     }
-    used = {name: value for name, value in constants.items() if name in bomb.replace("(", ", ").replace(")", ", ").split(", ")}
+    used = {
+        name: value
+        for name, value in constants.items()
+        if name in bomb.replace("(", ", ").replace(")", ", ").split(", ")
+    }
     result = normalise(net(f"k = {bomb} y = Add(x, k)", **used))
     assert result.graph.num_nodes() == 2
 
@@ -369,7 +390,9 @@ STEPS = st.lists(
 def test_random_networks(net, same, steps, seed):
     random = np.random.default_rng(seed)
     body, constants = random_network(steps, random)
-    result = same(net(body, **constants), *images(random, (1, 3, 9, 8), (2, 3, 12, 12)), tolerance=2e-4)
+    result = same(
+        net(body, **constants), *images(random, (1, 3, 9, 8), (2, 3, 12, 12)), tolerance=2e-4
+    )
     groups = find_groups(result)
     nodes = [node for group in groups for node in group.nodes]
     assert sorted(map(id, nodes)) == sorted(map(id, result.graph))

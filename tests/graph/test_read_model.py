@@ -53,7 +53,9 @@ def test_missing_file_and_folder(tmp_path):
     refused(tmp_path, "directory")
 
 
-@pytest.mark.parametrize("content", [b"", b"hello, world", b"\x00" * 100, b"PK\x03\x04" + b"\xff" * 500])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello, world", b"\x00" * 100, b"PK\x03\x04" + b"\xff" * 500]
+)
 def test_other_content(tmp_path, content):
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
@@ -137,7 +139,9 @@ def test_external_data_beside_the_model(tmp_path):
     path = stored(external("weights.bin", offset="8", length="24"), tmp_path)
     model = read_model(path)
     (tmp_path / "weights.bin").unlink()
-    np.testing.assert_array_equal(model.graph.initializers["w"].const_value.numpy().reshape(-1), values)
+    np.testing.assert_array_equal(
+        model.graph.initializers["w"].const_value.numpy().reshape(-1), values
+    )
 
 
 def test_external_data_elsewhere(tmp_path):

@@ -1,0 +1,226 @@
+"""How a float graph is cut into integer groups and float islands."""
+
+import numpy as np
+import pytest
+
+from sub8 import zoo
+from sub8.graph.groups import find_groups, quantised_inputs
+from sub8.graph.normalise import normalise
+
+
+@pytest.fixture
+def cut(net, random):
+    """Groups of a model of ONNX text; ``w0``, ``w1``, … are 1x1 (or given) weights of four channels."""
+
+    def find(body: str, **constants):
+        for index in range(8):
+            if f"w{index}" in body and f"w{index}" not in constants:
+                inputs = 3 if index == 0 else 4
+                constants[f"w{index}"] = random.standard_normal((4, inputs, 1, 1)).astype(
+                    np.float32
+                )
+        return find_groups(normalise(net(body, **constants)))
+
+    return find
+
+
+def shape_of(groups) -> list[tuple[str, list[str]]]:
+    return [(group.kind, [node.op_type for node in group.nodes]) for group in groups]
+
+
+def test_relu_and_clip_belong_to_the_layer(cut):
+    groups = cut(
+        "a = Conv(x, w0) b = Relu(a) c = Conv(b, w1) d = Clip(c, lo, hi) y = Conv(d, w2)",
+        lo=np.float32(0),
+        hi=np.float32(6),
+    )
+    assert shape_of(groups) == [
+        ("layer", ["Conv", "Relu"]),
+        ("layer", ["Conv", "Clip"]),
+        ("layer", ["Conv"]),
+    ]
+    assert [(g.first, g.last) for g in groups] == [(True, False), (False, False), (False, True)]
+    assert [g.outputs for g in groups] == [("b",), ("d",), ()]
+    assert groups[-1].results == ("y",)
+
+
+def test_the_first_operand_of_a_sum_takes_it(cut):
+    groups = cut(
+        "a = Conv(x, w0) b = Conv(a, w1) c = Conv(a, w2) d = Add(b, c) e = Relu(d) y = Conv(e, w3)"
+    )
+    assert shape_of(groups) == [
+        ("layer", ["Conv"]),
+        ("layer", ["Conv"]),
+        ("layer", ["Conv", "Add", "Relu"]),
+        ("layer", ["Conv"]),
+    ]
+    assert groups[2].layer.outputs[0].name == "b"
+    assert groups[2].inputs == ("a", "c")
+    assert groups[2].residual == "c"
+
+
+def test_a_residual_may_be_the_layers_own_input(cut):
+    (first, second, _) = cut("a = Conv(x, w0) b = Conv(a, w1) c = Add(a, b) y = Conv(c, w2)")
+    assert second.inputs == ("a", "a")
+    assert second.nodes[-1].op_type == "Add"
+    assert first.residual is None
+
+
+def test_a_sum_that_broadcasts_is_its_own_group(cut):
+    groups = cut(
+        "a = Conv(x, w0) p = GlobalAveragePool(a) q = Conv(p, w1) c = Add(a, q) y = Conv(c, w2)"
+    )
+    assert shape_of(groups)[-2] == ("add", ["Add"])
+
+
+def test_a_layer_that_others_read_keeps_its_plain_result(cut):
+    groups = cut("a = Conv(x, w0) b = Relu(a) c = Add(a, b) y = Conv(c, w1)")
+    assert shape_of(groups) == [
+        ("layer", ["Conv"]),
+        ("table", ["Relu", "Add"]),
+        ("layer", ["Conv"]),
+    ]
+
+
+def test_functions_of_one_tensor_are_tables(cut):
+    groups = cut(
+        "a = Conv(x, w0) s = Sigmoid(a) b = Mul(a, s) c = Conv(b, w1) "
+        "p = Add(c, three) q = Clip(p, zero, six) r = Mul(c, q) d = Div(r, six) y = Conv(d, w2)",
+        zero=np.float32(0),
+        three=np.float32(3),
+        six=np.float32(6),
+    )
+    # The constant 3 is folded into a layer only where nobody else reads the layer's result.
+    assert shape_of(groups) == [
+        ("layer", ["Conv"]),
+        ("table", ["Sigmoid", "Mul"]),
+        ("layer", ["Conv"]),
+        ("table", ["Add", "Clip", "Mul", "Div"]),
+        ("layer", ["Conv"]),
+    ]
+    assert groups[1].inputs == ("a",)
+
+
+def test_a_value_read_twice_ends_one_table_and_starts_another(cut):
+    groups = cut(
+        "a = Conv(x, w0) s = Sigmoid(a) t = Tanh(s) u = Exp(t) c = Conv(s, w1) d = Mul(c, u) y = Conv(d, w2)"
+    )
+    kinds = shape_of(groups)
+    assert ("table", ["Sigmoid"]) in kinds
+    assert ("table", ["Tanh", "Exp"]) in kinds
+    assert ("mul", ["Mul"]) in kinds
+
+
+def test_shared_inner_value_of_two_tables(cut):
+    groups = cut(
+        "a = Conv(x, w0) e = Exp(a) s = Sigmoid(e) t = Tanh(e) c = Conv(s, w1) d = Conv(t, w2) "
+        "f = Mul(c, d) y = Conv(f, w3)"
+    )
+    kinds = shape_of(groups)
+    assert ("table", ["Exp"]) in kinds
+    assert ("table", ["Sigmoid"]) in kinds
+    assert ("table", ["Tanh"]) in kinds
+
+
+def test_squeeze_and_excitation_is_all_integer(cut):
+    groups = cut(
+        "a = Conv(x, w0) p = GlobalAveragePool(a) b = Conv(p, w1) r = Relu(b) c = Conv(r, w2) "
+        "s = HardSigmoid(c) m = Mul(a, s) y = Conv(m, w3)"
+    )
+    assert [group.kind for group in groups] == [
+        "layer",
+        "pool",
+        "layer",
+        "layer",
+        "table",
+        "mul",
+        "layer",
+    ]
+
+
+def test_sums_of_two_tensors_take_their_clamp(cut):
+    groups = cut(
+        "a = Conv(x, w0) p = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>(a) q = Sigmoid(a) s = Add(p, q) "
+        "r = Relu(s) y = Conv(r, w1)"
+    )
+    assert ("add", ["Add", "Relu"]) in shape_of(groups)
+
+
+def test_movements_keep_the_format_and_averages_do_not(cut):
+    groups = cut(
+        "a = Conv(x, w0) m = MaxPool<kernel_shape=[2,2], strides=[2,2]>(a) "
+        "v = AveragePool<kernel_shape=[2,2], strides=[2,2]>(m) t = Transpose<perm=[0,1,3,2]>(v) "
+        "l, r = Split<axis=1, num_outputs=2>(t) k = Concat<axis=1>(r, l) y = Conv(k, w1)"
+    )
+    assert [(g.kind, g.keeps_format) for g in groups[1:-1]] == [
+        ("pool", True),
+        ("pool", False),
+        ("move", True),
+        ("move", True),
+        ("move", False),
+    ]
+    assert groups[4].outputs == ("l", "r")
+
+
+def test_unknown_operators_are_one_island_with_quantised_border(cut):
+    groups = cut(
+        "a = Conv(x, w0) r = Relu(a) s = Softmax<axis=1>(r) n = LpNormalization<axis=1>(s) b = Conv(n, w1) "
+        "y = Add(b, r)"
+    )
+    assert [group.kind for group in groups] == ["layer", "island", "layer"]
+    assert groups[1].outputs == ("n",)
+    assert [node.op_type for node in groups[1].nodes] == ["Softmax", "LpNormalization"]
+    assert groups[2].residual == "r"
+
+
+def test_islands_do_not_join_across_integer_groups(cut):
+    groups = cut(
+        "a = Conv(x, w0) s = Softmax<axis=1>(a) b = Conv(s, w1) t = Softmax<axis=1>(b) u = Sub(s, t) y = Conv(u, w2)"
+    )
+    assert [group.kind for group in groups] == ["layer", "island", "layer", "island", "layer"]
+
+
+def test_logits_and_what_follows_them_stay_float(cut):
+    groups = cut(
+        "a = Conv(x, w0) r = Relu(a) b = Conv(r, w1) t = Transpose<perm=[0,2,3,1]>(b) y = Sigmoid(t)"
+    )
+    assert [group.kind for group in groups] == ["layer", "layer", "island"]
+    assert groups[1].outputs == ()
+    assert groups[1].results == ("b",)
+    assert groups[2].results == ("y",)
+
+
+def test_parallel_heads_are_all_last(cut):
+    groups = cut("a = Conv(x, w0) b = Conv(a, w1) c = Conv(a, w2) y = Concat<axis=1>(b, c)")
+    layers = [group for group in groups if group.layer is not None]
+    assert [(g.first, g.last) for g in layers] == [(True, False), (False, True), (False, True)]
+
+
+def test_one_dimensional_convolution_is_an_island(net, random):
+    weight = random.standard_normal((4, 3, 3)).astype(np.float32)
+    groups = find_groups(normalise(net("y = Conv(x, w)", x="batch,3,L", w=weight)))
+    assert [group.kind for group in groups] == ["island"]
+
+
+def test_weights_computed_from_the_input_are_an_island(cut):
+    groups = cut("a = Conv(x, w0) p = Reshape(x, s) y = MatMul(a, a)", s=np.array([0, -1]))
+    assert groups[-1].kind == "island"
+
+
+@pytest.mark.parametrize("size", [None, 64])
+def test_resnet_is_all_integer_at_any_size(size):
+    model = normalise(zoo.build("resnet18", size=size, classes=10))
+    groups = find_groups(model)
+    assert {group.kind for group in groups} == {"layer", "pool", "move"}
+    assert quantised_inputs(model, groups) == ("image",)
+    layers = [group for group in groups if group.layer is not None]
+    assert [g.name for g in layers if g.first] == ["conv1"]
+    assert [g.name for g in layers if g.last] == ["fc"]
+    assert sum(group.residual is not None for group in layers) == 8
+
+
+def test_depthwise_layers(cut):
+    names = [
+        g.name for g in find_groups(normalise(zoo.build("mobilenet_v2", size=32))) if g.depthwise
+    ]
+    assert len(names) == 17
