@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan import Plan
 from sub8.engine.reference import run_reference
+from sub8.graph import dynamic
 from sub8.oracle import OnnxRuntime
 
 OPSET = 21
@@ -22,7 +23,6 @@ class Graph:
     def __init__(self, shape: tuple[int | str, ...] = ("batch", 3, 8, 8), opset: int = OPSET):
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
-        self.functions: list[onnx.FunctionProto] = []
         self.shape = shape
         self.opset = opset
         self.count = 0
@@ -52,6 +52,13 @@ class Graph:
         z = self.constant(zero_point, np.int8 if signed else np.uint8)
         return self.node("DequantizeLinear", self.node("QuantizeLinear", x, s, z), s, z)
 
+    def dynamic(self, x: str, *, signed: bool = False) -> str:
+        """QuantizeLinear and DequantizeLinear with one scale per image, taken from ``x``."""
+        kind = TensorProto.INT8 if signed else TensorProto.UINT8
+        s = self.node(dynamic.NAME, x, domain=dynamic.DOMAIN, signed=int(signed))
+        q = self.node("QuantizeLinear", x, s, axis=0, output_dtype=kind)
+        return self.node("DequantizeLinear", q, s, axis=0)
+
     def weight(self, values: NDArray, scale: NDArray | float, axis: int = 0) -> str:
         """8-bit weights with one scale, or one per index of ``axis``."""
         w, s = self.constant(values), self.constant(scale, np.float32)
@@ -69,9 +76,12 @@ class Graph:
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
             self.initializers,
         )
-        imports = [helper.make_opsetid("", self.opset)]
+        imports = [helper.make_opsetid("", self.opset), helper.make_opsetid(dynamic.DOMAIN, 1)]
         proto = helper.make_model(graph, opset_imports=imports, ir_version=13)
-        return ir.from_proto(proto)
+        model = ir.from_proto(proto)
+        function = dynamic.dynamic_scale_function()
+        model.functions[function.identifier()] = function
+        return model
 
 
 def in_onnx_runtime(model: ir.Model, x: NDArray[np.float32]) -> dict[str, NDArray[Any]]:

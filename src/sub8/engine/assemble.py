@@ -39,6 +39,8 @@ class _Assembly:
 
     def plan(self) -> p.Plan:
         graph = self.walk.model.graph
+        for value in graph.outputs:
+            self._check_real(value)
         outputs = tuple(str(value.name) for value in graph.outputs)
         self._collect(outputs)
         pieces = _sorted(self._pieces(), self._reads, self._makes)
@@ -74,10 +76,7 @@ class _Assembly:
         value = self.values[name]
         known = self.walk.of(value)
         if isinstance(known, Integers):
-            if not known.real:
-                raise UnsupportedModelError(
-                    f"tensor {name!r}: the graph uses bare 8-bit integers; put a DequantizeLinear behind it"
-                )
+            self._check_real(value)
             return p.Dequantize(name=_name(value), x=known.tensor, out=name)
         if isinstance(known, Pending) and known.plain_layer:
             return dataclasses.replace(known.core, out=name)
@@ -89,6 +88,13 @@ class _Assembly:
                 "quantise its input and output"
             )
         return node
+
+    def _check_real(self, value: ir.Value) -> None:
+        known = self.walk.of(value)
+        if isinstance(known, Integers) and not known.real:
+            raise UnsupportedModelError(
+                f"tensor {value.name!r}: its bare 8-bit integers are used; put a DequantizeLinear behind it"
+            )
 
     def _pieces(self) -> list[Piece]:
         return list({id(piece): piece for piece in self.producer.values()}.values())

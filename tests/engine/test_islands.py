@@ -1,0 +1,94 @@
+"""Float islands: what has no integer form runs in ONNX Runtime, in as few pieces as possible."""
+
+import numpy as np
+import pytest
+from qdq_graphs import Graph, assert_same, operators, reals
+
+from sub8.engine.compile import compile_plan
+from sub8.errors import UnsupportedModelError
+
+
+def conv(g, x, seed=0, channels=3):
+    values = (
+        np.random.default_rng(seed).integers(-99, 99, (channels, channels, 1, 1)).astype(np.int8)
+    )
+    return g.node("Conv", x, g.weight(values, 2.0**-7))
+
+
+def test_head_in_float():
+    g = Graph(("batch", 12))
+    w = g.weight(np.random.default_rng(0).integers(-99, 99, (5, 12)).astype(np.int8), 2.0**-7)
+    y = g.node("Softmax", g.node("Gemm", g.quantised("x", 2.0**-5), w, transB=1))
+    plan = assert_same(g.model(y), reals((3, 12)), integer_only=False)
+    assert operators(plan) == ["Quantize", "Linear", "Island"]
+    assert plan.islands()[0].nodes == (y,)
+
+
+def test_island_between_integers_and_back():
+    g = Graph()
+    y = g.quantised(conv(g, g.quantised("x", 2.0**-5)), 2.0**-4, signed=True)
+    y = g.node("Softmax", g.node("LpNormalization", y, axis=1), axis=1)
+    y = g.quantised(conv(g, g.quantised(y, 2.0**-8), 1), 2.0**-6, signed=True)
+    plan = assert_same(g.model(y), reals((2, 3, 8, 8)), integer_only=False)
+    assert operators(plan) == [
+        "Quantize", "Conv", "Dequantize", "Island", "Quantize", "Conv", "Dequantize",
+    ]  # fmt: skip
+
+
+def test_parallel_float_branches_are_one_island():
+    g = Graph()
+    x = g.quantised("x", 2.0**-5, signed=True)
+    a = g.node("Softmax", conv(g, x, 1), axis=1)
+    b = g.node("LpNormalization", conv(g, x, 2), axis=1)
+    y = g.node("Add", g.quantised(a, 2.0**-8), g.quantised(b, 2.0**-7, signed=True))
+    plan = assert_same(
+        g.model(g.quantised(y, 2.0**-7, signed=True)), reals((2, 3, 8, 8)), integer_only=False
+    )
+    (island,) = plan.islands()
+    assert len(island.nodes) == len(island.outputs) == 2
+
+
+def test_layer_with_float_weights_is_an_island():
+    g = Graph()
+    y = g.node("Conv", g.quantised("x", 2.0**-5), g.constant(reals((3, 3, 1, 1))))
+    plan = assert_same(g.model(g.quantised(y, 2.0**-4)), reals((2, 3, 8, 8)), integer_only=False)
+    assert len(plan.islands()) == 1
+
+
+def test_captured_values_of_a_subgraph():
+    from onnx import TensorProto, helper
+
+    g = Graph()
+    x = g.quantised("x", 2.0**-5, signed=True)
+
+    def branch(op):
+        nodes = [helper.make_node(op, [x], [f"{op}.out"])]
+        return helper.make_graph(
+            nodes, op, [], [helper.make_tensor_value_info(f"{op}.out", TensorProto.FLOAT, None)]
+        )
+
+    condition = g.node("Greater", g.node("ReduceMax", x, keepdims=0), g.constant(0.5, np.float32))
+    y = g.node("If", condition, then_branch=branch("Abs"), else_branch=branch("Neg"))
+    plan = assert_same(g.model(y), reals((2, 3, 8, 8)), integer_only=False)
+    assert operators(plan) == ["Quantize", "Dequantize", "Island"]
+
+
+def test_integer_only_names_the_node():
+    g = Graph()
+    y = g.node("Softmax", g.quantised("x", 2.0**-5), axis=1)
+    with pytest.raises(UnsupportedModelError, match=r"'softmax3' \(Softmax\)"):
+        compile_plan(g.model(y), integer_only=True)
+
+
+def test_float_model_is_one_island():
+    g = Graph()
+    y = g.node("Relu", g.node("Conv", "x", g.constant(reals((3, 3, 1, 1)))))
+    plan = assert_same(g.model(y), reals((2, 3, 8, 8)), integer_only=False)
+    assert operators(plan) == ["Island"]
+
+
+def test_bare_integers_as_an_output_name_the_remedy():
+    g = Graph()
+    y = g.node("QuantizeLinear", "x", g.constant(0.5, np.float32), g.constant(0, np.uint8))
+    with pytest.raises(UnsupportedModelError, match="DequantizeLinear"):
+        compile_plan(g.model(y))
