@@ -68,7 +68,9 @@ def replaced_multiplications(counts: list[LayerCount], cluster: int, full: froze
     """The part of a network's multiplications that ternary clusters replace, 0..1.
 
     The denominator is the multiply-accumulates of all layers; layers named in ``full`` (8-bit ones)
-    replace none (arXiv 1701.08978, section 3).
+    replace none (arXiv 1701.08978, section 3). The paper's "~85 %" and "~98 %" are ResNet-101 at 224 x 224
+    with only the first layer in ``full`` (N = 4: 84.7 %, N = 64: 97.6 %; ResNet-50: 82.9 % and 96.2 %), the
+    classifier counted with the rest; an 8-bit classifier lowers them by less than 0.05 points.
     """
     total = sum(count.macs for count in counts)
     saved = sum(count.macs * count.replaced(cluster) for count in counts if count.name not in full)
