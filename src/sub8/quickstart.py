@@ -44,7 +44,7 @@ PRECISIONS = {
 # Those of scikit-image's photographs that lie in its wheel; the first ones are shown in the table.
 SHOWN = ("chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 OTHERS = ("astronaut.png", "camera.png", "coins.png", "brick.png", "grass.png", "gravel.png")
-CROPS_PER_PHOTOGRAPH = 8
+CROPS_PER_PHOTOGRAPH = 6
 
 
 @dataclass(frozen=True)
