@@ -4,12 +4,13 @@ import fnmatch
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sub8.errors import InputError
 from sub8.numerics.cluster import WeightKind
 
-Method = Literal["paper", "optimal"]
+Method = Literal["paper", "optimal", "hessian"]
+METHODS: tuple[str, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,10 @@ class Recipe:
                 known = {"exponent", "calibration", "percentile"}
                 arguments[key] = Dfp8(**_known(value, known, f"{source}: activations"))
             elif key == "method":
-                if value not in ("paper", "optimal"):
-                    raise InputError(f"{source}: method {value!r} unknown; use paper or optimal")
+                if value not in METHODS:
+                    raise InputError(
+                        f"{source}: method {value!r} unknown; use {', '.join(METHODS)}"
+                    )
                 arguments[key] = value
             elif key == "correct_statistics":
                 if not isinstance(value, bool):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from sub8.errors import InputError
-from sub8.recipe import Dfp8, Recipe, WeightFormat
+from sub8.recipe import METHODS, Dfp8, Recipe, WeightFormat
 
 
 def recipe_from_options(
@@ -34,8 +34,8 @@ def recipe_from_options(
         )
         if value is not None
     }
-    if method not in (None, "paper", "optimal"):
-        raise InputError(f"method {method!r} unknown; use paper or optimal")
+    if method is not None and method not in METHODS:
+        raise InputError(f"method {method!r} unknown; use {', '.join(METHODS)}")
     return replace(
         recipe,
         weights=chosen,

@@ -34,7 +34,7 @@ def _accumulate(
     total: NDArray[np.float64] | None = None
     count = 0
     for left, right in pairs:
-        for start in range(0, len(left), step := _images_per_block(layer, left)):
+        for start in range(0, len(left), step := images_per_block(layer, left)):
             p = patches(layer, left[start : start + step])
             q = p if left is right else patches(layer, right[start : start + step])
             block = np.matmul(p, q.transpose(0, 2, 1)).astype(np.float64)
@@ -65,7 +65,8 @@ def patches(layer: ir.Node, x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(ordered).reshape(groups, width, batch * rows * columns)
 
 
-def _images_per_block(layer: ir.Node, x: NDArray[np.float32]) -> int:
+def images_per_block(layer: ir.Node, x: NDArray[np.float32]) -> int:
+    """How many images' patches take about ``BLOCK_ELEMENTS`` numbers, at least 1."""
     kernel = patterns.layer_weight(layer).shape[2:] if layer.op_type == "Conv" else ()
     strides = patterns.attribute(layer, "strides", (1, 1)) if layer.op_type == "Conv" else ()
     per_image = (

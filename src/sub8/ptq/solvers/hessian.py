@@ -1,0 +1,155 @@
+"""Second-order solver: least squared error of a layer's *outputs* on calibration data.
+
+With H the covariance of the layer's quantised inputs the loss of one output channel is
+``(w - x) H (w - x)'`` with x = alpha_c * q_c on cluster c. Two stages, both cluster by cluster:
+
+1. Error feedback, in the manner of OBQ (arXiv 2208.11580) and GPTQ (arXiv 2210.17323): clusters are
+   fixed one after another; the loss of a cluster is what remains when all clusters not yet fixed adapt
+   freely to its error. With ``H = L L'`` and columns taken from the last to the first that is the
+   nearest-plane rule: no inverse is needed, the cluster's quadratic is ``L_bb L_bb'`` and its target
+   the weight shifted by the errors made so far.
+2. Passes of block coordinate descent over clusters on the full loss, all other clusters fixed.
+
+Scales are fitted in the loop and rounded to 8 bits there, so that later clusters make up for the
+rounding. Which local minimum stage 2 ends in depends on how far stage 1 trusts small eigenvalues of H, so
+both run for several dampings and every output channel keeps its best result.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sub8.ptq.solvers.clusters import AlphaLimits, Clusters, Floats
+from sub8.ptq.solvers.optimal import solve_optimal
+from sub8.ptq.solvers.quadratic import Quadratic, fit
+
+# Shares of H's mean diagonal added to it in stage 1, one run each; and in the loss that is minimised.
+STARTS = (0.01, 0.1, 1.0)
+DAMPING = 0.003
+PASSES = 6
+
+
+def solve_hessian(
+    weight: Floats,
+    clusters: Clusters,
+    gram: NDArray[np.float64],
+    limits: AlphaLimits,
+    *,
+    starts: Sequence[float] = STARTS,
+    damping: float = DAMPING,
+    passes: int = PASSES,
+) -> tuple[Floats, Floats, int]:
+    """Integers ``[O, G, n]``, whole alphas ``[O, G]`` and the exponent, for weights ``[O, I, *kernel]``.
+
+    gram: ``[g, K, K]`` for g convolution groups, K = I * prod(kernel); the O rows fall into g equal
+    parts. starts: dampings of stage 1. damping: of the loss. passes: at most so many of stage 2.
+    """
+    groups, columns = gram.shape[:2]
+    rows = weight.reshape(groups, -1, columns)
+    exponent = limits.finest_exponent(solve_optimal(weight, clusters)[1])
+    unit = float(np.ldexp(1.0, exponent))
+    loss_matrix = damped(gram, damping)
+    best: _Solution | None = None
+    for start in starts:
+        solution = _Solution(rows, clusters, unit, limits.largest)
+        solution.feed_back(damped(gram, start))
+        for _ in range(passes):
+            if not solution.refine(loss_matrix):
+                break
+        if best is None:
+            best = solution
+        else:
+            best.take_better_rows(solution, loss_matrix)
+    assert best is not None, "at least one start"
+    q = np.zeros((len(weight), clusters.count * clusters.size))
+    q[:, :columns] = best.q.reshape(len(weight), columns)
+    shape = (len(weight), clusters.count)
+    return q.reshape(*shape, clusters.size), best.alpha.reshape(shape), exponent
+
+
+def damped(gram: NDArray[np.float64], damping: float) -> Floats:
+    """H plus a share of its mean diagonal (plus that share, where H is all zero)."""
+    mean = np.einsum("gkk->g", gram) / gram.shape[1]
+    diagonal = damping * np.where(mean > 0, mean, 1.0)
+    return gram + diagonal[:, None, None] * np.eye(gram.shape[1])
+
+
+class _Solution:
+    """The integers ``[g, R, K]`` and whole alphas ``[g, R, G]`` found so far for weights ``[g, R, K]``."""
+
+    def __init__(self, w: Floats, clusters: Clusters, unit: float, largest_alpha: int):
+        self.w, self.unit, self.largest_alpha = w, unit, largest_alpha
+        self.largest = clusters.largest
+        size, columns = clusters.size, clusters.columns
+        self.parts = [slice(c * size, min((c + 1) * size, columns)) for c in range(clusters.count)]
+        self.q = np.zeros(w.shape)
+        self.alpha = np.ones((*w.shape[:2], clusters.count))
+
+    def feed_back(self, h: Floats) -> None:
+        """Stage 1, the clusters with the most energy first."""
+        diagonal = np.einsum("gkk->k", h)
+        order = np.argsort([diagonal[part].mean() for part in self.parts], kind="stable")
+        columns = np.concatenate(
+            [np.arange(self.parts[c].start, self.parts[c].stop) for c in order]
+        )
+        factor = np.linalg.cholesky(h[:, columns[:, None], columns])
+        error = np.zeros(self.w.shape)  # w - x of the clusters fixed so far, in the permuted order
+        stop = len(columns)
+        for c in order[::-1]:
+            part = self.parts[c]
+            start = stop - (part.stop - part.start)
+            block = factor[:, start:stop, start:stop]
+            square = block @ block.transpose(0, 2, 1)
+            pushed = error[:, :, stop:] @ factor[:, stop:, start:stop]
+            linear = self.w[:, :, part] @ square + pushed @ block.transpose(0, 2, 1)
+            problem = Quadratic(square, linear)
+            alpha, q = problem.start(self.largest)
+            self._fix(c, problem, alpha, q)
+            error[:, :, start:stop] = self.w[:, :, part] - self._x(c)
+            stop = start
+
+    def refine(self, h: Floats) -> bool:
+        """Stage 2, one pass; whether anything changed."""
+        changed = False
+        error = self.error()
+        for c, part in enumerate(self.parts):
+            square = h[:, part, part]
+            linear = error @ h[:, :, part] + self._x(c) @ square
+            problem = Quadratic(square, linear)
+            old_alpha, old_q = self.alpha[:, :, c].copy(), self.q[:, :, part].copy()
+            before = problem.loss(old_alpha * self.unit, old_q)
+            self._fix(c, problem, old_alpha * self.unit, old_q)
+            after = problem.loss(self.alpha[:, :, c] * self.unit, self.q[:, :, part])
+            # Rounding the refitted alpha may undo what the descent won.
+            better = after < before
+            self.alpha[:, :, c] = np.where(better, self.alpha[:, :, c], old_alpha)
+            self.q[:, :, part] = np.where(better[..., None], self.q[:, :, part], old_q)
+            error[:, :, part] = self.w[:, :, part] - self._x(c)
+            changed |= bool(better.any())
+        return changed
+
+    def take_better_rows(self, other: "_Solution", h: Floats) -> None:
+        """Replace the rows that the other solution solves with a smaller loss."""
+        better = other.loss(h) < self.loss(h)
+        self.q = np.where(better[..., None], other.q, self.q)
+        self.alpha = np.where(better[..., None], other.alpha, self.alpha)
+
+    def loss(self, h: Floats) -> Floats:
+        """``(w - x) H (w - x)'`` of every row, ``[g, R]``."""
+        error = self.error()
+        return np.einsum("grk,grk->gr", error @ h, error)
+
+    def error(self) -> Floats:
+        """``w - x``, ``[g, R, K]``."""
+        x = np.concatenate([self._x(c) for c in range(len(self.parts))], axis=2)
+        return self.w - x
+
+    def _fix(self, c: int, problem: Quadratic, alpha: Floats, q: Floats) -> None:
+        part = self.parts[c]
+        self.alpha[:, :, c], self.q[:, :, part] = fit(
+            problem, alpha, q, self.largest, self.unit, self.largest_alpha
+        )
+
+    def _x(self, c: int) -> Floats:
+        return self.alpha[:, :, c, None] * self.unit * self.q[:, :, self.parts[c]]

@@ -1,0 +1,126 @@
+"""The second-order solver: against brute force, and against least squares on the weights alone."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
+from sub8.ptq.solvers import solve
+from sub8.ptq.solvers.clusters import AlphaLimits, Clusters
+from sub8.ptq.solvers.hessian import solve_hessian
+from sub8.ptq.solvers.quadratic import Quadratic, fit
+from sub8.recipe import WeightFormat
+
+
+def covariance(rng: np.random.Generator, groups: int, columns: int) -> np.ndarray:
+    """Correlated inputs, as neighbouring pixels are."""
+    mix = rng.normal(0, 1, (groups, columns, max(2, columns // 3)))
+    return mix @ mix.transpose(0, 2, 1) + 0.05 * np.eye(columns)
+
+
+def output_error(weight: np.ndarray, gram: np.ndarray, found: ClusteredWeight) -> float:
+    groups, columns = gram.shape[:2]
+    error = (weight - found.dequantize()).reshape(groups, -1, columns)
+    whole = weight.reshape(groups, -1, columns)
+    return float(np.sum(error @ gram * error) / np.sum(whole @ gram * whole))
+
+
+@pytest.mark.parametrize("kind", ["ternary", "int4", "int8"])
+@pytest.mark.parametrize(
+    ("shape", "groups", "cluster"),
+    [
+        ((6, 8, 3, 3), 1, 4),
+        ((6, 7, 3, 3), 1, 4),
+        ((5, 12), 1, "all"),
+        ((8, 4, 1, 1), 2, 2),
+        ((6, 1, 3, 3), 6, "all"),
+        ((3, 60), 1, 52),
+    ],
+)
+def test_outputs_are_closer_than_with_least_squares_on_the_weights(kind, shape, groups, cluster):
+    rng = np.random.default_rng(0)
+    weight = rng.normal(0, 0.1, shape)
+    gram = covariance(rng, groups, int(np.prod(shape[1:])))
+    fmt = WeightFormat(kind, cluster)
+    found = solve(weight, fmt, "hessian", gram=gram)
+    assert found.values.shape == shape
+    assert np.abs(found.values).max() <= LARGEST_VALUE[kind]
+    plain = output_error(weight, gram, solve(weight, fmt, "optimal"))
+    assert output_error(weight, gram, found) < 0.7 * plain
+
+
+def test_one_small_cluster_is_solved_almost_as_well_as_by_brute_force():
+    rng = np.random.default_rng(1)
+    rows = 200
+    gram = covariance(rng, 1, 5)
+    weight = rng.normal(0, 1, (rows, 5))
+    candidates = np.array([t for t in itertools.product((-1, 0, 1), repeat=5) if any(t)])
+    product = weight @ gram[0] @ candidates.T
+    curvature = np.einsum("ti,ij,tj->t", candidates, gram[0], candidates)
+    whole = np.einsum("ri,ij,rj->r", weight, gram[0], weight)
+    least = np.sum(whole - np.max(product**2 / curvature, axis=1))
+    found = solve(weight, WeightFormat("ternary", "all"), "hessian", gram=gram)
+    error = weight - found.dequantize()
+    assert np.sum(error @ gram[0] * error) < 1.15 * least
+
+
+def test_descent_and_refit_never_raise_the_loss():
+    rng = np.random.default_rng(2)
+    problem = Quadratic(covariance(rng, 2, 60), rng.normal(0, 1, (2, 9, 60)))
+    for largest in (1, 7):
+        alpha, q = problem.start(largest)
+        before = problem.loss(alpha, q)
+        after = problem.loss(alpha, problem.descend(alpha, q, largest, 1))
+        assert (after <= before + 1e-12).all()
+        whole, fitted = fit(problem, alpha, q, largest, 1e-3, 255)
+        assert problem.loss(whole * 1e-3, fitted).sum() < before.sum()
+
+
+def test_more_passes_and_starts_never_raise_the_loss():
+    rng = np.random.default_rng(3)
+    weight = rng.normal(0, 0.1, (10, 12, 3, 3))
+    gram = covariance(rng, 1, 108)
+    clusters = Clusters.of(weight.shape, WeightFormat("ternary", 4))
+
+    def loss(**options) -> float:
+        q, alpha, exponent = solve_hessian(
+            weight, clusters, gram, AlphaLimits(), damping=0.0, **options
+        )
+        return output_error(weight, gram, clusters.weight(q, alpha, exponent))
+
+    fed_back = loss(starts=(0.01,), passes=0)
+    refined = loss(starts=(0.01,), passes=4)
+    assert refined < fed_back
+    assert loss(starts=(0.01, 0.1, 1.0), passes=4) < refined
+
+
+def test_dead_inputs_and_zero_weights_are_harmless():
+    rng = np.random.default_rng(4)
+    gram = covariance(rng, 1, 36)
+    gram[:, 9:18] = 0
+    gram[:, :, 9:18] = 0
+    weight = rng.normal(0, 1, (3, 4, 3, 3))
+    weight[2] = 0
+    found = solve(weight, WeightFormat("ternary", 2), "hessian", gram=gram)
+    assert not found.values[2].any() and not found.alpha[2].any()
+    still = solve(weight, WeightFormat("int4", 2), "hessian", gram=np.zeros((1, 36, 36)))
+    assert np.abs(still.dequantize() - weight).max() < 0.5
+
+
+def test_limits_are_kept():
+    rng = np.random.default_rng(5)
+    weight = rng.normal(0, 0.2, (6, 9, 3, 3))
+    gram = covariance(rng, 1, 81)
+    found = solve(weight, WeightFormat("int8", "all"), "hessian", gram=gram, largest_alpha=9)
+    assert 4 < found.alpha.max() <= 9
+    coarse = solve(
+        weight, WeightFormat("int8", 4), "hessian", gram=gram, minimum_exponent=found.exponent + 1
+    )
+    assert coarse.exponent == found.exponent + 1
+    assert output_error(weight, gram, coarse) < 1e-3
+
+
+def test_a_missing_covariance_is_an_error():
+    with pytest.raises(ValueError, match="gram"):
+        solve(np.ones((2, 2)), WeightFormat("ternary", 1), "hessian")
