@@ -8,6 +8,7 @@ from onnxscript import optimizer
 
 from sub8.errors import UnsupportedModelError
 from sub8.graph import dynamic
+from sub8.graph.inference import infer_shapes
 
 _OPERATOR_FORM = frozenset({
     "QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearAveragePool",
@@ -45,5 +46,5 @@ def prepare(model: ir.Model) -> ir.Model:
     passes.RemoveUnusedNodesPass()(model)
     model.graph.sort()
     passes.NameFixPass()(model)
-    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    infer_shapes(model)
     return model
