@@ -61,11 +61,11 @@ def linear_4096() -> ir.Model:
 
 IMAGE = (3, 224, 224)
 NETWORKS = [
-    Network("resnet18", lambda: zoo.resnet(18, seed=0), IMAGE),
-    Network("resnet50", lambda: zoo.resnet(50, seed=0), IMAGE),
-    Network("resnet101", lambda: zoo.resnet(101, seed=0), IMAGE),
-    Network("mobilenet_v2", lambda: zoo.mobilenet_v2(seed=0), IMAGE),
-    Network("efficientnet_lite0", lambda: zoo.efficientnet_lite0(seed=0), IMAGE),
+    Network("resnet18", lambda: zoo.build("resnet18"), IMAGE),
+    Network("resnet50", lambda: zoo.build("resnet50"), IMAGE),
+    Network("resnet101", lambda: zoo.build("resnet101"), IMAGE),
+    Network("mobilenet_v2", lambda: zoo.build("mobilenet_v2"), IMAGE),
+    Network("efficientnet_lite0", lambda: zoo.build("efficientnet_lite0"), IMAGE),
     Network("linear_4096", linear_4096, (4096,)),
 ]
 

@@ -12,7 +12,7 @@ SHAPE = (1, 3, 224, 224)
 
 @pytest.fixture(scope="module")
 def network():
-    return zoo.resnet(18, seed=0)
+    return zoo.build("resnet18")
 
 
 def counted(network, recipe):
