@@ -89,8 +89,8 @@ def quantize(
     Raises InputError (unusable model, no calibration images, NaN) and UnsupportedModelError.
     """
     recipe = recipe or Recipe()
-    source, inputs = _open(model, calibration, preprocess, images)
-    batches = _rebatch(inputs, source, recipe)
+    source, inputs = open_source(model, calibration, preprocess, images)
+    batches = calibration_batches(inputs, source, recipe)
     count = sum(len(batch) for batch in batches)
     graph = normalise(source.model)
     groups = find_groups(graph)
@@ -107,15 +107,17 @@ def quantize(
     metadata = {
         "sub8.version": sub8.__version__,
         "sub8.recipe": json.dumps(recipe.to_dict()),
-        "sub8.calibration": json.dumps(_calibration_summary(calibration, count, walked)),
-        "sub8.source_sha256": _sha256(source),
+        "sub8.calibration": json.dumps(calibration_summary(calibration, count, walked)),
+        "sub8.source_sha256": source_sha256(source),
     }
     if preprocess is not None:
         metadata["preprocess"] = preprocess.to_metadata()
-    return QuantizedModel(write_qdq(graph, walked.layers, formats, metadata), _summaries(walked))
+    return QuantizedModel(
+        write_qdq(graph, walked.layers, formats, metadata), layer_summaries(walked)
+    )
 
 
-def _open(
+def open_source(
     model: Source, calibration: Calibration, preprocess: Preprocess | None, images: ImageRange
 ) -> tuple[ModelFile, NDArray[np.float32]]:
     """The float model, and all calibration inputs as one float32 array ``[B, ...]``."""
@@ -164,7 +166,7 @@ def _inputs(
     return np.concatenate(batches)
 
 
-def _rebatch(
+def calibration_batches(
     inputs: NDArray[np.float32], source: ModelFile, recipe: Recipe
 ) -> list[NDArray[np.float32]]:
     """Batches of the size that the model declares, else of one that fits memory."""
@@ -188,13 +190,13 @@ def _rebatch(
     return batches
 
 
-def _calibration_summary(calibration: Calibration, images: int, walked: Walked) -> dict[str, Any]:
+def calibration_summary(calibration: Calibration, images: int, walked: Walked) -> dict[str, Any]:
     name = Path(calibration).name if isinstance(calibration, (str, os.PathLike)) else "array"
     noise = {layer: round(value, 2) for layer, value in walked.signal_to_noise.items()}
     return {"source": name, "images": images, "signal_to_noise": noise}
 
 
-def _summaries(walked: Walked) -> tuple[LayerSummary, ...]:
+def layer_summaries(walked: Walked) -> tuple[LayerSummary, ...]:
     return tuple(
         LayerSummary(
             name,
@@ -206,6 +208,6 @@ def _summaries(walked: Walked) -> tuple[LayerSummary, ...]:
     )
 
 
-def _sha256(source: ModelFile) -> str:
+def source_sha256(source: ModelFile) -> str:
     data = source.path.read_bytes() if source.path is not None else source.serialized()
     return hashlib.sha256(data).hexdigest()
