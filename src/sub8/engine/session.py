@@ -1,0 +1,208 @@
+"""The run-time API: a quantised model, compiled once, run on any batch and image size it allows."""
+
+import os
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.engine.compile import compile_plan
+from sub8.engine.islands import open_island
+from sub8.engine.lower import lower
+from sub8.engine.packing import PackedLayers
+from sub8.engine.plan import Island, Plan
+from sub8.engine.segment import NativeSegment
+from sub8.engine.shapes import Shape
+from sub8.errors import InputError
+from sub8.graph.read import read_model
+from sub8.native import _core
+
+KEPT_SHAPES = 8  # programs for the input shapes used last; packed weights are shared by all
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Time of one operator of the plan (or one float island) in a single run."""
+
+    name: str
+    operator: str
+    milliseconds: float
+
+
+class Session:
+    """Runs a quantised model in integers. Safe to share between threads.
+
+    >>> session = Session("resnet50-t4.onnx", threads=2)  # doctest: +SKIP
+    >>> logits = session.run(images)  # float32 [B, 3, 224, 224]  # doctest: +SKIP
+
+    model: path of an ONNX file, its bytes, or an ``ir.Model``, in Q/DQ form.
+    threads: of one run; default, the CPUs this process may use.
+    integer_only: refuse models with nodes that would run in float (see ``plan.islands()``).
+    isa: instruction set, default the environment variable SUB8_ISA or the fastest that the CPU has.
+
+    Raises InputError for unusable models and options, UnsupportedModelError, naming the node, for
+    constructs without an exact 8-bit form.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes | ir.Model,
+        threads: int | None = None,
+        integer_only: bool = False,
+        isa: str | None = None,
+    ):
+        self.threads = _threads(threads)
+        try:
+            self.isa: str = _core.select_isa(isa or "")
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        opened = _open(model)
+        self._declared = {str(value.name): value for value in opened.graph.inputs}
+        self.plan: Plan = compile_plan(opened, integer_only=integer_only)
+        self._packed = PackedLayers(self.isa)
+        self._islands = {
+            island.name: open_island(island, self.threads) for island in self.plan.islands()
+        }
+        self._programs: OrderedDict[tuple[Shape, ...], list[NativeSegment | Island]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs."""
+        return self.plan.inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.plan.outputs
+
+    def run(
+        self, x: NDArray[np.float32] | Mapping[str, NDArray[np.float32]]
+    ) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+        """The output, or a tuple where the model has several.
+
+        x: float32 array for the model's one input, or arrays by input name; shapes as the model
+            declares them, with any batch. Raises InputError where they do not fit.
+        """
+        results = self.run_all(x)
+        outputs = tuple(results[name] for name in self.outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def run_all(
+        self, x: NDArray[np.float32] | Mapping[str, NDArray[np.float32]]
+    ) -> dict[str, NDArray[Any]]:
+        """Every output by name. See ``run``."""
+        arrays = self._check(x)
+        for segment in self._segments(arrays):
+            if isinstance(segment, Island):
+                arrays |= self._run_island(segment, arrays)
+            else:
+                arrays |= segment.run(arrays)
+        return {name: arrays[name] for name in self.outputs}
+
+    def profile(self, x: NDArray[np.float32] | Mapping[str, NDArray[np.float32]]) -> list[StepTime]:
+        """Time every operator in one run, in execution order."""
+        arrays = self._check(x)
+        kinds = {operator.name: type(operator).__name__ for operator in self.plan.operators}
+        milliseconds: dict[str, float] = {}
+        for segment in self._segments(arrays):
+            if isinstance(segment, Island):
+                start = time.perf_counter()
+                arrays |= self._run_island(segment, arrays)
+                milliseconds[segment.name] = 1e3 * (time.perf_counter() - start)
+                continue
+            results, nanoseconds = segment.profile(arrays)
+            arrays |= results
+            for name, taken in zip(segment.operators, nanoseconds, strict=True):
+                milliseconds[name] = milliseconds.get(name, 0.0) + taken / 1e6
+        return [StepTime(name, kinds[name], taken) for name, taken in milliseconds.items()]
+
+    def _run_island(self, island: Island, arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        return self._islands[island.name].run_all({name: arrays[name] for name in island.inputs})
+
+    def _segments(self, arrays: Mapping[str, NDArray]) -> list[NativeSegment | Island]:
+        """Programs for the inputs' shapes, made on first use."""
+        key = tuple(arrays[name].shape for name in self.inputs)
+        with self._lock:
+            found = self._programs.get(key)
+            if found is not None:
+                self._programs.move_to_end(key)
+                return found
+        shapes = dict(zip(self.inputs, key, strict=True))
+        made = lower(self.plan, shapes, self._packed, self.threads)
+        with self._lock:
+            self._programs[key] = made
+            while len(self._programs) > KEPT_SHAPES:
+                self._programs.popitem(last=False)
+        return made
+
+    def _check(
+        self, x: NDArray[np.float32] | Mapping[str, NDArray[np.float32]]
+    ) -> dict[str, NDArray[Any]]:
+        """The inputs by name, C-contiguous; InputError where they do not fit the declared inputs."""
+        if not isinstance(x, Mapping):
+            if len(self.inputs) != 1:
+                raise InputError(
+                    f"the model has {len(self.inputs)} inputs; pass arrays by name: {', '.join(self.inputs)}"
+                )
+            x = {self.inputs[0]: x}
+        for name in x:
+            if name not in self._declared:
+                raise InputError(
+                    f"no input is named {name!r}; the model's inputs: {', '.join(self.inputs)}"
+                )
+        missing = [name for name in self.inputs if name not in x]
+        if missing:
+            raise InputError(f"input {missing[0]!r} is missing")
+        return {name: _checked(name, x[name], self._declared[name]) for name in self.inputs}
+
+
+def _checked(name: str, array: Any, declared: ir.Value) -> NDArray[np.float32]:
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise InputError(f"input {name!r} must be a float32 array, not {kind}")
+    if declared.shape is not None:
+        sizes = [size if isinstance(size, int) else None for size in declared.shape]
+        fits = len(sizes) == array.ndim and all(
+            want is None or want == got for want, got in zip(sizes, array.shape, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join("any" if size is None else str(size) for size in sizes)
+            raise InputError(f"input {name!r} takes [{wanted}], got {list(array.shape)}")
+    if array.size == 0:
+        raise InputError(f"input {name!r} of shape {list(array.shape)} is empty; pass at least one image")
+    if np.isnan(array.min()):
+        raise InputError(f"input {name!r} holds NaN, which has no 8-bit form")
+    return np.ascontiguousarray(array)
+
+
+def _threads(threads: int | None) -> int:
+    if threads is None:
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+    if threads < 1:
+        raise InputError(f"threads {threads} must be at least 1")
+    return threads
+
+
+def _open(model: str | os.PathLike[str] | bytes | ir.Model) -> ir.Model:
+    if isinstance(model, ir.Model):
+        return model
+    if not isinstance(model, bytes):
+        return read_model(model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model)
+        try:
+            return read_model(path)
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), "model bytes")) from error
