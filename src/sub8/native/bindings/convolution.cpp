@@ -26,7 +26,6 @@ using Values = nb::ndarray<const int8_t, nb::ndim<4>, nb::c_contig, nb::device::
 using Alpha = nb::ndarray<const uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<nb::c_contig, nb::device::cpu, nb::ro>;
 
-
 WeightKind kind_of(const std::string& name) {
     if (name == "ternary") return WeightKind::ternary;
     if (name == "int4") return WeightKind::int4;
@@ -34,27 +33,31 @@ WeightKind kind_of(const std::string& name) {
     throw std::invalid_argument("weights: kind '" + name + "' unknown; use ternary, int4 or int8");
 }
 
-std::shared_ptr<const PackedWeights> pack(const std::string& isa, const std::vector<nb::tuple>& terms, int groups) {
+std::shared_ptr<const PackedWeights> pack(const std::string& isa,
+                                          const std::vector<nb::tuple>& terms, int groups) {
     std::vector<WeightTerm> native;
     std::vector<Values> values;
     std::vector<Alpha> alphas;
     WeightShape shape{};
     for (const nb::tuple& term : terms) {
-        if (term.size() != 5) throw std::invalid_argument("weights: a term is (kind, cluster, shift, values, alpha)");
+        if (term.size() != 5)
+            throw std::invalid_argument("weights: a term is (kind, cluster, shift, values, alpha)");
         values.push_back(nb::cast<Values>(term[3]));
         alphas.push_back(nb::cast<Alpha>(term[4]));
         const Values& value = values.back();
-        const WeightShape own{int(value.shape(0)), int(value.shape(1)), int(value.shape(2)), int(value.shape(3)), groups};
+        const WeightShape own{int(value.shape(0)), int(value.shape(1)), int(value.shape(2)),
+                              int(value.shape(3)), groups};
         if (native.empty()) shape = own;
         const int cluster = nb::cast<int>(term[1]);
         const bool same = own.outputs == shape.outputs && own.inputs == shape.inputs &&
                           own.kernel_h == shape.kernel_h && own.kernel_w == shape.kernel_w;
         const int clusters = cluster > 0 ? (own.inputs + cluster - 1) / cluster : 0;
-        if (!same || int(alphas.back().shape(0)) != own.outputs || int(alphas.back().shape(1)) != clusters) {
+        if (!same || int(alphas.back().shape(0)) != own.outputs ||
+            int(alphas.back().shape(1)) != clusters) {
             throw std::invalid_argument("weights: shapes of values and alpha do not fit together");
         }
-        native.push_back({kind_of(nb::cast<std::string>(term[0])), cluster, nb::cast<int>(term[2]), value.data(),
-                          alphas.back().data()});
+        native.push_back({kind_of(nb::cast<std::string>(term[0])), cluster, nb::cast<int>(term[2]),
+                          value.data(), alphas.back().data()});
     }
     return PackedWeights::pack(select_isa(isa), shape, native);
 }
@@ -83,10 +86,11 @@ class BoundConvolution {
           convolution_(Convolution::create(std::move(weights), geometry, input, epilogue)) {}
 
     // input and residual: 8-bit NHWC. output: as the epilogue says, NHWC; written.
-    void run(const Bytes& input, const nb::object& residual, nb::ndarray<nb::c_contig, nb::device::cpu> output,
-             int threads) const {
+    void run(const Bytes& input, const nb::object& residual,
+             nb::ndarray<nb::c_contig, nb::device::cpu> output, int threads) const {
         const std::size_t pixels = std::size_t(geometry_.batch) * geometry_.out_h * geometry_.out_w;
-        const std::size_t in_bytes = std::size_t(geometry_.batch) * geometry_.in_h * geometry_.in_w * inputs_;
+        const std::size_t in_bytes =
+            std::size_t(geometry_.batch) * geometry_.in_h * geometry_.in_w * inputs_;
         require(input.nbytes() == in_bytes, "input");
         require(output.nbytes() == pixels * outputs_ * element_, "output");
         require(threads >= 1 && threads <= 64, "threads");
@@ -97,12 +101,14 @@ class BoundConvolution {
             residual_data = array.data();
         }
         std::vector<Memory> scratch;
-        for (int i = 0; i < threads; ++i) scratch.push_back(allocate(convolution_->scratch_bytes(threads)));
+        for (int i = 0; i < threads; ++i)
+            scratch.push_back(allocate(convolution_->scratch_bytes(threads)));
         nb::gil_scoped_release release;
         std::vector<std::thread> team;
         for (int i = 1; i < threads; ++i) {
             team.emplace_back([&, i] {
-                convolution_->run(input.data(), residual_data, output.data(), scratch[i].get(), i, threads);
+                convolution_->run(input.data(), residual_data, output.data(), scratch[i].get(), i,
+                                  threads);
             });
         }
         convolution_->run(input.data(), residual_data, output.data(), scratch[0].get(), 0, threads);
@@ -111,7 +117,8 @@ class BoundConvolution {
 
   private:
     static void require(bool condition, const char* what) {
-        if (!condition) throw std::invalid_argument(std::string("convolution: ") + what + " does not fit");
+        if (!condition)
+            throw std::invalid_argument(std::string("convolution: ") + what + " does not fit");
     }
 
     ConvGeometry geometry_;
@@ -125,9 +132,11 @@ class BoundConvolution {
 }  // namespace
 
 void bind_convolution(nb::module_& module) {
-    nb::class_<PackedWeights>(module, "PackedWeights", "Weights of a layer in an instruction set's layout.")
-        .def_static("pack", &pack, nb::arg("isa"), nb::arg("terms"), nb::arg("groups") = 1,
-                    "Pack terms (kind, cluster, left shift, int8 [O, I, KH, KW], uint8 [O, clusters]).")
+    nb::class_<PackedWeights>(module, "PackedWeights",
+                              "Weights of a layer in an instruction set's layout.")
+        .def_static(
+            "pack", &pack, nb::arg("isa"), nb::arg("terms"), nb::arg("groups") = 1,
+            "Pack terms (kind, cluster, left shift, int8 [O, I, KH, KW], uint8 [O, clusters]).")
         .def_prop_ro("bytes", &PackedWeights::bytes, "Memory held, in bytes.")
         .def_prop_ro("isa", [](const PackedWeights& weights) { return isa_name(weights.isa()); });
     nb::class_<ConvGeometry>(module, "ConvGeometry", "Sizes of one run.")
@@ -135,37 +144,51 @@ void bind_convolution(nb::module_& module) {
             "__init__",
             [](ConvGeometry* self, int batch, std::array<int, 2> input, std::array<int, 2> output,
                std::array<int, 2> strides, std::array<int, 2> pads, std::array<int, 2> dilations) {
-                new (self) ConvGeometry{batch,      input[0],   input[1], output[0], output[1],   strides[0],
-                                        strides[1], pads[0],    pads[1],  dilations[0], dilations[1]};
+                new (self) ConvGeometry{batch,     input[0],     input[1],    output[0],
+                                        output[1], strides[0],   strides[1],  pads[0],
+                                        pads[1],   dilations[0], dilations[1]};
             },
-            nb::arg("batch"), nb::arg("input"), nb::arg("output"), nb::arg("strides") = std::array<int, 2>{1, 1},
-            nb::arg("pads") = std::array<int, 2>{0, 0}, nb::arg("dilations") = std::array<int, 2>{1, 1},
+            nb::arg("batch"), nb::arg("input"), nb::arg("output"),
+            nb::arg("strides") = std::array<int, 2>{1, 1},
+            nb::arg("pads") = std::array<int, 2>{0, 0},
+            nb::arg("dilations") = std::array<int, 2>{1, 1},
             "input, output: height, width. pads: top, left.");
     nb::class_<Rescale>(module, "Rescale", "8-bit result, see sub8.engine.rescale.")
         .def(
             "__init__",
             [](Rescale* self, std::vector<int64_t> multiplier, std::vector<int64_t> offset,
-               int64_t residual_multiplier, int shift, int zero_point, int low, int high, bool has_residual,
-               bool residual_signed) {
-                new (self) Rescale{std::move(multiplier), std::move(offset), residual_multiplier, shift, zero_point,
-                                   low,                   high,              has_residual,        residual_signed};
+               int64_t residual_multiplier, int shift, int zero_point, int low, int high,
+               bool has_residual, bool residual_signed) {
+                new (self) Rescale{std::move(multiplier),
+                                   std::move(offset),
+                                   residual_multiplier,
+                                   shift,
+                                   zero_point,
+                                   low,
+                                   high,
+                                   has_residual,
+                                   residual_signed};
             },
-            nb::kw_only(), nb::arg("multiplier"), nb::arg("offset"), nb::arg("residual_multiplier") = 0,
-            nb::arg("shift") = 0, nb::arg("zero_point") = 0, nb::arg("low") = 0, nb::arg("high") = 255,
-            nb::arg("has_residual") = false, nb::arg("residual_signed") = false);
+            nb::kw_only(), nb::arg("multiplier"), nb::arg("offset"),
+            nb::arg("residual_multiplier") = 0, nb::arg("shift") = 0, nb::arg("zero_point") = 0,
+            nb::arg("low") = 0, nb::arg("high") = 255, nb::arg("has_residual") = false,
+            nb::arg("residual_signed") = false);
     nb::class_<FloatRescale>(module, "FloatRescale", "float32 result, see sub8.engine.rescale.")
         .def(
             "__init__",
-            [](FloatRescale* self, int64_t multiplier, std::vector<int64_t> offset, std::vector<float> scale) {
+            [](FloatRescale* self, int64_t multiplier, std::vector<int64_t> offset,
+               std::vector<float> scale) {
                 new (self) FloatRescale{multiplier, std::move(offset), std::move(scale)};
             },
             nb::kw_only(), nb::arg("multiplier"), nb::arg("offset"), nb::arg("scale"));
-    nb::class_<RawAccumulators>(module, "RawAccumulators", "int32 result without bias.").def(nb::init<>());
+    nb::class_<RawAccumulators>(module, "RawAccumulators", "int32 result without bias.")
+        .def(nb::init<>());
     nb::class_<BoundConvolution>(module, "Convolution", "One layer at one input shape.")
         .def(
             "__init__",
-            [](BoundConvolution* self, std::shared_ptr<const PackedWeights> weights, const ConvGeometry& geometry,
-               bool is_signed, int zero_point, const nb::object& epilogue) {
+            [](BoundConvolution* self, std::shared_ptr<const PackedWeights> weights,
+               const ConvGeometry& geometry, bool is_signed, int zero_point,
+               const nb::object& epilogue) {
                 Epilogue form = RawAccumulators{};
                 if (nb::isinstance<Rescale>(epilogue)) {
                     form = nb::cast<Rescale>(epilogue);
@@ -174,11 +197,14 @@ void bind_convolution(nb::module_& module) {
                 } else if (!nb::isinstance<RawAccumulators>(epilogue)) {
                     throw std::invalid_argument("convolution: unknown epilogue");
                 }
-                new (self) BoundConvolution(std::move(weights), geometry, {is_signed, zero_point}, form);
+                new (self)
+                    BoundConvolution(std::move(weights), geometry, {is_signed, zero_point}, form);
             },
-            nb::arg("weights"), nb::arg("geometry"), nb::arg("is_signed"), nb::arg("zero_point"), nb::arg("epilogue"))
-        .def("run", &BoundConvolution::run, nb::arg("input"), nb::arg("residual").none(), nb::arg("output"),
-             nb::arg("threads") = 1, "Fill output (NHWC) from input and residual (8-bit NHWC).");
+            nb::arg("weights"), nb::arg("geometry"), nb::arg("is_signed"), nb::arg("zero_point"),
+            nb::arg("epilogue"))
+        .def("run", &BoundConvolution::run, nb::arg("input"), nb::arg("residual").none(),
+             nb::arg("output"), nb::arg("threads") = 1,
+             "Fill output (NHWC) from input and residual (8-bit NHWC).");
 }
 
 }  // namespace sub8

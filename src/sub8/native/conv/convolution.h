@@ -1,9 +1,10 @@
-// Convolution (and, as its 1x1 case, the linear layer) on 8-bit NHWC tensors with clustered weights.
+// Convolution (and, as its 1x1 case, the linear layer) on 8-bit NHWC tensors with clustered
+// weights.
 //
 //     acc[n, y, x, o] = sum over i, ky, kx of weight[o, i, ky, kx] * (input[...] - zero_point)
 //
-// exactly, in int32; positions outside the input count as input == zero_point. The epilogue turns acc
-// into the result. Every instruction set gives the same bits.
+// exactly, in int32; positions outside the input count as input == zero_point. The epilogue turns
+// acc into the result. Every instruction set gives the same bits.
 #pragma once
 
 #include <cstddef>
@@ -49,13 +50,14 @@ class Convolution {
     // Bytes of working memory that each thread must bring, for a team of `threads`.
     virtual std::size_t scratch_bytes(int threads) const = 0;
 
-    // Computes the share of thread `thread` (0..threads-1) of the whole output; the shares of all threads
-    // make it complete, in any order, without a barrier in between.
-    // input: 8-bit [batch, in_h, in_w, groups * inputs]. residual: 8-bit, shaped as the output, or null;
-    // it may be the output itself. output: 8-bit, float32 or int32 [batch, out_h, out_w, outputs]; it must
-    // not overlap the input. scratch: scratch_bytes(threads), 64-byte aligned, not shared between threads.
-    virtual void run(const void* input, const void* residual, void* output, void* scratch, int thread,
-                     int threads) const = 0;
+    // Computes the share of thread `thread` (0..threads-1) of the whole output; the shares of all
+    // threads make it complete, in any order, without a barrier in between. input: 8-bit [batch,
+    // in_h, in_w, groups * inputs]. residual: 8-bit, shaped as the output, or null; it may be the
+    // output itself. output: 8-bit, float32 or int32 [batch, out_h, out_w, outputs]; it must not
+    // overlap the input. scratch: scratch_bytes(threads), 64-byte aligned, not shared between
+    // threads.
+    virtual void run(const void* input, const void* residual, void* output, void* scratch,
+                     int thread, int threads) const = 0;
 };
 
 }  // namespace sub8

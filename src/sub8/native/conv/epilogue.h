@@ -7,8 +7,9 @@
 
 namespace sub8 {
 
-// 8-bit result: clamp(round_half_even((acc * multiplier[o] + residual * residual_multiplier + offset[o])
-// / 2**shift) + zero_point, low, high), as if in exact arithmetic; sums must stay below 2**62.
+// 8-bit result: clamp(round_half_even((acc * multiplier[o] + residual * residual_multiplier +
+// offset[o]) / 2**shift) + zero_point, low, high), as if in exact arithmetic; sums must stay below
+// 2**62.
 struct Rescale {
     std::vector<int64_t> multiplier;  // [outputs] or [1]
     std::vector<int64_t> offset;      // [outputs] or [1]

@@ -16,12 +16,15 @@ class DenseWeights : public PackedWeights {
     std::size_t bytes() const override;
 
     const Kernels& kernels() const { return kernels_; }
-    // Coarsest term first: between two streams the accumulators are shifted left by Stream::shift_after.
+    // Coarsest term first: between two streams the accumulators are shifted left by
+    // Stream::shift_after.
     const std::vector<Stream>& streams() const { return streams_; }
     // Kernel columns count as channels (few input channels, such as an image's three).
     bool folded() const { return folded_; }
     int outputs_per_group() const { return shape().outputs / shape().groups; }
-    int panels_per_group() const { return (outputs_per_group() + kernels_.panel - 1) / kernels_.panel; }
+    int panels_per_group() const {
+        return (outputs_per_group() + kernels_.panel - 1) / kernels_.panel;
+    }
 
   private:
     const Kernels& kernels_;
@@ -34,8 +37,9 @@ class DepthwiseWeights : public PackedWeights {
   public:
     struct Term {
         int left_shift;
-        std::vector<int8_t> parts;     // [blocks][pairs][low, high][block, in depthwise_order][2 taps]
-        std::vector<int16_t> factors;  // [blocks][block, in depthwise_order][2] = (alpha, 16 * alpha)
+        std::vector<int8_t> parts;  // [blocks][pairs][low, high][block, in depthwise_order][2 taps]
+        std::vector<int16_t>
+            factors;  // [blocks][block, in depthwise_order][2] = (alpha, 16 * alpha)
     };
 
     DepthwiseWeights(Isa isa, const WeightShape& shape, const std::vector<WeightTerm>& terms);
@@ -44,8 +48,8 @@ class DepthwiseWeights : public PackedWeights {
     const Kernels& kernels() const { return kernels_; }
     const std::vector<Term>& terms() const { return terms_; }
     int pairs() const { return (shape().kernel_h * shape().kernel_w + 1) / 2; }
-    // First channels of the blocks; where the channels are no multiple of a block, the last two overlap.
-    // Fewer channels than a block: one block, whose missing channels have no weights.
+    // First channels of the blocks; where the channels are no multiple of a block, the last two
+    // overlap. Fewer channels than a block: one block, whose missing channels have no weights.
     const std::vector<int>& blocks() const { return blocks_; }
 
   private:
@@ -55,10 +59,11 @@ class DepthwiseWeights : public PackedWeights {
 };
 
 std::unique_ptr<const Convolution> make_dense(std::shared_ptr<const DenseWeights> weights,
-                                              const ConvGeometry& geometry, const InputFormat& input,
-                                              const Epilogue& epilogue);
+                                              const ConvGeometry& geometry,
+                                              const InputFormat& input, const Epilogue& epilogue);
 std::unique_ptr<const Convolution> make_depthwise(std::shared_ptr<const DepthwiseWeights> weights,
-                                                  const ConvGeometry& geometry, const InputFormat& input,
+                                                  const ConvGeometry& geometry,
+                                                  const InputFormat& input,
                                                   const Epilogue& epilogue);
 
 }  // namespace sub8

@@ -18,7 +18,7 @@ struct Order {
     Arithmetic arithmetic;
     SlotOrder slot_order;
     std::vector<Slot> slots;
-    std::vector<Scales> scales;         // per slot
+    std::vector<Scales> scales;  // per slot
     std::vector<uint16_t> run_steps;
     std::vector<Scales> run_scales;
 };
@@ -71,7 +71,8 @@ void cut_runs(WeightKind kind, const Channels& channels, Order* order) {
         const int steps = int(end - begin) * channels.taps;
         const int parts = (steps + cap - 1) / cap;
         for (int part = 0; part < parts; ++part) {
-            const int length = int(int64_t(steps) * (part + 1) / parts - int64_t(steps) * part / parts);
+            const int length =
+                int(int64_t(steps) * (part + 1) / parts - int64_t(steps) * part / parts);
             order->run_steps.push_back(uint16_t(length));
             order->run_scales.push_back(order->scales[begin]);
         }
@@ -92,7 +93,8 @@ Order order_runs16(WeightKind kind, const Channels& channels, bool paired) {
     }
     if (!paired && (n % 4 == 0 || clusters == 1)) order.slot_order = SlotOrder::contiguous;
     if (paired && n == 4 && channels.count % 8 == 0) order.slot_order = SlotOrder::paired4;
-    if (paired && n % 16 == 0 && channels.count % (2 * n) == 0) order.slot_order = SlotOrder::paired_long;
+    if (paired && n % 16 == 0 && channels.count % (2 * n) == 0)
+        order.slot_order = SlotOrder::paired_long;
     cut_runs(kind, channels, &order);
     return order;
 }
@@ -123,7 +125,8 @@ Order order_dot(WeightKind kind, const Channels& channels, Arithmetic arithmetic
             order.scales.push_back({i / n, i + 2 < channels.count ? (i + 2) / n : -1});
         }
     } else {
-        for (int cluster = 0; cluster < channels.clusters(); ++cluster) add_cluster(cluster, channels, &order);
+        for (int cluster = 0; cluster < channels.clusters(); ++cluster)
+            add_cluster(cluster, channels, &order);
         if (n % 4 == 0 || channels.clusters() == 1) order.slot_order = SlotOrder::contiguous;
     }
     cut_runs(kind, channels, &order);
@@ -145,9 +148,11 @@ bool fits_int8(const WeightShape& shape, const WeightTerm& term) {
     return true;
 }
 
-// Vector instructions per tile row and panel vector, in multiples of one multiply; measured proportions.
+// Vector instructions per tile row and panel vector, in multiples of one multiply; measured
+// proportions.
 double cost(const Order& order, const Channels& channels, double per_step, double per_run) {
-    return per_step * double(order.slots.size()) * channels.taps + per_run * double(order.run_steps.size());
+    return per_step * double(order.slots.size()) * channels.taps +
+           per_run * double(order.run_steps.size());
 }
 
 Order choose_order(const Kernels& kernels, const WeightShape& shape, const WeightTerm& term,
@@ -175,7 +180,8 @@ Order choose_order(const Kernels& kernels, const WeightShape& shape, const Weigh
     return best;
 }
 
-// The code of lane `lane` of a step for output o (of all groups), 0 where the lane holds no channel.
+// The code of lane `lane` of a step for output o (of all groups), 0 where the lane holds no
+// channel.
 int8_t code_at(const WeightShape& shape, const WeightTerm& term, bool folded, const Slot& slot,
                const Step& step, int lane, int64_t o) {
     const int channel = slot[lane];
@@ -243,8 +249,8 @@ void pack_codes(WeightKind kind, const int8_t* codes, int vectors, int width, ui
     }
 }
 
-Stream make_stream(const Kernels& kernels, const WeightShape& shape, const WeightTerm& term, bool folded,
-                   int panels_per_group) {
+Stream make_stream(const Kernels& kernels, const WeightShape& shape, const WeightTerm& term,
+                   bool folded, int panels_per_group) {
     const int columns = folded ? shape.kernel_w : 1;
     const Channels channels{shape.inputs * columns, term.cluster * columns,
                             shape.kernel_h * (folded ? 1 : shape.kernel_w)};
@@ -261,7 +267,8 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
     stream.run_steps = std::move(order.run_steps);
     for (int slot = 0; slot < int(stream.slots.size()); ++slot) {
         for (int ky = 0; ky < shape.kernel_h; ++ky) {
-            for (int kx = 0; kx < (folded ? 1 : shape.kernel_w); ++kx) stream.steps.push_back({slot, ky, kx});
+            for (int kx = 0; kx < (folded ? 1 : shape.kernel_w); ++kx)
+                stream.steps.push_back({slot, ky, kx});
         }
     }
     // From about a dozen steps a run, the larger tile of `runs16` repays its trips to memory.
@@ -300,7 +307,8 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
         for (int run = 0; run < runs; ++run) {
             const Scales scales = order.run_scales[run];
             for (int o = 0; o < valid; ++o) {
-                const uint8_t* alpha = term.alpha + (int64_t(group) * outputs + first + o) * clusters;
+                const uint8_t* alpha =
+                    term.alpha + (int64_t(group) * outputs + first + o) * clusters;
                 uint8_t* to = stream.alpha.data() + ((p * runs + run) * panel + o) * 2;
                 to[0] = alpha[scales.low];
                 to[1] = scales.high >= 0 ? alpha[scales.high] : 0;
@@ -310,8 +318,8 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
     return stream;
 }
 
-std::vector<int8_t> unpack_output(const Kernels& kernels, const WeightShape& shape, const Stream& stream,
-                                  bool folded, int output) {
+std::vector<int8_t> unpack_output(const Kernels& kernels, const WeightShape& shape,
+                                  const Stream& stream, bool folded, int output) {
     const int panel = kernels.panel;
     const int outputs = shape.outputs / shape.groups;
     const int panels_per_group = (outputs + panel - 1) / panel;
@@ -323,8 +331,8 @@ std::vector<int8_t> unpack_output(const Kernels& kernels, const WeightShape& sha
     std::vector<int8_t> codes;
     for (const Block& block : stream.blocks) {
         codes.resize(std::size_t(block.vectors) * 2 * panel);
-        unpack_codes(stream.kind, stream.codes.data() + p * stream.panel_bytes + block.offset, block.vectors,
-                     2 * panel, codes.data());
+        unpack_codes(stream.kind, stream.codes.data() + p * stream.panel_bytes + block.offset,
+                     block.vectors, 2 * panel, codes.data());
         for (int k = 0; k < block.steps; ++k) {
             const Step& step = stream.steps[block.first_step + k];
             for (int lane = 0; lane < lanes; ++lane) {

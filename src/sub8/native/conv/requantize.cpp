@@ -17,7 +17,8 @@ template <typename T>
 void check_length(const std::vector<T>& values, int outputs, const char* name) {
     if (values.size() != 1 && values.size() != std::size_t(outputs)) {
         throw std::invalid_argument(std::string("epilogue: ") + name + " must have 1 or " +
-                                    std::to_string(outputs) + " entries, not " + std::to_string(values.size()));
+                                    std::to_string(outputs) + " entries, not " +
+                                    std::to_string(values.size()));
     }
 }
 
@@ -31,8 +32,8 @@ int exponent(int64_t power) {
 
 }  // namespace
 
-PreparedEpilogue::PreparedEpilogue(const Kernels& kernels, const PackedWeights& weights, int stored_zero,
-                                   const Epilogue& epilogue)
+PreparedEpilogue::PreparedEpilogue(const Kernels& kernels, const PackedWeights& weights,
+                                   int stored_zero, const Epilogue& epilogue)
     : kernels_(kernels), outputs_(weights.shape().outputs), stored_zero_(stored_zero) {
     std::visit([&](const auto& form) { prepare(weights, form); }, epilogue);
 }
@@ -45,18 +46,22 @@ void PreparedEpilogue::prepare(const PackedWeights& weights, const Rescale& resc
     form_ = Form::rescale;
     check_length(rescale.multiplier, outputs_, "multiplier");
     check_length(rescale.offset, outputs_, "offset");
-    if (rescale.shift < 0 || rescale.shift > 62) throw std::invalid_argument("epilogue: shift must lie in 0..62");
+    if (rescale.shift < 0 || rescale.shift > 62)
+        throw std::invalid_argument("epilogue: shift must lie in 0..62");
     const bool out_signed = rescale.low < 0;
-    if (rescale.low > rescale.high || rescale.low < -128 || rescale.high > (out_signed ? 127 : 255)) {
+    if (rescale.low > rescale.high || rescale.low < -128 ||
+        rescale.high > (out_signed ? 127 : 255)) {
         throw std::invalid_argument("epilogue: [low, high] must lie within int8 or uint8");
     }
     // Narrow: all in int32. A product or sum on the way may wrap around; the true total may not.
     const int64_t first = channel(rescale.multiplier, 0);
     bool narrow = is_power_of_two(first) && first < (int64_t(1) << 31) && rescale.shift <= 30 &&
-                  std::all_of(rescale.multiplier.begin(), rescale.multiplier.end(),
-                              [&](int64_t value) { return value == first; });
+                  std::all_of(
+                      rescale.multiplier.begin(), rescale.multiplier.end(),
+                      [&](int64_t value) { return value == first; });
     const int64_t residual = rescale.has_residual ? rescale.residual_multiplier : 0;
-    narrow = narrow && (residual == 0 || (is_power_of_two(residual) && residual < (int64_t(1) << 23))) &&
+    narrow = narrow &&
+             (residual == 0 || (is_power_of_two(residual) && residual < (int64_t(1) << 23))) &&
              std::abs(rescale.zero_point) <= 255;
     const int64_t half = rescale.shift > 0 ? int64_t(1) << (rescale.shift - 1) : 0;
     // Whole panels are read, so the constants are padded.
@@ -66,9 +71,11 @@ void PreparedEpilogue::prepare(const PackedWeights& weights, const Rescale& resc
     for (int o = 0; o < outputs_; ++o) {
         multiplier_[o] = channel(rescale.multiplier, o);
         const int64_t offset = channel(rescale.offset, o);
-        offset_[o] = int64_t(uint64_t(offset) - uint64_t(correction(weights, o)) * uint64_t(multiplier_[o]));
+        offset_[o] =
+            int64_t(uint64_t(offset) - uint64_t(correction(weights, o)) * uint64_t(multiplier_[o]));
         narrow = narrow && std::abs(offset) < (int64_t(1) << 31) &&
-                 weights.bounds()[o] * first + 255 * residual + std::abs(offset) + half < (int64_t(1) << 31);
+                 weights.bounds()[o] * first + 255 * residual + std::abs(offset) + half <
+                     (int64_t(1) << 31);
     }
     if (narrow) {
         offset32_.assign(padded, 0);
@@ -106,16 +113,18 @@ void PreparedEpilogue::prepare(const PackedWeights& weights, const FloatRescale&
 void PreparedEpilogue::prepare(const PackedWeights& weights, const RawAccumulators&) {
     form_ = Form::raw;
     offset32_.resize(outputs_);
-    for (int o = 0; o < outputs_; ++o) offset32_[o] = int32_t(uint32_t(uint64_t(-correction(weights, o))));
+    for (int o = 0; o < outputs_; ++o)
+        offset32_[o] = int32_t(uint32_t(uint64_t(-correction(weights, o))));
 }
 
-void PreparedEpilogue::apply(const int32_t* acc, int rows, int columns, int output, int64_t position,
-                             const void* residual, void* result) const {
+void PreparedEpilogue::apply(const int32_t* acc, int64_t acc_pitch, int rows, int columns,
+                             int output, int64_t position, const void* residual,
+                             void* result) const {
     const int64_t start = position * outputs_ + output;
-    const int panel = kernels_.panel;
     if (form_ == Form::rescale) {
         RescaleArguments arguments;
         arguments.acc = acc;
+        arguments.acc_pitch = acc_pitch;
         arguments.rows = rows;
         arguments.columns = columns;
         arguments.output = output;
@@ -128,16 +137,18 @@ void PreparedEpilogue::apply(const int32_t* acc, int rows, int columns, int outp
         return;
     }
     for (int row = 0; row < rows; ++row) {
-        const int32_t* from = acc + int64_t(row) * panel;
+        const int32_t* from = acc + row * acc_pitch;
         if (form_ == Form::raw) {
             int32_t* to = static_cast<int32_t*>(result) + start + int64_t(row) * outputs_;
             const int32_t* offset = offset32_.data() + output;
-            for (int j = 0; j < columns; ++j) to[j] = int32_t(uint32_t(from[j]) + uint32_t(offset[j]));
+            for (int j = 0; j < columns; ++j)
+                to[j] = int32_t(uint32_t(from[j]) + uint32_t(offset[j]));
         } else {
             float* to = static_cast<float*>(result) + start + int64_t(row) * outputs_;
             const int64_t* offset = offset_.data() + output;
             const float* scale = scale_.data() + output;
-            for (int j = 0; j < columns; ++j) to[j] = float(from[j] * multiplier_[0] + offset[j]) * scale[j];
+            for (int j = 0; j < columns; ++j)
+                to[j] = float(from[j] * multiplier_[0] + offset[j]) * scale[j];
         }
     }
 }

@@ -21,10 +21,10 @@ class PreparedEpilogue {
 
     bool needs_residual() const { return constants_.has_residual; }
 
-    // rows x columns accumulators ([rows][panel]) of outputs output, output + 1, ... of the positions
-    // position, position + 1, ...
-    void apply(const int32_t* acc, int rows, int columns, int output, int64_t position,
-               const void* residual, void* result) const;
+    // rows x columns accumulators, `acc_pitch` from row to row, of outputs output, output + 1, ...
+    // of the positions position, position + 1, ...
+    void apply(const int32_t* acc, int64_t acc_pitch, int rows, int columns, int output,
+               int64_t position, const void* residual, void* result) const;
 
   private:
     enum class Form { rescale, to_float, raw };

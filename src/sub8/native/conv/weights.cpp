@@ -18,15 +18,18 @@ int largest_value(WeightKind kind) {
 }
 
 void check(const WeightShape& shape, const std::vector<WeightTerm>& terms) {
-    if (shape.outputs < 1 || shape.inputs < 1 || shape.kernel_h < 1 || shape.kernel_w < 1 || shape.groups < 1) {
+    if (shape.outputs < 1 || shape.inputs < 1 || shape.kernel_h < 1 || shape.kernel_w < 1 ||
+        shape.groups < 1) {
         fail("every size must be at least 1");
     }
     if (shape.outputs % shape.groups != 0) fail("groups do not divide the outputs");
     if (terms.empty()) fail("no term");
     for (const WeightTerm& term : terms) {
         if (term.cluster < 1 || term.cluster > shape.inputs) fail("cluster outside 1..inputs");
-        if (term.left_shift < 0 || term.left_shift > 31) fail("terms lie more than 31 powers of two apart");
-        const int64_t count = int64_t(shape.outputs) * shape.inputs * shape.kernel_h * shape.kernel_w;
+        if (term.left_shift < 0 || term.left_shift > 31)
+            fail("terms lie more than 31 powers of two apart");
+        const int64_t count =
+            int64_t(shape.outputs) * shape.inputs * shape.kernel_h * shape.kernel_w;
         const int largest = largest_value(term.kind);
         for (int64_t i = 0; i < count; ++i) {
             if (std::abs(int(term.values[i])) > largest) {
@@ -42,13 +45,15 @@ bool is_depthwise(const WeightShape& shape) {
 
 bool can_fold(const WeightShape& shape, const std::vector<WeightTerm>& terms) {
     return shape.groups == 1 && shape.kernel_w > 1 && shape.inputs < 4 &&
-           std::all_of(terms.begin(), terms.end(),
-                       [&](const WeightTerm& term) { return term.cluster == shape.inputs; });
+           std::all_of(
+               terms.begin(), terms.end(),
+               [&](const WeightTerm& term) { return term.cluster == shape.inputs; });
 }
 
 }  // namespace
 
-PackedWeights::PackedWeights(Isa isa, const WeightShape& shape, const std::vector<WeightTerm>& terms)
+PackedWeights::PackedWeights(Isa isa, const WeightShape& shape,
+                             const std::vector<WeightTerm>& terms)
     : isa_(isa), shape_(shape), sums_(shape.outputs, 0), bounds_(shape.outputs, 0) {
     const int taps = shape.kernel_h * shape.kernel_w;
     for (const WeightTerm& term : terms) {
@@ -68,7 +73,8 @@ PackedWeights::PackedWeights(Isa isa, const WeightShape& shape, const std::vecto
             }
             sums_[o] += sum << term.left_shift;
             bounds_[o] += 255 * (magnitude << term.left_shift);
-            if (bounds_[o] > INT32_MAX) fail("an accumulator could leave int32; use smaller scales");
+            if (bounds_[o] > INT32_MAX)
+                fail("an accumulator could leave int32; use smaller scales");
         }
     }
 }
@@ -81,13 +87,17 @@ std::shared_ptr<const PackedWeights> PackedWeights::pack(Isa isa, const WeightSh
 }
 
 DenseWeights::DenseWeights(Isa isa, const WeightShape& shape, const std::vector<WeightTerm>& terms)
-    : PackedWeights(isa, shape, terms), kernels_(kernels_for(isa)), folded_(can_fold(shape, terms)) {
+    : PackedWeights(isa, shape, terms),
+      kernels_(kernels_for(isa)),
+      folded_(can_fold(shape, terms)) {
     std::vector<WeightTerm> coarsest_first = terms;
-    std::stable_sort(coarsest_first.begin(), coarsest_first.end(),
-                     [](const WeightTerm& a, const WeightTerm& b) { return a.left_shift > b.left_shift; });
+    std::stable_sort(
+        coarsest_first.begin(), coarsest_first.end(),
+        [](const WeightTerm& a, const WeightTerm& b) { return a.left_shift > b.left_shift; });
     for (std::size_t i = 0; i < coarsest_first.size(); ++i) {
         const int next = i + 1 < coarsest_first.size() ? coarsest_first[i + 1].left_shift : 0;
-        streams_.push_back(make_stream(kernels_, shape, coarsest_first[i], folded_, panels_per_group()));
+        streams_.push_back(
+            make_stream(kernels_, shape, coarsest_first[i], folded_, panels_per_group()));
         streams_.back().shift_after = coarsest_first[i].left_shift - next;
     }
 }
@@ -98,7 +108,8 @@ std::size_t DenseWeights::bytes() const {
     return total;
 }
 
-DepthwiseWeights::DepthwiseWeights(Isa isa, const WeightShape& shape, const std::vector<WeightTerm>& terms)
+DepthwiseWeights::DepthwiseWeights(Isa isa, const WeightShape& shape,
+                                   const std::vector<WeightTerm>& terms)
     : PackedWeights(isa, shape, terms), kernels_(kernels_for(isa)) {
     const int channels = shape.outputs;
     const int taps = shape.kernel_h * shape.kernel_w;
@@ -120,7 +131,8 @@ DepthwiseWeights::DepthwiseWeights(Isa isa, const WeightShape& shape, const std:
                 for (int tap = 0; tap < taps; ++tap) {
                     const int value = term.values[int64_t(channel) * taps + tap];
                     const int high = (value + 8) >> 4;
-                    int8_t* parts = packed.parts.data() + (block * pairs() + tap / 2) * kDepthwiseStep;
+                    int8_t* parts =
+                        packed.parts.data() + (block * pairs() + tap / 2) * kDepthwiseStep;
                     parts[2 * j + tap % 2] = int8_t(value - 16 * high);
                     parts[2 * kDepthwiseBlock + 2 * j + tap % 2] = int8_t(high);
                 }
@@ -132,7 +144,8 @@ DepthwiseWeights::DepthwiseWeights(Isa isa, const WeightShape& shape, const std:
 
 std::size_t DepthwiseWeights::bytes() const {
     std::size_t total = 0;
-    for (const Term& term : terms_) total += term.parts.size() + term.factors.size() * sizeof(int16_t);
+    for (const Term& term : terms_)
+        total += term.parts.size() + term.factors.size() * sizeof(int16_t);
     return total;
 }
 

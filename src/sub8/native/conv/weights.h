@@ -10,16 +10,18 @@
 
 namespace sub8 {
 
-// Range of the integers: ternary {-1, 0, 1}, int4 [-7, 7], int8 [-127, 127]. They take 2, 4 and 8 bits.
+// Range of the integers: ternary {-1, 0, 1}, int4 [-7, 7], int8 [-127, 127]. They take 2, 4 and 8
+// bits.
 enum class WeightKind { ternary, int4, int8 };
 
-// One of the terms whose sum is the layer's weight: alpha[o, i / cluster] * values[o, i, ...] * 2**left_shift.
+// One of the terms whose sum is the layer's weight: alpha[o, i / cluster] * values[o, i, ...] *
+// 2**left_shift.
 struct WeightTerm {
     WeightKind kind;
-    int cluster;            // N: input channels (of one group) per scale, 1..inputs
-    int left_shift;         // >= 0, from the term's exponent down to the finest of the layer
-    const int8_t* values;   // [outputs, inputs, kernel_h, kernel_w], row-major
-    const uint8_t* alpha;   // [outputs, ceil(inputs / cluster)]
+    int cluster;           // N: input channels (of one group) per scale, 1..inputs
+    int left_shift;        // >= 0, from the term's exponent down to the finest of the layer
+    const int8_t* values;  // [outputs, inputs, kernel_h, kernel_w], row-major
+    const uint8_t* alpha;  // [outputs, ceil(inputs / cluster)]
 };
 
 struct WeightShape {
@@ -30,8 +32,8 @@ struct WeightShape {
     int groups = 1;
 };
 
-// Weights in the layout of one instruction set's kernels. Ternary weights stay 2 bits and int4 weights
-// 4 bits wide in memory; panels of them are expanded into cache while the layer runs.
+// Weights in the layout of one instruction set's kernels. Ternary weights stay 2 bits and int4
+// weights 4 bits wide in memory; panels of them are expanded into cache while the layer runs.
 class PackedWeights {
   public:
     virtual ~PackedWeights() = default;
@@ -45,8 +47,8 @@ class PackedWeights {
     const WeightShape& shape() const { return shape_; }
     // Memory held, in bytes.
     virtual std::size_t bytes() const = 0;
-    // Sum over a group's inputs and the kernel of the integer weights, per output: what one unit added
-    // to every input (and to the padding) adds to the accumulator.
+    // Sum over a group's inputs and the kernel of the integer weights, per output: what one unit
+    // added to every input (and to the padding) adds to the accumulator.
     const std::vector<int64_t>& sums() const { return sums_; }
     // 255 * sum of magnitudes, per output: no accumulator or partial sum is larger.
     const std::vector<int64_t>& bounds() const { return bounds_; }

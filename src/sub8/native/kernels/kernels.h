@@ -1,7 +1,8 @@
 // The micro-kernels that every instruction set provides, as a table of functions.
 //
-// Files in kernels/<isa>/ are compiled with that instruction set's flags, so they include nothing that
-// holds inline functions of the standard library: the linker could keep their copy for every caller.
+// Files in kernels/<isa>/ are compiled with that instruction set's flags, so they include nothing
+// that holds inline functions of the standard library: the linker could keep their copy for every
+// caller.
 //
 // Layout of operands (K-steps, panels, runs) and of packed weights: conv/packing.h.
 #pragma once
@@ -13,21 +14,25 @@ namespace sub8 {
 
 // How a stream of K-steps is accumulated; see conv/packing.h.
 enum class Arithmetic {
-    runs16,   // 4 channels a step, u8 * s8 pairs summed in int16 over a run, then times alpha into int32
+    runs16,   // 4 channels a step, u8 * s8 pairs summed in int16 over a run, then times alpha into
+              // int32
     wide16,   // 2 channels a step, int16 * int16 (alpha already in the weight), int32
     dot,      // 4 channels a step, 8-bit dot products in int32 (alpha already in the weight)
     dotruns,  // 4 channels a step, 8-bit dot products in int32 over a run, then times alpha
 };
 
-constexpr int kLargestTile = 8;  // positions; the table's `rows` says how many a kernel set really has
+constexpr int kLargestTile =
+    8;  // positions; the table's `rows` says how many a kernel set really has
 
 // A tile: `rows` neighbouring positions times one panel of outputs.
 struct TileArguments {
-    const uint8_t* activations;  // 4 bytes per position: step k, row r at activations + offsets[k] + 4 * r
-    const int32_t* offsets;      // bytes [steps]
-    const void* weights;         // expanded: int8 [steps][panel][4] or int16 [steps][panel][2]; 64-byte aligned
-    const uint8_t* alpha;        // [runs][panel][2]
-    const uint16_t* run_steps;   // [runs], each at least 1
+    const uint8_t*
+        activations;  // 4 bytes per position: step k, row r at activations + offsets[k] + 4 * r
+    const int32_t* offsets;  // bytes [steps]
+    const void*
+        weights;  // expanded: int8 [steps][panel][4] or int16 [steps][panel][2]; 64-byte aligned
+    const uint8_t* alpha;       // [runs][panel][2]
+    const uint16_t* run_steps;  // [runs], each at least 1
     int runs;
     int steps;     // the sum of run_steps
     int32_t* acc;  // [rows][panel], 64-byte aligned
@@ -67,7 +72,8 @@ struct RescaleConstants {
 };
 
 struct RescaleArguments {
-    const int32_t* acc;  // [rows][panel]
+    const int32_t* acc;   // [rows][acc_pitch], whole panels readable
+    ptrdiff_t acc_pitch;  // accumulators from row to row
     int rows;
     int columns;  // 1..panel, valid outputs of the panel
     int output;   // first output, for the constants
@@ -82,7 +88,7 @@ enum class SlotOrder {
     contiguous,   // slot q: channels 4q .. 4q+3
     paired4,      // slots 2p, 2p+1: channels 8p + {0,1,4,5}, 8p + {2,3,6,7}
     paired_long,  // within each pair of clusters of N = 16n channels: {A2i, A2i+1, B2i, B2i+1}
-    wide,         // slot q: channels 2q, 2q+1, each widened to 16 bits
+    wide,         // slot q: channels 2q, 2q+1, each widened to 16 bits (SlotArguments::widen)
     table,        // channels as listed, -1: none
 };
 
@@ -90,31 +96,31 @@ struct SlotArguments {
     const uint8_t* input;  // first position, first channel of the group
     ptrdiff_t pitch;       // bytes from position to position
     int positions;
-    int channels;  // that may be read at each position
+    ptrdiff_t readable;  // bytes from input that may be read
     SlotOrder order;
-    int cluster;            // paired_long
-    const int32_t* table;   // [slots][4], the lanes that are used first
+    int cluster;           // paired_long
+    const int32_t* table;  // [slots][4], the lanes that are used first
     int slots;
-    bool widen;             // int16 lanes
-    bool is_signed;         // widen: of the input
-    uint8_t flip;           // not widened: XORed into every byte (0 or 0x80)
-    uint32_t* out;          // slot q, position p at out[q * out_pitch + p]
+    uint8_t flip;   // XORed into every byte (0 or 0x80)
+    bool widen;     // then zero-extended to int16 lanes
+    uint32_t* out;  // slot q, position p at out[q * out_pitch + p]
     ptrdiff_t out_pitch;
 };
 
-constexpr int kDepthwiseBlock = 32;      // channels
-constexpr int kDepthwisePairs = 8;       // pairs of taps whose partial sums fit int16
+constexpr int kDepthwiseBlock = 32;                  // channels
+constexpr int kDepthwisePairs = 8;                   // pairs of taps whose partial sums fit int16
 constexpr int kDepthwiseStep = 4 * kDepthwiseBlock;  // bytes of weights per pair of taps and block
 
 // One block of channels of a depthwise convolution, at neighbouring positions.
-// A weight v is stored as v = 16 * high + low, low in [-8, 7], high in [-8, 8]: sums of u8 * part over 8 pairs
-// of taps stay within 8 * 2 * 255 * 8 = 32640, so int16 holds them for every input.
+// A weight v is stored as v = 16 * high + low, low in [-8, 7], high in [-8, 8]: sums of u8 * part
+// over 8 pairs of taps stay within 8 * 2 * 255 * 8 = 32640, so int16 holds them for every input.
 struct DepthwiseArguments {
-    const uint8_t* const* rows;  // [taps rounded up to even] each tap's input of the first position, first channel
-    const ptrdiff_t* steps;      // [the same] bytes from position to position (0: padding)
-    int pairs;                   // of taps
-    const int8_t* weights;       // [pairs][low, high][kDepthwiseBlock, in depthwise_order][2 taps]
-    const int16_t* factors;      // [kDepthwiseBlock][2] = (alpha, 16 * alpha)
+    const uint8_t* const*
+        rows;  // [taps rounded up to even] each tap's input of the first position, first channel
+    const ptrdiff_t* steps;  // [the same] bytes from position to position (0: padding)
+    int pairs;               // of taps
+    const int8_t* weights;   // [pairs][low, high][kDepthwiseBlock, in depthwise_order][2 taps]
+    const int16_t* factors;  // [kDepthwiseBlock][2] = (alpha, 16 * alpha)
     int positions;
     uint8_t flip;  // XORed into every input byte, so that it is unsigned
     int left_shift;
@@ -127,7 +133,7 @@ struct Kernels {
     int panel;  // outputs
     int rows;   // largest tile, <= kLargestTile
     bool has_runs16, has_wide16, has_dot;
-    bool signed_activations;  // dot: activations are int8 (flipped from unsigned), not uint8
+    bool signed_activations;  // activations are taken as int8, not uint8 (then wide16 is not there)
     int short_rows;           // largest tile of `runs16_short`
     TileKernel runs16[kLargestTile + 1];        // index: rows
     TileKernel runs16_short[kLargestTile + 1];  // the same result; faster where runs are short
@@ -139,13 +145,16 @@ struct Kernels {
     void (*expand2)(const uint8_t* packed, int vectors, int8_t* out);
     void (*expand4)(const uint8_t* packed, int vectors, int8_t* out);
     // int8 codes [steps][panel][2] times alpha to int16, run by run.
-    void (*widen)(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs, int16_t* out);
+    void (*widen)(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
+                  int16_t* out);
     // int8 codes [steps][panel][4] times alpha, where that fits int8, run by run; may be in place.
-    void (*scale)(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs, int8_t* out);
+    void (*scale)(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
+                  int8_t* out);
     void (*rescale)(const RescaleArguments&);
     void (*gather_slots)(const SlotArguments&);
     void (*depthwise)(const DepthwiseArguments&);
-    uint8_t depthwise_order[kDepthwiseBlock];  // channel of the block at each place of a weight vector
+    uint8_t
+        depthwise_order[kDepthwiseBlock];  // channel of the block at each place of a weight vector
 };
 
 const Kernels& scalar_kernels();

@@ -9,7 +9,9 @@ namespace {
 
 constexpr int kPanel = 16;
 
-inline int16_t pair_lane(const uint8_t* a, const int8_t* w) { return int16_t(a[0] * w[0] + a[1] * w[1]); }
+inline int16_t pair_lane(const uint8_t* a, const int8_t* w) {
+    return int16_t(a[0] * w[0] + a[1] * w[1]);
+}
 
 void runs16(const TileArguments& t, int rows) {
     const int8_t* weights = static_cast<const int8_t*>(t.weights);
@@ -45,7 +47,8 @@ void wide16(const TileArguments& t, int rows) {
             for (int o = 0; o < kPanel; ++o) acc[o] = 0;
         }
         for (int step = 0; step < t.steps; ++step) {
-            const int16_t* a = reinterpret_cast<const int16_t*>(t.activations + t.offsets[step] + 4 * r);
+            const int16_t* a =
+                reinterpret_cast<const int16_t*>(t.activations + t.offsets[step] + 4 * r);
             const int16_t* w = weights + step * kPanel * 2;
             for (int o = 0; o < kPanel; ++o) acc[o] += a[0] * w[2 * o] + a[1] * w[2 * o + 1];
         }
@@ -78,7 +81,8 @@ void expand4(const uint8_t* packed, int vectors, int8_t* out) {
     }
 }
 
-void widen(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs, int16_t* out) {
+void widen(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
+           int16_t* out) {
     for (int run = 0; run < runs; ++run, alpha += 2 * kPanel) {
         for (int k = 0; k < run_steps[run]; ++k, codes += 2 * kPanel, out += 2 * kPanel) {
             for (int b = 0; b < 2 * kPanel; ++b) out[b] = int16_t(codes[b] * alpha[b]);
@@ -86,20 +90,21 @@ void widen(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps,
     }
 }
 
-void rescale(const RescaleArguments& t) { scalar::rescale(t, kPanel, 0, t.columns); }
+void rescale(const RescaleArguments& t) { scalar::rescale(t, 0, t.columns); }
 
 }  // namespace
 
 namespace scalar {
 
-void rescale(const RescaleArguments& t, int panel, int first_column, int columns) {
+void rescale(const RescaleArguments& t, int first_column, int columns) {
     const RescaleConstants& c = *t.constants;
     const uint64_t half = c.shift > 0 ? uint64_t(1) << (c.shift - 1) : 0;
     const uint64_t mask = (uint64_t(1) << c.shift) - 1;
     for (int row = 0; row < t.rows; ++row) {
-        const int32_t* acc = t.acc + row * panel;
+        const int32_t* acc = t.acc + row * t.acc_pitch;
         for (int j = first_column; j < columns; ++j) {
-            // The sum of the true accumulator is in range; single products may wrap around, which cancels.
+            // The sum of the true accumulator is in range; single products may wrap around, which
+            // cancels.
             uint64_t sum = uint64_t(int64_t(acc[j])) * uint64_t(c.multiplier[t.output + j]) +
                            uint64_t(c.offset[t.output + j]);
             if (t.residual != nullptr) {
@@ -118,7 +123,8 @@ void rescale(const RescaleArguments& t, int panel, int first_column, int columns
     }
 }
 
-void gather_slots(const SlotArguments& s, int first_slot, int last_slot, int first_position, int last_position) {
+void gather_slots(const SlotArguments& s, int first_slot, int last_slot, int first_position,
+                  int last_position) {
     const int lanes = s.widen ? 2 : 4;
     for (int p = first_position; p < last_position; ++p) {
         const uint8_t* from = s.input + p * s.pitch;
@@ -127,13 +133,7 @@ void gather_slots(const SlotArguments& s, int first_slot, int last_slot, int fir
             for (int lane = 0; lane < lanes; ++lane) {
                 const int channel = s.table[4 * q + lane];
                 if (channel < 0) continue;
-                uint32_t value;
-                if (s.widen) {
-                    value = s.is_signed ? uint16_t(int16_t(int8_t(from[channel]))) : from[channel];
-                } else {
-                    value = uint8_t(from[channel] ^ s.flip);
-                }
-                word |= value << (lane * 32 / lanes);
+                word |= uint32_t(uint8_t(from[channel] ^ s.flip)) << (lane * 32 / lanes);
             }
             s.out[q * s.out_pitch + p] = word;
         }
@@ -150,7 +150,8 @@ void depthwise(const DepthwiseArguments& t, const uint8_t* order) {
                 for (int tap = 0; tap < 2; ++tap) {
                     const int index = 2 * pair + tap;
                     const int x = t.rows[index][p * t.steps[index] + channel] ^ t.flip;
-                    sum += x * (t.factors[2 * j] * w[tap] + t.factors[2 * j + 1] * w[2 * kDepthwiseBlock + tap]);
+                    sum += x * (t.factors[2 * j] * w[tap] +
+                                t.factors[2 * j + 1] * w[2 * kDepthwiseBlock + tap]);
                 }
             }
             int32_t* acc = t.acc + p * t.acc_pitch + channel;
@@ -166,7 +167,9 @@ namespace {
 
 void gather_slots(const SlotArguments& s) { scalar::gather_slots(s, 0, s.slots, 0, s.positions); }
 
-void depthwise(const DepthwiseArguments& t) { scalar::depthwise(t, scalar_kernels().depthwise_order); }
+void depthwise(const DepthwiseArguments& t) {
+    scalar::depthwise(t, scalar_kernels().depthwise_order);
+}
 
 Kernels make_kernels() {
     Kernels k{};

@@ -5,8 +5,8 @@
 
 namespace sub8::scalar {
 
-// Columns [first_column, columns) of a rescale over rows of `panel` accumulators.
-void rescale(const RescaleArguments& arguments, int panel, int first_column, int columns);
+// Columns [first_column, columns) of a rescale.
+void rescale(const RescaleArguments& arguments, int first_column, int columns);
 
 // Part of SlotArguments' job; every slot order through its table.
 void gather_slots(const SlotArguments& arguments, int first_slot, int last_slot, int first_position,

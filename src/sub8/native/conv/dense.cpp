@@ -1,0 +1,274 @@
+// The driver of convolutions and linear layers.
+//
+// A thread's share is a range of output positions or a range of panels. Within it, for every chunk
+// of positions (whose strip fits the second-level cache) and every panel of outputs, each block of
+// K-steps is expanded once and passes over all tiles of the chunk; the last block's tiles go
+// straight on to the epilogue.
+#include <algorithm>
+#include <cassert>
+#include <stdexcept>
+
+#include "conv/layers.h"
+#include "conv/requantize.h"
+#include "conv/strip.h"
+
+namespace sub8 {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+
+int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// What one thread does: units [first_unit, end_unit) times panels [first_panel, end_panel) of all
+// groups.
+struct Share {
+    int64_t first_unit;
+    int64_t end_unit;
+    int64_t first_panel;
+    int64_t end_panel;
+};
+
+struct Tile {
+    int position;  // within the unit
+    int rows;
+};
+
+class DenseConvolution : public Convolution {
+  public:
+    DenseConvolution(std::shared_ptr<const DenseWeights> weights, const ConvGeometry& geometry,
+                     const InputFormat& input, const Epilogue& epilogue)
+        : weights_(std::move(weights)),
+          kernels_(weights_->kernels()),
+          plan_(kernels_, weights_->shape(), weights_->streams(), weights_->folded(), geometry,
+                input),
+          epilogue_(kernels_, *weights_, plan_.stored_zero(), epilogue) {
+        int64_t vectors = 0;
+        bool wide = false;
+        for (const Stream& stream : weights_->streams()) {
+            for (const Block& block : stream.blocks)
+                vectors = std::max<int64_t>(vectors, block.vectors);
+            wide = wide || stream.arithmetic == Arithmetic::wide16;
+        }
+        const int64_t chunk = int64_t(plan_.units_per_chunk()) * plan_.positions_per_unit();
+        codes_bytes_ = aligned(vectors * 2 * kernels_.panel);
+        wide_bytes_ = wide ? 2 * codes_bytes_ : 0;
+        acc_bytes_ = aligned(chunk * kernels_.panel * int64_t(sizeof(int32_t)));
+    }
+
+    std::size_t scratch_bytes(int) const override {
+        return std::size_t(codes_bytes_ + wide_bytes_ + acc_bytes_ +
+                           aligned(int64_t(plan_.bytes())));
+    }
+
+    void run(const void* input, const void* residual, void* output, void* scratch, int thread,
+             int threads) const override {
+        assert(thread >= 0 && thread < threads);
+        assert(!epilogue_.needs_residual() || residual != nullptr);
+        assert(reinterpret_cast<uintptr_t>(scratch) % kAlignment == 0);
+        uint8_t* memory = static_cast<uint8_t*>(scratch);
+        Work work;
+        work.codes = reinterpret_cast<int8_t*>(memory);
+        work.wide = reinterpret_cast<int16_t*>(memory + codes_bytes_);
+        work.acc = reinterpret_cast<int32_t*>(memory + codes_bytes_ + wide_bytes_);
+        work.strip = memory + codes_bytes_ + wide_bytes_ + acc_bytes_;
+        work.residual = residual;
+        work.output = output;
+        const Share share = share_of(thread, threads);
+        const int panels_per_group = weights_->panels_per_group();
+        for (int64_t unit = share.first_unit; unit < share.end_unit;) {
+            work.unit = unit;
+            work.units = int(std::min(plan_.chunk_limit(unit), share.end_unit) - unit);
+            for (int64_t panel = share.first_panel; panel < share.end_panel;) {
+                const int group = int(panel / panels_per_group);
+                const int64_t end =
+                    std::min<int64_t>(share.end_panel, int64_t(group + 1) * panels_per_group);
+                plan_.build(static_cast<const uint8_t*>(input), group, unit, work.units,
+                            work.strip);
+                for (; panel < end; ++panel) run_panel(work, group, panel);
+            }
+            unit += work.units;
+        }
+    }
+
+  private:
+    struct Work {
+        int64_t unit;
+        int units;
+        int8_t* codes;
+        int16_t* wide;
+        int32_t* acc;
+        uint8_t* strip;
+        const void* residual;
+        void* output;
+    };
+
+    // Splitting by panels repeats the strips, splitting by positions repeats the expansion of
+    // weights.
+    Share share_of(int thread, int threads) const {
+        const int64_t panels = int64_t(weights_->shape().groups) * weights_->panels_per_group();
+        const int64_t units = plan_.units();
+        int64_t steps = 0;
+        for (const Stream& stream : weights_->streams()) steps += int64_t(stream.steps.size());
+        const double tile_effort =
+            1.0 * double(steps) * plan_.positions_per_unit();              // per unit and panel
+        const double strip_effort = 0.5 * double(plan_.slots_per_unit());  // per unit
+        const double expand_effort = 2.0 * double(steps);                  // per panel
+        const double panel_share = double((panels + threads - 1) / threads);
+        const double unit_share = double((units + threads - 1) / threads);
+        const double by_panels = panel_share * (tile_effort * double(units) + expand_effort) +
+                                 strip_effort * double(units);
+        const double by_units = unit_share * (tile_effort * double(panels) + strip_effort) +
+                                expand_effort * double(panels);
+        if (by_panels < by_units) {
+            return {0, units, panels * thread / threads, panels * (thread + 1) / threads};
+        }
+        return {units * thread / threads, units * (thread + 1) / threads, 0, panels};
+    }
+
+    // Expanded weights of one block and panel.
+    const void* expand(const Stream& stream, const Block& block, int64_t panel,
+                       const uint8_t* alpha, const Work& work) const {
+        const uint8_t* packed = stream.codes.data() + panel * stream.panel_bytes + block.offset;
+        const int8_t* codes = work.codes;
+        switch (stream.kind) {
+            case WeightKind::ternary:
+                kernels_.expand2(packed, block.vectors, work.codes);
+                break;
+            case WeightKind::int4:
+                kernels_.expand4(packed, block.vectors, work.codes);
+                break;
+            case WeightKind::int8:
+                codes = reinterpret_cast<const int8_t*>(packed);
+                break;
+        }
+        const uint16_t* run_steps = stream.run_steps.data() + block.first_run;
+        if (stream.arithmetic == Arithmetic::wide16) {
+            kernels_.widen(codes, alpha, run_steps, block.runs, work.wide);
+            return work.wide;
+        }
+        if (stream.arithmetic == Arithmetic::dot) {
+            kernels_.scale(codes, alpha, run_steps, block.runs, work.codes);
+            return work.codes;
+        }
+        return codes;
+    }
+
+    const TileKernel* tile_kernels(const Stream& stream, int* rows) const {
+        *rows = kernels_.rows;
+        switch (stream.arithmetic) {
+            case Arithmetic::runs16:
+                if (!stream.short_runs) return kernels_.runs16;
+                *rows = kernels_.short_rows;
+                return kernels_.runs16_short;
+            case Arithmetic::wide16:
+                return kernels_.wide16;
+            case Arithmetic::dot:
+                return kernels_.dot;
+            case Arithmetic::dotruns:
+                return kernels_.dotruns;
+        }
+        return nullptr;
+    }
+
+    // Tiles as equal as possible, since very small ones are slow.
+    static Tile tile_of(int index, int tiles, int positions) {
+        const int begin = int(int64_t(positions) * index / tiles);
+        return {begin, int(int64_t(positions) * (index + 1) / tiles) - begin};
+    }
+
+    void run_panel(const Work& work, int group, int64_t panel) const {
+        const std::vector<Stream>& streams = weights_->streams();
+        const int width = kernels_.panel;
+        const int first = int(panel - int64_t(group) * weights_->panels_per_group()) * width;
+        const int columns = std::min(width, weights_->outputs_per_group() - first);
+        const int output = group * weights_->outputs_per_group() + first;
+        // Pointwise chunks are one line of positions; others one line per output row.
+        const int lines = plan_.pointwise() ? 1 : work.units;
+        const int positions = plan_.pointwise() ? work.units : plan_.positions_per_unit();
+        const bool single = streams.size() == 1 && streams[0].blocks.size() == 1;
+        const int64_t first_position = work.unit * plan_.positions_per_unit();
+
+        for (std::size_t index = 0; index < streams.size(); ++index) {
+            const Stream& stream = streams[index];
+            int largest_rows = 0;
+            const TileKernel* kernels = tile_kernels(stream, &largest_rows);
+            const int tiles = (positions + largest_rows - 1) / largest_rows;
+            const bool by_row =
+                kernels_.ternary_row != nullptr && stream.kind == WeightKind::ternary &&
+                stream.arithmetic == Arithmetic::runs16 && int64_t(lines) * positions <= 2;
+            for (const Block& block : stream.blocks) {
+                const bool first_pass = index == 0 && &block == &stream.blocks.front();
+                const bool end_of_stream = &block == &stream.blocks.back();
+                const bool last_pass = end_of_stream && index + 1 == streams.size();
+                const uint8_t* alpha =
+                    stream.alpha.data() +
+                    (panel * int64_t(stream.run_steps.size()) + block.first_run) * width * 2;
+                TileArguments arguments;
+                arguments.weights = by_row ? nullptr : expand(stream, block, panel, alpha, work);
+                arguments.offsets = plan_.offsets(int(index)).data() + block.first_step;
+                arguments.alpha = alpha;
+                arguments.run_steps = stream.run_steps.data() + block.first_run;
+                arguments.runs = block.runs;
+                arguments.steps = block.steps;
+                arguments.first = first_pass;
+                for (int line = 0; line < lines; ++line) {
+                    const uint8_t* base = work.strip + plan_.unit_offset(line);
+                    for (int t = 0; t < (by_row ? positions : tiles); ++t) {
+                        const Tile tile = by_row ? Tile{t, 1} : tile_of(t, tiles, positions);
+                        const int64_t position = int64_t(line) * positions + tile.position;
+                        arguments.activations = base + 4 * tile.position;
+                        arguments.acc = single ? work.acc : work.acc + position * width;
+                        if (by_row) {
+                            run_row(stream, block, panel, arguments);
+                        } else {
+                            kernels[tile.rows](arguments);
+                        }
+                        if (end_of_stream && stream.shift_after > 0) {
+                            shift_left(arguments.acc, tile.rows * width, stream.shift_after);
+                        }
+                        if (last_pass) {
+                            epilogue_.apply(arguments.acc, width, tile.rows, columns, output,
+                                            first_position + position, work.residual, work.output);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    void run_row(const Stream& stream, const Block& block, int64_t panel,
+                 const TileArguments& tile) const {
+        RowArguments row;
+        row.activations = tile.activations;
+        row.offsets = tile.offsets;
+        row.packed = stream.codes.data() + panel * stream.panel_bytes + block.offset;
+        row.alpha = tile.alpha;
+        row.run_steps = tile.run_steps;
+        row.runs = tile.runs;
+        row.acc = tile.acc;
+        row.first = tile.first;
+        kernels_.ternary_row(row);
+    }
+
+    static void shift_left(int32_t* acc, int count, int shift) {
+        for (int i = 0; i < count; ++i) acc[i] = int32_t(uint32_t(acc[i]) << shift);
+    }
+
+    std::shared_ptr<const DenseWeights> weights_;
+    const Kernels& kernels_;
+    StripPlan plan_;
+    PreparedEpilogue epilogue_;
+    int64_t codes_bytes_;
+    int64_t wide_bytes_;
+    int64_t acc_bytes_;
+};
+
+}  // namespace
+
+std::unique_ptr<const Convolution> make_dense(std::shared_ptr<const DenseWeights> weights,
+                                              const ConvGeometry& geometry,
+                                              const InputFormat& input, const Epilogue& epilogue) {
+    return std::make_unique<DenseConvolution>(std::move(weights), geometry, input, epilogue);
+}
+
+}  // namespace sub8

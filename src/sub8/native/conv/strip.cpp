@@ -1,0 +1,260 @@
+#include "conv/strip.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace sub8 {
+namespace {
+
+constexpr int64_t kStripBytes =
+    160 * 1024;  // leaves room for weights in a second-level cache of 256 KiB
+constexpr int kLargestPointChunk = 1024;  // positions: bounds the accumulators kept between blocks
+
+int64_t round_up(int64_t value, int64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace
+
+StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
+                     const std::vector<Stream>& streams, bool folded, const ConvGeometry& geometry,
+                     const InputFormat& input)
+    : kernels_(kernels),
+      shape_(shape),
+      geometry_(geometry),
+      zero_point_(input.zero_point),
+      signed_(input.is_signed),
+      folded_(folded),
+      channels_(shape.groups * shape.inputs) {
+    flip_ = signed_ != kernels.signed_activations ? 0x80 : 0;
+    input_bytes_ = int64_t(geometry.batch) * geometry.in_h * geometry.in_w * channels_;
+    const int taps_w = folded ? 1 : shape.kernel_w;
+    pointwise_ = shape.kernel_h == 1 && shape.kernel_w == 1 && geometry.pad_top == 0 &&
+                 geometry.pad_left == 0 &&
+                 int64_t(geometry.out_h - 1) * geometry.stride_h < geometry.in_h &&
+                 int64_t(geometry.out_w - 1) * geometry.stride_w < geometry.in_w;
+    add_sections(streams);
+
+    int largest_shift = 0;
+    for (int kx = 0; kx < taps_w; ++kx) {
+        const int column = folded ? 0 : kx * geometry.dilation_w;
+        const int residue = column % geometry.stride_w;
+        const auto found = std::find(phases_.begin(), phases_.end(), residue);
+        phase_of_tap_.push_back(int(found - phases_.begin()));
+        if (found == phases_.end()) phases_.push_back(residue);
+        shift_of_tap_.push_back(column / geometry.stride_w);
+        largest_shift = std::max(largest_shift, shift_of_tap_.back());
+    }
+    row_positions_ = geometry.out_w + largest_shift;
+    row_pitch_ = int64_t(phases_.size()) * slots_ * row_positions_;
+    row_step_ = shape.kernel_h == 1 ? 1 : geometry.stride_h;
+    rows_per_output_ = (shape.kernel_h - 1) * geometry.dilation_h + 1;
+    point_pitch_ = 0;
+    row_bytes_ = 0;
+    if (pointwise_) {
+        units_ = int64_t(geometry.batch) * geometry.out_h * geometry.out_w;
+        int64_t chunk = kStripBytes / (4 * int64_t(slots_)) / kernels.rows * kernels.rows;
+        chunk = std::max<int64_t>(chunk, 4 * kernels.rows);
+        units_per_chunk_ = int(std::min<int64_t>({chunk, kLargestPointChunk, units_}));
+        point_pitch_ = round_up(units_per_chunk_, 8);
+        strip_bytes_ = round_up(point_pitch_ * slots_ * 4, 64);
+    } else {
+        units_ = int64_t(geometry.batch) * geometry.out_h;
+        const int64_t fixed = int64_t(rows_per_output_ - row_step_) * row_pitch_ * 4;
+        const int64_t rows = (kStripBytes - fixed) / (int64_t(row_step_) * row_pitch_ * 4);
+        units_per_chunk_ = int(std::max<int64_t>(1, std::min<int64_t>(rows, geometry.out_h)));
+        const int64_t strip_rows = int64_t(units_per_chunk_ - 1) * row_step_ + rows_per_output_;
+        strip_bytes_ = round_up(strip_rows * row_pitch_ * 4, 64);
+        if (folded) {
+            const int64_t columns = int64_t(geometry.out_w - 1) * geometry.stride_w +
+                                    int64_t(shape.kernel_w - 1) * geometry.dilation_w + 1;
+            // A margin, so that fast kernels may read whole vectors.
+            row_bytes_ = round_up(columns * channels_ + 64, 64);
+        }
+    }
+    for (std::size_t index = 0; index < streams.size(); ++index) {
+        const Stream& stream = streams[index];
+        const int first_slot = sections_[section_of_stream_[index]].first_slot;
+        std::vector<int32_t> offsets;
+        for (const Step& step : stream.steps) {
+            const int64_t slot = first_slot + step.slot;
+            int64_t words;
+            if (pointwise_) {
+                words = slot * point_pitch_;
+            } else {
+                words = int64_t(step.ky) * geometry.dilation_h * row_pitch_ +
+                        (phase_of_tap_[step.kx] * int64_t(slots_) + slot) * row_positions_ +
+                        shift_of_tap_[step.kx];
+            }
+            if (words * 4 > INT32_MAX)
+                throw std::invalid_argument("convolution: input rows are too large");
+            offsets.push_back(int32_t(words * 4));
+        }
+        offsets_.push_back(std::move(offsets));
+    }
+}
+
+void StripPlan::add_sections(const std::vector<Stream>& streams) {
+    slots_ = 0;
+    for (const Stream& stream : streams) {
+        Section section;
+        section.order = stream.slot_order;
+        section.widen = stream.arithmetic == Arithmetic::wide16;
+        section.cluster = stream.cluster;
+        section.first_slot = slots_;
+        section.slots = int(stream.slots.size());
+        for (const Slot& slot : stream.slots) {
+            for (int channel : slot) {
+                if (folded_ && channel >= 0) {
+                    channel = channel / shape_.inputs * geometry_.dilation_w * channels_ +
+                              channel % shape_.inputs;
+                }
+                section.table.push_back(channel);
+            }
+        }
+        if (folded_ && geometry_.dilation_w > 1) section.order = SlotOrder::table;
+        int same = 0;
+        while (same < int(sections_.size()) &&
+               (sections_[same].widen != section.widen || sections_[same].table != section.table)) {
+            ++same;
+        }
+        if (same == int(sections_.size())) {
+            slots_ += section.slots;
+            sections_.push_back(std::move(section));
+        }
+        section_of_stream_.push_back(same);
+    }
+}
+
+int64_t StripPlan::chunk_limit(int64_t unit) const {
+    const int64_t limit = unit + units_per_chunk_;
+    if (pointwise_) return std::min(limit, units_);
+    const int64_t image_end = (unit / geometry_.out_h + 1) * geometry_.out_h;
+    return std::min(limit, image_end);
+}
+
+int64_t StripPlan::slots_per_unit() const {
+    return pointwise_ ? slots_ : row_pitch_ * std::min(row_step_, rows_per_output_);
+}
+
+uint32_t StripPlan::pad_word(const Section& section) const {
+    const uint32_t byte = uint8_t(uint8_t(zero_point_) ^ flip_);
+    return byte * (section.widen ? 0x00010001u : 0x01010101u);
+}
+
+void StripPlan::gather(const Section& section, const uint8_t* from, int64_t pitch, int64_t readable,
+                       int positions, uint32_t* out, int64_t out_pitch) const {
+    SlotArguments arguments;
+    arguments.input = from;
+    arguments.pitch = pitch;
+    arguments.readable = readable;
+    arguments.positions = positions;
+    arguments.order = section.order;
+    arguments.cluster = section.cluster;
+    arguments.table = section.table.data();
+    arguments.slots = section.slots;
+    arguments.widen = section.widen;
+    arguments.flip = flip_;
+    arguments.out = out;
+    arguments.out_pitch = out_pitch;
+    kernels_.gather_slots(arguments);
+}
+
+void StripPlan::build_row(const uint8_t* input, int group, int image, int row, uint8_t* strip_row,
+                          uint8_t* padded_row) const {
+    uint32_t* words = reinterpret_cast<uint32_t*>(strip_row);
+    const bool inside = row >= 0 && row < geometry_.in_h;
+    if (!inside) {
+        for (std::size_t phase = 0; phase < phases_.size(); ++phase) {
+            for (const Section& section : sections_) {
+                uint32_t* out =
+                    words + (int64_t(phase) * slots_ + section.first_slot) * row_positions_;
+                std::fill_n(out, int64_t(section.slots) * row_positions_, pad_word(section));
+            }
+        }
+        return;
+    }
+    const int64_t row_start = (int64_t(image) * geometry_.in_h + row) * geometry_.in_w * channels_;
+    const int stride = geometry_.stride_w;
+    if (folded_) {
+        const int64_t columns = int64_t(geometry_.out_w - 1) * stride +
+                                int64_t(shape_.kernel_w - 1) * geometry_.dilation_w + 1;
+        const int64_t left = std::min<int64_t>(geometry_.pad_left, columns);
+        const int64_t copied =
+            std::max<int64_t>(0, std::min<int64_t>(geometry_.in_w, columns - left));
+        std::memset(padded_row, uint8_t(zero_point_), std::size_t(columns) * channels_);
+        std::memcpy(padded_row + left * channels_, input + row_start,
+                    std::size_t(copied) * channels_);
+        for (const Section& section : sections_) {
+            gather(section, padded_row, int64_t(stride) * channels_, int64_t(row_bytes_),
+                   geometry_.out_w, words + int64_t(section.first_slot) * row_positions_,
+                   row_positions_);
+        }
+        return;
+    }
+    for (std::size_t phase = 0; phase < phases_.size(); ++phase) {
+        // Position p of this phase is input column p * stride + residue - pad_left.
+        const int column = phases_[phase] - geometry_.pad_left;
+        const int begin =
+            std::min(row_positions_, column >= 0 ? 0 : (-column + stride - 1) / stride);
+        const int last = geometry_.in_w - 1 - column;  // largest p * stride inside
+        const int end = std::max(begin, std::min(row_positions_, last < 0 ? 0 : last / stride + 1));
+        for (const Section& section : sections_) {
+            uint32_t* out = words + (int64_t(phase) * slots_ + section.first_slot) * row_positions_;
+            const uint32_t pad = pad_word(section);
+            for (int slot = 0; slot < section.slots; ++slot) {
+                uint32_t* slot_row = out + int64_t(slot) * row_positions_;
+                std::fill(slot_row, slot_row + begin, pad);
+                std::fill(slot_row + end, slot_row + row_positions_, pad);
+            }
+            if (end == begin) continue;
+            const int64_t first =
+                row_start + (int64_t(begin) * stride + column) * channels_ + group * shape_.inputs;
+            gather(section, input + first, int64_t(stride) * channels_, input_bytes_ - first,
+                   end - begin, out + begin, row_positions_);
+        }
+    }
+}
+
+void StripPlan::build(const uint8_t* input, int group, int64_t first, int count,
+                      uint8_t* scratch) const {
+    if (!pointwise_) {
+        const int image = int(first / geometry_.out_h);
+        const int first_row = int(first % geometry_.out_h);
+        const int rows = shape_.kernel_h == 1 ? count : (count - 1) * row_step_ + rows_per_output_;
+        for (int r = 0; r < rows; ++r) {
+            const int row = (shape_.kernel_h == 1 ? (first_row + r) * geometry_.stride_h
+                                                  : first_row * geometry_.stride_h + r) -
+                            geometry_.pad_top;
+            build_row(input, group, image, row, scratch + r * row_pitch_ * 4,
+                      scratch + strip_bytes_);
+        }
+        return;
+    }
+    const bool whole = geometry_.stride_h == 1 && geometry_.stride_w == 1 &&
+                       geometry_.out_h == geometry_.in_h && geometry_.out_w == geometry_.in_w;
+    for (int done = 0; done < count;) {
+        int64_t source = first + done;
+        int positions = count - done;
+        if (!whole) {
+            const int64_t y = (first + done) / geometry_.out_w;
+            const int x = int((first + done) % geometry_.out_w);
+            positions = std::min(positions, geometry_.out_w - x);
+            const int64_t image = y / geometry_.out_h;
+            source = (image * geometry_.in_h + y % geometry_.out_h * geometry_.stride_h) *
+                         geometry_.in_w +
+                     int64_t(x) * geometry_.stride_w;
+        }
+        const int64_t start = source * channels_ + group * shape_.inputs;
+        for (const Section& section : sections_) {
+            gather(section, input + start, int64_t(geometry_.stride_w) * channels_,
+                   input_bytes_ - start, positions,
+                   reinterpret_cast<uint32_t*>(scratch) + section.first_slot * point_pitch_ + done,
+                   point_pitch_);
+        }
+        done += positions;
+    }
+}
+
+}  // namespace sub8

@@ -1,0 +1,101 @@
+// Strips: the part of an input that some output positions need, rearranged for the micro-kernels.
+//
+// A kernel wants, for each K-step, the 4-byte slots (four channels, or two widened ones) of
+// neighbouring output positions side by side: strip[row][phase][slot][position]. A K-step (slot,
+// ky, kx) of the tile that starts at output column x then reads at a fixed offset from the tile's
+// start, whatever the tile, stride or padding.
+//
+// Example: one input row a b c d e, kernel 1x3, stride 2, padding 1. Outputs 0 1 2 need columns
+// -1..5, split by column modulo 2: phase 0 holds (pad b d pad), phase 1 holds (a c e). Taps kx = 0,
+// 1, 2 of outputs 0..2 are then phase 0 from 0, phase 1 from 0 and phase 0 from 1, each contiguous.
+//
+// Point-wise layers (1x1 without padding) need no rows: the strip is [slot][position] for any range
+// of positions.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "conv/convolution.h"
+#include "conv/packing.h"
+
+namespace sub8 {
+
+class StripPlan {
+  public:
+    StripPlan(const Kernels& kernels, const WeightShape& shape, const std::vector<Stream>& streams,
+              bool folded, const ConvGeometry& geometry, const InputFormat& input);
+
+    bool pointwise() const { return pointwise_; }
+    // Units are what a chunk is a range of: output positions of the batch where pointwise, else
+    // output rows.
+    int64_t units() const { return units_; }
+    int positions_per_unit() const { return pointwise_ ? 1 : geometry_.out_w; }
+    // Largest chunk whose strip stays in the second-level cache.
+    int units_per_chunk() const { return units_per_chunk_; }
+    // Where a chunk that begins at `unit` must end at the latest: no chunk spans two images, but
+    // point-wise.
+    int64_t chunk_limit(int64_t unit) const;
+
+    std::size_t bytes() const { return strip_bytes_ + row_bytes_; }
+    // Bytes from the strip's start to the first position of a chunk's unit.
+    int64_t unit_offset(int unit_in_chunk) const {
+        return pointwise_ ? int64_t(unit_in_chunk) * 4
+                          : int64_t(unit_in_chunk) * row_step_ * row_pitch_ * 4;
+    }
+    // Byte offsets of the K-steps of stream `index`.
+    const std::vector<int32_t>& offsets(int index) const { return offsets_[index]; }
+    // What a real 0 is stored as: kernels take uint8 (NEON: int8) activations, so that bytes of the
+    // other sign have their top bit flipped, which adds 128 (NEON: subtracts it).
+    int stored_zero() const { return zero_point_ + (flip_ == 0 ? 0 : signed_ ? 128 : -128); }
+    // Relative effort of building one unit, in 4-byte slots.
+    int64_t slots_per_unit() const;
+
+    // Builds the strip of units [first, first + count) for one group in `scratch`.
+    void build(const uint8_t* input, int group, int64_t first, int count, uint8_t* scratch) const;
+
+  private:
+    struct Section {
+        SlotOrder order;
+        bool widen;
+        int cluster;
+        int first_slot;
+        int slots;
+        std::vector<int32_t> table;
+    };
+    void add_sections(const std::vector<Stream>& streams);
+    void build_row(const uint8_t* input, int group, int image, int row, uint8_t* strip_row,
+                   uint8_t* padded_row) const;
+    void gather(const Section& section, const uint8_t* from, int64_t pitch, int64_t readable,
+                int positions, uint32_t* out, int64_t out_pitch) const;
+    uint32_t pad_word(const Section& section) const;
+
+    const Kernels& kernels_;
+    WeightShape shape_;
+    ConvGeometry geometry_;
+    int zero_point_;
+    bool signed_;
+    bool folded_;
+    bool pointwise_;
+    uint8_t flip_;
+    int channels_;  // of the input, all groups
+    int64_t input_bytes_;
+    int64_t units_;
+    int units_per_chunk_;
+    int slots_;  // of all sections
+    std::vector<int> phase_of_tap_;
+    std::vector<int> shift_of_tap_;
+    std::vector<int> phases_;  // residues of columns modulo the stride
+    int row_positions_;        // per phase
+    int64_t row_pitch_;        // words from strip row to strip row
+    int row_step_;             // strip rows from output row to output row
+    int rows_per_output_;
+    int64_t point_pitch_;  // words from slot to slot where pointwise
+    std::size_t strip_bytes_;
+    std::size_t row_bytes_;
+    std::vector<Section> sections_;
+    std::vector<int> section_of_stream_;
+    std::vector<std::vector<int32_t>> offsets_;
+};
+
+}  // namespace sub8

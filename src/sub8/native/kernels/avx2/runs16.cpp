@@ -1,0 +1,111 @@
+// u8 * s8 in runs, int16 sums: tiles of 1-6 rows x 16 outputs (x86 AVX2).
+//
+// Inner step, per row: two vpmaddubsw with the step's two weight vectors and two vpaddw. 6 rows
+// need 12 accumulators, 2 weight vectors, a broadcast and a product: all 16 registers, so int32
+// sums live in memory and are visited once a run.
+#include "kernels/avx2/kernels.h"
+#include "kernels/avx2/tile.h"
+
+namespace sub8::avx2 {
+namespace {
+
+template <int rows>
+void runs16(const TileArguments& t) {
+    const int8_t* w = static_cast<const int8_t*>(t.weights);
+    const int32_t* offsets = t.offsets;
+    const uint8_t* base = t.activations;
+    const uint8_t* alpha = t.alpha;
+    bool first = t.first;
+    for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
+        const int8_t* const end = w + t.run_steps[run] * 64;
+        __m256i s[rows][2];
+        {
+            const uint8_t* a = base + *offsets++;
+            const __m256i w0 = load(w);
+            const __m256i w1 = load(w + 32);
+            SUB8_ROWS(const __m256i x = broadcast(a + 4 * r); s[r][0] = _mm256_maddubs_epi16(x, w0);
+                      s[r][1] = _mm256_maddubs_epi16(x, w1);)
+            w += 64;
+        }
+#pragma GCC unroll 1
+        for (; w != end; w += 64) {
+            const uint8_t* a = base + *offsets++;
+            const __m256i w0 = load(w);
+            const __m256i w1 = load(w + 32);
+            SUB8_ROWS(const __m256i x = broadcast(a + 4 * r);
+                      s[r][0] = _mm256_add_epi16(s[r][0], _mm256_maddubs_epi16(x, w0));
+                      s[r][1] = _mm256_add_epi16(s[r][1], _mm256_maddubs_epi16(x, w1));)
+        }
+        const __m256i alpha0 = load_alpha(alpha);
+        const __m256i alpha1 = load_alpha(alpha + kPanel);
+        if (first) {
+            SUB8_ROWS(store(t.acc + r * kPanel, _mm256_madd_epi16(s[r][0], alpha0));
+                      store(t.acc + r * kPanel + 8, _mm256_madd_epi16(s[r][1], alpha1));)
+            first = false;
+        } else {
+            SUB8_ROWS(int32_t* acc = t.acc + r * kPanel;
+                      store(acc, _mm256_add_epi32(load(acc), _mm256_madd_epi16(s[r][0], alpha0)));
+                      store(acc + 8,
+                            _mm256_add_epi32(load(acc + 8), _mm256_madd_epi16(s[r][1], alpha1)));)
+        }
+    }
+}
+
+// The same for short runs: 1-3 rows, whose int32 sums stay in registers beside the int16 ones.
+template <int rows>
+void runs16_short(const TileArguments& t) {
+    const int8_t* w = static_cast<const int8_t*>(t.weights);
+    const int32_t* offsets = t.offsets;
+    const uint8_t* base = t.activations;
+    const uint8_t* alpha = t.alpha;
+    __m256i acc[rows][2];
+    if (t.first) {
+        SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
+    } else {
+        SUB8_ROWS(acc[r][0] = load(t.acc + r * kPanel); acc[r][1] = load(t.acc + r * kPanel + 8);)
+    }
+    for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
+        const int8_t* const end = w + t.run_steps[run] * 64;
+        __m256i s[rows][2];
+        {
+            const uint8_t* a = base + *offsets++;
+            const __m256i w0 = load(w);
+            const __m256i w1 = load(w + 32);
+            SUB8_ROWS(const __m256i x = broadcast(a + 4 * r); s[r][0] = _mm256_maddubs_epi16(x, w0);
+                      s[r][1] = _mm256_maddubs_epi16(x, w1);)
+            w += 64;
+        }
+#pragma GCC unroll 1
+        for (; w != end; w += 64) {
+            const uint8_t* a = base + *offsets++;
+            const __m256i w0 = load(w);
+            const __m256i w1 = load(w + 32);
+            SUB8_ROWS(const __m256i x = broadcast(a + 4 * r);
+                      s[r][0] = _mm256_add_epi16(s[r][0], _mm256_maddubs_epi16(x, w0));
+                      s[r][1] = _mm256_add_epi16(s[r][1], _mm256_maddubs_epi16(x, w1));)
+        }
+        const __m256i alpha0 = load_alpha(alpha);
+        const __m256i alpha1 = load_alpha(alpha + kPanel);
+        SUB8_ROWS(acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(s[r][0], alpha0));
+                  acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(s[r][1], alpha1));)
+    }
+    SUB8_ROWS(store(t.acc + r * kPanel, acc[r][0]); store(t.acc + r * kPanel + 8, acc[r][1]);)
+}
+
+}  // namespace
+
+void add_runs16(Kernels* kernels) {
+    kernels->has_runs16 = true;
+    kernels->runs16[1] = runs16<1>;
+    kernels->runs16[2] = runs16<2>;
+    kernels->runs16[3] = runs16<3>;
+    kernels->runs16[4] = runs16<4>;
+    kernels->runs16[5] = runs16<5>;
+    kernels->runs16[6] = runs16<6>;
+    kernels->short_rows = 3;
+    kernels->runs16_short[1] = runs16_short<1>;
+    kernels->runs16_short[2] = runs16_short<2>;
+    kernels->runs16_short[3] = runs16_short<3>;
+}
+
+}  // namespace sub8::avx2

@@ -1,0 +1,47 @@
+// int16 * int16 pairs into int32 (vpmaddwd): tiles of 1-6 rows x 16 outputs (x86 AVX2).
+//
+// Exact for every 8-bit weight, where u8 * s8 pairs (vpmaddubsw) would saturate, and as many
+// multiply instructions as the usual vpmaddubsw + vpmaddwd with ones.
+#include "kernels/avx2/kernels.h"
+#include "kernels/avx2/tile.h"
+
+namespace sub8::avx2 {
+namespace {
+
+template <int rows>
+void wide16(const TileArguments& t) {
+    const int16_t* w = static_cast<const int16_t*>(t.weights);
+    const int16_t* const end = w + t.steps * 32;
+    const int32_t* offsets = t.offsets;
+    const uint8_t* base = t.activations;
+    __m256i acc[rows][2];
+    if (t.first) {
+        SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
+    } else {
+        SUB8_ROWS(acc[r][0] = load(t.acc + r * kPanel); acc[r][1] = load(t.acc + r * kPanel + 8);)
+    }
+#pragma GCC unroll 1
+    for (; w != end; w += 32) {
+        const uint8_t* a = base + *offsets++;
+        const __m256i w0 = load(w);
+        const __m256i w1 = load(w + 16);
+        SUB8_ROWS(const __m256i x = broadcast(a + 4 * r);
+                  acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(x, w0));
+                  acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(x, w1));)
+    }
+    SUB8_ROWS(store(t.acc + r * kPanel, acc[r][0]); store(t.acc + r * kPanel + 8, acc[r][1]);)
+}
+
+}  // namespace
+
+void add_wide16(Kernels* kernels) {
+    kernels->has_wide16 = true;
+    kernels->wide16[1] = wide16<1>;
+    kernels->wide16[2] = wide16<2>;
+    kernels->wide16[3] = wide16<3>;
+    kernels->wide16[4] = wide16<4>;
+    kernels->wide16[5] = wide16<5>;
+    kernels->wide16[6] = wide16<6>;
+}
+
+}  // namespace sub8::avx2

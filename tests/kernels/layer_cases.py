@@ -1,0 +1,179 @@
+"""Random layers, their exact results in NumPy, and the same layers on the native core."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sub8.native import _core
+from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight, WeightKind
+from sub8.numerics.rounding import shift_round_half_even
+
+SHORT_KINDS: tuple[WeightKind, ...] = ("ternary", "int4", "int8")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One layer. kinds, clusters, shifts: one entry per term; inputs and outputs count all groups."""
+
+    inputs: int
+    outputs: int
+    kernel: tuple[int, int] = (1, 1)
+    size: tuple[int, int] = (5, 7)
+    kinds: tuple[WeightKind, ...] = ("ternary",)
+    clusters: tuple[int, ...] = (4,)
+    shifts: tuple[int, ...] = (0,)
+    batch: int = 1
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
+    groups: int = 1
+    is_signed: bool = False
+    zero_point: int = 0
+    largest_alpha: int = 255  # lowered where an accumulator could leave int32
+    extremes: bool = False  # operands at the ends of their ranges, where sums are largest
+    seed: int = 0
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        def length(axis: int) -> int:
+            span = self.size[axis] + self.pads[axis] + self.pads[axis + 2]
+            return (span - (self.kernel[axis] - 1) * self.dilations[axis] - 1) // self.strides[axis] + 1
+
+        return length(0), length(1)
+
+    def geometry(self) -> "_core.ConvGeometry":
+        return _core.ConvGeometry(
+            self.batch, self.size, self.out_size, self.strides, self.pads[:2], self.dilations
+        )
+
+
+@dataclass
+class Layer:
+    """Operands of a case and its exact accumulators, int64 NHWC."""
+
+    case: Case
+    terms: list[ClusteredWeight] = field(init=False)
+    x: NDArray = field(init=False)
+    accumulators: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        case = self.case
+        random = np.random.default_rng(case.seed)
+        self.terms = [
+            random_weight(random, case, kind, cluster)
+            for kind, cluster in zip(case.kinds, case.clusters, strict=True)
+        ]
+        low, high = (-128, 127) if case.is_signed else (0, 255)
+        shape = (case.batch, *case.size, case.inputs)
+        if case.extremes:
+            self.x = random.choice(np.array([low, high]), shape, p=[0.1, 0.9])
+        else:
+            self.x = random.integers(low, high, shape, endpoint=True)
+        self.x = self.x.astype(np.int8 if case.is_signed else np.uint8)
+        weight = sum(
+            term.scaled_integers().astype(np.int64) << shift
+            for term, shift in zip(self.terms, case.shifts, strict=True)
+        )
+        self.weight = np.asarray(weight)
+        self.accumulators = convolve(self.x.astype(np.int64) - case.zero_point, self.weight, case)
+
+    def packed(self, isa: str) -> "_core.PackedWeights":
+        terms = [
+            (term.kind, term.cluster, shift, term.values, term.alpha)
+            for term, shift in zip(self.terms, self.case.shifts, strict=True)
+        ]
+        return _core.PackedWeights.pack(isa, terms, self.case.groups)
+
+    def run(self, isa: str, epilogue: object, dtype: type, residual: NDArray | None = None, threads: int = 1) -> NDArray:
+        case = self.case
+        convolution = _core.Convolution(
+            self.packed(isa), case.geometry(), case.is_signed, case.zero_point, epilogue
+        )
+        guard = 64
+        output = np.full(self.accumulators.size + 2 * guard, 0x55, dtype)
+        inner = output[guard:-guard]
+        convolution.run(self.x, residual, inner, threads)
+        assert (output[:guard] == 0x55).all() and (output[-guard:] == 0x55).all(), "written outside the output"
+        return inner.reshape(self.accumulators.shape)
+
+    def raw(self, isa: str, threads: int = 1) -> NDArray[np.int32]:
+        return self.run(isa, _core.RawAccumulators(), np.int32, threads=threads)
+
+
+def random_weight(random: np.random.Generator, case: Case, kind: WeightKind, cluster: int) -> ClusteredWeight:
+    inputs = case.inputs // case.groups
+    largest = LARGEST_VALUE[kind]
+    worst = 255 * inputs * case.kernel[0] * case.kernel[1] * largest << max(case.shifts)
+    largest_alpha = max(1, min(case.largest_alpha, (2**31 - 1) // len(case.kinds) // worst))
+    shape = (case.outputs, inputs, *case.kernel)
+    if case.extremes:
+        values = random.choice(np.array([-largest, largest]), shape, p=[0.02, 0.98])
+    else:
+        values = random.integers(-largest, largest, shape, endpoint=True)
+    cluster = min(cluster, inputs)
+    clusters = -(-inputs // cluster)
+    if case.extremes:
+        alpha = np.full((case.outputs, clusters), largest_alpha)
+    else:
+        alpha = random.integers(1, largest_alpha, (case.outputs, clusters), endpoint=True)
+    return ClusteredWeight(kind, values.astype(np.int8), alpha.astype(np.uint8), 0, cluster)
+
+
+def convolve(x: NDArray[np.int64], weight: NDArray[np.int64], case: Case) -> NDArray[np.int64]:
+    """x [B, H, W, C] (real zeros are 0), weight [O, C / groups, KH, KW] -> [B, OH, OW, O], exactly."""
+    top, left, bottom, right = case.pads
+    x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    height, width = case.out_size
+    groups = case.groups
+    total = np.zeros((case.batch, height, width, case.outputs), np.int64)
+    inputs, outputs = case.inputs // groups, case.outputs // groups
+    for ky in range(case.kernel[0]):
+        for kx in range(case.kernel[1]):
+            y0, x0 = ky * case.dilations[0], kx * case.dilations[1]
+            part = x[
+                :,
+                y0 : y0 + (height - 1) * case.strides[0] + 1 : case.strides[0],
+                x0 : x0 + (width - 1) * case.strides[1] + 1 : case.strides[1],
+            ]
+            for group in range(groups):
+                # float64 sums are exact here: every one stays far below 2**53.
+                product = part[..., group * inputs : (group + 1) * inputs].astype(np.float64) @ (
+                    weight[group * outputs : (group + 1) * outputs, :, ky, kx].T.astype(np.float64)
+                )
+                total[..., group * outputs : (group + 1) * outputs] += product.astype(np.int64)
+    return total
+
+
+@dataclass(frozen=True)
+class Rescaling:
+    """The integers of an 8-bit result; see sub8.engine.rescale."""
+
+    multiplier: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    residual_multiplier: int = 0
+    shift: int = 0
+    zero_point: int = 0
+    low: int = 0
+    high: int = 255
+    residual_signed: bool = False
+
+    def native(self) -> "_core.Rescale":
+        return _core.Rescale(
+            multiplier=[int(value) for value in self.multiplier],
+            offset=[int(value) for value in self.offset],
+            residual_multiplier=self.residual_multiplier,
+            shift=self.shift,
+            zero_point=self.zero_point,
+            low=self.low,
+            high=self.high,
+            has_residual=self.residual_multiplier != 0,
+            residual_signed=self.residual_signed,
+        )
+
+    def apply(self, accumulators: NDArray[np.int64], residual: NDArray | None) -> NDArray:
+        total = accumulators * self.multiplier + self.offset
+        if residual is not None:
+            total = total + residual.astype(np.int64) * self.residual_multiplier
+        rounded = shift_round_half_even(total, self.shift) + self.zero_point
+        return np.clip(rounded, self.low, self.high).astype(np.int8 if self.low < 0 else np.uint8)
