@@ -46,4 +46,4 @@ def _pack(layer: Conv | Linear, isa: str) -> Any:
                 np.ascontiguousarray(term.alpha),
             )
         )
-    return _core.pack_weights(isa, layer.groups if isinstance(layer, Conv) else 1, terms)
+    return _core.PackedWeights.pack(isa, terms, layer.groups if isinstance(layer, Conv) else 1)

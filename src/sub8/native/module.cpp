@@ -1,11 +1,12 @@
 // The extension module sub8.native._core.
 #include "bindings/bindings.h"
+#include "bindings/convolution.h"
 
 NB_MODULE(_core, m) {
     m.doc() = "The C++ core: steps, programs of steps, packed weights.";
     sub8::bind_isa(m);
     sub8::bind_buffers(m);
-    sub8::bind_weights(m);
+    sub8::bind_convolution(m);
     sub8::bind_layers(m);
     sub8::bind_elements(m);
     sub8::bind_dynamic(m);

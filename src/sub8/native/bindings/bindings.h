@@ -7,7 +7,6 @@ namespace sub8 {
 
 void bind_isa(nanobind::module_& m);
 void bind_buffers(nanobind::module_& m);
-void bind_weights(nanobind::module_& m);
 void bind_layers(nanobind::module_& m);
 void bind_elements(nanobind::module_& m);
 void bind_dynamic(nanobind::module_& m);
