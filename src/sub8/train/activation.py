@@ -1,0 +1,66 @@
+"""Fake quantisation of activations to 8-bit dynamic fixed point, exponents tracked while training."""
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from sub8.numerics.dfp import Format
+from sub8.ptq.exponent import squared_error
+
+_STEPS = (-1, 0, 1)  # exponents compared: one finer, the present one, one coarser
+_SAMPLE = 1 << 14
+_MEMORY = 0.9  # of the running errors, per look
+# A change must promise this much, so that an exponent does not swing between two near equals.
+_GAIN = 0.9
+
+
+class ActivationQuantiser(nn.Module):
+    """The 8-bit format of one tensor, or of several that data movement joins.
+
+    The exponent starts from calibration; ``track`` moves it by one where the tensor's running squared error
+    would fall. Straight-through gradient inside the range, none outside.
+    """
+
+    exponent: Tensor
+    errors: Tensor
+
+    def __init__(self, fmt: Format):
+        super().__init__()
+        assert fmt.exponent is not None
+        self.signed, self.low, self.high = fmt.signed, fmt.low, fmt.high
+        self.register_buffer("exponent", torch.tensor(fmt.exponent))
+        self.register_buffer("errors", torch.zeros(len(_STEPS), dtype=torch.float64))
+        self.register_buffer("_scale", torch.tensor(fmt.scale), persistent=False)
+        self.register_buffer("_zero", torch.tensor(0, dtype=torch.int32), persistent=False)
+
+    def format(self) -> Format:
+        """The format as it is now."""
+        return Format.dfp(self.signed, int(self.exponent))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rounded and saturated reals; float64 is rounded exactly and carries no gradient."""
+        scale = torch.ldexp(self._scale.new_ones(()), self.exponent)
+        if x.dtype == torch.float64:
+            scale = scale.double()
+            return torch.clamp(torch.round(x / scale), self.low, self.high) * scale
+        return torch.fake_quantize_per_tensor_affine(
+            x.float(), scale, self._zero, self.low, self.high
+        )
+
+    @torch.no_grad()
+    def track(self, x: Tensor) -> None:
+        """Look at one batch's real values and move the exponent where that pays. All processes decide alike."""
+        flat = x.detach().reshape(-1)
+        sample = flat[:: max(1, flat.numel() // _SAMPLE)].float().cpu().numpy()
+        here = int(self.exponent)
+        seen = [squared_error(sample, Format.dfp(self.signed, here + step)) for step in _STEPS]
+        found = torch.tensor(seen, dtype=torch.float64, device=self.errors.device)
+        if dist.is_initialized() and dist.get_world_size() > 1:
+            dist.all_reduce(found)
+        self.errors.mul_(_MEMORY).add_(found)
+        errors = self.errors.cpu().numpy()
+        best = int(np.argmin(errors))
+        if errors[best] < _GAIN * errors[1]:
+            self.exponent += _STEPS[best]
+            self.errors.zero_()

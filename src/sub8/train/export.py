@@ -1,0 +1,29 @@
+"""``export``: a trained network as the artifact of post-training quantisation."""
+
+from sub8.errors import InputError
+from sub8.graph.qdq import write_qdq
+from sub8.quantize import LayerSummary, QuantizedModel
+from sub8.train.network import Network
+
+
+def export(network: Network) -> QuantizedModel:
+    """The Q/DQ model of exactly the integers that the network computes with in evaluation mode.
+
+    network: what ``prepare`` returned (of a wrapper such as DistributedDataParallel, its ``module``).
+    Raises InputError for anything else. The layers' signal-to-noise ratios are those before training.
+    """
+    if not isinstance(network, Network):
+        raise InputError(f"export takes what prepare returned, not {type(network).__name__}")
+    layers = network.integers()
+    noise = network.signal_to_noise
+    summaries = tuple(
+        LayerSummary(
+            name,
+            "+".join(term.kind for term in layer.terms),
+            layer.terms[0].cluster,
+            noise[name],
+        )
+        for name, layer in layers.items()
+    )
+    model = write_qdq(network.model, layers, network.formats(), network.metadata)
+    return QuantizedModel(model, summaries)

@@ -1,0 +1,172 @@
+"""The low-precision twin of one weighted layer: clustered weights, batch norm, and the integers they become."""
+
+import onnx_ir as ir
+import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as dist_functional
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sub8.graph.groups import Group
+from sub8.graph.qdq import QuantizedLayer
+from sub8.numerics.dfp import Format
+from sub8.ptq import submodel
+from sub8.ptq.units import integer_bias
+from sub8.recipe import WeightFormat
+from sub8.train.operators import Nodes, convolution
+from sub8.train.weight import WeightQuantiser
+
+_EPSILON = 1e-5
+_MOMENTUM = 0.1
+
+
+class LayerTwin(nn.Module):
+    """Conv, Gemm or MatMul with bias, residual and clamps, as trained and, in evaluation mode, as the engine runs it.
+
+    Every layer with an 8-bit result has a batch norm again (parameters ``gain`` and ``shift``, running ``mean``
+    and ``variance``), which starts as an identity. It trains; once ``frozen`` its statistics stand still and it
+    is part of the weights that are quantised. The logits' layer has a plain bias.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(
+        self, group: Group, fmt: WeightFormat, finest: int, input_exponent: int | None, norm: bool
+    ):
+        super().__init__()
+        assert group.layer is not None
+        self.group, self.node, self.norm = group, group.layer, norm
+        self.axis = submodel.channel_axis(group)
+        start = submodel.accumulator(group)
+        self.start = str(start.name)
+        self.tail: Nodes | None = None
+        if self.start not in group.results:
+            self.tail = Nodes(_behind(group, start), group.results)
+        weight = torch.tensor(group.weight())
+        outputs = weight.shape[0]
+        self.weight = nn.Parameter(weight)
+        self.shift = nn.Parameter(torch.tensor(group.bias()))
+        if norm:
+            self.gain = nn.Parameter(torch.ones(outputs))
+        self.register_buffer("mean", torch.zeros(outputs))
+        self.register_buffer("variance", torch.full((outputs,), 1.0 - _EPSILON))
+        self.input_exponent = input_exponent
+        self.quantise = WeightQuantiser(group.name, fmt, tuple(weight.shape), finest)
+        self._exact: tuple[tuple[int, ...], QuantizedLayer, Tensor, Tensor] | None = None
+
+    def train(self, mode: bool = True) -> "LayerTwin":
+        """Training forgets the integers: batch norm moves its statistics without leaving a trace."""
+        self._exact = None if mode else self._exact
+        return super().train(mode)
+
+    def deviation(self) -> Tensor:
+        """The running standard deviation of each channel, ``[O]``."""
+        return torch.sqrt(self.variance + _EPSILON)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias with the batch norm's running statistics inside."""
+        if not self.norm:
+            return self.weight, self.shift
+        factor = self.gain / self.deviation()
+        weight = self.weight * factor.reshape(-1, *(1,) * (self.weight.ndim - 1))
+        return weight, self.shift - self.mean * factor
+
+    def integers(self, input_format: Format | None) -> QuantizedLayer:
+        """What is exported, and what evaluation mode runs; kept until a parameter or format changes."""
+        tensors = [self.weight, self.shift, self.mean, self.variance]
+        if self.norm:
+            tensors.append(self.gain)
+        exponent = None if input_format is None else input_format.exponent
+        stamp = (*(tensor._version for tensor in tensors), -1000 if exponent is None else exponent)
+        if self._exact is None or self._exact[0] != stamp:
+            with torch.no_grad():
+                weight, bias = self.folded()
+            term = self.quantise.solve(weight, bias, input_format, self._finest(input_format))
+            whole, unit = integer_bias(bias.detach().double().cpu().numpy(), (term,), input_format)
+            layer = QuantizedLayer((term,), whole, unit)
+            real = torch.from_numpy(term.dequantize()).double()
+            real_bias = torch.ldexp(torch.from_numpy(whole).double(), torch.tensor(unit))
+            self._exact = stamp, layer, real, real_bias
+        return self._exact[1]
+
+    def forward(
+        self,
+        x: Tensor,
+        residual: Tensor | None,
+        input_format: Format | None,
+        *,
+        frozen: bool,
+        refit: bool,
+    ) -> Tensor:
+        """The group's real result before its activation quantiser; float64 and exact in evaluation mode."""
+        if not self.training:
+            self.integers(input_format)
+            assert self._exact is not None
+            weight, bias = (tensor.to(x.device) for tensor in self._exact[2:])
+            y = self._product(x, weight, bias)
+        elif frozen or not self.norm:
+            weight, bias = self.folded()
+            y = self._product(x, self._quantised(weight, bias, input_format, refit), bias)
+        else:
+            weight = self._quantised(self.weight, self.shift, input_format, refit)
+            y = self._normalised(self._product(x, weight, None))
+        if self.tail is None:
+            return y
+        values = {self.start: y}
+        if residual is not None:
+            assert self.group.residual is not None
+            values[self.group.residual] = residual
+        return self.tail(values)[0]
+
+    def _quantised(
+        self, weight: Tensor, bias: Tensor, input_format: Format | None, refit: bool
+    ) -> Tensor:
+        if refit:
+            finest = self._finest(input_format)
+            self.quantise.refit(self.quantise.solve(weight, bias, input_format, finest))
+        return self.quantise(weight)
+
+    def _finest(self, input_format: Format | None) -> int:
+        """Scales may be finer by as much as the input's exponent has become coarser."""
+        now = None if input_format is None else input_format.exponent
+        if now is None or self.input_exponent is None:
+            return self.quantise.finest
+        return self.quantise.finest + self.input_exponent - now
+
+    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.node.op_type == "Conv":
+            return convolution(self.node, x, weight, bias)
+        return F.linear(x, weight, bias)
+
+    def _normalised(self, y: Tensor) -> Tensor:
+        """Batch norm over all processes' images together."""
+        shape = y.shape
+        if self.axis != 1:
+            y = y.reshape(-1, shape[-1])
+        if not (dist.is_initialized() and dist.get_world_size() > 1):
+            y = F.batch_norm(
+                y, self.mean, self.variance, self.gain, self.shift, True, _MOMENTUM, _EPSILON
+            )
+            return y.reshape(shape)
+        axes = [axis for axis in range(y.ndim) if axis != 1]
+        y = y.float()
+        sums = torch.stack([y.mean(dim=axes), (y * y).mean(dim=axes)])
+        mean, square = dist_functional.all_reduce(sums) / dist.get_world_size()
+        variance = (square - mean * mean).clamp_min(0.0)
+        count = y.numel() // y.shape[1] * dist.get_world_size()
+        with torch.no_grad():
+            self.mean.lerp_(mean, _MOMENTUM)
+            self.variance.lerp_(variance * (count / max(count - 1, 1)), _MOMENTUM)
+        factor = self.gain * torch.rsqrt(variance + _EPSILON)
+        place = (1, -1) + (1,) * (y.ndim - 2)
+        y = y * factor.reshape(place) + (self.shift - mean * factor).reshape(place)
+        return y.reshape(shape)
+
+
+def _behind(group: Group, start: ir.Value) -> list[ir.Node]:
+    """The group's nodes after its accumulator: residual and clamps."""
+    nodes = list(group.nodes)
+    producer = start.producer()
+    assert producer is not None
+    return nodes[nodes.index(producer) + 1 :]
