@@ -14,15 +14,20 @@ GROWING = frozenset({
 
 def infer_shapes(model: ir.Model) -> None:
     """Infer every tensor's shape and type anew, in place; where inference fails they stay unknown."""
-    for node in model.graph:
-        for value in node.outputs:
-            if not value.is_graph_output():
-                value.shape, value.type = None, None  # what the file claims may be stale
+    _forget_shapes(model)  # what the file claims may be stale
     # Propagated values tell the targets of computed Reshapes. ONNX keeps them element by element, so a
     # vector of 2**40 elements, which a file of 200 bytes can describe, must be ruled out first.
     passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
     if not any(_is_long_vector(value) for node in model.graph for value in node.outputs):
+        _forget_shapes(model)  # names made up for unknown sizes would outlive better knowledge
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+
+
+def _forget_shapes(model: ir.Model) -> None:
+    for node in model.graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape, value.type = None, None
 
 
 def _is_long_vector(value: ir.Value) -> bool:
