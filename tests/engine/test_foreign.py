@@ -182,6 +182,17 @@ def test_float_bias_of_a_foreign_layer():
     np.testing.assert_allclose(got, expected, atol=2e-4, rtol=1e-5)
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_borders_are_exact(signed):
+    """Quantising and dequantising by any scale."""
+    for seed, scale in enumerate([0.1, 0.0123, 1 / 3, 7.7e-5, 0.9999999, 31.4]):
+        g = Graph(("batch", 5000))
+        y = g.quantised("x", scale, signed=signed, zero_point=5)
+        values = np.random.default_rng(seed).uniform(-300, 300, (1, 5000)) * scale
+        ties = (np.arange(-2500, 2500) + 0.5) * np.float32(scale)
+        assert_same(g.model(y), np.vstack([values, ties.reshape(1, -1)]).astype(np.float32))
+
+
 def test_functions_of_foreign_tensors_are_exact():
     g = Graph()
     y = g.node("Relu", g.quantised("x", 0.0123, zero_point=99))

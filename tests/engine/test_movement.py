@@ -88,6 +88,16 @@ def test_movement_between_a_layer_and_its_rounding():
     assert operators(plan) == ["Quantize", "Conv", "MaxPool", "Transpose", "Dequantize"]
 
 
+def test_reshape_to_a_single_image():
+    """A target that fixes the batch may cut through images; static formats do not mind."""
+    g = Graph(INPUT)
+    w = g.weight(np.random.default_rng(0).integers(-99, 99, (8, 4, 1, 1)).astype(np.int8), 2.0**-7)
+    y = g.node("Conv", g.quantised("x", 2.0**-5), w)
+    y = g.node("Reshape", y, g.constant(np.array([1, -1])))
+    plan = assert_same(g.model(g.quantised(y, 2.0**-4, signed=True)), reals(SHAPE))
+    assert operators(plan) == ["Quantize", "Conv", "Reshape", "Dequantize"]
+
+
 @pytest.mark.parametrize("fill", [0.0, -1.0])
 def test_pad(fill):
     def build(g, x):

@@ -67,7 +67,7 @@ class Emitter:
                     return None
                 return self.add(_bounded(known.core, known.clamp, fmt, out), fmt)
             case Moved():
-                if fmt.dynamic and not isinstance(known.template, (p.Reshape, p.Transpose)):
+                if fmt.dynamic and not known.rearranges:
                     return None
                 whole = self._quantise(known.inner, fmt, self.fresh(f"{out}.whole"), node)
                 if whole is None:

@@ -26,7 +26,12 @@ def read_conv(walk: Walk, node: ir.Node) -> list[Known] | None:
     """A 2-D convolution of a dequantised tensor."""
     x = walk.real_integers(node.inputs[0])
     terms = _terms(node, 1)
-    if x is None or terms is None or terms[0].values.ndim != 4 or rank(node.inputs[0]) != 4:
+    if (
+        x is None
+        or terms is None
+        or terms[0].values.ndim != 4
+        or rank(node.inputs[0]) not in (None, 4)
+    ):
         return None
     kernel = (terms[0].values.shape[2], terms[0].values.shape[3])
     strides = _pair(node, "strides")

@@ -224,7 +224,7 @@ def read_reduce_mean(walk: Walk, node: ir.Node) -> list[Known] | None:
     pooled = Pending(p.AveragePool(name=name, x=x.tensor, out="", kernel=None, low=0, high=0))
     if patterns.attribute(node, "keepdims", 1):
         return [pooled]
-    return [Moved(pooled, p.Reshape(name=name, x="", out="", shape=(0, 0)))]
+    return [Moved(pooled, p.Reshape(name=name, x="", out="", shape=(0, 0)), True)]
 
 
 def _move(
@@ -242,8 +242,9 @@ def _move(
         out = _integer_name(walk, known, result or node.outputs[0])
         walk.emitter.add(dataclasses.replace(template, x=known.tensor, out=out), known.fmt)
         return [dataclasses.replace(known, tensor=out)]
-    if isinstance(known, (Pending, Moved, Joined)) and keeps_images:
-        return [Moved(known, template)]
+    if isinstance(known, (Pending, Moved, Joined)):
+        rearranges = keeps_images and isinstance(template, (p.Reshape, p.Transpose))
+        return [Moved(known, template, rearranges)]
     return None
 
 

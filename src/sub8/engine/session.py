@@ -178,7 +178,9 @@ def _checked(name: str, array: Any, declared: ir.Value) -> NDArray[np.float32]:
             wanted = ", ".join("any" if size is None else str(size) for size in sizes)
             raise InputError(f"input {name!r} takes [{wanted}], got {list(array.shape)}")
     if array.size == 0:
-        raise InputError(f"input {name!r} of shape {list(array.shape)} is empty; pass at least one image")
+        raise InputError(
+            f"input {name!r} of shape {list(array.shape)} is empty; pass at least one image"
+        )
     if np.isnan(array.min()):
         raise InputError(f"input {name!r} holds NaN, which has no 8-bit form")
     return np.ascontiguousarray(array)

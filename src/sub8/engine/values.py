@@ -71,10 +71,14 @@ class Function:
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """Data movement (or MaxPool) behind a value that is not rounded yet; both orders give the same integers."""
+    """Data movement (or MaxPool) behind a value that is not rounded yet; both orders give the same integers.
+
+    rearranges: it keeps every element, each with its image, so that dynamic exponents stay the same too.
+    """
 
     inner: "Lazy"
     template: Template
+    rearranges: bool
 
 
 @dataclass(frozen=True, eq=False)
