@@ -32,7 +32,7 @@ def plan_memory(lifetimes: Sequence[Lifetime]) -> MemoryPlan:
     offsets = [0] * len(lifetimes)
     placed: list[int] = []
     largest_first = sorted(
-        range(len(lifetimes)), key=lambda i: (-lifetimes[i].size, lifetimes[i].first, i)
+        range(len(lifetimes)), key=lambda i: (-_aligned(lifetimes[i].size), lifetimes[i].first, i)
     )
     for index in largest_first:
         taken = sorted(
