@@ -135,7 +135,7 @@ def _sensitivity(points: Sequence[Point]) -> alt.Chart:
         )
         .properties(
             width="container",
-            height=alt.Step(16),
+            height=16 * len(points),
             description="Signal-to-noise ratio of every layer's output (dark: noisy) for every setting.",
         )
     )
