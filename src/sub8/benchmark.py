@@ -11,12 +11,13 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.engine.session import Session
@@ -27,6 +28,10 @@ from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
 
 WARM_UP_RUNS = 3
+# Worker threads of either runtime spin for a while after a call; the other one's call waits until they sleep.
+PAUSE_SECONDS = 0.005
+# What ONNX Runtime merges into the layer before it.
+_MERGED = frozenset({"Add", "BatchNormalization", "Clip", "Relu"})
 
 
 @dataclass(frozen=True)
@@ -83,15 +88,13 @@ def benchmark(
     """
     if runs < 1 or batch < 1:
         raise InputError(f"runs ({runs}) and batch ({batch}) must be at least 1")
-    threads = threads if threads is not None else len(os.sched_getaffinity(0))
-    if threads < 1:
-        raise InputError(f"threads {threads} must be at least 1")
+    threads = thread_count(threads)
     opened = ModelFile.open(model)
     shape = input_shape or opened.input_shape(batch)
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     opened.check_input(x)
     float_model = _float_model(opened, baseline)
-    reference = OnnxRuntime(float_model, threads=threads)
+    reference = OnnxRuntime(float_model.path or float_model.serialized(), threads=threads)
     session = Session(opened.model, threads=threads) if opened.quantised else None
     calls: list[Callable[[NDArray[np.float32]], Any]] = [reference.run]
     if session is not None:
@@ -111,6 +114,16 @@ def benchmark(
     )
 
 
+def thread_count(threads: int | None) -> int:
+    """``threads``, or the processors this process may use. Raises InputError below 1."""
+    if threads is None:
+        affinity = getattr(os, "sched_getaffinity", None)
+        return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    if threads < 1:
+        raise InputError(f"threads {threads} must be at least 1")
+    return threads
+
+
 def machine() -> str:
     """The processor's name."""
     try:
@@ -122,13 +135,12 @@ def machine() -> str:
     return platform.processor() or platform.machine()
 
 
-def _float_model(opened: ModelFile, baseline: ModelSource | None) -> Path | bytes:
+def _float_model(opened: ModelFile, baseline: ModelSource | None) -> ModelFile:
     if baseline is not None:
-        chosen = ModelFile.open(baseline)
-        return chosen.path or chosen.serialized()
+        return ModelFile.open(baseline)
     if opened.quantised:
-        return ModelFile(opened.name, None, float_twin(opened.model)).serialized()
-    return opened.path or opened.serialized()
+        return ModelFile(opened.name, None, float_twin(opened.model))
+    return opened
 
 
 def interleaved_medians(
@@ -141,6 +153,7 @@ def interleaved_medians(
     times: list[list[float]] = [[] for _ in calls]
     for run in range(WARM_UP_RUNS + runs):
         for call, taken in zip(calls, times, strict=True):
+            time.sleep(PAUSE_SECONDS)
             start = time.perf_counter()
             call(x)
             if run >= WARM_UP_RUNS:
@@ -151,25 +164,26 @@ def interleaved_medians(
 
 
 def _by_layer(
-    session: Session, float_model: Path | bytes, x: NDArray[np.float32], threads: int, runs: int
+    session: Session, float_model: ModelFile, x: NDArray[np.float32], threads: int, runs: int
 ) -> tuple[LayerLatency, ...]:
     collected: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in range(runs):
         for step in session.profile(x):
             collected[step.name, step.operator].append(step.milliseconds)
-    nodes = _float_nodes(float_model, x, threads, runs)
+    layers = _float_layers(float_model, x, threads, runs)
     return tuple(
-        LayerLatency(name, operator, statistics.median(times), nodes.get(name))
+        LayerLatency(name, operator, statistics.median(times), layers.get(name))
         for (name, operator), times in collected.items()
     )
 
 
-def _float_nodes(
-    float_model: Path | bytes, x: NDArray[np.float32], threads: int, runs: int
+def _float_layers(
+    model: ModelFile, x: NDArray[np.float32], threads: int, runs: int
 ) -> dict[str, float]:
-    """Median milliseconds of ONNX Runtime's nodes by name (it fuses some, which then bear one name)."""
+    """Median milliseconds of ONNX Runtime's layers by the layer's node name."""
     with tempfile.TemporaryDirectory() as folder:
-        profiled = OnnxRuntime(float_model, threads=threads, profile=str(Path(folder) / "float"))
+        source = model.path or model.serialized()
+        profiled = OnnxRuntime(source, threads=threads, profile=str(Path(folder) / "float"))
         for _ in range(runs):
             profiled.run(x)
         events = json.loads(profiled.close().read_text("utf-8"))
@@ -177,5 +191,25 @@ def _float_nodes(
     for event in events:
         name = event.get("name", "")
         if event.get("cat") == "Node" and name.endswith("_kernel_time"):
-            times[name.removesuffix("_kernel_time")].append(event["dur"] / 1e3)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+            plain = name.removesuffix("_kernel_time").removesuffix("_nchwc")
+            times[plain].append(event["dur"] / 1e3)
+    layers = {}
+    for node in model.model.graph:
+        if node.op_type in ("Conv", "Gemm", "MatMul"):
+            found = next((name for name in _names_in_profile(node) if name in times), None)
+            if found is not None:
+                layers[str(node.name)] = statistics.median(times[found])
+    return layers
+
+
+def _names_in_profile(layer: ir.Node) -> Iterator[str]:
+    """What ONNX Runtime may call a layer: its node's name, or a result's after merging what follows."""
+    node = layer
+    yield str(layer.name)
+    while True:
+        result = node.outputs[0]
+        yield str(result.name)
+        consumers = [user for user, _ in result.uses()]
+        if len(consumers) != 1 or consumers[0].op_type not in _MERGED:
+            return
+        node = consumers[0]
