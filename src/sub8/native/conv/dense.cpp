@@ -16,6 +16,8 @@ namespace sub8 {
 namespace {
 
 constexpr int64_t kAlignment = 64;
+// Up to so many rows it is faster to unpack the weights anew for each than to expand them into memory.
+constexpr int64_t kUnpackedRows = 2;
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -28,10 +30,23 @@ struct Share {
     int64_t end_panel;
 };
 
-struct Tile {
-    int position;  // within the unit
-    int rows;
+// Cuts a line of positions into tiles as equal as possible, since very small ones are slow.
+class TileCutter {
+  public:
+    TileCutter(int positions, int largest)
+        : tiles_((positions + largest - 1) / largest), rows_(positions / tiles_), longer_(positions % tiles_) {}
+
+    int tiles() const { return tiles_; }
+    int rows(int tile) const { return rows_ + (tile < longer_ ? 1 : 0); }
+
+  private:
+    int tiles_;
+    int rows_;
+    int longer_;  // tiles with one row more
 };
+
+// Positions whose accumulators are kept until they go to the epilogue together.
+constexpr int kEpilogueRows = 48;
 
 class DenseConvolution : public Convolution {
   public:
@@ -52,7 +67,7 @@ class DenseConvolution : public Convolution {
         const int64_t chunk = int64_t(plan_.units_per_chunk()) * plan_.positions_per_unit();
         codes_bytes_ = aligned(vectors * 2 * kernels_.panel);
         wide_bytes_ = wide ? 2 * codes_bytes_ : 0;
-        acc_bytes_ = aligned(chunk * kernels_.panel * int64_t(sizeof(int32_t)));
+        acc_bytes_ = aligned(std::max<int64_t>(chunk, kEpilogueRows) * kernels_.panel * int64_t(sizeof(int32_t)));
     }
 
     std::size_t scratch_bytes(int) const override {
@@ -170,12 +185,6 @@ class DenseConvolution : public Convolution {
         return nullptr;
     }
 
-    // Tiles as equal as possible, since very small ones are slow.
-    static Tile tile_of(int index, int tiles, int positions) {
-        const int begin = int(int64_t(positions) * index / tiles);
-        return {begin, int(int64_t(positions) * (index + 1) / tiles) - begin};
-    }
-
     void run_panel(const Work& work, int group, int64_t panel) const {
         const std::vector<Stream>& streams = weights_->streams();
         const int width = kernels_.panel;
@@ -192,10 +201,10 @@ class DenseConvolution : public Convolution {
             const Stream& stream = streams[index];
             int largest_rows = 0;
             const TileKernel* kernels = tile_kernels(stream, &largest_rows);
-            const int tiles = (positions + largest_rows - 1) / largest_rows;
-            const bool by_row =
-                kernels_.ternary_row != nullptr && stream.kind == WeightKind::ternary &&
-                stream.arithmetic == Arithmetic::runs16 && int64_t(lines) * positions <= 2;
+            const bool by_row = kernels_.ternary_row != nullptr && stream.kind == WeightKind::ternary &&
+                                stream.arithmetic == Arithmetic::runs16 &&
+                                int64_t(lines) * positions <= kUnpackedRows;
+            const TileCutter cutter(positions, by_row ? 1 : largest_rows);
             for (const Block& block : stream.blocks) {
                 const bool first_pass = index == 0 && &block == &stream.blocks.front();
                 const bool end_of_stream = &block == &stream.blocks.back();
@@ -203,32 +212,37 @@ class DenseConvolution : public Convolution {
                 const uint8_t* alpha =
                     stream.alpha.data() +
                     (panel * int64_t(stream.run_steps.size()) + block.first_run) * width * 2;
-                TileArguments arguments;
-                arguments.weights = by_row ? nullptr : expand(stream, block, panel, alpha, work);
-                arguments.offsets = plan_.offsets(int(index)).data() + block.first_step;
-                arguments.alpha = alpha;
-                arguments.run_steps = stream.run_steps.data() + block.first_run;
-                arguments.runs = block.runs;
-                arguments.steps = block.steps;
-                arguments.first = first_pass;
+                TileArguments tile;
+                tile.weights = by_row ? nullptr : expand(stream, block, panel, alpha, work);
+                tile.offsets = plan_.offsets(int(index)).data() + block.first_step;
+                tile.alpha = alpha;
+                tile.run_steps = stream.run_steps.data() + block.first_run;
+                tile.runs = block.runs;
+                tile.steps = block.steps;
+                tile.first = first_pass;
+                int64_t position = 0;  // within the chunk
+                int64_t finished = 0;  // positions that the epilogue has had
                 for (int line = 0; line < lines; ++line) {
-                    const uint8_t* base = work.strip + plan_.unit_offset(line);
-                    for (int t = 0; t < (by_row ? positions : tiles); ++t) {
-                        const Tile tile = by_row ? Tile{t, 1} : tile_of(t, tiles, positions);
-                        const int64_t position = int64_t(line) * positions + tile.position;
-                        arguments.activations = base + 4 * tile.position;
-                        arguments.acc = single ? work.acc : work.acc + position * width;
+                    tile.activations = work.strip + plan_.unit_offset(line);
+                    for (int t = 0; t < cutter.tiles(); ++t) {
+                        const int rows = cutter.rows(t);
+                        tile.acc = work.acc + (single ? position - finished : position) * width;
                         if (by_row) {
-                            run_row(stream, block, panel, arguments);
+                            run_row(stream, block, panel, tile);
                         } else {
-                            kernels[tile.rows](arguments);
+                            kernels[rows](tile);
                         }
                         if (end_of_stream && stream.shift_after > 0) {
-                            shift_left(arguments.acc, tile.rows * width, stream.shift_after);
+                            shift_left(tile.acc, rows * width, stream.shift_after);
                         }
-                        if (last_pass) {
-                            epilogue_.apply(arguments.acc, width, tile.rows, columns, output,
-                                            first_position + position, work.residual, work.output);
+                        tile.activations += 4 * rows;
+                        position += rows;
+                        const bool last_tile = line + 1 == lines && t + 1 == cutter.tiles();
+                        if (last_pass && (last_tile || position - finished + kLargestTile > kEpilogueRows)) {
+                            const int32_t* acc = work.acc + (single ? 0 : finished) * width;
+                            epilogue_.apply(acc, width, int(position - finished), columns, output,
+                                            first_position + finished, work.residual, work.output);
+                            finished = position;
                         }
                     }
                 }

@@ -1,8 +1,8 @@
 // u8 * s8 in runs, int16 sums: tiles of 1-6 rows x 16 outputs (x86 AVX2).
 //
-// Inner step, per row: two vpmaddubsw with the step's two weight vectors and two vpaddw. 6 rows
-// need 12 accumulators, 2 weight vectors, a broadcast and a product: all 16 registers, so int32
-// sums live in memory and are visited once a run.
+// Inner step, per row: two vpmaddubsw with the step's two weight vectors and two vpaddw. 6 rows need 12
+// accumulators, 2 weight vectors, a broadcast and a product: all 16 registers, so int32 sums live in memory
+// and are visited once a run.
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
 
@@ -13,40 +13,33 @@ template <int rows>
 void runs16(const TileArguments& t) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     const int32_t* offsets = t.offsets;
-    const uint8_t* base = t.activations;
+    const uint8_t* const base = t.activations;
     const uint8_t* alpha = t.alpha;
+    const uint16_t* run_steps = t.run_steps;
+    const uint16_t* const end_of_runs = run_steps + t.runs;
+    int32_t* const total = t.acc;
     bool first = t.first;
-    for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
-        const int8_t* const end = w + t.run_steps[run] * 64;
+    for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
+        const int8_t* const end = w + *run_steps * 64;
         __m256i s[rows][2];
-        {
-            const uint8_t* a = base + *offsets++;
-            const __m256i w0 = load(w);
-            const __m256i w1 = load(w + 32);
-            SUB8_ROWS(const __m256i x = broadcast(a + 4 * r); s[r][0] = _mm256_maddubs_epi16(x, w0);
-                      s[r][1] = _mm256_maddubs_epi16(x, w1);)
-            w += 64;
-        }
+        SUB8_ROWS(s[r][0] = _mm256_setzero_si256(); s[r][1] = _mm256_setzero_si256();)
 #pragma GCC unroll 1
-        for (; w != end; w += 64) {
+        do {
             const uint8_t* a = base + *offsets++;
             const __m256i w0 = load(w);
             const __m256i w1 = load(w + 32);
-            SUB8_ROWS(const __m256i x = broadcast(a + 4 * r);
-                      s[r][0] = _mm256_add_epi16(s[r][0], _mm256_maddubs_epi16(x, w0));
-                      s[r][1] = _mm256_add_epi16(s[r][1], _mm256_maddubs_epi16(x, w1));)
-        }
+            SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
+            w += 64;
+        } while (w != end);
         const __m256i alpha0 = load_alpha(alpha);
         const __m256i alpha1 = load_alpha(alpha + kPanel);
         if (first) {
-            SUB8_ROWS(store(t.acc + r * kPanel, _mm256_madd_epi16(s[r][0], alpha0));
-                      store(t.acc + r * kPanel + 8, _mm256_madd_epi16(s[r][1], alpha1));)
+            SUB8_ROWS(store(total + r * kPanel, _mm256_madd_epi16(s[r][0], alpha0));
+                      store(total + r * kPanel + 8, _mm256_madd_epi16(s[r][1], alpha1));)
             first = false;
         } else {
-            SUB8_ROWS(int32_t* acc = t.acc + r * kPanel;
-                      store(acc, _mm256_add_epi32(load(acc), _mm256_madd_epi16(s[r][0], alpha0)));
-                      store(acc + 8,
-                            _mm256_add_epi32(load(acc + 8), _mm256_madd_epi16(s[r][1], alpha1)));)
+            SUB8_ROWS(int32_t* row = total + r * kPanel; __m256i t0 = load(row); __m256i t1 = load(row + 8);
+                      scale_sums(alpha0, alpha1, s[r][0], s[r][1], t0, t1); store(row, t0); store(row + 8, t1);)
         }
     }
 }
@@ -56,23 +49,24 @@ template <int rows>
 void runs16_short(const TileArguments& t) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     const int32_t* offsets = t.offsets;
-    const uint8_t* base = t.activations;
+    const uint8_t* const base = t.activations;
     const uint8_t* alpha = t.alpha;
+    const uint16_t* run_steps = t.run_steps;
+    const uint16_t* const end_of_runs = run_steps + t.runs;
     __m256i acc[rows][2];
     if (t.first) {
         SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
     } else {
         SUB8_ROWS(acc[r][0] = load(t.acc + r * kPanel); acc[r][1] = load(t.acc + r * kPanel + 8);)
     }
-    for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
-        const int8_t* const end = w + t.run_steps[run] * 64;
+    for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
+        const int8_t* const end = w + *run_steps * 64;
         __m256i s[rows][2];
         {
             const uint8_t* a = base + *offsets++;
             const __m256i w0 = load(w);
             const __m256i w1 = load(w + 32);
-            SUB8_ROWS(const __m256i x = broadcast(a + 4 * r); s[r][0] = _mm256_maddubs_epi16(x, w0);
-                      s[r][1] = _mm256_maddubs_epi16(x, w1);)
+            SUB8_ROWS(start_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
             w += 64;
         }
 #pragma GCC unroll 1
@@ -80,14 +74,11 @@ void runs16_short(const TileArguments& t) {
             const uint8_t* a = base + *offsets++;
             const __m256i w0 = load(w);
             const __m256i w1 = load(w + 32);
-            SUB8_ROWS(const __m256i x = broadcast(a + 4 * r);
-                      s[r][0] = _mm256_add_epi16(s[r][0], _mm256_maddubs_epi16(x, w0));
-                      s[r][1] = _mm256_add_epi16(s[r][1], _mm256_maddubs_epi16(x, w1));)
+            SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
         }
         const __m256i alpha0 = load_alpha(alpha);
         const __m256i alpha1 = load_alpha(alpha + kPanel);
-        SUB8_ROWS(acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(s[r][0], alpha0));
-                  acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(s[r][1], alpha1));)
+        SUB8_ROWS(scale_sums(alpha0, alpha1, s[r][0], s[r][1], acc[r][0], acc[r][1]);)
     }
     SUB8_ROWS(store(t.acc + r * kPanel, acc[r][0]); store(t.acc + r * kPanel + 8, acc[r][1]);)
 }

@@ -36,6 +36,59 @@ inline void store_unaligned(void* to, __m256i value) {
 inline __m256i broadcast(const uint8_t* from) {
     return _mm256_set1_epi32(*reinterpret_cast<const int32_t*>(from));
 }
+#define SUB8_INLINE inline __attribute__((always_inline))
+
+// Steps of one row. In assembly, because gcc would rather start all rows' products at once and then spill the
+// accumulators; so it has to keep to one row after the other.
+
+// sums += u8 pairs * s8 pairs, in int16.
+SUB8_INLINE void multiply_pairs(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0, __m256i& sum1) {
+    __m256i x, y;
+    asm volatile(
+        "vpbroadcastd %[a], %[x]\n\t"
+        "vpmaddubsw %[w0], %[x], %[y]\n\t"
+        "vpmaddubsw %[w1], %[x], %[x]\n\t"
+        "vpaddw %[y], %[s0], %[s0]\n\t"
+        "vpaddw %[x], %[s1], %[s1]"
+        : [s0] "+x"(sum0), [s1] "+x"(sum1), [x] "=&x"(x), [y] "=&x"(y)
+        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
+}
+
+// sums = the same.
+SUB8_INLINE void start_pairs(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0, __m256i& sum1) {
+    asm volatile(
+        "vpbroadcastd %[a], %[s1]\n\t"
+        "vpmaddubsw %[w0], %[s1], %[s0]\n\t"
+        "vpmaddubsw %[w1], %[s1], %[s1]"
+        : [s0] "=&x"(sum0), [s1] "=&x"(sum1)
+        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
+}
+
+// sums += s16 pairs * s16 pairs, in int32.
+SUB8_INLINE void multiply_wide(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0, __m256i& sum1) {
+    __m256i x, y;
+    asm volatile(
+        "vpbroadcastd %[a], %[x]\n\t"
+        "vpmaddwd %[w0], %[x], %[y]\n\t"
+        "vpmaddwd %[w1], %[x], %[x]\n\t"
+        "vpaddd %[y], %[s0], %[s0]\n\t"
+        "vpaddd %[x], %[s1], %[s1]"
+        : [s0] "+x"(sum0), [s1] "+x"(sum1), [x] "=&x"(x), [y] "=&x"(y)
+        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
+}
+
+// totals += int16 sums * scales, in int32; uses up the sums.
+SUB8_INLINE void scale_sums(__m256i alpha0, __m256i alpha1, __m256i& sum0, __m256i& sum1, __m256i& total0,
+                            __m256i& total1) {
+    asm volatile(
+        "vpmaddwd %[a0], %[s0], %[s0]\n\t"
+        "vpmaddwd %[a1], %[s1], %[s1]\n\t"
+        "vpaddd %[s0], %[t0], %[t0]\n\t"
+        "vpaddd %[s1], %[t1], %[t1]"
+        : [s0] "+x"(sum0), [s1] "+x"(sum1), [t0] "+x"(total0), [t1] "+x"(total1)
+        : [a0] "x"(alpha0), [a1] "x"(alpha1));
+}
+
 // Scales of 8 outputs, two 8-bit ones each, as int16 pairs.
 inline __m256i load_alpha(const uint8_t* from) {
     return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));

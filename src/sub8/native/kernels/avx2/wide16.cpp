@@ -25,9 +25,7 @@ void wide16(const TileArguments& t) {
         const uint8_t* a = base + *offsets++;
         const __m256i w0 = load(w);
         const __m256i w1 = load(w + 16);
-        SUB8_ROWS(const __m256i x = broadcast(a + 4 * r);
-                  acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(x, w0));
-                  acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(x, w1));)
+        SUB8_ROWS(multiply_wide(a + 4 * r, w0, w1, acc[r][0], acc[r][1]);)
     }
     SUB8_ROWS(store(t.acc + r * kPanel, acc[r][0]); store(t.acc + r * kPanel + 8, acc[r][1]);)
 }
