@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from sub8.errors import UnsupportedModelError
 from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.cluster import ClusteredWeight
-from sub8.ptq.correct import moments
+from sub8.ptq.correct import channel_means, moments
+from sub8.ptq.regression import regress
 from sub8.ptq.solvers import solve
 from sub8.ptq.units import fits_int32, integer_bias, minimum_exponent
 from sub8.ptq.walk import CalibratedLayer
@@ -28,8 +29,8 @@ class LayerQuantiser:
     def __call__(self, layer: CalibratedLayer) -> QuantizedLayer:
         """Solve the layer's weights and, where the recipe says so, correct its channels' statistics.
 
-        Mean and spread follow the float model's for ternary and 4-bit weights; 8-bit weights keep their
-        spread by themselves and few steps of alpha are left to change it, so that only the mean follows.
+        Mean and spread follow the float model's for ternary and 4-bit weights. 8-bit weights keep their
+        spread by themselves, and few steps of alpha are left to change it, so that only the mean follows.
         Raises UnsupportedModelError where no exponent makes the sums fit int32.
         """
         group = layer.group
@@ -37,8 +38,12 @@ class LayerQuantiser:
             layer.name, first=group.first, last=group.last, depthwise=group.depthwise
         )
         weight, bias = layer.weight.astype(np.float64), layer.bias.astype(np.float64)
+        covariance: Floats | None = None
+        if self._second_order(fmt):
+            found = regress(layer)
+            weight, covariance = found.weight, found.covariance
         finest = minimum_exponent(layer)
-        term = self._solve(layer, weight, fmt, finest)
+        term = self._solve(layer, weight, fmt, finest, covariance)
         if self._recipe.correct_statistics:
             if fmt.kind != "int8":
                 factor = moments(
@@ -47,20 +52,30 @@ class LayerQuantiser:
                     layer.channel_axis,
                 ).spread_factor()
                 weight = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
-                term = self._solve(layer, weight, fmt, finest)
-            found = moments(
-                layer.accumulators(term.dequantize()), _targets(layer), layer.channel_axis
-            )
-            bias = found.target_mean - found.mean
+                term = self._solve(layer, weight, fmt, finest, covariance)
+            reached = channel_means(layer.accumulators(term.dequantize()), layer.channel_axis)
+            bias = channel_means(_targets(layer), layer.channel_axis) - reached
         integers, exponent = integer_bias(bias, (term,), layer.input_format)
         return QuantizedLayer((term,), integers, exponent)
 
+    def _second_order(self, fmt: WeightFormat) -> bool:
+        """8-bit weights are near exact: the solver of least weight error serves them as well, and faster."""
+        return self._recipe.method == "hessian" and fmt.kind != "int8"
+
     def _solve(
-        self, layer: CalibratedLayer, weight: Floats, fmt: WeightFormat, finest: int
+        self,
+        layer: CalibratedLayer,
+        weight: Floats,
+        fmt: WeightFormat,
+        finest: int,
+        covariance: Floats | None,
     ) -> ClusteredWeight:
         """The finest solution from exponent ``finest`` on whose sums provably fit int32."""
+        method = self._recipe.method
+        if method == "hessian" and covariance is None:
+            method = "optimal"
         for exponent in range(finest, finest + _FINEST_TO_COARSEST):
-            term = solve(weight, fmt, self._recipe.method, minimum_exponent=exponent)
+            term = solve(weight, fmt, method, gram=covariance, minimum_exponent=exponent)
             if fits_int32((term,), layer.bias, layer.input_format):
                 return term
         raise UnsupportedModelError(
@@ -70,5 +85,7 @@ class LayerQuantiser:
 
 def _targets(layer: CalibratedLayer) -> Iterator[NDArray[np.float32]]:
     """What the accumulators should be, given that the residual operand is not exact either."""
-    for accumulators, error in zip(layer.float_accumulators, layer.residual_errors(), strict=True):
+    for accumulators, error in zip(
+        layer.float_accumulators, layer.residual_errors(), strict=True
+    ):
         yield accumulators if error is None else accumulators + error

@@ -89,7 +89,8 @@ def _worst_case(terms: Sequence[ClusteredWeight], fmt: Format | None) -> NDArray
 
 
 def _largest_of_images(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.abs(values.reshape(len(values), -1)).max(axis=1, initial=0.0)
+    flat = values.reshape(len(values), -1)
+    return np.maximum(flat.max(axis=1, initial=0.0), -flat.min(axis=1, initial=0.0))
 
 
 def _bias_in_input_units(layer: CalibratedLayer) -> float:
