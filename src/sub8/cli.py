@@ -11,6 +11,7 @@ from sub8 import terminal
 from sub8.errors import InputError, Sub8Error, UnsupportedModelError
 from sub8.record.cli import record_app
 from sub8.study.cli import register as register_study
+from sub8.train.cli import register as register_training
 
 app = typer.Typer(
     name="sub8",
@@ -498,6 +499,7 @@ def zoo(
 
 
 register_study(app)
+register_training(app)
 app.add_typer(record_app)
 
 

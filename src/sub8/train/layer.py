@@ -32,26 +32,38 @@ class LayerTwin(nn.Module):
     variance: Tensor
 
     def __init__(
-        self, group: Group, fmt: WeightFormat, finest: int, input_exponent: int | None, norm: bool
+        self,
+        group: Group,
+        fmt: WeightFormat,
+        finest: int,
+        input_format: Format | None,
+        output_format: Format | None,
     ):
         super().__init__()
         assert group.layer is not None
-        self.group, self.node, self.norm = group, group.layer, norm
+        self.group, self.node, self.norm = group, group.layer, output_format is not None
+        unsigned = output_format is not None and not output_format.signed
         self.axis = submodel.channel_axis(group)
         start = submodel.accumulator(group)
         self.start = str(start.name)
-        self.tail: Nodes | None = None
-        if self.start not in group.results:
-            self.tail = Nodes(_behind(group, start), group.results)
+        behind = _behind(group, start)
+        self.tail = _piece(behind, group.results[0])
+        # An unsigned quantiser clamps at 0 by itself: while training a Relu before it only costs time.
+        redundant = unsigned and len(behind) > 0 and behind[-1].op_type == "Relu"
+        self.training_tail = self.tail
+        if redundant:
+            before = behind[-1].inputs[0]
+            assert before is not None
+            self.training_tail = _piece(behind[:-1], str(before.name))
         weight = torch.tensor(group.weight())
         outputs = weight.shape[0]
         self.weight = nn.Parameter(weight)
         self.shift = nn.Parameter(torch.tensor(group.bias()))
-        if norm:
+        if self.norm:
             self.gain = nn.Parameter(torch.ones(outputs))
         self.register_buffer("mean", torch.zeros(outputs))
         self.register_buffer("variance", torch.full((outputs,), 1.0 - _EPSILON))
-        self.input_exponent = input_exponent
+        self.input_exponent = None if input_format is None else input_format.exponent
         self.quantise = WeightQuantiser(group.name, fmt, tuple(weight.shape), finest)
         self._exact: tuple[tuple[int, ...], QuantizedLayer, Tensor, Tensor] | None = None
 
@@ -111,13 +123,14 @@ class LayerTwin(nn.Module):
         else:
             weight = self._quantised(self.weight, self.shift, input_format, refit)
             y = self._normalised(self._product(x, weight, None))
-        if self.tail is None:
+        tail = self.training_tail if self.training else self.tail
+        if tail is None:
             return y
         values = {self.start: y}
         if residual is not None:
             assert self.group.residual is not None
             values[self.group.residual] = residual
-        return self.tail(values)[0]
+        return tail(values)[0]
 
     def _quantised(
         self, weight: Tensor, bias: Tensor, input_format: Format | None, refit: bool
@@ -170,3 +183,7 @@ def _behind(group: Group, start: ir.Value) -> list[ir.Node]:
     producer = start.producer()
     assert producer is not None
     return nodes[nodes.index(producer) + 1 :]
+
+
+def _piece(nodes: list[ir.Node], result: str) -> Nodes | None:
+    return Nodes(nodes, [result]) if nodes else None

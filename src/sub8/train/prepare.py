@@ -112,9 +112,8 @@ class _TwinMaker:
         fmt = self._recipe.weight_format(
             layer.name, first=group.first, last=group.last, depthwise=group.depthwise
         )
-        given = None if layer.input_format is None else layer.input_format.exponent
         twin = LayerTwin(
-            group, fmt, minimum_exponent(layer), given, norm=layer.output_format is not None
+            group, fmt, minimum_exponent(layer), layer.input_format, layer.output_format
         )
         solution = LayerQuantiser(self._recipe)(layer) if self._start != "float" else None
         if solution is not None:

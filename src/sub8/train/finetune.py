@@ -1,0 +1,324 @@
+"""The verb ``finetune``: low-precision retraining from the full-precision weights."""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor, nn
+
+from sub8.data import DataSource, ImageRange, open_dataset
+from sub8.errors import InputError
+from sub8.model_file import ModelFile
+from sub8.preprocess import Preprocess
+from sub8.progress import Progress
+from sub8.quantize import QuantizedModel, Source
+from sub8.recipe import Recipe
+from sub8.train.checkpoint import load_checkpoint, read_record, save_checkpoint
+from sub8.train.export import export
+from sub8.train.network import FloatNetwork, Network
+from sub8.train.prepare import prepare
+from sub8.train.samples import Samples, epoch_order, load_samples, share, step_draws
+from sub8.train.settings import Training
+
+_LATEST, _BEST = "latest.safetensors", "best.safetensors"
+_VALIDATION_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch: mean training loss, and top-1 on the validation data in per cent."""
+
+    loss: float
+    top1: float
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """The result. model: the best by validation. epochs: those that ran. top1: the best's, in per cent."""
+
+    model: QuantizedModel
+    epochs: tuple[Epoch, ...]
+    top1: float
+
+
+class Log(Protocol):
+    """Where scalars go while training; TensorBoard's SummaryWriter is one."""
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None: ...
+
+
+def finetune(
+    model: Source,
+    train: DataSource,
+    validation: DataSource,
+    recipe: Recipe | None = None,
+    settings: Training | None = None,
+    *,
+    train_images: ImageRange = None,
+    validation_images: ImageRange = None,
+    preprocess: Preprocess | None = None,
+    folder: str | PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Finetuned:
+    """Retrain a float network in low precision and quantise it.
+
+    model: an ONNX path, an ``ir.Model`` or a ``torch.nn.Module``. train, validation: labelled data
+    (``open_dataset``), of which ``train_images`` and ``validation_images`` choose a range.
+    folder: for checkpoints and TensorBoard logs; a training that was killed goes on from there, exactly where
+    it was. Under ``torchrun`` or ``accelerate launch`` the processes share every batch.
+    Raises InputError and UnsupportedModelError.
+    """
+    recipe, settings = recipe or Recipe(), settings or Training()
+    torch.manual_seed(settings.seed)
+    labels, prepared = None, preprocess
+    if not hasattr(model, "state_dict"):
+        source = ModelFile.open(model)  # type: ignore[arg-type]
+        labels, prepared = source.labels, preprocess or source.preprocess
+    samples = load_samples(open_dataset(train, labels).select(train_images), prepared)
+    held_out = load_samples(open_dataset(validation, labels).select(validation_images), prepared)
+    if len(samples) < settings.batch:
+        raise InputError(
+            f"{len(samples)} training images do not fill one batch of {settings.batch}"
+        )
+    chosen = epoch_order(len(samples), settings.seed, 0)[: settings.calibration_images]
+    network = prepare(
+        model,
+        recipe,
+        samples.inputs(chosen).numpy(),
+        refit_every=settings.refit_every,
+        preprocess=preprocess,
+        progress=progress,
+    )
+    folder = None if folder is None else Path(folder)
+    trainer = _Trainer(network, samples, held_out, recipe, settings, folder, progress)
+    return trainer.run()
+
+
+class _Trainer:
+    def __init__(
+        self,
+        network: Network,
+        samples: Samples,
+        held_out: Samples,
+        recipe: Recipe,
+        settings: Training,
+        folder: Path | None,
+        progress: Progress | None,
+    ):
+        self.settings, self.samples, self.held_out = settings, samples, held_out
+        self.progress, self.folder = progress, folder
+        self.accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(),
+            mixed_precision=settings.precision,
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        )
+        processes = self.accelerator.num_processes
+        if settings.batch % processes:
+            raise InputError(
+                f"batch {settings.batch} cannot be shared equally by {processes} processes"
+            )
+        device = self.accelerator.device
+        self.network = network.to(device, memory_format=torch.channels_last)
+        self.teacher = FloatNetwork(network.model).to(device) if settings.distillation else None
+        self.optimizer = _optimizer(self.network, settings)
+        # The optimiser is not wrapped: without gradient scaling a wrapper would do nothing.
+        self.parallel: nn.Module = self.accelerator.prepare_model(self.network)
+        self.steps_per_epoch = len(samples) // settings.batch
+        self.steps = settings.epochs * self.steps_per_epoch
+        self.question = {
+            "settings": settings.to_dict(),
+            "recipe": recipe.to_dict(),
+            "source": network.metadata["sub8.source_sha256"],
+            "images": [len(samples), len(held_out)],
+        }
+        self.step, self.loss, self.epochs = 0, 0.0, list[Epoch]()
+        self.best: dict[str, Tensor] | None = None
+
+    def run(self) -> Finetuned:
+        self._resume()
+        with self._log() as log:
+            while self.step < self.steps and not self._exhausted():
+                self._epoch(log)
+        assert self.best is not None
+        self.network.load_state_dict(self.best)
+        self.network.eval()
+        top1 = max(epoch.top1 for epoch in self.epochs)
+        self.network.metadata["sub8.training"] = json.dumps(
+            {**self.settings.to_dict(), "epochs_run": len(self.epochs), "validation_top1": top1}
+        )
+        self.network.cpu()
+        return Finetuned(export(self.network), tuple(self.epochs), top1)
+
+    def _exhausted(self) -> bool:
+        """Whether ``patience`` epochs have gone by since the best."""
+        if not self.epochs:
+            return False
+        scores = [epoch.top1 for epoch in self.epochs]
+        return len(scores) - 1 - int(np.argmax(scores)) >= self.settings.patience
+
+    def _epoch(self, log: Log | None) -> None:
+        settings, size = self.settings, self.settings.batch
+        epoch = self.step // self.steps_per_epoch
+        order = epoch_order(len(self.samples), settings.seed, epoch)
+        self.parallel.train()
+        for place in range(self.step % self.steps_per_epoch, self.steps_per_epoch):
+            loss = self._train_step(order[place * size : (place + 1) * size])
+            self.loss += loss
+            self.step += 1
+            if log is not None:
+                log.add_scalar("train/loss", loss, self.step)
+                log.add_scalar("train/rate", self.optimizer.param_groups[0]["lr"], self.step)
+            if self.progress is not None and self.accelerator.is_main_process:
+                self.progress("training steps", self.step, self.steps)
+            if self.step % settings.checkpoint_every == 0 and place + 1 < self.steps_per_epoch:
+                self._save(_LATEST)
+        top1 = self._validate()
+        if log is not None:
+            log.add_scalar("validation/top1", top1, self.step)
+        better = not self.epochs or top1 > max(done.top1 for done in self.epochs)
+        self.epochs.append(Epoch(self.loss / self.steps_per_epoch, top1))
+        self.loss = 0.0
+        if better:
+            self.best = {
+                name: value.detach().clone() for name, value in self.network.state_dict().items()
+            }
+            self._save(_BEST)
+        self._save(_LATEST)
+
+    def _train_step(self, indices: np.ndarray) -> float:
+        """One step on this process's share of the batch; the loss is the mean over its own images."""
+        settings, accelerator = self.settings, self.accelerator
+        if self.step >= settings.freeze * self.steps and not self.network.frozen:
+            self.network.freeze()
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.rate(self.step, self.steps)
+        place, processes = accelerator.process_index, accelerator.num_processes
+        mine = share(indices, place, processes)
+        draws = None
+        if settings.augment:
+            draws = share(step_draws(settings.seed, self.step, len(indices)), place, processes)
+        x = self.samples.inputs(mine, draws).to(accelerator.device)
+        if x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        labels = self.samples.labels[torch.from_numpy(mine)].to(accelerator.device)
+        with accelerator.autocast():
+            teacher = None if self.teacher is None else self.teacher(x).float()
+            logits = self.parallel(x)
+        loss = self._loss(logits.float(), labels, teacher)
+        self.optimizer.zero_grad()
+        accelerator.backward(loss)
+        self.optimizer.step()
+        found = float(loss.detach())
+        if not math.isfinite(found):
+            raise InputError(
+                f"training diverged at step {self.step}; use a smaller learning rate than"
+                f" {settings.highest_rate}"
+            )
+        return found
+
+    def _loss(self, logits: Tensor, labels: Tensor, teacher: Tensor | None) -> Tensor:
+        settings = self.settings
+        loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+        if teacher is None:
+            return loss
+        heat = settings.temperature
+        divergence = F.kl_div(
+            F.log_softmax(logits / heat, 1),
+            F.log_softmax(teacher / heat, 1),
+            log_target=True,
+            reduction="batchmean",
+        )
+        share_of_teacher = settings.distillation
+        return (1 - share_of_teacher) * loss + share_of_teacher * heat * heat * divergence
+
+    def _validate(self) -> float:
+        """Top-1 in per cent of the integers as they are now; the processes share the images."""
+        self.network.eval()
+        accelerator = self.accelerator
+        right = torch.zeros((), dtype=torch.int64, device=accelerator.device)
+        starts = range(0, len(self.held_out), _VALIDATION_BATCH)
+        for start in starts[accelerator.process_index :: accelerator.num_processes]:
+            indices = np.arange(start, min(start + _VALIDATION_BATCH, len(self.held_out)))
+            x = self.held_out.inputs(indices).to(accelerator.device)
+            found = self.network(x).argmax(1).cpu()
+            right += int((found == self.held_out.labels[torch.from_numpy(indices)]).sum())
+        total = accelerator.reduce(right, reduction="sum")
+        return 100.0 * int(total) / len(self.held_out)
+
+    def _save(self, name: str) -> None:
+        if self.folder is None or not self.accelerator.is_main_process:
+            return
+        record = {
+            "question": self.question,
+            "step": self.step,
+            "loss": self.loss,
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+        }
+        optimizer = self.optimizer if name == _LATEST else None
+        save_checkpoint(self.folder / name, self.network, optimizer, record)
+
+    def _resume(self) -> None:
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be made ({error.strerror})") from error
+        latest = self.folder / _LATEST
+        # Every process looks before any of them can write.
+        found = latest.is_file()
+        self.accelerator.wait_for_everyone()
+        if not found:
+            return
+        record = read_record(latest)
+        if record.get("question") != json.loads(json.dumps(self.question)):
+            raise InputError(
+                f"{self.folder}: holds a training with other settings, model or data; name another folder"
+            )
+        self.step, self.loss = record["step"], record["loss"]
+        self.epochs = [Epoch(**epoch) for epoch in record["epochs"]]
+        if self.epochs:
+            load_checkpoint(self.folder / _BEST, self.network)
+            self.best = {
+                name: value.detach().clone() for name, value in self.network.state_dict().items()
+            }
+        load_checkpoint(latest, self.network, self.optimizer)
+
+    @contextmanager
+    def _log(self) -> Iterator[Log | None]:
+        """TensorBoard in the folder, where it is installed."""
+        writer: Any = None
+        if self.folder is not None and self.accelerator.is_main_process:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                yield None
+                return
+            writer = SummaryWriter(str(self.folder / "logs"), purge_step=self.step + 1)
+        try:
+            yield writer
+        finally:
+            if writer is not None:
+                writer.close()
+
+
+def _optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "adam":
+        return torch.optim.AdamW(groups, lr=settings.highest_rate)
+    return torch.optim.SGD(groups, lr=settings.highest_rate, momentum=0.9, nesterov=True)

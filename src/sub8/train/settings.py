@@ -1,0 +1,83 @@
+"""How a network is retrained: plain data."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from sub8.errors import InputError
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of ``finetune``.
+
+    epochs: passes over the training data. batch: images per step, over all processes together.
+    optimizer: "sgd" (momentum 0.9) or "adam" (AdamW). learning_rate: the highest; it rises over the first
+        ``warmup`` of the steps and falls along a cosine to 0. None: 0.02 (sgd) or 0.001 (adam).
+    weight_decay: on the weights, not on batch norm and biases.
+    distillation: share of the loss that comes from the full-precision model's logits (Kullback-Leibler
+        divergence at ``temperature``); the rest is cross-entropy with ``label_smoothing``.
+    freeze: the part of the steps after which batch norm stands still and folds.
+    augment: random flips, and crops of the padded image (small images) or resized crops (photographs).
+    patience: epochs without a better validation accuracy before training stops.
+    calibration_images: training images that choose exponents and start the batch norms.
+    refit_every: steps between two fits of the scales. checkpoint_every: steps between two checkpoints; one
+        is also written after every epoch. precision: "no" or "bf16" (forward pass under autocast).
+    """
+
+    epochs: int = 4
+    batch: int = 128
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: float | None = None
+    weight_decay: float = 1e-4
+    warmup: float = 0.05
+    distillation: float = 0.5
+    temperature: float = 2.0
+    label_smoothing: float = 0.0
+    freeze: float = 0.75
+    augment: bool = True
+    patience: int = 5
+    calibration_images: int = 1000
+    refit_every: int = 16
+    checkpoint_every: int = 200
+    precision: Literal["no", "bf16"] = "no"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "patience", "refit_every", "checkpoint_every"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"{name} {value!r} must be a whole number of at least 1")
+        if self.calibration_images < 2:
+            raise InputError(f"calibration_images {self.calibration_images} must be at least 2")
+        for name in ("warmup", "distillation", "freeze", "label_smoothing"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise InputError(f"{name} {value!r} must lie between 0 and 1")
+        if self.optimizer not in ("sgd", "adam"):
+            raise InputError(f"optimizer {self.optimizer!r} unknown; use sgd or adam")
+        if self.precision not in ("no", "bf16"):
+            raise InputError(f"precision {self.precision!r} unknown; use no or bf16")
+        if not self.highest_rate > 0.0 or self.weight_decay < 0.0 or not self.temperature > 0.0:
+            raise InputError(
+                "learning rate and temperature must be above 0, weight decay not below"
+            )
+
+    @property
+    def highest_rate(self) -> float:
+        """The learning rate at its highest."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 0.02 if self.optimizer == "sgd" else 0.001
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of one step of ``steps``."""
+        warm = max(1, round(self.warmup * steps))
+        if step < warm:
+            return self.highest_rate * (step + 1) / warm
+        return (
+            self.highest_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
