@@ -3,6 +3,8 @@
     pip install . && pip install -r benchmarks/engine/requirements.txt
     python benchmarks/engine/bench.py --network resnet50 --threads 1,2 --batch 1 -o results/
 
+On a CPU with VNNI, ``--hide-vnni`` shows what one that ends at AVX2 would do (see hide_vnni.c).
+
 Each candidate runs in a process of its own. Rounds go over all candidates in turn, so that a slow spell of the
 machine meets them all; a ratio is the median over rounds of (peer's time / ours) within one round.
 """
@@ -56,6 +58,8 @@ class Measured:
     ) -> "Measured":
         command = [sys.executable, str(WORKER), runtime, str(path), str(threads), json.dumps(shape)]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        if preload is not None:
+            environment["LD_PRELOAD"] = str(preload)
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -97,7 +101,13 @@ class Measured:
 
 
 def measure(
-    network: Network, threads: int, batch: int, rounds: int, cache: Path, wanted: list[str]
+    network: Network,
+    threads: int,
+    batch: int,
+    rounds: int,
+    cache: Path,
+    wanted: list[str],
+    preload: Path | None,
 ) -> dict[str, Any]:
     """All candidates on one network, interleaved. ``load_s`` includes the first inference (lazy preparation)."""
     shape = [batch, *network.image]
@@ -106,7 +116,9 @@ def measure(
         if wanted and not any(part in candidate.name for part in wanted):
             continue
         path = prepare(candidate, network, cache)
-        running.append(Measured.start(candidate.name, candidate.runtime, path, threads, shape))
+        running.append(
+            Measured.start(candidate.name, candidate.runtime, path, threads, shape, preload)
+        )
     label = f"{network.name}, batch {batch}, {threads} thread{'s' * (threads > 1)}"
     for _ in track(range(rounds), label, console=console):
         for measured in running:
@@ -169,6 +181,10 @@ def main(
     batch: Annotated[str, typer.Option(help="comma-separated")] = "1,8",
     rounds: Annotated[int, typer.Option(min=3)] = 15,
     only: Annotated[str, typer.Option(help="comma-separated parts of runtimes' names")] = "",
+    hide_vnni: Annotated[
+        bool,
+        typer.Option(help="hide AVX-512, VNNI and AMX from every runtime: a CPU that ends at AVX2"),
+    ] = False,
     verify: Annotated[
         bool, typer.Option(help="also compare every sub8 file with its oracle")
     ] = False,
@@ -181,9 +197,18 @@ def main(
         raise typer.BadParameter(
             f"{network}: known are {', '.join(known.name for known in NETWORKS)}"
         )
-    report: dict[str, Any] = {"machine": machine(), "weights": "random, seeded", "results": []}
+    preload = build_mask(cache) if hide_vnni else None
+    hidden = "all beyond AVX2 hidden" if hide_vnni else "all"
+    report: dict[str, Any] = {
+        "machine": machine(),
+        "instruction sets": hidden,
+        "weights": "random, seeded",
+        "results": [],
+    }
     for net, count, size in itertools.product(chosen, threads.split(","), batch.split(",")):
-        result = measure(net, int(count), int(size), rounds, cache, only.split(",") if only else [])
+        result = measure(
+            net, int(count), int(size), rounds, cache, only.split(",") if only else [], preload
+        )
         report["results"].append(result)
         show(result)
         (output / "results.json").write_text(json.dumps(report, indent=1))
@@ -191,6 +216,14 @@ def main(
         report["verification"] = verify_all(chosen, cache)
         (output / "results.json").write_text(json.dumps(report, indent=1))
     plot(report, output)
+
+
+def build_mask(cache: Path) -> Path:
+    """The library that hides newer instruction sets, built with the system's C compiler."""
+    library = (cache / "hide_vnni.so").resolve()
+    source = Path(__file__).with_name("hide_vnni.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", str(source), "-o", str(library)], check=True)
+    return library
 
 
 def verify_all(networks: list[Network], cache: Path) -> dict[str, Any]:

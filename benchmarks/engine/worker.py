@@ -8,10 +8,10 @@ memory is the runtime's own.
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,9 @@ RUNTIMES = {"sub8": load_sub8, "onnxruntime": load_onnxruntime, "openvino": load
 
 
 def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """VmHWM, not ru_maxrss: the latter keeps the parent's peak across exec."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def main() -> None:
