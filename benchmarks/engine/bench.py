@@ -54,7 +54,13 @@ class Measured:
 
     @classmethod
     def start(
-        cls, name: str, runtime: str, path: Path, threads: int, shape: list[int]
+        cls,
+        name: str,
+        runtime: str,
+        path: Path,
+        threads: int,
+        shape: list[int],
+        preload: Path | None,
     ) -> "Measured":
         command = [sys.executable, str(WORKER), runtime, str(path), str(threads), json.dumps(shape)]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
