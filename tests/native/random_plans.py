@@ -11,11 +11,12 @@ from sub8.engine.packing import PackedLayers
 from sub8.engine.reference import run_reference
 from sub8.engine.segment import NativeSegment
 from sub8.engine.shapes import operator_shape
+from sub8.native import _core
 from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
 from sub8.numerics.dfp import Format
-from sub8.native import _core
 
 ISAS = _core.supported_isas()
+SPREAD = 3  # between the exponents of a layer's terms
 
 
 class Sketch:
@@ -75,7 +76,10 @@ class Sketch:
     def bounds(self):
         """Real bounds of a dynamic result."""
         return self.pick(
-            {}, {"minimum": 0.0}, {"minimum": 0.0, "maximum": 6.0}, {"maximum": float(np.float32(1.3))}
+            {},
+            {"minimum": 0.0},
+            {"minimum": 0.0, "maximum": 6.0},
+            {"maximum": float(np.float32(1.3))},
         )
 
     def weight(self, outputs, inputs, kernel=(), *, foreign=False):
@@ -85,13 +89,20 @@ class Sketch:
         values = self.random.integers(-largest, largest, (outputs, inputs, *kernel), endpoint=True)
         clusters = -(-inputs // cluster)
         if foreign:
-            scale = self.random.random(outputs).astype(np.float32) * np.float32(0.02) + np.float32(0.001)
+            scale = self.random.random(outputs).astype(np.float32) * np.float32(0.02) + np.float32(
+                0.001
+            )
             ones = np.ones((outputs, clusters), np.uint8)
             return ClusteredWeight(kind, values.astype(np.int8), ones, 0, cluster, scale)
-        most = self.pick(3, 255)
+        worst = (
+            2 * 255 * largest * inputs * math.prod(kernel) << SPREAD
+        )  # of an accumulator, two terms
+        most = max(1, min(self.pick(3, 255), (2**31 - 1) // worst))
         alpha = self.random.integers(1, most, (outputs, clusters), endpoint=True)
-        exponent = self.integer(-10, -4)
-        return ClusteredWeight(kind, values.astype(np.int8), alpha.astype(np.uint8), exponent, cluster)
+        exponent = self.integer(-10, SPREAD - 10)
+        return ClusteredWeight(
+            kind, values.astype(np.int8), alpha.astype(np.uint8), exponent, cluster
+        )
 
     def terms(self, outputs, inputs, kernel=()):
         kind = self.integer(0, 5)
@@ -148,8 +159,6 @@ def check(plan, arrays, threads=(1,)):
             results = run_native(plan, arrays, isa, count)
             for name in plan.outputs:
                 assert results[name].dtype == expected[name].dtype
-                np.testing.assert_array_equal(results[name], expected[name], err_msg=f"{isa}, {name}")
-
-
-def element_count(shape):
-    return math.prod(shape)
+                np.testing.assert_array_equal(
+                    results[name], expected[name], err_msg=f"{isa}, {name}"
+                )

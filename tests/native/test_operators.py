@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from random_plans import Sketch, check
 
 from sub8.engine import plan as p
+from sub8.engine.shapes import operator_shape
 from sub8.errors import UnsupportedModelError
 from sub8.numerics.dfp import Format
 
@@ -32,7 +33,9 @@ def test_quantize_and_dequantize(data):
 def test_quantize_rounds_ties_to_even_and_saturates():
     for fmt in (Format.dfp(True, -3), Format.dfp(False, 0), Format(False, 0.1, 77)):
         values = np.arange(-4000, 4000, dtype=np.float32) * np.float32(fmt.scale / 8)
-        values = np.concatenate([values, np.array([np.inf, -np.inf, 3e38, -3e38, 1e-40], np.float32)])
+        values = np.concatenate(
+            [values, np.array([np.inf, -np.inf, 3e38, -3e38, 1e-40], np.float32)]
+        )
         plan = p.Plan(
             ("x",), ("y",),
             (p.Quantize(name="q", x="x", out="i"), p.Dequantize(name="d", x="i", out="y")),
@@ -116,7 +119,13 @@ def test_max_pool(data):
 def test_max_pool_with_dilations():
     fmt = Format.dfp(True, -5)
     pool = p.MaxPool(
-        name="pool", x="i", out="m", kernel=(2, 3), dilations=(3, 2), pads=(1, 2, 0, 1), strides=(2, 1)
+        name="pool",
+        x="i",
+        out="m",
+        kernel=(2, 3),
+        dilations=(3, 2),
+        pads=(1, 2, 0, 1),
+        strides=(2, 1),
     )
     plan = p.Plan(
         ("x",), ("y",),
@@ -216,7 +225,9 @@ def test_transpose(data):
     s = Sketch(data.draw)
     x = s.quantised(shape_of(s), s.format())
     perm = tuple(data.draw(st.permutations(range(len(s.shapes[x])))))
-    check(s.plan(s.add(p.Transpose(name="t", x=x, out=s.name(), perm=perm), s.formats[x])), s.arrays())
+    check(
+        s.plan(s.add(p.Transpose(name="t", x=x, out=s.name(), perm=perm), s.formats[x])), s.arrays()
+    )
 
 
 def conv_options(s):
@@ -242,15 +253,32 @@ def layer(s, x_format, out_format, *, dynamic=False, **limits):
             groups = inputs
             outputs = inputs * s.integer(1, 2)
         inside = inputs // groups
-        terms = s.terms(outputs, inside, kernel) if not dynamic else (s.weight(outputs, inside, kernel),)
+        terms = (
+            s.terms(outputs, inside, kernel)
+            if not dynamic
+            else (s.weight(outputs, inside, kernel),)
+        )
         options["groups"] = groups
-    fields = {"name": "layer", "x": x, "terms": terms, "bias": s.bias(outputs), "out": s.name(), **limits}
-    if dynamic or (s.integer(0, 2) == 0 and terms[0].channel_scale is None and s.formats[x].exponent is not None):
+    fields = {
+        "name": "layer",
+        "x": x,
+        "terms": terms,
+        "bias": s.bias(outputs),
+        "out": s.name(),
+        **limits,
+    }
+    if dynamic or (
+        s.integer(0, 2) == 0
+        and terms[0].channel_scale is None
+        and s.formats[x].exponent is not None
+    ):
         fields["bias_exponent"] = s.integer(-20, -8)
-    make = (lambda **more: p.Linear(**fields, **more)) if linear else lambda **more: p.Conv(**fields, **options, **more)
+    make = (
+        (lambda **more: p.Linear(**fields, **more))
+        if linear
+        else lambda **more: p.Conv(**fields, **options, **more)
+    )
     s.formats[fields["out"]] = out_format
-    from sub8.engine.shapes import operator_shape
-
     shape = operator_shape(make(), s.shapes)
     if out_format is not None and s.flip():
         # The residual's name comes before the layer's result in the plan.
@@ -301,7 +329,9 @@ def test_dynamic_add(data):
     other = (s.pick(1, shape[0]), *broadcast(s, shape[1:])[-len(shape) + 1 :])
     other = (other[0], *(1,) * (len(shape) - len(other)), *other[1:])
     right = s.quantised(other, s.format(dynamic=s.flip(), foreign=False))
-    operator = p.Add(name="add", a=left, b=right, out=s.name(), low=fmt.low, high=fmt.high, **s.bounds())
+    operator = p.Add(
+        name="add", a=left, b=right, out=s.name(), low=fmt.low, high=fmt.high, **s.bounds()
+    )
     check(s.plan(s.add(operator, fmt)), s.arrays(), threads=(s.pick(1, 2),))
 
 

@@ -3,6 +3,8 @@
 #include "bindings/convolution.h"
 
 NB_MODULE(_core, m) {
+    // Steps and buffers may well live until the interpreter ends.
+    nanobind::set_leak_warnings(false);
     m.doc() = "The C++ core: steps, programs of steps, packed weights.";
     sub8::bind_isa(m);
     sub8::bind_buffers(m);

@@ -67,7 +67,7 @@ void bind_program(nb::module_& m) {
             "run",
             [](const Program& self, const std::vector<InputArray>& inputs,
                const std::vector<OutputArray>& outputs) { run(self, inputs, outputs, nullptr); },
-            "inputs"_a, "outputs"_a,
+            "inputs"_a.noconvert(), "outputs"_a.noconvert(),
             "One call, without the interpreter lock; safe from many threads. Arrays are "
             "C-contiguous "
             "and of exactly the program's sizes.")
@@ -79,7 +79,7 @@ void bind_program(nb::module_& m) {
                 run(self, inputs, outputs, nanoseconds.data());
                 return nanoseconds;
             },
-            "inputs"_a, "outputs"_a, "As run; returns nanoseconds per step.")
+            "inputs"_a.noconvert(), "outputs"_a.noconvert(), "As run; returns nanoseconds per step.")
         .def_prop_ro("arena_bytes", &Program::arena_bytes)
         .def_prop_ro("threads", &Program::threads)
         .def_prop_ro("isa", [](const Program& self) { return isa_name(self.isa()); });

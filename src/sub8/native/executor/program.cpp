@@ -14,7 +14,7 @@ namespace sub8 {
 namespace {
 
 constexpr std::size_t kIdleArenas = 4;
-constexpr int kLargestTeam = 256;
+constexpr int kLargestTeam = 1024;
 
 std::size_t rounded_up(std::size_t bytes) {
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;

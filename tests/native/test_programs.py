@@ -1,0 +1,184 @@
+"""Whole small plans on the native core: memory reuse, layouts, islands, threads."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_plans import ISAS, Sketch, check, run_native
+
+from sub8.engine import plan as p
+from sub8.engine.islands import run_island
+from sub8.engine.lower import lower
+from sub8.engine.packing import PackedLayers
+from sub8.engine.reference import run_reference
+from sub8.engine.segment import NativeSegment
+from sub8.errors import InputError
+from sub8.numerics.dfp import Format
+
+
+def grow(s, tensors):
+    """Append one random operator over the tensors so far."""
+    x = s.pick(*tensors)
+    shape, fmt = s.shapes[x], s.formats[x]
+    same = [name for name in tensors if s.shapes[name] == shape and s.formats[name] == fmt]
+    kind = s.pick(
+        "conv", "conv", "add", "mul", "pool", "mean", "concat", "slice", "transpose", "table"
+    )
+    if kind == "conv":
+        outputs = s.integer(1, 20)
+        out_format = Format.dfp(s.flip(), -4)
+        weight = s.weight(outputs, shape[1], (3, 3))
+        layer = p.Conv(
+            name=f"conv{len(s.operators)}", x=x, terms=(weight,), bias=s.bias(outputs), out=s.name(),
+            pads=(1, 1, 1, 1), low=out_format.low, high=out_format.high,
+        )  # fmt: skip
+        return s.add(layer, out_format)
+    if kind in ("add", "mul"):
+        other = s.pick(*[name for name in tensors if s.shapes[name] == shape])
+        operator = p.Add if kind == "add" else p.Mul
+        result = Format.dfp(s.flip(), -4)
+        return s.add(
+            operator(name=kind, a=x, b=other, out=s.name(), low=result.low, high=result.high),
+            result,
+        )
+    if kind == "pool":
+        return s.add(p.MaxPool(name=kind, x=x, out=s.name(), kernel=(2, 2), pads=(0, 0, 1, 1)), fmt)
+    if kind == "mean":
+        limits = {"low": fmt.low, "high": fmt.high}
+        return s.add(
+            p.AveragePool(name=kind, x=x, out=s.name(), kernel=(3, 3), pads=(1, 1, 1, 1), **limits),
+            fmt,
+        )
+    if kind == "concat":
+        return s.add(p.Concat(name=kind, xs=tuple(same), axis=1, out=s.name()), fmt)
+    if kind == "slice":
+        bounds = {"starts": (0,), "ends": (max(1, shape[1] // 2),), "axes": (1,), "steps": (1,)}
+        return s.add(p.Slice(name=kind, x=x, out=s.name(), **bounds), fmt)
+    if kind == "transpose":
+        return s.add(p.Transpose(name=kind, x=x, out=s.name(), perm=(0, 1, 3, 2)), fmt)
+    table = s.random.integers(fmt.low, fmt.high, 256, endpoint=True).astype(fmt.dtype)
+    return s.add(p.Table(name=kind, x=x, table=table, out=s.name()), fmt)
+
+
+def random_plan(data, length=9):
+    s = Sketch(data.draw)
+    size = s.integer(2, 8)
+    tensors = [s.quantised((2, s.integer(1, 6), size, size), Format.dfp(s.flip(), -4))]
+    for _ in range(length):
+        tensors.append(grow(s, tensors))
+    outputs = {tensors[-1], s.pick(*tensors)}
+    return s.plan(*sorted(outputs)), s.arrays()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_random_plans(data):
+    plan, arrays = random_plan(data)
+    check(plan, arrays, threads=(1, 2))
+
+
+def layer_plan(batch_format, outputs=40):
+    rng = np.random.default_rng(3)
+    s = Sketch.__new__(Sketch)  # a fixed plan: nothing is drawn
+    s.operators, s.formats, s.shapes, s.inputs, s.random = [], {}, {}, [], rng
+    x = s.quantised((2, 16, 20, 20), batch_format)
+    values = rng.integers(-1, 2, (outputs, 16, 3, 3)).astype(np.int8)
+    alpha = rng.integers(1, 200, (outputs, 4)).astype(np.uint8)
+    weight = p.ClusteredWeight("ternary", values, alpha, -9, 4)
+    fmt = Format.dfp(False, -4)
+    bias = rng.integers(-999, 999, outputs).astype(np.int32)
+    conv = p.Conv(
+        name="conv",
+        x=x,
+        terms=(weight,),
+        bias=bias,
+        out=s.name(),
+        pads=(1, 1, 1, 1),
+        low=0,
+        high=255,
+    )
+    y = s.add(conv, fmt)
+    y = s.add(p.MaxPool(name="pool", x=y, out=s.name(), kernel=(2, 2), strides=(2, 2)), fmt)
+    return s.plan(y)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_one_program_runs_in_many_threads_at_once(isa):
+    plan = layer_plan(Format.dfp(True, -4))
+    rng = np.random.default_rng(0)
+    images = [rng.normal(0, 3, (2, 16, 20, 20)).astype(np.float32) for _ in range(12)]
+    (segment,) = lower(plan, {"t0": images[0].shape}, PackedLayers(isa), threads=2)
+    (name,) = plan.outputs
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(lambda x: segment.run({"t0": x})[name], images))
+    for image, result in zip(images, results, strict=True):
+        np.testing.assert_array_equal(result, run_reference(plan, {"t0": image})[name])
+
+
+def test_a_profile_times_every_step():
+    plan = layer_plan(Format.dfp(True, -4))
+    (segment,) = lower(plan, {"t0": (2, 16, 20, 20)}, PackedLayers(ISAS[-1]), threads=1)
+    _, nanoseconds = segment.profile({"t0": np.zeros((2, 16, 20, 20), np.float32)})
+    assert segment.operators == ("q_t0", "conv", "pool", f"d_{plan.operators[-1].x}")
+    assert len(nanoseconds) == 4
+    assert all(time > 0 for time in nanoseconds)
+
+
+def test_weights_are_packed_once_for_all_shapes():
+    plan, packed = layer_plan(Format.dfp(True, -4)), PackedLayers(ISAS[-1])
+    lower(plan, {"t0": (1, 16, 8, 8)}, packed)
+    before = packed.bytes
+    lower(plan, {"t0": (3, 16, 20, 20)}, packed)
+    assert packed.bytes == before > 0
+
+
+def test_an_empty_batch_is_refused():
+    with pytest.raises(InputError, match="at least one image"):
+        run_native(
+            layer_plan(Format.dfp(True, -4)), {"t0": np.zeros((0, 16, 8, 8), np.float32)}, "scalar"
+        )
+
+
+def island_model():
+    """y = float x times 1.5, [B, C, H, W]."""
+    import onnx
+    from onnx import helper
+
+    node = helper.make_node("Mul", ["m", "c"], ["n"])
+    constant = helper.make_tensor("c", onnx.TensorProto.FLOAT, [], [1.5])
+    info = [
+        helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["B", "C", "H", "W"]) for n in "mn"
+    ]
+    graph = helper.make_graph([node], "island", info[:1], info[1:], [constant])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("fmt", [Format.dfp(True, -4), Format(True, None)])
+def test_tensors_cross_islands(fmt):
+    out = Format.dfp(True, -3)
+    operators = (
+        p.Quantize(name="q", x="x", out="i"),
+        p.Dequantize(name="d", x="i", out="m"),
+        p.Island(
+            name="island", model=island_model(), inputs=("m",), outputs=("n",), nodes=("mul",)
+        ),
+        p.Quantize(name="r", x="n", out="j"),
+        p.Add(name="a", a="i", b="j", out="k", low=-128, high=127),
+        p.Dequantize(name="e", x="k", out="y"),
+    )
+    formats = {"x": None, "i": fmt, "m": None, "n": None, "j": fmt, "k": out, "y": None}
+    plan = p.Plan(("x",), ("y", "n"), operators, formats)
+    x = np.random.default_rng(1).normal(0, 4, (2, 5, 3, 4)).astype(np.float32)
+    known = {"x": x}
+    for segment in lower(plan, {"x": x.shape}, PackedLayers("scalar"), 1):
+        if isinstance(segment, NativeSegment):
+            known.update(segment.run(known))
+        else:
+            known.update(run_island(segment, {name: known[name] for name in segment.inputs}))
+    expected = run_reference(plan, {"x": x})
+    for name in plan.outputs:
+        np.testing.assert_array_equal(known[name], expected[name])
