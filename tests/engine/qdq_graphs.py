@@ -76,11 +76,15 @@ class Graph:
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
             self.initializers,
         )
-        imports = [helper.make_opsetid("", self.opset), helper.make_opsetid(dynamic.DOMAIN, 1)]
+        imports = [helper.make_opsetid("", self.opset)]
+        has_dynamic = any(node.domain == dynamic.DOMAIN for node in self.nodes)
+        if has_dynamic:
+            imports.append(helper.make_opsetid(dynamic.DOMAIN, 1))
         proto = helper.make_model(graph, opset_imports=imports, ir_version=13)
         model = ir.from_proto(proto)
-        function = dynamic.dynamic_scale_function()
-        model.functions[function.identifier()] = function
+        if has_dynamic:
+            function = dynamic.dynamic_scale_function()
+            model.functions[function.identifier()] = function
         return model
 
 
