@@ -7,9 +7,10 @@
 namespace sub8 {
 namespace {
 
-constexpr int64_t kStripBytes =
-    160 * 1024;  // leaves room for weights in a second-level cache of 256 KiB
-constexpr int kLargestPointChunk = 1024;  // positions: bounds the accumulators kept between blocks
+// A strip should stay in the first-level cache, beside expanded weights and accumulators, ...
+constexpr int64_t kStripBytes = 16 * 1024;
+// ... but be long enough that expanding the weights anew for it costs little (2 % at 96 positions).
+constexpr int kSmallestChunk = 144;  // positions
 
 int64_t round_up(int64_t value, int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -55,15 +56,15 @@ StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
     if (pointwise_) {
         units_ = int64_t(geometry.batch) * geometry.out_h * geometry.out_w;
         int64_t chunk = kStripBytes / (4 * int64_t(slots_)) / kernels.rows * kernels.rows;
-        chunk = std::max<int64_t>(chunk, 4 * kernels.rows);
-        units_per_chunk_ = int(std::min<int64_t>({chunk, kLargestPointChunk, units_}));
+        units_per_chunk_ = int(std::min<int64_t>(std::max<int64_t>(chunk, kSmallestChunk), units_));
         point_pitch_ = round_up(units_per_chunk_, 8);
         strip_bytes_ = round_up(point_pitch_ * slots_ * 4, 64);
     } else {
         units_ = int64_t(geometry.batch) * geometry.out_h;
         const int64_t fixed = int64_t(rows_per_output_ - row_step_) * row_pitch_ * 4;
         const int64_t rows = (kStripBytes - fixed) / (int64_t(row_step_) * row_pitch_ * 4);
-        units_per_chunk_ = int(std::max<int64_t>(1, std::min<int64_t>(rows, geometry.out_h)));
+        const int64_t smallest = (kSmallestChunk + geometry.out_w - 1) / geometry.out_w;
+        units_per_chunk_ = int(std::min<int64_t>(std::max(rows, smallest), geometry.out_h));
         const int64_t strip_rows = int64_t(units_per_chunk_ - 1) * row_step_ + rows_per_output_;
         strip_bytes_ = round_up(strip_rows * row_pitch_ * 4, 64);
         if (folded) {

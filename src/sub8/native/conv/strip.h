@@ -31,7 +31,7 @@ class StripPlan {
     // output rows.
     int64_t units() const { return units_; }
     int positions_per_unit() const { return pointwise_ ? 1 : geometry_.out_w; }
-    // Largest chunk whose strip stays in the second-level cache.
+    // Units that are worked on together.
     int units_per_chunk() const { return units_per_chunk_; }
     // Where a chunk that begins at `unit` must end at the latest: no chunk spans two images, but
     // point-wise.

@@ -11,27 +11,6 @@ inline __m256i load_residual(const uint8_t* from, bool is_signed) {
     return is_signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
 }
 
-// 16 int16 values (lanes as vpackssdw leaves them) plus zero point, clamped, to bytes in order.
-struct Narrowing {
-    __m256i zero_point, low, high;
-    bool out_signed;
-
-    explicit Narrowing(const RescaleConstants& c)
-        : zero_point(_mm256_set1_epi16(int16_t(c.zero_point))),
-          low(_mm256_set1_epi16(int16_t(c.low))),
-          high(_mm256_set1_epi16(int16_t(c.high))),
-          out_signed(c.out_signed) {}
-
-    __m128i operator()(__m256i v0, __m256i v1) const {
-        __m256i v = _mm256_permute4x64_epi64(_mm256_packs_epi32(v0, v1), 0xd8);
-        v = _mm256_adds_epi16(v, zero_point);
-        v = _mm256_min_epi16(_mm256_max_epi16(v, low), high);
-        const __m128i lower = _mm256_castsi256_si128(v);
-        const __m128i upper = _mm256_extracti128_si256(v, 1);
-        return out_signed ? _mm_packs_epi16(lower, upper) : _mm_packus_epi16(lower, upper);
-    }
-};
-
 // v / 2**shift rounded half to even: v + (2**(shift-1) - 1) + bit `shift` of v, shifted down.
 struct Rounding {
     __m128i count;
@@ -49,34 +28,110 @@ struct Rounding {
     }
 };
 
-template <bool has_residual>
+// What a layer's constants leave to be done.
+template <bool has_residual_, bool scaled_, bool saturating_, bool out_signed_>
+struct Form {
+    static constexpr bool has_residual = has_residual_;
+    static constexpr bool scaled = scaled_;          // acc_shift != 0
+    static constexpr bool saturating = saturating_;  // saturation alone clamps, and there is no zero point
+    static constexpr bool out_signed = out_signed_;
+};
+
+// Two rows of 16 rounded values, as vpackssdw leaves each, to 32 bytes: the first row's, then the second's.
+template <typename Form>
+struct Narrowing {
+    __m256i zero_point, low, high;
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+
+    explicit Narrowing(const RescaleConstants& c)
+        : zero_point(_mm256_set1_epi16(int16_t(c.zero_point))),
+          low(_mm256_set1_epi16(int16_t(c.low))),
+          high(_mm256_set1_epi16(int16_t(c.high))) {}
+
+    __m256i clamp(__m256i v) const {
+        if constexpr (Form::saturating) return v;
+        return _mm256_min_epi16(_mm256_max_epi16(_mm256_adds_epi16(v, zero_point), low), high);
+    }
+
+    __m256i operator()(__m256i first, __m256i second) const {
+        first = clamp(first);
+        second = clamp(second);
+        const __m256i bytes =
+            Form::out_signed ? _mm256_packs_epi16(first, second) : _mm256_packus_epi16(first, second);
+        return _mm256_permutevar8x32_epi32(bytes, order);
+    }
+};
+
+template <typename Form>
 void rescale_narrow(const RescaleArguments& t) {
     const RescaleConstants& c = *t.constants;
     const Rounding round(c.shift);
-    const Narrowing narrow(c);
+    const Narrowing<Form> narrow(c);
     const __m128i acc_shift = _mm_cvtsi32_si128(c.acc_shift);
     const __m128i residual_shift = _mm_cvtsi32_si128(c.residual_shift);
     for (int column = 0; column + 16 <= t.columns; column += 16) {
         const __m256i offset0 = load_unaligned(c.offset32 + t.output + column);
         const __m256i offset1 = load_unaligned(c.offset32 + t.output + column + 8);
-        for (int row = 0; row < t.rows; ++row) {
-            const int32_t* acc = t.acc + row * t.acc_pitch + column;
-            __m256i v0 =
-                _mm256_add_epi32(_mm256_sll_epi32(load_unaligned(acc), acc_shift), offset0);
-            __m256i v1 =
-                _mm256_add_epi32(_mm256_sll_epi32(load_unaligned(acc + 8), acc_shift), offset1);
-            if constexpr (has_residual) {
-                const uint8_t* residual = t.residual + row * t.pitch + column;
-                v0 = _mm256_add_epi32(
-                    v0,
-                    _mm256_sll_epi32(load_residual(residual, c.residual_signed), residual_shift));
-                v1 = _mm256_add_epi32(
-                    v1, _mm256_sll_epi32(load_residual(residual + 8, c.residual_signed),
-                                         residual_shift));
+        const int32_t* acc = t.acc + column;
+        uint8_t* out = t.out + column;
+        const uint8_t* residual = Form::has_residual ? t.residual + column : nullptr;
+        const auto value = [&](const int32_t* from, const uint8_t* added, __m256i offset) {
+            __m256i v = load_unaligned(from);
+            if constexpr (Form::scaled) v = _mm256_sll_epi32(v, acc_shift);
+            v = _mm256_add_epi32(v, offset);
+            if constexpr (Form::has_residual) {
+                v = _mm256_add_epi32(v, _mm256_sll_epi32(load_residual(added, c.residual_signed), residual_shift));
             }
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(t.out + row * t.pitch + column),
-                             narrow(round(v0), round(v1)));
+            return round(v);
+        };
+        const auto row_values = [&](int row) {
+            const int32_t* from = acc + row * t.acc_pitch;
+            const uint8_t* added = Form::has_residual ? residual + row * t.pitch : nullptr;
+            const uint8_t* added_upper = Form::has_residual ? added + 8 : nullptr;
+            return _mm256_packs_epi32(value(from, added, offset0), value(from + 8, added_upper, offset1));
+        };
+        const auto put = [&](int row, __m128i bytes) {
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(out + row * t.pitch), bytes);
+        };
+        int row = 0;
+        for (; row + 2 <= t.rows; row += 2) {
+            const __m256i bytes = narrow(row_values(row), row_values(row + 1));
+            put(row, _mm256_castsi256_si128(bytes));
+            put(row + 1, _mm256_extracti128_si256(bytes, 1));
         }
+        if (row < t.rows) {
+            const __m256i last = row_values(row);
+            put(row, _mm256_castsi256_si128(narrow(last, last)));
+        }
+    }
+}
+
+template <bool has_residual, bool scaled, bool saturating>
+void rescale_signed(const RescaleArguments& t) {
+    if (t.constants->out_signed) {
+        rescale_narrow<Form<has_residual, scaled, saturating, true>>(t);
+    } else {
+        rescale_narrow<Form<has_residual, scaled, saturating, false>>(t);
+    }
+}
+
+template <bool has_residual, bool scaled>
+void rescale_clamped(const RescaleArguments& t) {
+    const RescaleConstants& c = *t.constants;
+    const int low = c.out_signed ? -128 : 0;
+    if (c.zero_point == 0 && c.low == low && c.high == low + 255) {
+        rescale_signed<has_residual, scaled, true>(t);
+    } else {
+        rescale_signed<has_residual, scaled, false>(t);
+    }
+}
+
+template <bool has_residual>
+void rescale_scaled(const RescaleArguments& t) {
+    if (t.constants->acc_shift != 0) {
+        rescale_clamped<has_residual, true>(t);
+    } else {
+        rescale_clamped<has_residual, false>(t);
     }
 }
 
@@ -84,9 +139,9 @@ void rescale(const RescaleArguments& t) {
     int done = 0;
     if (t.constants->narrow) {
         if (t.residual != nullptr) {
-            rescale_narrow<true>(t);
+            rescale_scaled<true>(t);
         } else {
-            rescale_narrow<false>(t);
+            rescale_scaled<false>(t);
         }
         done = t.columns / 16 * 16;
     }
