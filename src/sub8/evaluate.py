@@ -29,9 +29,9 @@ class Evaluation:
 
 
 class Runner(Protocol):
-    """Anything that turns a batch of inputs into its logits."""
+    """Anything that turns a batch of inputs into its logits, or into a tuple that starts with them."""
 
-    def run(self, x: NDArray[np.float32]) -> NDArray[Any]: ...
+    def run(self, x: NDArray[np.float32]) -> NDArray[Any] | tuple[NDArray[Any], ...]: ...
 
 
 def evaluate(
@@ -92,7 +92,8 @@ def predict(
     done = 0
     for x, labels in load_batches(dataset, preprocess or model.preprocess, batch=batch):
         model.check_input(x)
-        yield runner.run(x), labels
+        result = runner.run(x)
+        yield result[0] if isinstance(result, tuple) else result, labels
         done += len(x)
         if progress is not None:
             progress("images", done, len(dataset))

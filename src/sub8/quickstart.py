@@ -98,16 +98,6 @@ def quickstart(
         raise InputError(f"{target}: cannot be made ({error.strerror})") from error
     photographs = [_photograph(name) for name in SHOWN + OTHERS]
     calibration = ArrayData("photographs", _crops(photographs))
-    steps = 2 + 4 * len(PRECISIONS)
-    done = 0
-
-    def step(stage: str) -> None:
-        nonlocal done
-        if progress is not None:
-            progress(stage, done, steps)
-        done += 1
-
-    step("float32 export")
     float_path = target / "efficientnet-lite0.onnx"
     write_model(float_model(), float_path)
     float_labels = _labels(float_path, photographs, threads)
@@ -115,16 +105,13 @@ def quickstart(
     float_milliseconds = []
     for name, recipe in PRECISIONS.items():
         path = target / f"efficientnet-lite0-{name.replace(' N=', '-n')}.onnx"
-        step(f"{name}: quantise")
-        quantised = quantize(float_path, calibration, recipe)
+        part = _part(progress, name)
+        quantised = quantize(float_path, calibration, recipe, threads=threads, progress=part)
         quantised.save(path)
-        step(f"{name}: verify")
-        verification = verify(path, calibration, threads=threads)
-        step(f"{name}: time")
-        timing = benchmark(path, baseline=float_path, threads=threads, runs=runs)
+        verification = verify(path, calibration, threads=threads, progress=part)
+        timing = benchmark(path, baseline=float_path, threads=threads, runs=runs, progress=part)
         assert timing.sub8 is not None and timing.speedup is not None
         float_milliseconds.append(timing.float32)
-        step(f"{name}: classify")
         rows.append(
             QuickstartRow(
                 name=name,
@@ -149,7 +136,6 @@ def quickstart(
         beyond_exact_float=None,
         labels=float_labels,
     )
-    step("done")
     return Quickstart(
         folder=str(target),
         photographs=tuple(Path(name).stem for name in SHOWN),
@@ -158,6 +144,13 @@ def quickstart(
         machine=machine(),
         seconds=time.perf_counter() - start,
     )
+
+
+def _part(progress: Progress | None, name: str) -> Progress | None:
+    """Progress with the precision's name before every stage."""
+    if progress is None:
+        return None
+    return lambda stage, done, total: progress(f"{name}: {stage}", done, total)
 
 
 def float_model() -> ir.Model:
