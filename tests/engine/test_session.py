@@ -43,7 +43,7 @@ def test_path_bytes_and_model_are_the_same(tmp_path):
     model.graph.outputs[0].shape = ir.Shape(["batch", 5])
     ir.save(model, tmp_path / "model.onnx")
     results = [
-        Session(source, threads=1).run({"x": x})
+        Session(source, threads=1).run({"x": x})[0]
         for source in (model, tmp_path / "model.onnx", (tmp_path / "model.onnx").read_bytes())
     ]
     np.testing.assert_array_equal(results[0], results[1])
@@ -81,7 +81,9 @@ def test_several_outputs_are_a_tuple_and_a_dictionary():
     x = g.quantised("x", 2.0**-5)
     y = g.node("Flatten", x)
     session = Session(g.model(x, y), threads=1)
-    first, second = session.run(reals((2, 3, 8, 8)))
+    first, second = session.run({"x": reals((2, 3, 8, 8))})
+    with pytest.raises(InputError, match="2 outputs"):
+        session.run(reals((2, 3, 8, 8)))
     assert (first.shape, second.shape) == ((2, 3, 8, 8), (2, 192))
     assert list(session.run_all(reals((2, 3, 8, 8)))) == [x, y]
 

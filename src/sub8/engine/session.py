@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import onnx_ir as ir
@@ -24,6 +24,8 @@ from sub8.engine.shapes import Shape
 from sub8.errors import InputError
 from sub8.graph.read import read_model
 from sub8.native import _core
+
+Inputs: TypeAlias = "NDArray[np.float32] | Mapping[str, NDArray[np.float32]]"
 
 KEPT_SHAPES = 8  # programs for the input shapes used last; packed weights are shared by all
 
@@ -84,21 +86,26 @@ class Session:
         """Names of the outputs."""
         return self.plan.outputs
 
-    def run(
-        self, x: NDArray[np.float32] | Mapping[str, NDArray[np.float32]]
-    ) -> NDArray[Any] | tuple[NDArray[Any], ...]:
-        """The output, or a tuple where the model has several.
+    @overload
+    def run(self, x: NDArray[np.float32]) -> NDArray[Any]: ...
+    @overload
+    def run(self, x: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[Any], ...]: ...
+    def run(self, x: Inputs) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+        """An array for an array, where the model has one input and one output; for arrays by input
+        name, a tuple of all outputs.
 
-        x: float32 array for the model's one input, or arrays by input name; shapes as the model
-            declares them, with any batch. Raises InputError where they do not fit.
+        x: float32, of the shapes that the model declares. Raises InputError where they do not fit.
         """
         results = self.run_all(x)
-        outputs = tuple(results[name] for name in self.outputs)
-        return outputs[0] if len(outputs) == 1 else outputs
+        if isinstance(x, Mapping):
+            return tuple(results[name] for name in self.outputs)
+        if len(self.outputs) != 1:
+            raise InputError(
+                f"the model has {len(self.outputs)} outputs; use run_all, or pass the input by name"
+            )
+        return results[self.outputs[0]]
 
-    def run_all(
-        self, x: NDArray[np.float32] | Mapping[str, NDArray[np.float32]]
-    ) -> dict[str, NDArray[Any]]:
+    def run_all(self, x: Inputs) -> dict[str, NDArray[Any]]:
         """Every output by name. See ``run``."""
         arrays = self._check(x)
         for segment in self._segments(arrays):
@@ -108,7 +115,7 @@ class Session:
                 arrays |= segment.run(arrays)
         return {name: arrays[name] for name in self.outputs}
 
-    def profile(self, x: NDArray[np.float32] | Mapping[str, NDArray[np.float32]]) -> list[StepTime]:
+    def profile(self, x: Inputs) -> list[StepTime]:
         """Time every operator in one run, in execution order."""
         arrays = self._check(x)
         kinds = {operator.name: type(operator).__name__ for operator in self.plan.operators}
@@ -144,9 +151,7 @@ class Session:
                 self._programs.popitem(last=False)
         return made
 
-    def _check(
-        self, x: NDArray[np.float32] | Mapping[str, NDArray[np.float32]]
-    ) -> dict[str, NDArray[Any]]:
+    def _check(self, x: Inputs) -> dict[str, NDArray[Any]]:
         """The inputs by name, C-contiguous; InputError where they do not fit the declared inputs."""
         if not isinstance(x, Mapping):
             if len(self.inputs) != 1:
