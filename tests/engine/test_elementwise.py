@@ -67,7 +67,31 @@ def exponential(g, x):
     return g.node("Exp", g.node("Neg", x))
 
 
-@pytest.mark.parametrize("function", [hard_swish, hard_swish_in_parts, swish, leaky, exponential])
+def hard_swish_with_stored_numbers(g, x):
+    """The single numbers themselves quantised, as ONNX Runtime's quantiser leaves them."""
+
+    def number(value, scale):
+        return g.node(
+            "DequantizeLinear", g.constant(value, np.uint8), g.constant(scale, np.float32)
+        )
+
+    shifted = g.node("Add", x, number(100, 0.03))
+    clipped = g.node("Clip", shifted, number(0, 1.0), number(2, 3.0))
+    sixth = g.constant(np.full((1, 1, 1, 1), 1 / 6), np.float32)
+    return g.node("Mul", g.node("Mul", x, clipped), sixth)
+
+
+FUNCTIONS = [
+    hard_swish,
+    hard_swish_in_parts,
+    hard_swish_with_stored_numbers,
+    swish,
+    leaky,
+    exponential,
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("scale", [2.0**-5, 0.037])
 def test_functions_of_one_tensor_are_tables(function, scale):
     g = Graph()

@@ -107,6 +107,14 @@ def test_pad(fill):
     check(build, ["Pad"])
 
 
+def test_pad_with_a_stored_number():
+    def build(g, x):
+        fill = g.node("DequantizeLinear", g.constant(3, np.uint8), g.constant(0.25, np.float32))
+        return g.node("Pad", x, g.constant(np.array([0, 8, 0, 0, 0, 8, 0, 0])), fill)
+
+    check(build, ["Pad"])
+
+
 def test_padding_with_the_zero_point():
     g = Graph(INPUT)
     x = g.quantised("x", 0.03, zero_point=90)

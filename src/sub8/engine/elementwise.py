@@ -9,8 +9,8 @@ from sub8.engine import plan as p
 from sub8.engine.emit import is_power
 from sub8.engine.layers import add_bias
 from sub8.engine.values import Clamp, Function, Integers, Joined, Known, Lazy, Moved, Pending
-from sub8.engine.walk import Walk, both_inputs, bounds_of_clip, node_name, same_shape
-from sub8.engine.weights import is_constant, read_terms
+from sub8.engine.walk import Walk, both_inputs, bounds_of_clip, node_name, rank, same_shape
+from sub8.engine.weights import is_constant, read_terms, real_scalar
 from sub8.graph import constants, patterns
 from sub8.numerics.dfp import Format
 
@@ -74,11 +74,11 @@ def read_function(walk: Walk, node: ir.Node, clamp: Clamp | None = None) -> list
     source: Integers | None = None
     sources: set[ir.Value] = set()
     so_far: Clamp | None = Clamp()
-    for value in node.inputs:
-        if value is None:
-            continue
+    operands = [value for value in node.inputs if value is not None]
+    axes = max((rank(value) or 1 for value in operands if not is_constant(value)), default=0)
+    for value in operands:
         if is_constant(value):
-            if constants.scalar(value) is None:
+            if real_scalar(value) is None or (rank(value) or 0) > axes:
                 return None
             continue
         known = walk.of(value)

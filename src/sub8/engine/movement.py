@@ -9,7 +9,7 @@ from sub8.engine import plan as p
 from sub8.engine.layers import explicit_pads
 from sub8.engine.values import Integers, Joined, Known, Moved, Pending, Template
 from sub8.engine.walk import Walk, input_at, node_name, rank, sizes
-from sub8.engine.weights import is_constant
+from sub8.engine.weights import is_constant, real_scalar
 from sub8.graph import constants, patterns
 
 
@@ -98,7 +98,7 @@ def read_pad(walk: Walk, node: ir.Node) -> list[Known] | None:
     if patterns.attribute(node, "mode", "constant") != "constant":
         return None
     fill = input_at(node, 2)
-    number = 0.0 if fill is None else constants.scalar(fill)
+    number = 0.0 if fill is None else real_scalar(fill)
     axes = (
         constants.integers(input_at(node, 3))
         if input_at(node, 3) is not None

@@ -4,8 +4,7 @@ import onnx_ir as ir
 
 from sub8.engine.emit import Emitter
 from sub8.engine.values import Integers, Known, Real
-from sub8.engine.weights import is_constant
-from sub8.graph import constants
+from sub8.engine.weights import is_constant, real_scalar
 
 
 class Walk:
@@ -76,7 +75,7 @@ def bounds_of_clip(node: ir.Node) -> tuple[float, float] | None:
     found = []
     for index, absent in ((1, float("-inf")), (2, float("inf"))):
         value = input_at(node, index)
-        bound = absent if value is None else constants.scalar(value)
+        bound = absent if value is None else real_scalar(value)
         if bound is None:
             return None
         found.append(bound)

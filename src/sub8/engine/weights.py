@@ -117,6 +117,17 @@ def real_values(value: ir.Value | None) -> NDArray[np.float64] | None:
     )
 
 
+def real_scalar(value: ir.Value | None) -> float | None:
+    """The single number of a constant float32 tensor, dequantised where it is stored so; else None."""
+    elements = constants.array(value)
+    if elements is None:
+        terms = read_terms(value)
+        if terms is None or len(terms) != 1:
+            return None
+        elements = terms[0].values.astype(np.float32) * terms[0].scale
+    return float(elements.reshape(())) if elements.size == 1 else None
+
+
 def expand_scale(
     scale: NDArray, shape: tuple[int, ...], axis: int, block_size: int
 ) -> NDArray[np.float32] | None:
