@@ -51,9 +51,10 @@ def finetune(
     batch: Annotated[
         int, typer.Option(metavar="B", help="Images per step, all processes together.")
     ] = 128,
-    optimizer: Annotated[str, typer.Option(metavar="NAME", help="sgd or adam.")] = "sgd",
+    optimizer: Annotated[str, typer.Option(metavar="NAME", help="adam or sgd.")] = "adam",
     learning_rate: Annotated[
-        float | None, typer.Option(metavar="R", help="The highest. Default: sgd 0.02, adam 0.001.")
+        float | None,
+        typer.Option(metavar="R", help="The highest. Default: adam 0.0005, sgd 0.005."),
     ] = None,
     weight_decay: Annotated[float, typer.Option(metavar="D", help="On the weights.")] = 1e-4,
     distillation: Annotated[

@@ -102,6 +102,11 @@ class LayerTwin(nn.Module):
             self._exact = stamp, layer, real, real_bias
         return self._exact[1]
 
+    def refit_folded(self, input_format: Format | None) -> None:
+        """Fit the scales to the weights with batch norm inside, as the frozen network quantises them."""
+        with torch.no_grad():
+            self._quantised(*self.folded(), input_format, refit=True)
+
     def forward(
         self,
         x: Tensor,

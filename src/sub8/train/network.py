@@ -109,6 +109,10 @@ class Network(nn.Module):
     def freeze(self) -> "Network":
         """From now on train what is exported: batch norm folded into the quantised weights, exponents fixed."""
         self._frozen.fill_(True)
+        formats = self.formats()
+        for twin in self.twins:
+            if isinstance(twin, LayerTwin):
+                twin.refit_folded(formats.get(twin.group.inputs[0]))
         return self
 
     def formats(self) -> dict[str, Format]:

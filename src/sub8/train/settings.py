@@ -12,8 +12,8 @@ class Training:
     """Settings of ``finetune``.
 
     epochs: passes over the training data. batch: images per step, over all processes together.
-    optimizer: "sgd" (momentum 0.9) or "adam" (AdamW). learning_rate: the highest; it rises over the first
-        ``warmup`` of the steps and falls along a cosine to 0. None: 0.02 (sgd) or 0.001 (adam).
+    optimizer: "adam" (AdamW) or "sgd" (momentum 0.9). learning_rate: the highest; it rises over the first
+        ``warmup`` of the steps and falls along a cosine to 0. None: 0.0005 (adam) or 0.005 (sgd).
     weight_decay: on the weights, not on batch norm and biases.
     distillation: share of the loss that comes from the full-precision model's logits (Kullback-Leibler
         divergence at ``temperature``); the rest is cross-entropy with ``label_smoothing``.
@@ -27,7 +27,7 @@ class Training:
 
     epochs: int = 4
     batch: int = 128
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float | None = None
     weight_decay: float = 1e-4
     warmup: float = 0.05
@@ -68,7 +68,7 @@ class Training:
         """The learning rate at its highest."""
         if self.learning_rate is not None:
             return self.learning_rate
-        return 0.02 if self.optimizer == "sgd" else 0.001
+        return 0.005 if self.optimizer == "sgd" else 0.0005
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of one step of ``steps``."""
