@@ -57,21 +57,23 @@ class DenseConvolution : public Convolution {
           plan_(kernels_, weights_->shape(), weights_->streams(), weights_->folded(), geometry,
                 input),
           epilogue_(kernels_, *weights_, plan_.stored_zero(), epilogue) {
-        int64_t vectors = 0;
+        int64_t vectors = 0, runs = 0;
         bool wide = false;
         for (const Stream& stream : weights_->streams()) {
             for (const Block& block : stream.blocks)
                 vectors = std::max<int64_t>(vectors, block.vectors);
             wide = wide || stream.arithmetic == Arithmetic::wide16;
+            runs += int64_t(stream.run_steps.size());
         }
         const int64_t chunk = int64_t(plan_.units_per_chunk()) * plan_.positions_per_unit();
         codes_bytes_ = aligned(vectors * 2 * kernels_.panel);
         wide_bytes_ = wide ? 2 * codes_bytes_ : 0;
+        sums_bytes_ = aligned(kUnpackedRows * runs * int64_t(sizeof(int32_t)));
         acc_bytes_ = aligned(std::max<int64_t>(chunk, kEpilogueRows) * kernels_.panel * int64_t(sizeof(int32_t)));
     }
 
     std::size_t scratch_bytes(int) const override {
-        return std::size_t(codes_bytes_ + wide_bytes_ + acc_bytes_ +
+        return std::size_t(codes_bytes_ + wide_bytes_ + acc_bytes_ + sums_bytes_ +
                            aligned(int64_t(plan_.bytes())));
     }
 
@@ -85,7 +87,8 @@ class DenseConvolution : public Convolution {
         work.codes = reinterpret_cast<int8_t*>(memory);
         work.wide = reinterpret_cast<int16_t*>(memory + codes_bytes_);
         work.acc = reinterpret_cast<int32_t*>(memory + codes_bytes_ + wide_bytes_);
-        work.strip = memory + codes_bytes_ + wide_bytes_ + acc_bytes_;
+        work.sums = reinterpret_cast<int32_t*>(memory + codes_bytes_ + wide_bytes_ + acc_bytes_);
+        work.strip = memory + codes_bytes_ + wide_bytes_ + acc_bytes_ + sums_bytes_;
         work.residual = residual;
         work.output = output;
         const Share share = share_of(thread, threads);
@@ -99,6 +102,8 @@ class DenseConvolution : public Convolution {
                     std::min<int64_t>(share.end_panel, int64_t(group + 1) * panels_per_group);
                 plan_.build(static_cast<const uint8_t*>(input), group, unit, work.units,
                             work.strip);
+                const int lines = lines_of(work), positions = positions_of(work);
+                if (int64_t(lines) * positions <= kUnpackedRows) sum_activations(work, lines, positions);
                 for (; panel < end; ++panel) run_panel(work, group, panel);
             }
             unit += work.units;
@@ -112,10 +117,15 @@ class DenseConvolution : public Convolution {
         int8_t* codes;
         int16_t* wide;
         int32_t* acc;
+        int32_t* sums;
         uint8_t* strip;
         const void* residual;
         void* output;
     };
+
+    // Pointwise chunks are one line of positions, others one line per output row.
+    int lines_of(const Work& work) const { return plan_.pointwise() ? 1 : work.units; }
+    int positions_of(const Work& work) const { return plan_.pointwise() ? work.units : plan_.positions_per_unit(); }
 
     // Splitting by panels repeats the strips, splitting by positions repeats the expansion of
     // weights.
@@ -191,19 +201,19 @@ class DenseConvolution : public Convolution {
         const int first = int(panel - int64_t(group) * weights_->panels_per_group()) * width;
         const int columns = std::min(width, weights_->outputs_per_group() - first);
         const int output = group * weights_->outputs_per_group() + first;
-        // Pointwise chunks are one line of positions; others one line per output row.
-        const int lines = plan_.pointwise() ? 1 : work.units;
-        const int positions = plan_.pointwise() ? work.units : plan_.positions_per_unit();
+        const int lines = lines_of(work);
+        const int positions = positions_of(work);
         const bool single = streams.size() == 1 && streams[0].blocks.size() == 1;
         const int64_t first_position = work.unit * plan_.positions_per_unit();
 
+        const int32_t* sums = work.sums;  // of the stream's first position
         for (std::size_t index = 0; index < streams.size(); ++index) {
             const Stream& stream = streams[index];
             int largest_rows = 0;
             const TileKernel* kernels = tile_kernels(stream, &largest_rows);
-            const bool by_row = kernels_.ternary_row != nullptr && stream.kind == WeightKind::ternary &&
-                                stream.arithmetic == Arithmetic::runs16 &&
-                                int64_t(lines) * positions <= kUnpackedRows;
+            const RowKernel row_kernel =
+                int64_t(lines) * positions <= kUnpackedRows ? row_kernel_of(stream) : nullptr;
+            const bool by_row = row_kernel != nullptr;
             const TileCutter cutter(positions, by_row ? 1 : largest_rows);
             for (const Block& block : stream.blocks) {
                 const bool first_pass = index == 0 && &block == &stream.blocks.front();
@@ -228,7 +238,8 @@ class DenseConvolution : public Convolution {
                         const int rows = cutter.rows(t);
                         tile.acc = work.acc + (single ? position - finished : position) * width;
                         if (by_row) {
-                            run_row(stream, block, panel, tile);
+                            run_row(row_kernel, stream, block, panel, tile,
+                                    sums + position * int64_t(stream.run_steps.size()));
                         } else {
                             kernels[rows](tile);
                         }
@@ -247,11 +258,46 @@ class DenseConvolution : public Convolution {
                     }
                 }
             }
+            if (stream.arithmetic == Arithmetic::runs16) {
+                sums += int64_t(lines) * positions * stream.run_steps.size();
+            }
         }
     }
 
-    void run_row(const Stream& stream, const Block& block, int64_t panel,
-                 const TileArguments& tile) const {
+    RowKernel row_kernel_of(const Stream& stream) const {
+        if (stream.arithmetic == Arithmetic::runs16) {
+            return stream.kind == WeightKind::ternary ? kernels_.row2 : kernels_.row4;
+        }
+        const bool bytes = stream.arithmetic == Arithmetic::wide16 && stream.kind == WeightKind::int8;
+        return bytes && stream.whole_slots ? kernels_.row8 : nullptr;
+    }
+
+    // Per position and run: the sums of the activations, as an int16 pair (RowArguments::sums).
+    void sum_activations(const Work& work, int lines, int positions) const {
+        int32_t* sums = work.sums;
+        for (std::size_t index = 0; index < weights_->streams().size(); ++index) {
+            const Stream& stream = weights_->streams()[index];
+            if (stream.arithmetic != Arithmetic::runs16) continue;
+            for (int line = 0; line < lines; ++line) {
+                const uint8_t* base = work.strip + plan_.unit_offset(line);
+                for (int p = 0; p < positions; ++p) {
+                    const int32_t* offset = plan_.offsets(int(index)).data();
+                    for (uint16_t steps : stream.run_steps) {
+                        uint32_t lower = 0, upper = 0;
+                        for (int k = 0; k < steps; ++k, ++offset) {
+                            const uint8_t* a = base + *offset + 4 * p;
+                            lower += uint32_t(a[0] + a[1]);
+                            upper += uint32_t(a[2] + a[3]);
+                        }
+                        *sums++ = int32_t((lower & 0xffffu) | upper << 16);
+                    }
+                }
+            }
+        }
+    }
+
+    void run_row(RowKernel kernel, const Stream& stream, const Block& block, int64_t panel,
+                 const TileArguments& tile, const int32_t* sums) const {
         RowArguments row;
         row.activations = tile.activations;
         row.offsets = tile.offsets;
@@ -259,9 +305,10 @@ class DenseConvolution : public Convolution {
         row.alpha = tile.alpha;
         row.run_steps = tile.run_steps;
         row.runs = tile.runs;
+        row.sums = sums + block.first_run;
         row.acc = tile.acc;
         row.first = tile.first;
-        kernels_.ternary_row(row);
+        kernel(row);
     }
 
     static void shift_left(int32_t* acc, int count, int shift) {
@@ -275,6 +322,7 @@ class DenseConvolution : public Convolution {
     int64_t codes_bytes_;
     int64_t wide_bytes_;
     int64_t acc_bytes_;
+    int64_t sums_bytes_;
 };
 
 }  // namespace

@@ -273,6 +273,9 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
     }
     // From about a dozen steps a run, the larger tile of `runs16` repays its trips to memory.
     stream.short_runs = stream.steps.size() < 10 * stream.run_steps.size();
+    stream.whole_slots =
+        std::all_of(order.run_scales.begin(), order.run_scales.end(),
+                    [](const Scales& scales) { return scales.high < 0 || scales.high == scales.low; });
     add_blocks(kernels.panel, &stream);
 
     const int panel = kernels.panel;

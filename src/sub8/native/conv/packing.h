@@ -63,7 +63,8 @@ struct Block {
 struct Stream {
     WeightKind kind;
     Arithmetic arithmetic;
-    bool short_runs;  // kernel choice within runs16
+    bool short_runs;   // kernel choice within runs16
+    bool whole_slots;  // no slot spans two clusters
     int shift_after;  // the accumulators are shifted left by this once the stream is done
     SlotOrder slot_order;
     int cluster;  // of slot_order paired_long

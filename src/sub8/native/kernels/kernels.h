@@ -41,7 +41,7 @@ struct TileArguments {
 
 using TileKernel = void (*)(const TileArguments&);
 
-// One row times one panel with weights straight from their packed form (arithmetic runs16, 2 bits).
+// One row times one panel with weights straight from their packed form.
 struct RowArguments {
     const uint8_t* activations;
     const int32_t* offsets;
@@ -49,9 +49,12 @@ struct RowArguments {
     const uint8_t* alpha;
     const uint16_t* run_steps;
     int runs;
-    int32_t* acc;  // [panel]
+    const int32_t* sums;  // runs16: [runs] sums of the run's activations, lower and upper halves as an int16 pair
+    int32_t* acc;         // [panel]
     bool first;
 };
+
+using RowKernel = void (*)(const RowArguments&);
 
 // Integers of an 8-bit result, prepared by conv/requantize.cpp for `panel`-aligned access.
 struct RescaleConstants {
@@ -140,7 +143,9 @@ struct Kernels {
     TileKernel wide16[kLargestTile + 1];
     TileKernel dot[kLargestTile + 1];
     TileKernel dotruns[kLargestTile + 1];
-    void (*ternary_row)(const RowArguments&);  // null where there is none
+    RowKernel row2;  // ternary, arithmetic runs16; null where there is none
+    RowKernel row4;  // int4, runs16
+    RowKernel row8;  // int8, wide16, both halves of a slot in one cluster
     // Packed codes to int8; `vectors` of 2 * panel bytes, a whole number of packing units.
     void (*expand2)(const uint8_t* packed, int vectors, int8_t* out);
     void (*expand4)(const uint8_t* packed, int vectors, int8_t* out);

@@ -7,7 +7,7 @@ namespace sub8::avx2 {
 
 void add_runs16(Kernels* kernels);
 void add_wide16(Kernels* kernels);
-void add_ternary_row(Kernels* kernels);
+void add_rows(Kernels* kernels);
 void add_expand(Kernels* kernels);
 void add_rescale(Kernels* kernels);
 void add_gather(Kernels* kernels);

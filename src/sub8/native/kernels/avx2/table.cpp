@@ -9,7 +9,7 @@ Kernels make_kernels() {
     kernels.rows = 6;
     avx2::add_runs16(&kernels);
     avx2::add_wide16(&kernels);
-    avx2::add_ternary_row(&kernels);
+    avx2::add_rows(&kernels);
     avx2::add_expand(&kernels);
     avx2::add_rescale(&kernels);
     avx2::add_gather(&kernels);
