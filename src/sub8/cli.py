@@ -100,7 +100,7 @@ def quantize(
         ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(metavar="SOLVER", help="optimal (default) or paper.")
+        str | None, typer.Option(metavar="SOLVER", help="optimal (default), paper or hessian.")
     ] = None,
     exponent: Annotated[
         str | None,
