@@ -1,6 +1,10 @@
 """Whole small plans on the native core: memory reuse, layouts, islands, threads."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,3 +186,28 @@ def test_tensors_cross_islands(fmt):
     expected = run_reference(plan, {"x": x})
     for name in plan.outputs:
         np.testing.assert_array_equal(known[name], expected[name])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_teams_survive_a_fork():
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+
+import numpy as np
+from sub8.numerics.dfp import Format
+from test_programs import PackedLayers, layer_plan, lower
+plan = layer_plan(Format.dfp(True, -4))
+x = np.ones((2, 16, 20, 20), np.float32)
+(segment,) = lower(plan, {{"t0": x.shape}}, PackedLayers("scalar"), threads=2)
+before = segment.run({{"t0": x}})
+child = os.fork()
+after = segment.run({{"t0": x}})
+same = all(np.array_equal(before[name], after[name]) for name in before)
+if child == 0:
+    os._exit(0 if same else 1)
+assert same
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -25,7 +25,8 @@ std::shared_ptr<Step> layer(std::shared_ptr<const PackedWeights> weights,
 void bind_layers(nb::module_& m) {
     m.def("layer", &layer, "weights"_a, "geometry"_a, "is_signed"_a, "zero_point"_a, "epilogue"_a,
           "input"_a, "residual"_a.none(), "output"_a,
-          "Convolution over 8-bit [B, H, W, I]. A linear layer is a convolution over one line of rows.");
+          "Convolution over 8-bit [B, H, W, I]. A linear layer is a convolution over one line of "
+          "rows.");
 }
 
 }  // namespace sub8

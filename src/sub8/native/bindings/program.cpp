@@ -79,7 +79,8 @@ void bind_program(nb::module_& m) {
                 run(self, inputs, outputs, nanoseconds.data());
                 return nanoseconds;
             },
-            "inputs"_a.noconvert(), "outputs"_a.noconvert(), "As run; returns nanoseconds per step.")
+            "inputs"_a.noconvert(), "outputs"_a.noconvert(),
+            "As run; returns nanoseconds per step.")
         .def_prop_ro("arena_bytes", &Program::arena_bytes)
         .def_prop_ro("threads", &Program::threads)
         .def_prop_ro("isa", [](const Program& self) { return isa_name(self.isa()); });

@@ -1,9 +1,5 @@
 #include "executor/program.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
@@ -43,11 +39,8 @@ Program::Program(Isa isa, int threads, std::size_t arena_bytes,
     for (std::size_t number = 0; number < steps_.size(); ++number) {
         if (steps_[number] == nullptr) reject(number, "missing");
         check(*steps_[number], number);
-        // OpenMP may give fewer threads than asked for, so every team size has to fit.
-        for (int team = 1; team <= threads; ++team) {
-            scratch_stride_ =
-                std::max(scratch_stride_, rounded_up(steps_[number]->scratch_bytes(team)));
-        }
+        scratch_stride_ =
+            std::max(scratch_stride_, rounded_up(steps_[number]->scratch_bytes(threads)));
     }
 }
 
@@ -112,39 +105,35 @@ void Program::run(const std::vector<const std::uint8_t*>& inputs,
                   const std::vector<std::uint8_t*>& outputs, std::int64_t* nanoseconds) const {
     std::unique_ptr<AlignedBytes> memory = take_memory();
     const Frame frame{memory->data(), inputs.data(), outputs.data()};
-    run_team(frame, memory->data() + arena_bytes_, nanoseconds);
+    std::uint8_t* scratch = memory->data() + arena_bytes_;
+    if (threads_ == 1) {
+        run_steps(frame, scratch, nullptr, 0, nanoseconds);
+    } else {
+        std::unique_ptr<Team> team = take_team(threads_);
+        team->run([&](int member) { run_steps(frame, scratch, team.get(), member, nanoseconds); });
+        sub8::give_back(std::move(team));
+    }
     give_back(std::move(memory));
 }
 
-void Program::run_team(const Frame& frame, std::uint8_t* scratch, std::int64_t* nanoseconds) const {
+void Program::run_steps(const Frame& frame, std::uint8_t* scratch, Team* team, int member,
+                        std::int64_t* nanoseconds) const {
     using Clock = std::chrono::steady_clock;
-    const ElementKernels& kernels = element_kernels(isa_);
-
-    // One parallel region for the whole program: between steps the team only meets at a barrier.
-    const auto work = [&](int thread, int threads, auto&& barrier) {
-        const Worker worker{thread, threads, scratch + scratch_stride_ * thread, kernels};
-        Clock::time_point before = Clock::now();
-        for (std::size_t number = 0; number < steps_.size(); ++number) {
-            steps_[number]->run(frame, worker);
-            barrier();
-            if (nanoseconds != nullptr && thread == 0) {
-                const Clock::time_point now = Clock::now();
-                nanoseconds[number] =
-                    std::chrono::duration_cast<std::chrono::nanoseconds>(now - before).count();
-                before = now;
-            }
+    const Worker worker{member, team == nullptr ? 1 : team->size(),
+                        scratch + scratch_stride_ * static_cast<std::size_t>(member),
+                        element_kernels(isa_)};
+    Clock::time_point before = Clock::now();
+    for (std::size_t number = 0; number < steps_.size(); ++number) {
+        steps_[number]->run(frame, worker);
+        // The team only meets between steps: one wake-up serves the whole program.
+        if (team != nullptr) team->meet();
+        if (nanoseconds != nullptr && member == 0) {
+            const Clock::time_point now = Clock::now();
+            nanoseconds[number] =
+                std::chrono::duration_cast<std::chrono::nanoseconds>(now - before).count();
+            before = now;
         }
-    };
-#ifdef _OPENMP
-    if (threads_ > 1) {
-#pragma omp parallel num_threads(threads_)
-        work(omp_get_thread_num(), omp_get_num_threads(), [] {
-#pragma omp barrier
-        });
-        return;
     }
-#endif
-    work(0, 1, [] {});
 }
 
 }  // namespace sub8

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "executor/step.h"
+#include "executor/team.h"
 #include "isa.h"
 
 namespace sub8 {
@@ -37,7 +38,8 @@ class Program {
     void check_range(const Buffer& buffer, std::size_t number, bool written) const;
     std::unique_ptr<AlignedBytes> take_memory() const;
     void give_back(std::unique_ptr<AlignedBytes> memory) const;
-    void run_team(const Frame& frame, std::uint8_t* scratch, std::int64_t* nanoseconds) const;
+    void run_steps(const Frame& frame, std::uint8_t* scratch, Team* team, int member,
+                   std::int64_t* nanoseconds) const;
 
     Isa isa_;
     int threads_;
