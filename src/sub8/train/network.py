@@ -142,7 +142,7 @@ class Network(nn.Module):
 
     def _run(self, x: Tensor, *, refit: bool, track: bool) -> Tensor:
         formats, frozen = self.formats(), self.frozen
-        values = {self._input: self._quantise(self._input, x, False)}
+        values = {self._input: self._quantise(self._input, x, track)}
         for twin, group, finished in zip(self.twins, self.groups, self._finished, strict=True):
             if isinstance(twin, LayerTwin):
                 residual = None if group.residual is None else values[group.residual]

@@ -1,0 +1,175 @@
+"""The verb finetune: learns, stops and resumes exactly, shares its work between processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+import sub8
+from sub8.errors import InputError
+from sub8.oracle import OnnxRuntime
+
+torch = pytest.importorskip("torch", reason="training needs PyTorch")
+for needed in ("accelerate", "safetensors"):
+    pytest.importorskip(needed, reason="training needs the extra 'train'")
+
+from safetensors.torch import load_file  # noqa: E402 - after the skip
+
+from sub8.graph.write import write_model  # noqa: E402
+from sub8.train import checkpoint  # noqa: E402
+from sub8.train import finetune as verb  # noqa: E402
+from sub8.train.settings import Training  # noqa: E402
+
+PREPROCESS = sub8.Preprocess(size=8, scale=1 / 255, mean=(0.5,) * 3, std=(0.25,) * 3)
+SOURCE = Path(sub8.__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def files(block, stripes, tmp_path) -> tuple[str, str]:
+    """A float model that says how its images are prepared, and labelled images, as files."""
+    model = block.clone()
+    model.metadata_props["preprocess"] = PREPROCESS.to_metadata()
+    write_model(model, tmp_path / "block.onnx")
+    np.savez(tmp_path / "stripes.npz", images=stripes[0], labels=stripes[1])
+    return str(tmp_path / "block.onnx"), str(tmp_path / "stripes.npz")
+
+
+def settings(**changes) -> Training:
+    given = {
+        "epochs": 3, "batch": 32, "learning_rate": 0.01, "distillation": 0.0, "augment": False,
+        "calibration_images": 64, "refit_every": 4, "checkpoint_every": 3,
+    }  # fmt: skip
+    return Training(**{**given, **changes})
+
+
+def finetune(files, folder=None, **changes):
+    model, data = files
+    return verb.finetune(
+        model,
+        data,
+        data,
+        sub8.Recipe(weights=sub8.Ternary(4)),
+        settings(**changes),
+        train_images="0:192",
+        validation_images="192:256",
+        folder=folder,
+    )
+
+
+def test_learns_and_writes_the_best_epoch(files, tmp_path):
+    result = finetune(files, tmp_path / "training", distillation=0.1, epochs=4)
+    assert result.epochs[-1].loss < result.epochs[0].loss
+    assert result.top1 == max(epoch.top1 for epoch in result.epochs) > 60.0
+    path = tmp_path / "out.onnx"
+    result.model.save(path)
+    assert sub8.evaluate(path, files[1], images="192:256").top1 == pytest.approx(result.top1)
+    told = json.loads(result.model.model.metadata_props["sub8.training"])
+    assert told["epochs_run"] == 4
+    assert any((tmp_path / "training" / "logs").iterdir())
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_resumes_to_identical_weights_after_a_kill(files, tmp_path, monkeypatch, optimizer):
+    torch.set_num_threads(1)
+    changes = {"optimizer": optimizer, "augment": True}
+    whole = finetune(files, tmp_path / "undisturbed", **changes)
+    kill_at = int(np.random.default_rng().integers(1, 18))
+    step = verb._Trainer._train_step
+
+    def deadly(self, indices):
+        if self.step == kill_at:
+            raise Killed
+        return step(self, indices)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verb._Trainer, "_train_step", deadly)
+        with pytest.raises(Killed):
+            finetune(files, tmp_path / "killed", **changes)
+    again = finetune(files, tmp_path / "killed", **changes)
+    assert again.epochs == whole.epochs, f"killed at step {kill_at}"
+    for name in ("latest.safetensors", "best.safetensors"):
+        expected = load_file(tmp_path / "undisturbed" / name)
+        found = load_file(tmp_path / "killed" / name)
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            assert torch.equal(found[key], value), f"{key} after a kill at step {kill_at}"
+
+
+def test_a_folder_of_another_training_is_refused(files, tmp_path):
+    finetune(files, tmp_path / "training", epochs=1)
+    with pytest.raises(InputError, match="other settings"):
+        finetune(files, tmp_path / "training", epochs=2)
+
+
+def test_a_broken_checkpoint_is_named(files, tmp_path):
+    (tmp_path / "latest.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(InputError, match=r"latest\.safetensors"):
+        checkpoint.read_record(tmp_path / "latest.safetensors")
+
+
+def test_stops_early_without_progress(files):
+    result = finetune(files, learning_rate=1e-9, epochs=6, patience=1)
+    assert len(result.epochs) < 6
+
+
+def test_two_processes_train_like_one(files, tmp_path):
+    """The command under torchrun with two gloo processes on loopback, and alone, same global batch."""
+    model, data = files
+    arguments = [
+        "-m", "sub8.cli", "finetune", model, "--train", data, "--train-images", "0:192",
+        "--validation", data, "--validation-images", "192:256", "--batch", "32", "--epochs", "3",
+        "--learning-rate", "0.01", "--distillation", "0.2", "--threads", "1", "--json",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    launch += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+    told, logits = [], []
+    images = np.random.default_rng(0).normal(size=(64, 3, 8, 8)).astype(np.float32)
+    for name, prefix in (("one", []), ("two", launch)):
+        output = tmp_path / f"{name}.onnx"
+        done = subprocess.run(
+            [sys.executable, *prefix, *arguments, "-o", str(output)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        told.append(json.loads(done.stdout[done.stdout.index("{") :]))
+        loaded = OnnxRuntime(output, optimise=False, threads=1)
+        logits.append(loaded.run(images))
+    one, two = told
+    assert abs(one["validation_top1"] - two["validation_top1"]) <= 2.0  # one image of 64 is 1.6
+    agreeing = (logits[0].argmax(1) == logits[1].argmax(1)).mean()
+    assert agreeing > 0.9
+
+
+def test_settings_are_checked():
+    for wrong in ({"epochs": 0}, {"freeze": 1.5}, {"optimizer": "lion"}, {"precision": "fp16"}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            Training(**wrong)
+
+
+def test_the_rate_rises_and_falls_to_nearly_nothing():
+    plan = Training(learning_rate=1.0, warmup=0.1)
+    rates = [plan.rate(step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == 1.0 and rates[-1] < 0.001
+    assert rates.index(max(rates)) in (9, 10)
+
+
+def test_an_ir_model_is_taken_too(block, stripes):
+    assert isinstance(block, ir.Model)
+    data = sub8.data.ArrayData("stripes", *stripes)
+    result = verb.finetune(
+        block, data, data, settings=settings(epochs=1), train_images=64, preprocess=PREPROCESS
+    )
+    assert result.model.model.metadata_props["preprocess"] == PREPROCESS.to_metadata()
