@@ -1,8 +1,8 @@
 // The driver of depthwise convolutions: straight on NHWC rows, 32 channels at a time.
 //
-// An output row is cut into segments within which every tap moves by whole positions: the inner
-// part, where all taps are inside, and the positions at the borders one by one, whose outside taps
-// read a row of padding.
+// An output row is cut into segments within which every tap moves on by the same step: the inner
+// part, where all columns are inside, and the positions at the borders one by one. Taps outside
+// read padding, which is as long as a segment of input.
 #include <algorithm>
 #include <cassert>
 #include <cstring>
@@ -13,7 +13,7 @@
 namespace sub8 {
 namespace {
 
-constexpr int kSegment = 16;  // positions whose accumulators are kept until the epilogue
+constexpr int kSegment = 32;  // positions whose accumulators are kept until the epilogue
 
 int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -31,19 +31,18 @@ class DepthwiseConvolution : public Convolution {
           few_channels_(channels_ < kDepthwiseBlock),
           taps_(2 * weights_->pairs()),
           epilogue_(kernels_, *weights_, zero_point_ + (input.is_signed ? 128 : 0), epilogue) {
-        const int64_t width = std::max(channels_, kDepthwiseBlock);
-        pitch_ = (channels_ + kernels_.panel - 1) / kernels_.panel * kernels_.panel;
-        pitch_ = std::max<int64_t>(pitch_, kDepthwiseBlock);
-        acc_bytes_ = aligned(pitch_ * kSegment * int64_t(sizeof(int32_t)));
-        pad_bytes_ = aligned(width);
-        table_bytes_ =
-            aligned(taps_ * int64_t(sizeof(void*))) + aligned(taps_ * int64_t(sizeof(ptrdiff_t)));
+        pitch_ = std::max(kDepthwiseBlock, kernels_.panel);
+        acc_bytes_ = aligned((kSegment + 1) * int64_t(pitch_) * int64_t(sizeof(int32_t)));
+        step_ = few_channels_ ? kDepthwiseBlock : ptrdiff_t(geometry.stride_w) * channels_;
+        const int longest = std::min(kSegment, geometry.out_w);
+        pad_bytes_ = aligned((longest - 1) * int64_t(step_) + std::max(channels_, kDepthwiseBlock));
+        pointer_bytes_ = aligned(taps_ * int64_t(sizeof(void*)));
         // Rows of few channels are copied to where whole blocks may be read.
         copy_bytes_ = few_channels_ ? aligned(taps_ * int64_t(kSegment) * kDepthwiseBlock) : 0;
     }
 
     std::size_t scratch_bytes(int) const override {
-        return std::size_t(acc_bytes_ + pad_bytes_ + 2 * table_bytes_ + copy_bytes_);
+        return std::size_t(acc_bytes_ + pad_bytes_ + 2 * pointer_bytes_ + copy_bytes_);
     }
 
     void run(const void* input, const void* residual, void* output, void* scratch, int thread,
@@ -57,11 +56,9 @@ class DepthwiseConvolution : public Convolution {
         work.pad = memory;
         memory += pad_bytes_;
         work.rows = reinterpret_cast<const uint8_t**>(memory);
-        memory += aligned(taps_ * int64_t(sizeof(void*)));
-        work.steps = reinterpret_cast<ptrdiff_t*>(memory);
-        memory += aligned(taps_ * int64_t(sizeof(ptrdiff_t)));
+        memory += pointer_bytes_;
         work.shifted = reinterpret_cast<const uint8_t**>(memory);
-        memory += table_bytes_;
+        memory += pointer_bytes_;
         work.copy = memory;
         work.input = static_cast<const uint8_t*>(input);
         work.residual = residual;
@@ -78,7 +75,6 @@ class DepthwiseConvolution : public Convolution {
         int32_t* acc;
         uint8_t* pad;
         const uint8_t** rows;
-        ptrdiff_t* steps;
         const uint8_t** shifted;
         uint8_t* copy;
         const uint8_t* input;
@@ -121,26 +117,22 @@ class DepthwiseConvolution : public Convolution {
                 const int64_t pixel =
                     (int64_t(image) * geometry_.in_h + in_y) * geometry_.in_w + in_x;
                 work.rows[tap] = inside ? work.input + pixel * channels_ : work.pad;
-                work.steps[tap] = inside ? ptrdiff_t(geometry_.stride_w) * channels_ : 0;
             }
         }
-        for (; tap < taps_; ++tap) {
-            work.rows[tap] = work.pad;
-            work.steps[tap] = 0;
-        }
+        for (; tap < taps_; ++tap) work.rows[tap] = work.pad;
     }
 
     void copy_few_channels(const Work& work, int positions) const {
+        const ptrdiff_t step = ptrdiff_t(geometry_.stride_w) * channels_;
         for (int tap = 0; tap < taps_; ++tap) {
             uint8_t* to = work.copy + int64_t(tap) * kSegment * kDepthwiseBlock;
-            for (int p = 0; p < positions; ++p) {
-                std::memcpy(to + p * kDepthwiseBlock, work.rows[tap] + p * work.steps[tap],
-                            std::size_t(channels_));
-                std::memset(to + p * kDepthwiseBlock + channels_, 0,
-                            std::size_t(kDepthwiseBlock - channels_));
+            const bool padding = work.rows[tap] == work.pad;
+            for (int p = 0; p < positions; ++p, to += kDepthwiseBlock) {
+                const uint8_t* from = padding ? work.pad : work.rows[tap] + p * step;
+                std::memcpy(to, from, std::size_t(channels_));
+                std::memset(to + channels_, 0, std::size_t(kDepthwiseBlock - channels_));
             }
-            work.rows[tap] = to;
-            work.steps[tap] = kDepthwiseBlock;
+            work.rows[tap] = to - positions * kDepthwiseBlock;
         }
     }
 
@@ -148,36 +140,41 @@ class DepthwiseConvolution : public Convolution {
         place_taps(work, row, x);
         if (few_channels_) copy_few_channels(work, positions);
         const std::vector<int>& blocks = weights_->blocks();
-        const int pairs = weights_->pairs();
+        const int64_t position = row * geometry_.out_w + x;
+        int finished = 0;  // channels
         for (std::size_t block = 0; block < blocks.size(); ++block) {
-            for (int tap = 0; tap < taps_; ++tap)
-                work.shifted[tap] = work.rows[tap] + blocks[block];
-            DepthwiseArguments arguments;
-            arguments.positions = positions;
-            arguments.flip = flip_;
-            arguments.acc = work.acc + blocks[block];
-            arguments.acc_pitch = pitch_;
-            bool first = true;
-            for (const DepthwiseWeights::Term& term : weights_->terms()) {
-                arguments.factors = term.factors.data() + block * kDepthwiseBlock * 2;
-                arguments.left_shift = term.left_shift;
-                for (int pair = 0; pair < pairs; pair += kDepthwisePairs) {
-                    arguments.rows = work.shifted + 2 * pair;
-                    arguments.steps = work.steps + 2 * pair;
-                    arguments.pairs = std::min(kDepthwisePairs, pairs - pair);
-                    arguments.weights = term.parts.data() + (block * pairs + pair) * kDepthwiseStep;
-                    arguments.first = first;
-                    kernels_.depthwise(arguments);
-                    first = false;
-                }
+            run_block(work, block, positions);
+            // The last block may begin before the one before it ends.
+            const int end = std::min(blocks[block] + kDepthwiseBlock, channels_);
+            for (int columns; finished < end; finished += columns) {
+                columns = std::min(kernels_.panel, end - finished);
+                epilogue_.apply(work.acc + (finished - blocks[block]), pitch_, positions, columns,
+                                finished, position, work.residual, work.output);
             }
         }
-        const int64_t position = row * geometry_.out_w + x;
-        const int panel = kernels_.panel;
-        for (int output = 0; output < channels_; output += panel) {
-            const int columns = std::min(panel, channels_ - output);
-            epilogue_.apply(work.acc + output, pitch_, positions, columns, output, position,
-                            work.residual, work.output);
+    }
+
+    void run_block(const Work& work, std::size_t block, int positions) const {
+        const int pairs = weights_->pairs();
+        const int first_channel = weights_->blocks()[block];
+        for (int tap = 0; tap < taps_; ++tap) work.shifted[tap] = work.rows[tap] + first_channel;
+        DepthwiseArguments arguments;
+        arguments.step = step_;
+        arguments.positions = positions;
+        arguments.flip = flip_;
+        arguments.acc = work.acc;
+        arguments.acc_pitch = pitch_;
+        arguments.first = true;
+        for (const DepthwiseWeights::Term& term : weights_->terms()) {
+            arguments.factors = term.factors.data() + block * kDepthwiseBlock * 2;
+            arguments.left_shift = term.left_shift;
+            for (int pair = 0; pair < pairs; pair += kDepthwisePairs) {
+                arguments.rows = work.shifted + 2 * pair;
+                arguments.pairs = std::min(kDepthwisePairs, pairs - pair);
+                arguments.weights = term.parts.data() + (block * pairs + pair) * kDepthwiseStep;
+                kernels_.depthwise(arguments);
+                arguments.first = false;
+            }
         }
     }
 
@@ -190,10 +187,11 @@ class DepthwiseConvolution : public Convolution {
     bool few_channels_;
     int taps_;
     PreparedEpilogue epilogue_;
-    int64_t pitch_;
+    int pitch_;       // accumulators from position to position
+    ptrdiff_t step_;  // bytes of input from position to position
     int64_t acc_bytes_;
     int64_t pad_bytes_;
-    int64_t table_bytes_;
+    int64_t pointer_bytes_;
     int64_t copy_bytes_;
 };
 

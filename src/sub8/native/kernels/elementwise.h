@@ -29,6 +29,15 @@ struct BinaryArithmetic {
     bool narrow = false;  // every intermediate result fits int32 with room for rounding
 };
 
+// One operand of a sum that is known to stay below 2**30 in magnitude: values * 2**shift, shift >= 0.
+struct NarrowTerm {
+    enum class Type { u8, s8, s32 };
+    const void* values;
+    Type type;
+    int step;  // 0: one value for all; 1
+    int shift;
+};
+
 struct ElementKernels {
     // out = clamp(rint(x / scale) + zero_point, low, high), as bytes.
     void (*quantize)(const float* x, std::int64_t count, float scale, int zero_point, int low,
@@ -50,6 +59,14 @@ struct ElementKernels {
                      std::int64_t count, bool is_signed, std::int32_t* sums);
     // out[i] = max |x[i]| over all, as the bits of a non-negative float.
     std::uint32_t (*largest_magnitude)(const float* x, std::int64_t count);
+    // totals[i] = min(max(sum of the terms, minimum), maximum); one to three terms.
+    void (*narrow_sum)(const NarrowTerm* terms, int term_count, std::int64_t count,
+                       std::int32_t minimum, std::int32_t maximum, std::int32_t* totals);
+    // max |totals[i]|, each below 2**31.
+    std::int32_t (*largest_total)(const std::int32_t* totals, std::int64_t count);
+    // out = clamp(round_half_even(totals / 2**shift), low, high), |totals| below 2**30, shift 0..30.
+    void (*narrow_round)(const std::int32_t* totals, std::int64_t count, int shift, int low,
+                         int high, std::uint8_t* out);
 };
 
 const ElementKernels& element_kernels(Isa isa);

@@ -167,6 +167,60 @@ inline std::uint32_t largest_magnitude(const float* x, i64 count) {
     return static_cast<std::uint32_t>(largest);
 }
 
+template <typename X, int Step, bool First>
+inline void add_term_as(const X* __restrict x, int shift, i64 count, i32* __restrict totals) {
+    const i32 factor = i32{1} << shift;
+    for (i64 i = 0; i < count; ++i) {
+        const i32 value = static_cast<i32>(x[i * Step]) * factor;
+        totals[i] = First ? value : totals[i] + value;
+    }
+}
+
+template <typename X, bool First>
+inline void add_term_step(const NarrowTerm& term, i64 count, i32* totals) {
+    const X* x = static_cast<const X*>(term.values);
+    term.step == 1 ? add_term_as<X, 1, First>(x, term.shift, count, totals)
+                   : add_term_as<X, 0, First>(x, term.shift, count, totals);
+}
+
+template <bool First>
+inline void add_term(const NarrowTerm& term, i64 count, i32* totals) {
+    switch (term.type) {
+        case NarrowTerm::Type::u8:
+            return add_term_step<u8, First>(term, count, totals);
+        case NarrowTerm::Type::s8:
+            return add_term_step<i8, First>(term, count, totals);
+        case NarrowTerm::Type::s32:
+            return add_term_step<i32, First>(term, count, totals);
+    }
+}
+
+inline void narrow_sum(const NarrowTerm* terms, int term_count, i64 count, i32 minimum, i32 maximum,
+                       i32* totals) {
+    add_term<true>(terms[0], count, totals);
+    for (int term = 1; term < term_count; ++term) add_term<false>(terms[term], count, totals);
+    for (i64 i = 0; i < count; ++i) totals[i] = clamp(totals[i], minimum, maximum);
+}
+
+inline i32 largest_total(const i32* totals, i64 count) {
+    i32 largest = 0;
+    for (i64 i = 0; i < count; ++i) {
+        const i32 magnitude = totals[i] < 0 ? -totals[i] : totals[i];
+        largest = largest > magnitude ? largest : magnitude;
+    }
+    return largest;
+}
+
+inline void narrow_round(const i32* __restrict totals, i64 count, int shift, int low, int high,
+                         u8* __restrict out) {
+    const i32 below_half = shift > 0 ? (i32{1} << (shift - 1)) - 1 : 0;
+    const i32 keep = shift > 0 ? 1 : 0;
+    for (i64 i = 0; i < count; ++i) {
+        const i32 odd = (totals[i] >> shift) & keep;
+        out[i] = static_cast<u8>(clamp<i32>((totals[i] + below_half + odd) >> shift, low, high));
+    }
+}
+
 }  // namespace
 }  // namespace SUB8_KERNELS
 }  // namespace sub8

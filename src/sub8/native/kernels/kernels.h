@@ -120,7 +120,7 @@ constexpr int kDepthwiseStep = 4 * kDepthwiseBlock;  // bytes of weights per pai
 struct DepthwiseArguments {
     const uint8_t* const*
         rows;  // [taps rounded up to even] each tap's input of the first position, first channel
-    const ptrdiff_t* steps;  // [the same] bytes from position to position (0: padding)
+    ptrdiff_t step;              // bytes from position to position, of every tap
     int pairs;               // of taps
     const int8_t* weights;   // [pairs][low, high][kDepthwiseBlock, in depthwise_order][2 taps]
     const int16_t* factors;  // [kDepthwiseBlock][2] = (alpha, 16 * alpha)

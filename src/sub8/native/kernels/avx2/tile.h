@@ -77,6 +77,16 @@ SUB8_INLINE void multiply_wide(const uint8_t* a, __m256i w0, __m256i w1, __m256i
         : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
 }
 
+// sum += u8 pairs * s8 pairs, in int16.
+SUB8_INLINE void add_products(__m256i a, __m256i w, __m256i& sum) {
+    __m256i product;
+    asm volatile(
+        "vpmaddubsw %[w], %[a], %[p]\n\t"
+        "vpaddw %[p], %[s], %[s]"
+        : [s] "+x"(sum), [p] "=&x"(product)
+        : [a] "x"(a), [w] "x"(w));
+}
+
 // totals += int16 sums * scales, in int32; uses up the sums.
 SUB8_INLINE void scale_sums(__m256i alpha0, __m256i alpha1, __m256i& sum0, __m256i& sum1, __m256i& total0,
                             __m256i& total1) {

@@ -149,7 +149,7 @@ void depthwise(const DepthwiseArguments& t, const uint8_t* order) {
                 const int8_t* w = t.weights + pair * kDepthwiseStep + 2 * j;
                 for (int tap = 0; tap < 2; ++tap) {
                     const int index = 2 * pair + tap;
-                    const int x = t.rows[index][p * t.steps[index] + channel] ^ t.flip;
+                    const int x = t.rows[index][p * t.step + channel] ^ t.flip;
                     sum += x * (t.factors[2 * j] * w[tap] +
                                 t.factors[2 * j + 1] * w[2 * kDepthwiseBlock + tap]);
                 }
