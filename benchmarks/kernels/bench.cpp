@@ -142,7 +142,7 @@ class TileBench {
         acc_ = allocate(std::size_t(kernels_.rows) * kernels_.panel * 4);
     }
 
-    static bool available(sub8::Isa isa) { return sub8::kernels_for(isa).has_runs16; }
+    static bool available(sub8::Isa isa) { return !sub8::kernels_for(isa).has_dot; }
 
     void run() {
         sub8::TileArguments tile{activations_.data(), offsets_.data(),          weights_.get(),

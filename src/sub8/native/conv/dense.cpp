@@ -171,10 +171,6 @@ class DenseConvolution : public Convolution {
             kernels_.widen(codes, alpha, run_steps, block.runs, work.wide);
             return work.wide;
         }
-        if (stream.arithmetic == Arithmetic::dot) {
-            kernels_.scale(codes, alpha, run_steps, block.runs, work.codes);
-            return work.codes;
-        }
         return codes;
     }
 
@@ -190,7 +186,7 @@ class DenseConvolution : public Convolution {
             case Arithmetic::dot:
                 return kernels_.dot;
             case Arithmetic::dotruns:
-                return kernels_.dotruns;
+                return stream.short_runs ? kernels_.dotruns_short : kernels_.dotruns;
         }
         return nullptr;
     }
@@ -258,7 +254,7 @@ class DenseConvolution : public Convolution {
                     }
                 }
             }
-            if (stream.arithmetic == Arithmetic::runs16) {
+            if (has_sums(stream)) {
                 sums += int64_t(lines) * positions * stream.run_steps.size();
             }
         }
@@ -268,16 +264,23 @@ class DenseConvolution : public Convolution {
         if (stream.arithmetic == Arithmetic::runs16) {
             return stream.kind == WeightKind::ternary ? kernels_.row2 : kernels_.row4;
         }
+        if (stream.arithmetic == Arithmetic::dotruns) {
+            return stream.kind == WeightKind::ternary ? kernels_.row2 : nullptr;
+        }
         const bool bytes = stream.arithmetic == Arithmetic::wide16 && stream.kind == WeightKind::int8;
         return bytes && stream.whole_slots ? kernels_.row8 : nullptr;
     }
 
-    // Per position and run: the sums of the activations, as an int16 pair (RowArguments::sums).
+    static bool has_sums(const Stream& stream) {
+        return stream.arithmetic == Arithmetic::runs16 || stream.arithmetic == Arithmetic::dotruns;
+    }
+
+    // Per position and run (RowArguments::sums).
     void sum_activations(const Work& work, int lines, int positions) const {
         int32_t* sums = work.sums;
         for (std::size_t index = 0; index < weights_->streams().size(); ++index) {
             const Stream& stream = weights_->streams()[index];
-            if (stream.arithmetic != Arithmetic::runs16) continue;
+            if (!has_sums(stream)) continue;
             for (int line = 0; line < lines; ++line) {
                 const uint8_t* base = work.strip + plan_.unit_offset(line);
                 for (int p = 0; p < positions; ++p) {
@@ -289,7 +292,8 @@ class DenseConvolution : public Convolution {
                             lower += uint32_t(a[0] + a[1]);
                             upper += uint32_t(a[2] + a[3]);
                         }
-                        *sums++ = int32_t((lower & 0xffffu) | upper << 16);
+                        const bool halves = stream.arithmetic == Arithmetic::runs16;
+                        *sums++ = int32_t(halves ? (lower & 0xffffu) | upper << 16 : lower + upper);
                     }
                 }
             }

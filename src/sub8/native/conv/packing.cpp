@@ -30,12 +30,16 @@ struct Channels {
     int clusters() const { return (count + cluster - 1) / cluster; }
 };
 
-// Most steps a run may have: two products a step and lane, |u8 * code| summed in int16.
-int largest_run(WeightKind kind, Arithmetic arithmetic) {
-    if (arithmetic != Arithmetic::runs16) return kBlockSteps / 2;
-    const int pair = 2 * 255 * (kind == WeightKind::ternary ? 1 : 7);
-    return 32767 / pair;  // 64 for ternary, 9 for int4
+int largest_value(WeightKind kind) {
+    return kind == WeightKind::ternary ? 1 : kind == WeightKind::int4 ? 7 : 127;
 }
+
+// Steps of a run whose products of u8 and code, `products` of them a step and lane, fit int16 in sum:
+// runs16 64 for ternary and 9 for int4; dotruns 32 and 4. 0: none.
+int largest_short_run(WeightKind kind, int products) { return 32767 / (products * 255 * largest_value(kind)); }
+
+// Where nothing limits a run, it should still fit a block.
+constexpr int kLongRun = kBlockSteps / 2;
 
 void add_cluster(int cluster, const Channels& channels, Order* order) {
     const int begin = cluster * channels.cluster;
@@ -63,8 +67,7 @@ void add_cluster_pair(int cluster, const Channels& channels, Order* order) {
     }
 }
 
-void cut_runs(WeightKind kind, const Channels& channels, Order* order) {
-    const int cap = largest_run(kind, order->arithmetic);
+void cut_runs(int cap, const Channels& channels, Order* order) {
     for (std::size_t begin = 0; begin < order->slots.size();) {
         std::size_t end = begin + 1;
         while (end < order->slots.size() && order->scales[end] == order->scales[begin]) ++end;
@@ -95,57 +98,41 @@ Order order_runs16(WeightKind kind, const Channels& channels, bool paired) {
     if (paired && n == 4 && channels.count % 8 == 0) order.slot_order = SlotOrder::paired4;
     if (paired && n % 16 == 0 && channels.count % (2 * n) == 0)
         order.slot_order = SlotOrder::paired_long;
-    cut_runs(kind, channels, &order);
+    cut_runs(largest_short_run(kind, 2), channels, &order);
     return order;
 }
 
-Order order_wide16(WeightKind kind, const Channels& channels) {
+Order order_wide16(const Channels& channels) {
     Order order{Arithmetic::wide16, SlotOrder::wide, {}, {}, {}, {}};
     for (int i = 0; i < channels.count; i += 2) {
         const bool whole = i + 1 < channels.count;
         order.slots.push_back({i, whole ? i + 1 : -1, -1, -1});
         order.scales.push_back({i / channels.cluster, whole ? (i + 1) / channels.cluster : -1});
     }
-    cut_runs(kind, channels, &order);
+    cut_runs(kLongRun, channels, &order);
     return order;
 }
 
-Order order_dot(WeightKind kind, const Channels& channels, Arithmetic arithmetic) {
-    Order order{arithmetic, SlotOrder::table, {}, {}, {}, {}};
-    const int n = channels.cluster;
-    const bool halves_whole = n % 2 == 0 || channels.clusters() == 1;
-    if (arithmetic == Arithmetic::dot && halves_whole) {
-        order.slot_order = SlotOrder::contiguous;
-        for (int i = 0; i < channels.count; i += 4) {
-            Slot slot;
-            for (int lane = 0; lane < 4; ++lane) {
-                slot[lane] = i + lane < channels.count ? i + lane : -1;
-            }
-            order.slots.push_back(slot);
-            order.scales.push_back({i / n, i + 2 < channels.count ? (i + 2) / n : -1});
-        }
-    } else {
-        for (int cluster = 0; cluster < channels.clusters(); ++cluster)
-            add_cluster(cluster, channels, &order);
-        if (n % 4 == 0 || channels.clusters() == 1) order.slot_order = SlotOrder::contiguous;
-    }
-    cut_runs(kind, channels, &order);
+// Every scale is 1: no clusters to tell apart.
+Order order_dot(const Channels& channels) {
+    Order order{Arithmetic::dot, SlotOrder::contiguous, {}, {}, {}, {}};
+    const Channels one{channels.count, channels.count, channels.taps};
+    add_cluster(0, one, &order);
+    cut_runs(kLongRun, channels, &order);
     return order;
 }
 
-bool fits_int8(const WeightShape& shape, const WeightTerm& term) {
-    const int taps = shape.kernel_h * shape.kernel_w;
-    const int clusters = (shape.inputs + term.cluster - 1) / term.cluster;
-    for (int64_t o = 0; o < shape.outputs; ++o) {
-        for (int i = 0; i < shape.inputs; ++i) {
-            const int alpha = term.alpha[o * clusters + i / term.cluster];
-            const int8_t* values = term.values + (o * shape.inputs + i) * taps;
-            for (int tap = 0; tap < taps; ++tap) {
-                if (alpha * std::abs(int(values[tap])) > 127) return false;
-            }
-        }
-    }
-    return true;
+Order order_dotruns(const Channels& channels, int cap) {
+    Order order{Arithmetic::dotruns, SlotOrder::table, {}, {}, {}, {}};
+    for (int cluster = 0; cluster < channels.clusters(); ++cluster) add_cluster(cluster, channels, &order);
+    if (channels.cluster % 4 == 0 || channels.clusters() == 1) order.slot_order = SlotOrder::contiguous;
+    cut_runs(cap, channels, &order);
+    return order;
+}
+
+bool has_unit_scales(const WeightShape& shape, const WeightTerm& term) {
+    const int64_t clusters = (shape.inputs + term.cluster - 1) / term.cluster;
+    return std::all_of(term.alpha, term.alpha + shape.outputs * clusters, [](uint8_t alpha) { return alpha == 1; });
 }
 
 // Vector instructions per tile row and panel vector, in multiples of one multiply; measured
@@ -156,16 +143,19 @@ double cost(const Order& order, const Channels& channels, double per_step, doubl
 }
 
 Order choose_order(const Kernels& kernels, const WeightShape& shape, const WeightTerm& term,
-                   const Channels& channels) {
+                   const Channels& channels, bool* short_runs) {
     if (kernels.has_dot) {
-        if (fits_int8(shape, term)) return order_dot(term.kind, channels, Arithmetic::dot);
-        Order runs = order_dot(term.kind, channels, Arithmetic::dotruns);
-        if (!kernels.has_wide16) return runs;
-        Order wide = order_wide16(term.kind, channels);
-        return cost(runs, channels, 1.0, 3.0) <= cost(wide, channels, 1.0, 0.0) ? runs : wide;
+        *short_runs = false;
+        if (has_unit_scales(shape, term)) return order_dot(channels);
+        Order runs = order_dotruns(channels, kLongRun);
+        const int cap = largest_short_run(term.kind, 4);
+        if (cap == 0) return runs;
+        Order shorter = order_dotruns(channels, cap);
+        *short_runs = cost(shorter, channels, 1.0, 1.0) <= cost(runs, channels, 1.0, 3.0);
+        return *short_runs ? shorter : runs;
     }
-    assert(kernels.has_runs16 && kernels.has_wide16);
-    Order best = order_wide16(term.kind, channels);
+    Order best = order_wide16(channels);
+    *short_runs = false;
     if (term.kind == WeightKind::int8) return best;
     double lowest = cost(best, channels, 1.1, 0.0);
     for (bool paired : {false, true}) {
@@ -177,6 +167,9 @@ Order choose_order(const Kernels& kernels, const WeightShape& shape, const Weigh
             best = std::move(order);
         }
     }
+    // From about a dozen steps a run, the larger tile of `runs16` repays its trips to memory.
+    *short_runs = best.arithmetic == Arithmetic::runs16 &&
+                  best.slots.size() * channels.taps < 10 * best.run_steps.size();
     return best;
 }
 
@@ -255,9 +248,8 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
     const Channels channels{shape.inputs * columns, term.cluster * columns,
                             shape.kernel_h * (folded ? 1 : shape.kernel_w)};
     assert(!folded || term.cluster == shape.inputs);
-    Order order = choose_order(kernels, shape, term, channels);
-
     Stream stream;
+    Order order = choose_order(kernels, shape, term, channels, &stream.short_runs);
     stream.kind = term.kind;
     stream.arithmetic = order.arithmetic;
     stream.slot_order = order.slot_order;
@@ -271,8 +263,6 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
                 stream.steps.push_back({slot, ky, kx});
         }
     }
-    // From about a dozen steps a run, the larger tile of `runs16` repays its trips to memory.
-    stream.short_runs = stream.steps.size() < 10 * stream.run_steps.size();
     stream.whole_slots =
         std::all_of(order.run_scales.begin(), order.run_scales.end(),
                     [](const Scales& scales) { return scales.high < 0 || scales.high == scales.low; });

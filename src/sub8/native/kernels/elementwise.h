@@ -29,7 +29,8 @@ struct BinaryArithmetic {
     bool narrow = false;  // every intermediate result fits int32 with room for rounding
 };
 
-// One operand of a sum that is known to stay below 2**30 in magnitude: values * 2**shift, shift >= 0.
+// One operand of a sum that is known to stay below 2**30 in magnitude: values * 2**shift, shift >=
+// 0.
 struct NarrowTerm {
     enum class Type { u8, s8, s32 };
     const void* values;
@@ -42,6 +43,9 @@ struct ElementKernels {
     // out = clamp(rint(x / scale) + zero_point, low, high), as bytes.
     void (*quantize)(const float* x, std::int64_t count, float scale, int zero_point, int low,
                      int high, std::uint8_t* out);
+    // out[i * out_stride + channel] = planes[channel * stride + i].
+    void (*interleave)(const std::uint8_t* planes, std::int64_t stride, std::int64_t channels,
+                       std::int64_t count, std::uint8_t* out, std::int64_t out_stride);
     // out = (x - zero_point) * scale.
     void (*dequantize)(const std::uint8_t* x, std::int64_t count, bool is_signed, int zero_point,
                        float scale, float* out);
@@ -64,7 +68,8 @@ struct ElementKernels {
                        std::int32_t minimum, std::int32_t maximum, std::int32_t* totals);
     // max |totals[i]|, each below 2**31.
     std::int32_t (*largest_total)(const std::int32_t* totals, std::int64_t count);
-    // out = clamp(round_half_even(totals / 2**shift), low, high), |totals| below 2**30, shift 0..30.
+    // out = clamp(round_half_even(totals / 2**shift), low, high), |totals| below 2**30, shift
+    // 0..30.
     void (*narrow_round)(const std::int32_t* totals, std::int64_t count, int shift, int low,
                          int high, std::uint8_t* out);
 };

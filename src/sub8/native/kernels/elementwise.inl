@@ -38,6 +38,28 @@ inline void quantize(const float* __restrict x, i64 count, float scale, int zero
     }
 }
 
+template <int Channels>
+inline void interleave_some(const u8* __restrict planes, i64 stride, i64 count,
+                            u8* __restrict out) {
+    for (i64 i = 0; i < count; ++i) {
+        for (int channel = 0; channel < Channels; ++channel) {
+            out[i * Channels + channel] = planes[channel * stride + i];
+        }
+    }
+}
+
+inline void interleave(const u8* planes, i64 stride, i64 channels, i64 count, u8* out,
+                       i64 out_stride) {
+    if (channels == out_stride) {
+        if (channels == 3) return interleave_some<3>(planes, stride, count, out);
+        if (channels == 4) return interleave_some<4>(planes, stride, count, out);
+    }
+    for (i64 channel = 0; channel < channels; ++channel) {
+        const u8* plane = planes + channel * stride;
+        for (i64 i = 0; i < count; ++i) out[i * out_stride + channel] = plane[i];
+    }
+}
+
 template <typename X>
 inline void dequantize_as(const u8* __restrict bytes, i64 count, int zero_point, float scale,
                           float* __restrict out) {
@@ -111,21 +133,26 @@ inline void look_up(const u8* __restrict x, i64 count, const u8* __restrict tabl
     for (i64 i = 0; i < count; ++i) out[i] = table[x[i]];
 }
 
+// Vectors of the compiler's own kind: it keeps them in registers, where it would keep arrays in memory.
 template <typename X>
 inline void largest_as(const u8* const* rows, int row_count, i64 count, u8* __restrict bytes) {
-    constexpr i64 kBlock = 64;
-    X* out = reinterpret_cast<X*>(bytes);
+    typedef X Vector __attribute__((vector_size(32)));
+    constexpr i64 kBlock = 2 * sizeof(Vector);
     i64 begin = 0;
     for (; begin + kBlock <= count; begin += kBlock) {
-        X best[kBlock];
-        const X* first = reinterpret_cast<const X*>(rows[0]) + begin;
-        for (i64 i = 0; i < kBlock; ++i) best[i] = first[i];
+        Vector best[2];
+        __builtin_memcpy(best, rows[0] + begin, kBlock);
+        Vector first = best[0], second = best[1];
         for (int row = 1; row < row_count; ++row) {
-            const X* x = reinterpret_cast<const X*>(rows[row]) + begin;
-            for (i64 i = 0; i < kBlock; ++i) best[i] = best[i] > x[i] ? best[i] : x[i];
+            Vector x[2];
+            __builtin_memcpy(x, rows[row] + begin, kBlock);
+            first = first > x[0] ? first : x[0];
+            second = second > x[1] ? second : x[1];
         }
-        for (i64 i = 0; i < kBlock; ++i) out[begin + i] = best[i];
+        __builtin_memcpy(bytes + begin, &first, sizeof first);
+        __builtin_memcpy(bytes + begin + sizeof first, &second, sizeof second);
     }
+    X* out = reinterpret_cast<X*>(bytes);
     for (i64 i = begin; i < count; ++i) {
         X best = reinterpret_cast<const X*>(rows[0])[i];
         for (int row = 1; row < row_count; ++row) {

@@ -17,7 +17,7 @@ enum class Arithmetic {
     runs16,   // 4 channels a step, u8 * s8 pairs summed in int16 over a run, then times alpha into
               // int32
     wide16,   // 2 channels a step, int16 * int16 (alpha already in the weight), int32
-    dot,      // 4 channels a step, 8-bit dot products in int32 (alpha already in the weight)
+    dot,      // 4 channels a step, 8-bit dot products in int32 (every alpha is 1)
     dotruns,  // 4 channels a step, 8-bit dot products in int32 over a run, then times alpha
 };
 
@@ -49,7 +49,9 @@ struct RowArguments {
     const uint8_t* alpha;
     const uint16_t* run_steps;
     int runs;
-    const int32_t* sums;  // runs16: [runs] sums of the run's activations, lower and upper halves as an int16 pair
+    // Sums of each run's activations: runs16 of the lower and the upper halves, as an int16 pair;
+    // dotruns of all, as int32. [runs]
+    const int32_t* sums;
     int32_t* acc;         // [panel]
     bool first;
 };
@@ -135,15 +137,16 @@ struct DepthwiseArguments {
 struct Kernels {
     int panel;  // outputs
     int rows;   // largest tile, <= kLargestTile
-    bool has_runs16, has_wide16, has_dot;
-    bool signed_activations;  // activations are taken as int8, not uint8 (then wide16 is not there)
+    bool has_dot;  // dot and dotruns; otherwise runs16 and wide16
+    bool signed_activations;  // taken as int8, not uint8
     int short_rows;           // largest tile of `runs16_short`
     TileKernel runs16[kLargestTile + 1];        // index: rows
     TileKernel runs16_short[kLargestTile + 1];  // the same result; faster where runs are short
     TileKernel wide16[kLargestTile + 1];
     TileKernel dot[kLargestTile + 1];
     TileKernel dotruns[kLargestTile + 1];
-    RowKernel row2;  // ternary, arithmetic runs16; null where there is none
+    TileKernel dotruns_short[kLargestTile + 1];  // the sums of each run fit int16
+    RowKernel row2;  // ternary, arithmetic runs16 or dotruns; null where there is none
     RowKernel row4;  // int4, runs16
     RowKernel row8;  // int8, wide16, both halves of a slot in one cluster
     // Packed codes to int8; `vectors` of 2 * panel bytes, a whole number of packing units.
@@ -152,9 +155,6 @@ struct Kernels {
     // int8 codes [steps][panel][2] times alpha to int16, run by run.
     void (*widen)(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
                   int16_t* out);
-    // int8 codes [steps][panel][4] times alpha, where that fits int8, run by run; may be in place.
-    void (*scale)(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
-                  int8_t* out);
     void (*rescale)(const RescaleArguments&);
     void (*gather_slots)(const SlotArguments&);
     void (*depthwise)(const DepthwiseArguments&);

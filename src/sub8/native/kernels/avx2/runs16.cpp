@@ -86,7 +86,6 @@ void runs16_short(const TileArguments& t) {
 }  // namespace
 
 void add_runs16(Kernels* kernels) {
-    kernels->has_runs16 = true;
     kernels->runs16[1] = runs16<1>;
     kernels->runs16[2] = runs16<2>;
     kernels->runs16[3] = runs16<3>;

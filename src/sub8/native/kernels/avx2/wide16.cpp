@@ -33,7 +33,6 @@ void wide16(const TileArguments& t) {
 }  // namespace
 
 void add_wide16(Kernels* kernels) {
-    kernels->has_wide16 = true;
     kernels->wide16[1] = wide16<1>;
     kernels->wide16[2] = wide16<2>;
     kernels->wide16[3] = wide16<3>;

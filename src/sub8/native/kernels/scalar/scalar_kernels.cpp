@@ -176,8 +176,6 @@ Kernels make_kernels() {
     k.panel = kPanel;
     k.rows = 4;
     k.short_rows = 4;
-    k.has_runs16 = true;
-    k.has_wide16 = true;
     k.runs16[1] = k.runs16_short[1] = tile<runs16, 1>;
     k.runs16[2] = k.runs16_short[2] = tile<runs16, 2>;
     k.runs16[3] = k.runs16_short[3] = tile<runs16, 3>;
