@@ -73,7 +73,7 @@ def test_learns_and_writes_the_best_epoch(files, tmp_path):
     assert any((tmp_path / "training" / "logs").iterdir())
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -87,12 +87,12 @@ def test_resumes_to_identical_weights_after_a_kill(files, tmp_path, monkeypatch,
 
     def deadly(self, indices):
         if self.step == kill_at:
-            raise Killed
+            raise KilledError
         return step(self, indices)
 
     with monkeypatch.context() as patch:
         patch.setattr(verb._Trainer, "_train_step", deadly)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             finetune(files, tmp_path / "killed", **changes)
     again = finetune(files, tmp_path / "killed", **changes)
     assert again.epochs == whole.epochs, f"killed at step {kill_at}"
