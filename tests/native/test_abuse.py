@@ -154,7 +154,7 @@ def dynamic_sum(**changes):
         {"sizes": [2, 8, 3]},
         {"sizes": [500, 8]},
         {"operands": []},
-        {"operands": [_core.DynamicOperand(arena(0), "int64", [KIB, 1], _core.Exponent(0))]},
+        {"operands": [_core.DynamicOperand(arena(0), "int32", [KIB, 1], _core.Exponent(0))]},
         {"operands": [_core.DynamicOperand(arena(0), "int8", [8, 1], _core.Exponent(2**20))]},
         {
             "operands": [

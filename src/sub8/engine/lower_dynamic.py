@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from sub8.engine import plan as p
+from sub8.engine.bounds import LARGEST_ACTIVATION, accumulator_bound
 from sub8.engine.layout import Layout
 from sub8.engine.lower_elements import border_shape, pool_shape
 from sub8.engine.lower_layers import Layer, add_layer, operand_layout
@@ -63,6 +64,7 @@ def lower_dynamic_layer(layer: Layer, to: Lowering) -> None:
         _Operand(
             Placed(accumulators, raw, x.exponents, x.images),
             "int32",
+            int(accumulator_bound(layer.terms).max()),
             constants.x_exponent,
             constants.exponent,
         )
@@ -70,9 +72,10 @@ def lower_dynamic_layer(layer: Layer, to: Lowering) -> None:
     if constants.bias is not None:
         channel = 1 if isinstance(layer, p.Conv) else len(raw.shape) - 1
         sizes = tuple(size if axis == channel else 1 for axis, size in enumerate(raw.shape))
-        bias = to.draft.constant(np.ascontiguousarray(constants.bias))
-        placed = Placed(bias, Layout.row_major(sizes, 8))
-        operands.append(_Operand(placed, "int64", constants.bias_exponent))
+        bias = to.draft.constant(constants.bias.astype(np.int32))
+        placed = Placed(bias, Layout.row_major(sizes, 4))
+        largest = int(np.abs(constants.bias).max())
+        operands.append(_Operand(placed, "int32", largest, constants.bias_exponent))
     if layer.residual is not None:
         operands.append(_element(layer.residual, constants.residual_exponent, to))
     _lower_sum(layer, constants, operands, raw, to)
@@ -121,11 +124,14 @@ def lower_dynamic_average_pool(operator: p.AveragePool, to: Lowering) -> None:
 
 
 class _Operand:
-    """A term of a sum: a tensor, its type and exponent (static, or its own per image), plus ``added``."""
+    """A term of a sum: a tensor, its type, largest magnitude and exponent (static, or its own per image)."""
 
-    def __init__(self, placed: Placed, kind: str, static: int | None, added: int = 0) -> None:
+    def __init__(
+        self, placed: Placed, kind: str, largest: int, static: int | None, added: int = 0
+    ) -> None:
         self.placed = placed
         self.kind = kind
+        self.largest = largest
         self.static = static
         self.added = added
 
@@ -135,12 +141,13 @@ class _Operand:
             type=self.kind,
             strides=self.placed.layout.broadcast_strides(target),
             exponent=_exponent(self.static, self.placed, self.added, at),
+            largest=self.largest,
         )
 
 
 def _element(name: str, static: int | None, to: Lowering) -> _Operand:
     kind = "int8" if to.format(name).signed else "uint8"
-    return _Operand(to.place(name), kind, static)
+    return _Operand(to.place(name), kind, LARGEST_ACTIVATION, static)
 
 
 def _lower_sum(

@@ -26,7 +26,6 @@ ElementType element_type(const std::string& name) {
     if (name == "uint8") return ElementType::u8;
     if (name == "int8") return ElementType::s8;
     if (name == "int32") return ElementType::s32;
-    if (name == "int64") return ElementType::s64;
     throw std::invalid_argument("elements of type '" + name + "' are not summed");
 }
 
@@ -49,10 +48,12 @@ void bind_dynamic(nb::module_& m) {
         .def(
             "__init__",
             [](DynamicOperand* self, const Buffer& values, const std::string& type,
-               std::vector<std::int64_t> strides, const Exponent& exponent) {
-                new (self) DynamicOperand{values, element_type(type), std::move(strides), exponent};
+               std::vector<std::int64_t> strides, const Exponent& exponent, std::int64_t largest) {
+                new (self) DynamicOperand{values, element_type(type), std::move(strides), exponent,
+                                          largest};
             },
-            "values"_a, "type"_a, "strides"_a, "exponent"_a);
+            "values"_a, "type"_a, "strides"_a, "exponent"_a, "largest"_a = std::int64_t{1} << 31,
+            "largest: no value is larger in magnitude.");
     nb::class_<DynamicSum>(m, "DynamicSum", "Sum of operands at different powers of two.")
         .def(
             "__init__",

@@ -9,6 +9,7 @@ namespace sub8 {
 namespace {
 
 constexpr std::int64_t kBlock = 256;
+constexpr std::int64_t kPlanes = 4;  // channels interleaved at once
 
 // Blocks of at most kBlock positions of one plane.
 struct Blocks {
@@ -50,13 +51,19 @@ void Quantize::run(const Frame& frame, const Worker& worker) const {
         const std::int64_t size = std::min(kBlock, plane - begin);
         const float* source = x + image * channels * plane + begin;
         std::uint8_t* target = out + (image * plane + begin) * channels;
-        for (std::int64_t channel = 0; channel < channels; ++channel) {
-            std::uint8_t row[kBlock];
-            std::uint8_t* bytes = channels == 1 ? target : row;
-            worker.kernels.quantize(source + channel * plane, size, format_.scale,
-                                    format_.zero_point, low, high, bytes);
-            if (channels == 1) continue;
-            for (std::int64_t i = 0; i < size; ++i) target[i * channels + channel] = row[i];
+        if (channels == 1) {
+            worker.kernels.quantize(source, size, format_.scale, format_.zero_point, low, high,
+                                    target);
+            continue;
+        }
+        for (std::int64_t first = 0; first < channels; first += kPlanes) {
+            const std::int64_t planes = std::min(kPlanes, channels - first);
+            std::uint8_t rows[kPlanes * kBlock];
+            for (std::int64_t i = 0; i < planes; ++i) {
+                worker.kernels.quantize(source + (first + i) * plane, size, format_.scale,
+                                        format_.zero_point, low, high, rows + i * kBlock);
+            }
+            worker.kernels.interleave(rows, kBlock, planes, size, target + first, channels);
         }
     }
 }

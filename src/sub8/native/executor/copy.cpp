@@ -55,11 +55,10 @@ void Copy::run_as(const Frame& frame, const Worker& worker) const {
         return;
     }
     const Range rows = share(row_count(sizes_), worker);
-    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-        std::int64_t offsets[2];
-        row_offsets(sizes_, views, row, offsets);
-        const Element* from = source + offsets[0];
-        Element* to = target + offsets[1];
+    RowCursor<2> cursor(sizes_, views, rows.begin);
+    for (std::int64_t row = rows.begin; row < rows.end; ++row, cursor.advance()) {
+        const Element* from = source + cursor.offset(0);
+        Element* to = target + cursor.offset(1);
         if (from_stride == 1 && to_stride == 1) {
             std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(Element));
         } else {

@@ -27,13 +27,16 @@ struct Exponent {
     int of(const Frame& frame, std::int64_t image) const;
 };
 
-enum class ElementType { u8, s8, s32, s64 };
+enum class ElementType { u8, s8, s32 };
 
 struct DynamicOperand {
     Buffer values;
     ElementType type;
     std::vector<std::int64_t> strides;  // per axis of the result, 0 where broadcast
     Exponent exponent;
+    // No value is larger in magnitude. It decides only whether 32-bit sums suffice; where it is
+    // wrong, sums are.
+    std::int64_t largest = std::int64_t{1} << 31;
 };
 
 // mantissa * 2**exponent
@@ -62,13 +65,20 @@ class DynamicSum {
         std::int64_t unit = 0;
         int shifts[3] = {};
         std::int64_t minimum = 0, maximum = 0;
+        bool narrow = false;  // every sum stays below 2**30
     };
     Alignment align(const Frame& frame, std::int64_t image) const;
     // Sums of elements [begin, begin + count) of one row, in the image's unit.
     void compute(const Frame& frame, const Alignment& alignment, std::int64_t row,
                  std::int64_t begin, std::int64_t count, std::int64_t* totals) const;
+    // The same for narrow alignments.
+    void compute_narrow(const Frame& frame, const Alignment& alignment, std::int64_t row,
+                        std::int64_t begin, std::int64_t count, const ElementKernels& kernels,
+                        std::int32_t* totals) const;
 
   private:
+    bool is_narrow(const Alignment& alignment) const;
+
     std::vector<std::int64_t> sizes_;
     std::vector<DynamicOperand> operands_;
     std::optional<RealBound> minimum_, maximum_;

@@ -15,16 +15,7 @@ constexpr std::int64_t kAlignmentLimit = 28;
 constexpr std::int64_t kChunk = 256;
 constexpr int kLargestExponent = 1 << 16;
 
-int element_bytes(ElementType type) {
-    switch (type) {
-        case ElementType::s32:
-            return 4;
-        case ElementType::s64:
-            return 8;
-        default:
-            return 1;
-    }
-}
+int element_bytes(ElementType type) { return type == ElementType::s32 ? 4 : 1; }
 
 // totals[i] = or += round_half_even(x[i * stride] / 2**shift); a negative shift multiplies.
 template <typename X, bool First>
@@ -58,10 +49,6 @@ void accumulate_operand(const DynamicOperand& operand, const std::uint8_t* value
         case ElementType::s32:
             return accumulate<std::int32_t, First>(
                 reinterpret_cast<const std::int32_t*>(values) + offset, stride, count, shift,
-                totals);
-        case ElementType::s64:
-            return accumulate<std::int64_t, First>(
-                reinterpret_cast<const std::int64_t*>(values) + offset, stride, count, shift,
                 totals);
     }
 }
@@ -159,7 +146,44 @@ DynamicSum::Alignment DynamicSum::align(const Frame& frame, std::int64_t image) 
     };
     alignment.minimum = bound(minimum_, INT64_MIN);
     alignment.maximum = bound(maximum_, INT64_MAX);
+    alignment.narrow = is_narrow(alignment);
     return alignment;
+}
+
+bool DynamicSum::is_narrow(const Alignment& alignment) const {
+    constexpr std::int64_t kLimit = std::int64_t{1} << 30;
+    std::int64_t largest = 0;
+    for (std::size_t i = 0; i < operands_.size(); ++i) {
+        const int shift = -alignment.shifts[i];
+        const std::int64_t stride = operands_[i].strides.back();
+        if (shift < 0 || shift > 29 || stride > 1) return false;
+        largest += operands_[i].largest << shift;
+    }
+    return largest < kLimit && alignment.minimum < kLimit && alignment.maximum > -kLimit;
+}
+
+void DynamicSum::compute_narrow(const Frame& frame, const Alignment& alignment, std::int64_t row,
+                                std::int64_t begin, std::int64_t count,
+                                const ElementKernels& kernels, std::int32_t* totals) const {
+    NarrowTerm terms[3];
+    for (std::size_t i = 0; i < operands_.size(); ++i) {
+        const DynamicOperand& operand = operands_[i];
+        const Strides* const views[] = {&operand.strides};
+        std::int64_t offsets[1];
+        row_offsets(sizes_, views, row, offsets);
+        const std::int64_t stride = operand.strides.back();
+        terms[i].values = operand.values.read(frame) +
+                          (offsets[0] + begin * stride) * element_bytes(operand.type);
+        terms[i].type = operand.type == ElementType::u8   ? NarrowTerm::Type::u8
+                        : operand.type == ElementType::s8 ? NarrowTerm::Type::s8
+                                                          : NarrowTerm::Type::s32;
+        terms[i].step = static_cast<int>(stride);
+        terms[i].shift = -alignment.shifts[i];
+    }
+    constexpr std::int64_t kLimit = std::int64_t{1} << 30;
+    kernels.narrow_sum(terms, static_cast<int>(operands_.size()), count,
+                       static_cast<std::int32_t>(std::max(alignment.minimum, -kLimit)),
+                       static_cast<std::int32_t>(std::min(alignment.maximum, kLimit)), totals);
 }
 
 void DynamicSum::compute(const Frame& frame, const Alignment& alignment, std::int64_t row,
@@ -208,6 +232,14 @@ void DynamicLargest::run(const Frame& frame, const Worker& worker) const {
                        current = image;
                        largest = 0;
                        alignment = sum_.align(frame, image);
+                   }
+                   if (alignment.narrow) {
+                       std::int32_t totals[kChunk];
+                       sum_.compute_narrow(frame, alignment, row, begin, count, worker.kernels,
+                                           totals);
+                       const std::int32_t highest = worker.kernels.largest_total(totals, count);
+                       largest = std::max(largest, static_cast<std::uint64_t>(highest));
+                       return;
                    }
                    std::int64_t totals[kChunk];
                    sum_.compute(frame, alignment, row, begin, count, totals);
@@ -258,33 +290,39 @@ void DynamicRound::run(const Frame& frame, const Worker& worker) const {
     std::int64_t current = -1;
     int shift = 0;
     DynamicSum::Alignment alignment;
-    for_chunks(sum_, worker,
-               [&](std::int64_t image, std::int64_t row, std::int64_t begin, std::int64_t count) {
-                   if (image != current) {
-                       current = image;
-                       alignment = sum_.align(frame, image);
-                       shift = static_cast<int>(
-                           clamped(chosen(image, alignment.unit) - alignment.unit, -40, 62));
-                   }
-                   std::int64_t totals[kChunk];
-                   sum_.compute(frame, alignment, row, begin, count, totals);
-                   std::uint8_t* target = out + row * sum_.row_size() + begin;
-                   if (shift > 0) {
-                       for (std::int64_t i = 0; i < count; ++i) {
-                           target[i] = static_cast<std::uint8_t>(
-                               clamped(shift_round_half_even(totals[i], shift), low_, high_));
-                       }
-                   } else {
-                       // Towards a finer exponent every magnitude of 512 and more saturates.
-                       const std::int64_t factor = std::int64_t{1} << -shift;
-                       for (std::int64_t i = 0; i < count; ++i) {
-                           const std::int64_t small =
-                               shift < 0 ? clamped(totals[i], -512, 512) : totals[i];
-                           target[i] =
-                               static_cast<std::uint8_t>(clamped(small * factor, low_, high_));
-                       }
-                   }
-               });
+    for_chunks(
+        sum_, worker,
+        [&](std::int64_t image, std::int64_t row, std::int64_t begin, std::int64_t count) {
+            if (image != current) {
+                current = image;
+                alignment = sum_.align(frame, image);
+                shift = static_cast<int>(
+                    clamped(chosen(image, alignment.unit) - alignment.unit, -40, 62));
+            }
+            std::uint8_t* target = out + row * sum_.row_size() + begin;
+            if (alignment.narrow && shift >= 0 && shift <= 30) {
+                std::int32_t totals[kChunk];
+                sum_.compute_narrow(frame, alignment, row, begin, count, worker.kernels, totals);
+                worker.kernels.narrow_round(totals, count, shift, low_, high_, target);
+                return;
+            }
+            std::int64_t totals[kChunk];
+            sum_.compute(frame, alignment, row, begin, count, totals);
+            if (shift > 0) {
+                for (std::int64_t i = 0; i < count; ++i) {
+                    target[i] = static_cast<std::uint8_t>(
+                        clamped(shift_round_half_even(totals[i], shift), low_, high_));
+                }
+            } else {
+                // Towards a finer exponent every magnitude of 512 and more saturates.
+                const std::int64_t factor = std::int64_t{1} << -shift;
+                for (std::int64_t i = 0; i < count; ++i) {
+                    const std::int64_t small =
+                        shift < 0 ? clamped(totals[i], -512, 512) : totals[i];
+                    target[i] = static_cast<std::uint8_t>(clamped(small * factor, low_, high_));
+                }
+            }
+        });
 }
 
 DynamicFloat::DynamicFloat(const DynamicSum& sum, const Buffer& out) : sum_(sum), out_(out) {

@@ -37,13 +37,18 @@ void check_pool(const PoolShape& s) {
     }
 }
 
-Span window_span(std::int64_t out_index, std::int64_t stride, std::int64_t pad, std::int64_t kernel,
-                 std::int64_t dilation, std::int64_t size) {
-    const std::int64_t start = out_index * stride - pad;
-    const std::int64_t skipped = start < 0 ? (-start + dilation - 1) / dilation : 0;
-    const std::int64_t first = start + skipped * dilation;
-    if (first >= size || skipped >= kernel) return {0, 0};
-    return {first, std::min(kernel - skipped, (size - 1 - first) / dilation + 1)};
+std::vector<Span> window_spans(std::int64_t windows, std::int64_t stride, std::int64_t pad,
+                               std::int64_t kernel, std::int64_t dilation, std::int64_t size) {
+    std::vector<Span> spans;
+    for (std::int64_t window = 0; window < windows; ++window) {
+        const std::int64_t start = window * stride - pad;
+        const std::int64_t skipped = start < 0 ? (-start + dilation - 1) / dilation : 0;
+        const std::int64_t first = start + skipped * dilation;
+        const bool outside = first >= size || skipped >= kernel;
+        const std::int64_t reached = outside ? 0 : (size - 1 - first) / dilation + 1;
+        spans.push_back({outside ? 0 : first, outside ? 0 : std::min(kernel - skipped, reached)});
+    }
+    return spans;
 }
 
 MaxPool::MaxPool(const Buffer& x, const Buffer& out, const PoolShape& shape, bool is_signed)
@@ -51,6 +56,10 @@ MaxPool::MaxPool(const Buffer& x, const Buffer& out, const PoolShape& shape, boo
     check_pool(shape);
     reading(x, shape.input_count());
     writing(out, shape.output_count());
+    rows_ = window_spans(shape.out_height, shape.stride_height, shape.top, shape.kernel_height,
+                         shape.dilation_height, shape.height);
+    columns_ = window_spans(shape.out_width, shape.stride_width, shape.left, shape.kernel_width,
+                            shape.dilation_width, shape.width);
 }
 
 std::size_t MaxPool::scratch_bytes(int) const {
@@ -66,11 +75,9 @@ void MaxPool::run(const Frame& frame, const Worker& worker) const {
     const Range part = share(s.batch * s.out_height, worker);
     for (std::int64_t line = part.begin; line < part.end; ++line) {
         const std::uint8_t* image = input + line / s.out_height * s.height * s.width * s.channels;
-        const Span vertical = window_span(line % s.out_height, s.stride_height, s.top,
-                                          s.kernel_height, s.dilation_height, s.height);
+        const Span vertical = rows_[static_cast<std::size_t>(line % s.out_height)];
         for (std::int64_t column = 0; column < s.out_width; ++column) {
-            const Span horizontal = window_span(column, s.stride_width, s.left, s.kernel_width,
-                                                s.dilation_width, s.width);
+            const Span horizontal = columns_[static_cast<std::size_t>(column)];
             std::uint8_t* target = out + (line * s.out_width + column) * s.channels;
             int count = 0;
             for (std::int64_t i = 0; i < vertical.count; ++i) {
@@ -91,38 +98,38 @@ void MaxPool::run(const Frame& frame, const Worker& worker) const {
 
 WindowSums::WindowSums(const PoolShape& shape, bool is_signed, int zero_point,
                        bool count_include_pad)
-    : shape_(shape),
-      is_signed_(is_signed),
-      zero_point_(zero_point),
-      count_include_pad_(count_include_pad) {
+    : shape_(shape), is_signed_(is_signed), zero_point_(zero_point) {
     check_pool(shape);
     require(shape.dilation_height == 1 && shape.dilation_width == 1,
             "average pooling has no dilations");
     require(zero_point >= -128 && zero_point <= 255, "a zero point must fit 8 bits");
+    const PoolShape& s = shape_;
+    rows_ = window_spans(s.out_height, s.stride_height, s.top, s.kernel_height, 1, s.height);
+    columns_ = window_spans(s.out_width, s.stride_width, s.left, s.kernel_width, 1, s.width);
+    counted_rows_ = rows_;
+    counted_columns_ = columns_;
+    if (count_include_pad) {
+        counted_rows_ = window_spans(s.out_height, s.stride_height, 0, s.kernel_height, 1,
+                                     s.height + s.top + s.bottom);
+        counted_columns_ = window_spans(s.out_width, s.stride_width, 0, s.kernel_width, 1,
+                                        s.width + s.left + s.right);
+    }
 }
 
 std::int64_t WindowSums::compute(const std::uint8_t* image, std::int64_t y, std::int64_t x,
                                  std::int64_t begin, std::int64_t end,
                                  const ElementKernels& kernels, std::int32_t* sums) const {
     const PoolShape& s = shape_;
-    const Span rows = window_span(y, s.stride_height, s.top, s.kernel_height, 1, s.height);
-    const Span columns = window_span(x, s.stride_width, s.left, s.kernel_width, 1, s.width);
+    const auto row = static_cast<std::size_t>(y), column = static_cast<std::size_t>(x);
+    const Span rows = rows_[row], columns = columns_[column];
     const std::int64_t inside = rows.count * columns.count;
     std::fill(sums, sums + (end - begin), static_cast<std::int32_t>(-inside * zero_point_));
     for (std::int64_t i = 0; i < rows.count; ++i) {
-        const std::uint8_t* row =
+        const std::uint8_t* line =
             image + ((rows.first + i) * s.width + columns.first) * s.channels + begin;
-        kernels.add_rows(row, columns.count, s.channels, end - begin, is_signed_, sums);
+        kernels.add_rows(line, columns.count, s.channels, end - begin, is_signed_, sums);
     }
-    std::int64_t divisor = inside;
-    if (count_include_pad_) {
-        const Span padded_rows =
-            window_span(y, s.stride_height, 0, s.kernel_height, 1, s.height + s.top + s.bottom);
-        const Span padded_columns =
-            window_span(x, s.stride_width, 0, s.kernel_width, 1, s.width + s.left + s.right);
-        divisor = padded_rows.count * padded_columns.count;
-    }
-    return std::max<std::int64_t>(divisor, 1);
+    return std::max<std::int64_t>(counted_rows_[row].count * counted_columns_[column].count, 1);
 }
 
 AveragePool::AveragePool(const Buffer& x, const Buffer& out, const WindowSums& sums,

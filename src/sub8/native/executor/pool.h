@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "executor/step.h"
 
@@ -28,8 +29,9 @@ struct Span {
     std::int64_t count;
 };
 
-Span window_span(std::int64_t out_index, std::int64_t stride, std::int64_t pad, std::int64_t kernel,
-                 std::int64_t dilation, std::int64_t size);
+// The spans of all windows along one axis.
+std::vector<Span> window_spans(std::int64_t windows, std::int64_t stride, std::int64_t pad,
+                               std::int64_t kernel, std::int64_t dilation, std::int64_t size);
 
 class MaxPool : public Step {
   public:
@@ -41,6 +43,7 @@ class MaxPool : public Step {
     Buffer x_, out_;
     PoolShape shape_;
     bool is_signed_;
+    std::vector<Span> rows_, columns_;
 };
 
 // Sums over windows of (x - zero_point), and the positions that each mean divides by.
@@ -58,7 +61,8 @@ class WindowSums {
     PoolShape shape_;
     bool is_signed_;
     int zero_point_;
-    bool count_include_pad_;
+    std::vector<Span> rows_, columns_;
+    std::vector<Span> counted_rows_, counted_columns_;  // the positions that the divisor counts
 };
 
 // clamp(round_half_even(sum * multiplier / (divisor * 2**shift)) + zero_point, low, high)

@@ -55,6 +55,45 @@ inline void merge_axes(std::vector<std::int64_t>& sizes, std::vector<Strides*> v
     }
 }
 
+// Walks the rows (all axes but the last) of several views and keeps their element offsets.
+template <std::size_t Views>
+class RowCursor {
+  public:
+    RowCursor(const std::vector<std::int64_t>& sizes, const Strides* const (&views)[Views],
+              std::int64_t row)
+        : sizes_(sizes) {
+        for (std::size_t view = 0; view < Views; ++view) views_[view] = views[view];
+        index_.resize(sizes.size());
+        for (std::size_t axis = sizes.size() - 1; axis-- > 0;) {
+            index_[axis] = row % sizes[axis];
+            row /= sizes[axis];
+            for (std::size_t view = 0; view < Views; ++view) {
+                offsets_[view] += index_[axis] * (*views[view])[axis];
+            }
+        }
+    }
+
+    std::int64_t offset(std::size_t view) const { return offsets_[view]; }
+
+    void advance() {
+        for (std::size_t axis = sizes_.size() - 1; axis-- > 0;) {
+            const bool carry = ++index_[axis] == sizes_[axis];
+            for (std::size_t view = 0; view < Views; ++view) {
+                const std::int64_t stride = (*views_[view])[axis];
+                offsets_[view] += carry ? stride * (1 - sizes_[axis]) : stride;
+            }
+            if (!carry) return;
+            index_[axis] = 0;
+        }
+    }
+
+  private:
+    const std::vector<std::int64_t>& sizes_;
+    const Strides* views_[Views];
+    std::vector<std::int64_t> index_;
+    std::int64_t offsets_[Views] = {};
+};
+
 // The element offsets of row number `row`, counting over all axes but the last.
 template <std::size_t Views>
 inline void row_offsets(const std::vector<std::int64_t>& sizes,
