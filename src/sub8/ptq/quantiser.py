@@ -85,7 +85,5 @@ class LayerQuantiser:
 
 def _targets(layer: CalibratedLayer) -> Iterator[NDArray[np.float32]]:
     """What the accumulators should be, given that the residual operand is not exact either."""
-    for accumulators, error in zip(
-        layer.float_accumulators, layer.residual_errors(), strict=True
-    ):
+    for accumulators, error in zip(layer.float_accumulators, layer.residual_errors(), strict=True):
         yield accumulators if error is None else accumulators + error

@@ -6,18 +6,16 @@ before it. Only tensors that are still to be read are kept, the quantised side a
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.progress import Progress
-from sub8.ptq import gram, submodel
+from sub8.ptq import submodel
 from sub8.ptq.streams import FloatArray, Quantised, Streams, signal_to_noise
 
 
@@ -28,7 +26,6 @@ class CalibratedLayer:
     weight: float32 ``[O, I, *kernel]``. bias: float32 ``[O]``. input_format, output_format: of the integers
     it reads and writes (output_format None: float32 logits).
     float_accumulators: the float model's product plus bias, before residual and clamp, one array per batch.
-    residual_error: what the residual operand already lacks, float minus quantised, or None without one.
     """
 
     group: Group
@@ -39,7 +36,6 @@ class CalibratedLayer:
     float_accumulators: list[FloatArray]
     _model: ir.Model
     _quantised: list[Quantised]
-    _float_inputs: list[FloatArray]
     _residuals: tuple[list[FloatArray], list[Quantised]] | None
     _threads: int | None
     _cached: tuple[FloatArray, list[FloatArray]] | None = field(default=None, init=False)
@@ -56,10 +52,6 @@ class CalibratedLayer:
     def inputs(self) -> Iterator[FloatArray]:
         """The quantised network's input, real values float32 ``[B, ...]``, batch by batch."""
         return (batch.real() for batch in self._quantised)
-
-    def float_inputs(self) -> Iterator[FloatArray]:
-        """The float network's input, batch by batch."""
-        return iter(self._float_inputs)
 
     def input_scales(self) -> Iterator[FloatArray]:
         """The scale of every image's input, float32 ``[B]`` (ones where the input stays float)."""
@@ -92,20 +84,6 @@ class CalibratedLayer:
             session = submodel.product(self._model, self.group, weight, self._threads)
             self._cached = weight, [session.run(batch) for batch in self.inputs()]
         return self._cached[1]
-
-    @cached_property
-    def gram(self) -> NDArray[np.float64]:
-        """``gram.gram`` of the quantised inputs, ``[groups, I*KH*KW, I*KH*KW]``."""
-        assert self.group.layer is not None
-        return gram.gram(self.group.layer, self.inputs())
-
-    @cached_property
-    def cross_gram(self) -> NDArray[np.float64]:
-        """``gram.cross_gram`` of the quantised with the float inputs, the shape of ``gram``."""
-        assert self.group.layer is not None
-        return gram.cross_gram(
-            self.group.layer, zip(self.inputs(), self._float_inputs, strict=True)
-        )
 
 
 Visit = Callable[[CalibratedLayer], QuantizedLayer]
@@ -176,6 +154,7 @@ def _walk_layer(
     residuals = None
     if group.residual is not None:
         residuals = streams.float_values[group.residual], streams.quantised[group.residual]
+    streams.drop_float(x, place)
     layer = CalibratedLayer(
         group=group,
         weight=group.weight(),
@@ -185,7 +164,6 @@ def _walk_layer(
         float_accumulators=float_accumulators,
         _model=model,
         _quantised=streams.quantised[x],
-        _float_inputs=streams.float_values[x],
         _residuals=residuals,
         _threads=threads,
     )
