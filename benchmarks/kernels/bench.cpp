@@ -1,8 +1,10 @@
-// Speed of weighted layers on one core, beside what the core can do at most, measured in the same moments.
+// Speed of weighted layers on one core, beside what the core can do at most, measured in the same
+// moments.
 //
 // usage: sub8_kernel_bench [isa [part of a layer's name]]
-// For every layer shape: rounds of (limit, layer, limit, layer, ...); the figures are medians over rounds, and the
-// fraction is the median of each round's ratio, so that a machine whose speed drifts does not blur it.
+// For every layer shape: rounds of (limit, layer, limit, layer, ...); the figures are medians over
+// rounds, and the fraction is the median of each round's ratio, so that a machine whose speed
+// drifts does not blur it.
 #include <time.h>
 
 #include <algorithm>
@@ -57,7 +59,9 @@ struct Free {
 };
 using Memory = std::unique_ptr<void, Free>;
 
-Memory allocate(std::size_t bytes) { return Memory(std::aligned_alloc(64, (bytes + 127) / 64 * 64)); }
+Memory allocate(std::size_t bytes) {
+    return Memory(std::aligned_alloc(64, (bytes + 127) / 64 * 64));
+}
 
 // Time that this thread had the processor, so that other processes' turns do not count.
 double thread_time() {
@@ -85,16 +89,20 @@ class Bench {
         std::mt19937 random(1);
         const int cluster = std::min(format.cluster, shape.inputs);
         const int clusters = (shape.inputs + cluster - 1) / cluster;
-        const int largest = format.kind == sub8::WeightKind::ternary ? 1 : format.kind == sub8::WeightKind::int4 ? 7 : 127;
-        std::vector<int8_t> values(std::size_t(shape.outputs) * shape.inputs * shape.kernel * shape.kernel);
+        const int largest = format.kind == sub8::WeightKind::ternary ? 1
+                            : format.kind == sub8::WeightKind::int4  ? 7
+                                                                     : 127;
+        std::vector<int8_t> values(std::size_t(shape.outputs) * shape.inputs * shape.kernel *
+                                   shape.kernel);
         for (int8_t& value : values) value = int8_t(int(random() % (2 * largest + 1)) - largest);
         // As the quantiser chooses it: 8-bit weights of one cluster need no scale finer than 1.
         const int largest_alpha = format.kind == sub8::WeightKind::int8 ? 1 : 200;
         std::vector<uint8_t> alpha(std::size_t(shape.outputs) * clusters);
         for (uint8_t& value : alpha) value = uint8_t(1 + random() % largest_alpha);
-        const sub8::WeightShape weight_shape{shape.outputs, shape.inputs, shape.kernel, shape.kernel, shape.groups};
-        const auto weights =
-            sub8::PackedWeights::pack(isa, weight_shape, {{format.kind, cluster, 0, values.data(), alpha.data()}});
+        const sub8::WeightShape weight_shape{shape.outputs, shape.inputs, shape.kernel,
+                                             shape.kernel, shape.groups};
+        const auto weights = sub8::PackedWeights::pack(
+            isa, weight_shape, {{format.kind, cluster, 0, values.data(), alpha.data()}});
 
         sub8::ConvGeometry geometry;
         geometry.in_h = geometry.in_w = shape.size;
@@ -107,7 +115,8 @@ class Bench {
         rescale.shift = 12;
         convolution_ = sub8::Convolution::create(weights, geometry, {}, rescale);
 
-        const std::size_t inputs = std::size_t(shape.size) * shape.size * shape.inputs * shape.groups;
+        const std::size_t inputs =
+            std::size_t(shape.size) * shape.size * shape.inputs * shape.groups;
         const std::size_t positions = std::size_t(geometry.out_h) * geometry.out_w;
         input_.resize(inputs);
         for (uint8_t& value : input_) value = uint8_t(random());
@@ -129,7 +138,8 @@ class Bench {
 // The tile kernel of ternary runs alone, operands in the first-level cache.
 class TileBench {
   public:
-    TileBench(sub8::Isa isa, int channels) : kernels_(sub8::kernels_for(isa)), steps_(channels / 4) {
+    TileBench(sub8::Isa isa, int channels)
+        : kernels_(sub8::kernels_for(isa)), steps_(channels / 4) {
         const int runs = (steps_ + 63) / 64;
         for (int run = 0; run < runs; ++run) {
             run_steps_.push_back(uint16_t(steps_ * (run + 1) / runs - steps_ * run / runs));
@@ -138,16 +148,23 @@ class TileBench {
         activations_.assign(std::size_t(steps_) * 4 * kernels_.rows, 200);
         alpha_.assign(std::size_t(runs) * kernels_.panel * 2, 3);
         weights_ = allocate(std::size_t(steps_) * kernels_.panel * 4);
-        std::fill_n(static_cast<int8_t*>(weights_.get()), std::size_t(steps_) * kernels_.panel * 4, int8_t(1));
+        std::fill_n(static_cast<int8_t*>(weights_.get()), std::size_t(steps_) * kernels_.panel * 4,
+                    int8_t(1));
         acc_ = allocate(std::size_t(kernels_.rows) * kernels_.panel * 4);
     }
 
     static bool available(sub8::Isa isa) { return !sub8::kernels_for(isa).has_dot; }
 
     void run() {
-        sub8::TileArguments tile{activations_.data(), offsets_.data(),          weights_.get(),
-                                 alpha_.data(),       run_steps_.data(),        int(run_steps_.size()),
-                                 steps_,              static_cast<int32_t*>(acc_.get()), true};
+        sub8::TileArguments tile{activations_.data(),
+                                 offsets_.data(),
+                                 weights_.get(),
+                                 alpha_.data(),
+                                 run_steps_.data(),
+                                 int(run_steps_.size()),
+                                 steps_,
+                                 static_cast<int32_t*>(acc_.get()),
+                                 true};
         for (int i = 0; i < kCalls; ++i) kernels_.runs16[kernels_.rows](tile);
     }
     double macs() const { return double(kCalls) * steps_ * 4 * kernels_.panel * kernels_.rows; }
@@ -191,8 +208,8 @@ Figures measure(B& bench) {
 }
 
 void print(const char* shape, const char* format, const Figures& figures) {
-    std::printf("%-18s %-13s %8.1f %8.0f%% %8.0f%%\n", shape, format, figures.gmacs, 100 * figures.of_int16_limit,
-                100 * figures.of_int32_limit);
+    std::printf("%-18s %-13s %8.1f %8.0f%% %8.0f%%\n", shape, format, figures.gmacs,
+                100 * figures.of_int16_limit, 100 * figures.of_int32_limit);
     std::fflush(stdout);
 }
 
@@ -202,7 +219,9 @@ int main(int argc, char** argv) {
     const sub8::Isa isa = sub8::select_isa(argc > 1 ? argv[1] : "");
     const std::string only = argc > 2 ? argv[2] : "";
     std::printf("instruction set: %s\n", sub8::isa_name(isa));
-    std::printf("limits, on registers: int16 = vpmaddubsw + vpaddw, int32 = vpmaddubsw + vpmaddwd + vpaddd\n");
+    std::printf(
+        "limits, on registers: int16 = vpmaddubsw + vpaddw, int32 = vpmaddubsw + vpmaddwd + "
+        "vpaddd\n");
     std::printf("%-18s %-13s %8s %9s %9s\n", "layer", "weights", "GMAC/s", "of int16", "of int32");
     if (TileBench::available(isa)) {
         for (int channels : {128, 256, 512, 1024}) {

@@ -16,7 +16,8 @@ namespace sub8 {
 namespace {
 
 constexpr int64_t kAlignment = 64;
-// Up to so many rows it is faster to unpack the weights anew for each than to expand them into memory.
+// Up to so many rows it is faster to unpack the weights anew for each than to expand them into
+// memory.
 constexpr int64_t kUnpackedRows = 2;
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
@@ -34,7 +35,9 @@ struct Share {
 class TileCutter {
   public:
     TileCutter(int positions, int largest)
-        : tiles_((positions + largest - 1) / largest), rows_(positions / tiles_), longer_(positions % tiles_) {}
+        : tiles_((positions + largest - 1) / largest),
+          rows_(positions / tiles_),
+          longer_(positions % tiles_) {}
 
     int tiles() const { return tiles_; }
     int rows(int tile) const { return rows_ + (tile < longer_ ? 1 : 0); }
@@ -69,7 +72,8 @@ class DenseConvolution : public Convolution {
         codes_bytes_ = aligned(vectors * 2 * kernels_.panel);
         wide_bytes_ = wide ? 2 * codes_bytes_ : 0;
         sums_bytes_ = aligned(kUnpackedRows * runs * int64_t(sizeof(int32_t)));
-        acc_bytes_ = aligned(std::max<int64_t>(chunk, kEpilogueRows) * kernels_.panel * int64_t(sizeof(int32_t)));
+        acc_bytes_ = aligned(std::max<int64_t>(chunk, kEpilogueRows) * kernels_.panel *
+                             int64_t(sizeof(int32_t)));
     }
 
     std::size_t scratch_bytes(int) const override {
@@ -103,7 +107,8 @@ class DenseConvolution : public Convolution {
                 plan_.build(static_cast<const uint8_t*>(input), group, unit, work.units,
                             work.strip);
                 const int lines = lines_of(work), positions = positions_of(work);
-                if (int64_t(lines) * positions <= kUnpackedRows) sum_activations(work, lines, positions);
+                if (int64_t(lines) * positions <= kUnpackedRows)
+                    sum_activations(work, lines, positions);
                 for (; panel < end; ++panel) run_panel(work, group, panel);
             }
             unit += work.units;
@@ -125,7 +130,9 @@ class DenseConvolution : public Convolution {
 
     // Pointwise chunks are one line of positions, others one line per output row.
     int lines_of(const Work& work) const { return plan_.pointwise() ? 1 : work.units; }
-    int positions_of(const Work& work) const { return plan_.pointwise() ? work.units : plan_.positions_per_unit(); }
+    int positions_of(const Work& work) const {
+        return plan_.pointwise() ? work.units : plan_.positions_per_unit();
+    }
 
     // Splitting by panels repeats the strips, splitting by positions repeats the expansion of
     // weights.
@@ -245,7 +252,8 @@ class DenseConvolution : public Convolution {
                         tile.activations += 4 * rows;
                         position += rows;
                         const bool last_tile = line + 1 == lines && t + 1 == cutter.tiles();
-                        if (last_pass && (last_tile || position - finished + kLargestTile > kEpilogueRows)) {
+                        if (last_pass &&
+                            (last_tile || position - finished + kLargestTile > kEpilogueRows)) {
                             const int32_t* acc = work.acc + (single ? 0 : finished) * width;
                             epilogue_.apply(acc, width, int(position - finished), columns, output,
                                             first_position + finished, work.residual, work.output);
@@ -267,7 +275,8 @@ class DenseConvolution : public Convolution {
         if (stream.arithmetic == Arithmetic::dotruns) {
             return stream.kind == WeightKind::ternary ? kernels_.row2 : nullptr;
         }
-        const bool bytes = stream.arithmetic == Arithmetic::wide16 && stream.kind == WeightKind::int8;
+        const bool bytes =
+            stream.arithmetic == Arithmetic::wide16 && stream.kind == WeightKind::int8;
         return bytes && stream.whole_slots ? kernels_.row8 : nullptr;
     }
 

@@ -34,9 +34,11 @@ int largest_value(WeightKind kind) {
     return kind == WeightKind::ternary ? 1 : kind == WeightKind::int4 ? 7 : 127;
 }
 
-// Steps of a run whose products of u8 and code, `products` of them a step and lane, fit int16 in sum:
-// runs16 64 for ternary and 9 for int4; dotruns 32 and 4. 0: none.
-int largest_short_run(WeightKind kind, int products) { return 32767 / (products * 255 * largest_value(kind)); }
+// Steps of a run whose products of u8 and code, `products` of them a step and lane, fit int16 in
+// sum: runs16 64 for ternary and 9 for int4; dotruns 32 and 4. 0: none.
+int largest_short_run(WeightKind kind, int products) {
+    return 32767 / (products * 255 * largest_value(kind));
+}
 
 // Where nothing limits a run, it should still fit a block.
 constexpr int kLongRun = kBlockSteps / 2;
@@ -124,15 +126,18 @@ Order order_dot(const Channels& channels) {
 
 Order order_dotruns(const Channels& channels, int cap) {
     Order order{Arithmetic::dotruns, SlotOrder::table, {}, {}, {}, {}};
-    for (int cluster = 0; cluster < channels.clusters(); ++cluster) add_cluster(cluster, channels, &order);
-    if (channels.cluster % 4 == 0 || channels.clusters() == 1) order.slot_order = SlotOrder::contiguous;
+    for (int cluster = 0; cluster < channels.clusters(); ++cluster)
+        add_cluster(cluster, channels, &order);
+    if (channels.cluster % 4 == 0 || channels.clusters() == 1)
+        order.slot_order = SlotOrder::contiguous;
     cut_runs(cap, channels, &order);
     return order;
 }
 
 bool has_unit_scales(const WeightShape& shape, const WeightTerm& term) {
     const int64_t clusters = (shape.inputs + term.cluster - 1) / term.cluster;
-    return std::all_of(term.alpha, term.alpha + shape.outputs * clusters, [](uint8_t alpha) { return alpha == 1; });
+    return std::all_of(term.alpha, term.alpha + shape.outputs * clusters,
+                       [](uint8_t alpha) { return alpha == 1; });
 }
 
 // Vector instructions per tile row and panel vector, in multiples of one multiply; measured
@@ -263,9 +268,9 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
                 stream.steps.push_back({slot, ky, kx});
         }
     }
-    stream.whole_slots =
-        std::all_of(order.run_scales.begin(), order.run_scales.end(),
-                    [](const Scales& scales) { return scales.high < 0 || scales.high == scales.low; });
+    stream.whole_slots = std::all_of(
+        order.run_scales.begin(), order.run_scales.end(),
+        [](const Scales& scales) { return scales.high < 0 || scales.high == scales.low; });
     add_blocks(kernels.panel, &stream);
 
     const int panel = kernels.panel;

@@ -52,7 +52,7 @@ struct RowArguments {
     // Sums of each run's activations: runs16 of the lower and the upper halves, as an int16 pair;
     // dotruns of all, as int32. [runs]
     const int32_t* sums;
-    int32_t* acc;         // [panel]
+    int32_t* acc;  // [panel]
     bool first;
 };
 
@@ -122,7 +122,7 @@ constexpr int kDepthwiseStep = 4 * kDepthwiseBlock;  // bytes of weights per pai
 struct DepthwiseArguments {
     const uint8_t* const*
         rows;  // [taps rounded up to even] each tap's input of the first position, first channel
-    ptrdiff_t step;              // bytes from position to position, of every tap
+    ptrdiff_t step;          // bytes from position to position, of every tap
     int pairs;               // of taps
     const int8_t* weights;   // [pairs][low, high][kDepthwiseBlock, in depthwise_order][2 taps]
     const int16_t* factors;  // [kDepthwiseBlock][2] = (alpha, 16 * alpha)
@@ -135,11 +135,11 @@ struct DepthwiseArguments {
 };
 
 struct Kernels {
-    int panel;  // outputs
-    int rows;   // largest tile, <= kLargestTile
-    bool has_dot;  // dot and dotruns; otherwise runs16 and wide16
-    bool signed_activations;  // taken as int8, not uint8
-    int short_rows;           // largest tile of `runs16_short`
+    int panel;                                  // outputs
+    int rows;                                   // largest tile, <= kLargestTile
+    bool has_dot;                               // dot and dotruns; otherwise runs16 and wide16
+    bool signed_activations;                    // taken as int8, not uint8
+    int short_rows;                             // largest tile of `runs16_short`
     TileKernel runs16[kLargestTile + 1];        // index: rows
     TileKernel runs16_short[kLargestTile + 1];  // the same result; faster where runs are short
     TileKernel wide16[kLargestTile + 1];

@@ -27,7 +27,8 @@ class Output {
     explicit Output(const DepthwiseArguments& arguments)
         : t_(arguments), shift_(_mm_cvtsi32_si128(arguments.left_shift)) {
         for (int i = 0; i < 4; ++i) {
-            // Low and high parts, once interleaved, are of these places: four and, eight further on, four more.
+            // Low and high parts, once interleaved, are of these places: four and, eight further
+            // on, four more.
             const int place = 16 * (i / 2) + 4 * (i % 2);
             const __m128i* from = reinterpret_cast<const __m128i*>(t_.factors + 2 * place);
             factors_[i] = _mm256_set_m128i(_mm_loadu_si128(from + 2), _mm_loadu_si128(from));
@@ -36,7 +37,8 @@ class Output {
 
     SUB8_INLINE void operator()(const Sums& sums, int position) const {
         int32_t* acc = t_.acc + position * t_.acc_pitch;
-        const __m256i v0 = join(_mm256_unpacklo_epi16(sums.low0, sums.high0), 0);  // channels 0-3, 16-19
+        const __m256i v0 =
+            join(_mm256_unpacklo_epi16(sums.low0, sums.high0), 0);  // channels 0-3, 16-19
         const __m256i v1 = join(_mm256_unpackhi_epi16(sums.low0, sums.high0), 1);  // 4-7, 20-23
         const __m256i v2 = join(_mm256_unpacklo_epi16(sums.low1, sums.high1), 2);  // 8-11, 24-27
         const __m256i v3 = join(_mm256_unpackhi_epi16(sums.low1, sums.high1), 3);  // 12-15, 28-31
@@ -64,8 +66,8 @@ class Output {
 
 // One pair of taps at `positions` (1 or 2) neighbouring positions.
 template <int positions, bool flipped>
-SUB8_INLINE void add_pair(const uint8_t* from0, const uint8_t* from1, ptrdiff_t step, const int8_t* w,
-                          Sums (&sums)[positions]) {
+SUB8_INLINE void add_pair(const uint8_t* from0, const uint8_t* from1, ptrdiff_t step,
+                          const int8_t* w, Sums (&sums)[positions]) {
     const __m256i flip = _mm256_set1_epi8(char(0x80));
     __m256i a[positions], b[positions];
     for (int p = 0; p < positions; ++p) {
@@ -90,7 +92,8 @@ SUB8_INLINE void add_pair(const uint8_t* from0, const uint8_t* from1, ptrdiff_t 
 
 // `pairs`: of taps, 0: as the arguments say.
 template <int pairs, int positions, bool flipped, bool plain>
-SUB8_INLINE void run_positions(const DepthwiseArguments& t, const Output<plain>& output, int position) {
+SUB8_INLINE void run_positions(const DepthwiseArguments& t, const Output<plain>& output,
+                               int position) {
     Sums sums[positions];
     for (int p = 0; p < positions; ++p) sums[p].clear();
     const int8_t* w = t.weights;
@@ -98,7 +101,8 @@ SUB8_INLINE void run_positions(const DepthwiseArguments& t, const Output<plain>&
     const int count = pairs > 0 ? pairs : t.pairs;
 #pragma GCC unroll 8
     for (int pair = 0; pair < count; ++pair, w += kDepthwiseStep) {
-        add_pair<positions, flipped>(t.rows[2 * pair] + offset, t.rows[2 * pair + 1] + offset, t.step, w, sums);
+        add_pair<positions, flipped>(t.rows[2 * pair] + offset, t.rows[2 * pair + 1] + offset,
+                                     t.step, w, sums);
     }
     for (int p = 0; p < positions; ++p) output(sums[p], position + p);
 }

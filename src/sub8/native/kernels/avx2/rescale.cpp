@@ -32,12 +32,14 @@ struct Rounding {
 template <bool has_residual_, bool scaled_, bool saturating_, bool out_signed_>
 struct Form {
     static constexpr bool has_residual = has_residual_;
-    static constexpr bool scaled = scaled_;          // acc_shift != 0
-    static constexpr bool saturating = saturating_;  // saturation alone clamps, and there is no zero point
+    static constexpr bool scaled = scaled_;  // acc_shift != 0
+    static constexpr bool saturating =
+        saturating_;  // saturation alone clamps, and there is no zero point
     static constexpr bool out_signed = out_signed_;
 };
 
-// Two rows of 16 rounded values, as vpackssdw leaves each, to 32 bytes: the first row's, then the second's.
+// Two rows of 16 rounded values, as vpackssdw leaves each, to 32 bytes: the first row's, then the
+// second's.
 template <typename Form>
 struct Narrowing {
     __m256i zero_point, low, high;
@@ -56,8 +58,8 @@ struct Narrowing {
     __m256i operator()(__m256i first, __m256i second) const {
         first = clamp(first);
         second = clamp(second);
-        const __m256i bytes =
-            Form::out_signed ? _mm256_packs_epi16(first, second) : _mm256_packus_epi16(first, second);
+        const __m256i bytes = Form::out_signed ? _mm256_packs_epi16(first, second)
+                                               : _mm256_packus_epi16(first, second);
         return _mm256_permutevar8x32_epi32(bytes, order);
     }
 };
@@ -80,7 +82,8 @@ void rescale_narrow(const RescaleArguments& t) {
             if constexpr (Form::scaled) v = _mm256_sll_epi32(v, acc_shift);
             v = _mm256_add_epi32(v, offset);
             if constexpr (Form::has_residual) {
-                v = _mm256_add_epi32(v, _mm256_sll_epi32(load_residual(added, c.residual_signed), residual_shift));
+                v = _mm256_add_epi32(
+                    v, _mm256_sll_epi32(load_residual(added, c.residual_signed), residual_shift));
             }
             return round(v);
         };
@@ -88,7 +91,8 @@ void rescale_narrow(const RescaleArguments& t) {
             const int32_t* from = acc + row * t.acc_pitch;
             const uint8_t* added = Form::has_residual ? residual + row * t.pitch : nullptr;
             const uint8_t* added_upper = Form::has_residual ? added + 8 : nullptr;
-            return _mm256_packs_epi32(value(from, added, offset0), value(from + 8, added_upper, offset1));
+            return _mm256_packs_epi32(value(from, added, offset0),
+                                      value(from + 8, added_upper, offset1));
         };
         const auto put = [&](int row, __m128i bytes) {
             _mm_storeu_si128(reinterpret_cast<__m128i*>(out + row * t.pitch), bytes);

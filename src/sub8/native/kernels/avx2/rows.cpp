@@ -1,8 +1,9 @@
 // One row times one panel of 16 outputs, weights unpacked in registers (x86 AVX2).
 //
-// For products with one activation row nothing is reused, so weights go from memory to registers. Stored codes
-// (t + 1, or w + 8) are unsigned and multiplied as they are; what that adds, the sum of the activations (times 8),
-// is taken off once a run. Sums of int16 may wrap around in between: the result of a run fits again.
+// For products with one activation row nothing is reused, so weights go from memory to registers.
+// Stored codes (t + 1, or w + 8) are unsigned and multiplied as they are; what that adds, the sum
+// of the activations (times 8), is taken off once a run. Sums of int16 may wrap around in between:
+// the result of a run fits again.
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
 
@@ -27,9 +28,9 @@ struct Totals {
     }
 };
 
-// A stored vector holds two steps, each of a field for the lower outputs and the next one for the upper ones.
-// Upper fields are multiplied where they are, four times too large: 16 steps of 4 * 2 * 2 * 255 fit 16 bits
-// unsigned, and are shifted down then.
+// A stored vector holds two steps, each of a field for the lower outputs and the next one for the
+// upper ones. Upper fields are multiplied where they are, four times too large: 16 steps of 4 * 2 *
+// 2 * 255 fit 16 bits unsigned, and are shifted down then.
 void row2(const RowArguments& t) {
     const __m256i lower_field = _mm256_set1_epi8(0x03);
     const __m256i upper_field = _mm256_set1_epi8(0x0c);
@@ -44,9 +45,10 @@ void row2(const RowArguments& t) {
             __m256i four_times = _mm256_setzero_si256();
             const auto step = [&](__m256i fields) {
                 const __m256i x = broadcast(t.activations + *offsets++);
-                sum0 = _mm256_add_epi16(sum0, _mm256_maddubs_epi16(x, _mm256_and_si256(fields, lower_field)));
-                four_times =
-                    _mm256_add_epi16(four_times, _mm256_maddubs_epi16(x, _mm256_and_si256(fields, upper_field)));
+                sum0 = _mm256_add_epi16(
+                    sum0, _mm256_maddubs_epi16(x, _mm256_and_si256(fields, lower_field)));
+                four_times = _mm256_add_epi16(
+                    four_times, _mm256_maddubs_epi16(x, _mm256_and_si256(fields, upper_field)));
             };
             int left = steps < 16 ? steps : 16;
             steps -= left;

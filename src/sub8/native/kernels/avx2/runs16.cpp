@@ -1,8 +1,8 @@
 // u8 * s8 in runs, int16 sums: tiles of 1-6 rows x 16 outputs (x86 AVX2).
 //
-// Inner step, per row: two vpmaddubsw with the step's two weight vectors and two vpaddw. 6 rows need 12
-// accumulators, 2 weight vectors, a broadcast and a product: all 16 registers, so int32 sums live in memory
-// and are visited once a run.
+// Inner step, per row: two vpmaddubsw with the step's two weight vectors and two vpaddw. 6 rows
+// need 12 accumulators, 2 weight vectors, a broadcast and a product: all 16 registers, so int32
+// sums live in memory and are visited once a run.
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
 
@@ -38,8 +38,10 @@ void runs16(const TileArguments& t) {
                       store(total + r * kPanel + 8, _mm256_madd_epi16(s[r][1], alpha1));)
             first = false;
         } else {
-            SUB8_ROWS(int32_t* row = total + r * kPanel; __m256i t0 = load(row); __m256i t1 = load(row + 8);
-                      scale_sums(alpha0, alpha1, s[r][0], s[r][1], t0, t1); store(row, t0); store(row + 8, t1);)
+            SUB8_ROWS(int32_t* row = total + r * kPanel; __m256i t0 = load(row);
+                      __m256i t1 = load(row + 8);
+                      scale_sums(alpha0, alpha1, s[r][0], s[r][1], t0, t1); store(row, t0);
+                      store(row + 8, t1);)
         }
     }
 }

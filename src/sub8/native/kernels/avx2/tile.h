@@ -38,11 +38,12 @@ inline __m256i broadcast(const uint8_t* from) {
 }
 #define SUB8_INLINE inline __attribute__((always_inline))
 
-// Steps of one row. In assembly, because gcc would rather start all rows' products at once and then spill the
-// accumulators; so it has to keep to one row after the other.
+// Steps of one row. In assembly, because gcc would rather start all rows' products at once and then
+// spill the accumulators; so it has to keep to one row after the other.
 
 // sums += u8 pairs * s8 pairs, in int16.
-SUB8_INLINE void multiply_pairs(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0, __m256i& sum1) {
+SUB8_INLINE void multiply_pairs(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0,
+                                __m256i& sum1) {
     __m256i x, y;
     asm volatile(
         "vpbroadcastd %[a], %[x]\n\t"
@@ -55,7 +56,8 @@ SUB8_INLINE void multiply_pairs(const uint8_t* a, __m256i w0, __m256i w1, __m256
 }
 
 // sums = the same.
-SUB8_INLINE void start_pairs(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0, __m256i& sum1) {
+SUB8_INLINE void start_pairs(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0,
+                             __m256i& sum1) {
     asm volatile(
         "vpbroadcastd %[a], %[s1]\n\t"
         "vpmaddubsw %[w0], %[s1], %[s0]\n\t"
@@ -65,7 +67,8 @@ SUB8_INLINE void start_pairs(const uint8_t* a, __m256i w0, __m256i w1, __m256i& 
 }
 
 // sums += s16 pairs * s16 pairs, in int32.
-SUB8_INLINE void multiply_wide(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0, __m256i& sum1) {
+SUB8_INLINE void multiply_wide(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0,
+                               __m256i& sum1) {
     __m256i x, y;
     asm volatile(
         "vpbroadcastd %[a], %[x]\n\t"
@@ -88,8 +91,8 @@ SUB8_INLINE void add_products(__m256i a, __m256i w, __m256i& sum) {
 }
 
 // totals += int16 sums * scales, in int32; uses up the sums.
-SUB8_INLINE void scale_sums(__m256i alpha0, __m256i alpha1, __m256i& sum0, __m256i& sum1, __m256i& total0,
-                            __m256i& total1) {
+SUB8_INLINE void scale_sums(__m256i alpha0, __m256i alpha1, __m256i& sum0, __m256i& sum1,
+                            __m256i& total0, __m256i& total1) {
     asm volatile(
         "vpmaddwd %[a0], %[s0], %[s0]\n\t"
         "vpmaddwd %[a1], %[s1], %[s1]\n\t"

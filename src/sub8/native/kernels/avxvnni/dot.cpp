@@ -1,0 +1,97 @@
+// 8-bit dot products (vpdpbusd): tiles of 1-6 rows x 16 outputs (x86 AVX2 with VNNI).
+//
+// 12 sums, 2 weight vectors and a broadcast take 15 of 16 registers, so the totals of dotruns live
+// in memory and are visited once a run.
+#include <immintrin.h>
+
+#include "kernels/avx2/tile.h"
+#include "kernels/avxvnni/kernels.h"
+
+namespace sub8::avxvnni {
+namespace {
+
+using avx2::broadcast;
+using avx2::kPanel;
+using avx2::load;
+using avx2::load_unaligned;
+using avx2::store;
+
+// The first scales of 8 outputs, as int32.
+inline __m256i load_first_alpha(const uint8_t* from) {
+    return _mm256_and_si256(avx2::load_alpha(from), _mm256_set1_epi32(0xff));
+}
+
+template <int rows>
+SUB8_INLINE void step(const uint8_t* a, const int8_t* w, __m256i (&s)[rows][2]) {
+    const __m256i w0 = load_unaligned(w);
+    const __m256i w1 = load_unaligned(w + 32);
+    SUB8_ROWS(const __m256i x = broadcast(a + 4 * r);
+              s[r][0] = _mm256_dpbusd_avx_epi32(s[r][0], x, w0);
+              s[r][1] = _mm256_dpbusd_avx_epi32(s[r][1], x, w1);)
+}
+
+template <int rows>
+void dot(const TileArguments& t) {
+    const int8_t* w = static_cast<const int8_t*>(t.weights);
+    __m256i s[rows][2];
+    if (t.first) {
+        SUB8_ROWS(s[r][0] = _mm256_setzero_si256(); s[r][1] = _mm256_setzero_si256();)
+    } else {
+        SUB8_ROWS(s[r][0] = load(t.acc + r * kPanel); s[r][1] = load(t.acc + r * kPanel + 8);)
+    }
+    for (int k = 0; k < t.steps; ++k, w += 4 * kPanel) step(t.activations + t.offsets[k], w, s);
+    SUB8_ROWS(store(t.acc + r * kPanel, s[r][0]); store(t.acc + r * kPanel + 8, s[r][1]);)
+}
+
+// total += sums * scales; `fits16`: the sums fit int16, so that one vpdpwssd does it.
+template <bool fits16>
+SUB8_INLINE void add_scaled(int32_t* total, __m256i sums, __m256i scale, bool first) {
+    const __m256i before = first ? _mm256_setzero_si256() : load(total);
+    if constexpr (fits16) {
+        store(total, _mm256_dpwssd_avx_epi32(before, sums, scale));
+    } else {
+        store(total, _mm256_add_epi32(before, _mm256_mullo_epi32(sums, scale)));
+    }
+}
+
+template <int rows, bool fits16>
+void dotruns(const TileArguments& t) {
+    const int8_t* w = static_cast<const int8_t*>(t.weights);
+    const int32_t* offsets = t.offsets;
+    const uint8_t* const activations = t.activations;
+    const uint8_t* alpha = t.alpha;
+    int32_t* const total = t.acc;
+    bool first = t.first;
+    for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
+        __m256i s[rows][2];
+        SUB8_ROWS(s[r][0] = _mm256_setzero_si256(); s[r][1] = _mm256_setzero_si256();)
+        for (int k = t.run_steps[run]; k > 0; --k, w += 4 * kPanel)
+            step(activations + *offsets++, w, s);
+        const __m256i alpha0 = load_first_alpha(alpha);
+        const __m256i alpha1 = load_first_alpha(alpha + kPanel);
+        SUB8_ROWS(add_scaled<fits16>(total + r * kPanel, s[r][0], alpha0, first);
+                  add_scaled<fits16>(total + r * kPanel + 8, s[r][1], alpha1, first);)
+        first = false;
+    }
+}
+
+template <int rows>
+void add_tiles(Kernels* kernels) {
+    kernels->dot[rows] = dot<rows>;
+    kernels->dotruns[rows] = dotruns<rows, false>;
+    kernels->dotruns_short[rows] = dotruns<rows, true>;
+}
+
+}  // namespace
+
+void add_dot(Kernels* kernels) {
+    kernels->has_dot = true;
+    add_tiles<1>(kernels);
+    add_tiles<2>(kernels);
+    add_tiles<3>(kernels);
+    add_tiles<4>(kernels);
+    add_tiles<5>(kernels);
+    add_tiles<6>(kernels);
+}
+
+}  // namespace sub8::avxvnni
