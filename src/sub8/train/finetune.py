@@ -82,7 +82,7 @@ def finetune(
     torch.manual_seed(settings.seed)
     labels, prepared = None, preprocess
     if not hasattr(model, "state_dict"):
-        source = ModelFile.open(model)  # type: ignore[arg-type]
+        source = ModelFile.open(model)
         labels, prepared = source.labels, preprocess or source.preprocess
     samples = load_samples(open_dataset(train, labels).select(train_images), prepared)
     held_out = load_samples(open_dataset(validation, labels).select(validation_images), prepared)
@@ -128,7 +128,8 @@ class _Trainer:
                 f"batch {settings.batch} cannot be shared equally by {processes} processes"
             )
         device = self.accelerator.device
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device)
+        _channels_last(self.network)
         self.teacher = FloatNetwork(network.model).to(device) if settings.distillation else None
         self.optimizer = _optimizer(self.network, settings)
         # The optimiser is not wrapped: without gradient scaling a wrapper would do nothing.
@@ -310,6 +311,13 @@ class _Trainer:
         finally:
             if writer is not None:
                 writer.close()
+
+
+def _channels_last(network: nn.Module) -> None:
+    """Kernels in the memory order in which convolutions are fastest."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def _optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:

@@ -1,5 +1,6 @@
 """The low-precision twin of one weighted layer: clustered weights, batch norm, and the integers they become."""
 
+import numpy as np
 import onnx_ir as ir
 import torch
 import torch.distributed as dist
@@ -65,7 +66,7 @@ class LayerTwin(nn.Module):
         self.register_buffer("variance", torch.full((outputs,), 1.0 - _EPSILON))
         self.input_exponent = None if input_format is None else input_format.exponent
         self.quantise = WeightQuantiser(group.name, fmt, tuple(weight.shape), finest)
-        self._exact: tuple[tuple[int, ...], QuantizedLayer, Tensor, Tensor] | None = None
+        self._exact: tuple[tuple[object, ...], QuantizedLayer, Tensor, Tensor] | None = None
 
     def train(self, mode: bool = True) -> "LayerTwin":
         """Training forgets the integers: batch norm moves its statistics without leaving a trace."""
@@ -90,7 +91,7 @@ class LayerTwin(nn.Module):
         if self.norm:
             tensors.append(self.gain)
         exponent = None if input_format is None else input_format.exponent
-        stamp = (*(tensor._version for tensor in tensors), -1000 if exponent is None else exponent)
+        stamp = (self.weight.device, exponent, *(tensor._version for tensor in tensors))
         if self._exact is None or self._exact[0] != stamp:
             with torch.no_grad():
                 weight, bias = self.folded()
@@ -98,8 +99,9 @@ class LayerTwin(nn.Module):
             whole, unit = integer_bias(bias.detach().double().cpu().numpy(), (term,), input_format)
             layer = QuantizedLayer((term,), whole, unit)
             real = torch.from_numpy(term.dequantize()).double()
-            real_bias = torch.ldexp(torch.from_numpy(whole).double(), torch.tensor(unit))
-            self._exact = stamp, layer, real, real_bias
+            real_bias = torch.from_numpy(np.ldexp(whole.astype(np.float64), unit))
+            place = self.weight.device
+            self._exact = stamp, layer, real.to(place), real_bias.to(place)
         return self._exact[1]
 
     def refit_folded(self, input_format: Format | None) -> None:
@@ -120,7 +122,7 @@ class LayerTwin(nn.Module):
         if not self.training:
             self.integers(input_format)
             assert self._exact is not None
-            weight, bias = (tensor.to(x.device) for tensor in self._exact[2:])
+            weight, bias = self._exact[2:]
             y = self._product(x, weight, bias)
         elif frozen or not self.norm:
             weight, bias = self.folded()

@@ -81,7 +81,7 @@ class Network(nn.Module):
         self.refit_every, self.track_exponents = refit_every, track_exponents
         shared = SharedFormats(model, groups)
         self._set_of: dict[str, int] = {}
-        quantisers = []
+        quantisers: list[ActivationQuantiser] = []
         for members in shared.sets.values():
             self._set_of.update(dict.fromkeys(members, len(quantisers)))
             quantisers.append(ActivationQuantiser(formats[members[0]]))
@@ -117,7 +117,7 @@ class Network(nn.Module):
 
     def formats(self) -> dict[str, Format]:
         """The format of every 8-bit tensor."""
-        chosen = [quantiser.format() for quantiser in self.quantisers]
+        chosen = [q.format() for q in self.quantisers if isinstance(q, ActivationQuantiser)]
         return {name: chosen[place] for name, place in self._set_of.items()}
 
     def integers(self) -> dict[str, QuantizedLayer]:
@@ -163,6 +163,7 @@ class Network(nn.Module):
         if place is None:
             return x
         quantiser = self.quantisers[place]
+        assert isinstance(quantiser, ActivationQuantiser)
         if track:
             quantiser.track(x)
         return quantiser(x)
