@@ -8,7 +8,7 @@ import pytest
 from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
 from sub8.ptq.solvers import solve
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters
-from sub8.ptq.solvers.hessian import solve_hessian
+from sub8.ptq.solvers.hessian import Effort, solve_hessian
 from sub8.ptq.solvers.quadratic import Quadratic, fit
 from sub8.recipe import WeightFormat
 
@@ -83,16 +83,16 @@ def test_more_passes_and_starts_never_raise_the_loss():
     gram = covariance(rng, 1, 108)
     clusters = Clusters.of(weight.shape, WeightFormat("ternary", 4))
 
-    def loss(**options) -> float:
+    def loss(*effort) -> float:
         q, alpha, exponent = solve_hessian(
-            weight, clusters, gram, AlphaLimits(), damping=0.0, **options
+            weight, clusters, gram, AlphaLimits(), effort=Effort(*effort), damping=0.0
         )
         return output_error(weight, gram, clusters.weight(q, alpha, exponent))
 
-    fed_back = loss(starts=(0.01,), passes=0)
-    refined = loss(starts=(0.01,), passes=4)
+    fed_back = loss((0.01,), 0)
+    refined = loss((0.01,), 4)
     assert refined < fed_back
-    assert loss(starts=(0.01, 0.1, 1.0), passes=4) < refined
+    assert loss((0.01, 0.1, 1.0), 4) < refined
 
 
 def test_dead_inputs_and_zero_weights_are_harmless():

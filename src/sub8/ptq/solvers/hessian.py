@@ -15,19 +15,35 @@ rounding. Which local minimum stage 2 ends in depends on how far stage 1 trusts 
 both run for several dampings and every output channel keeps its best result.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.numerics.cluster import WeightKind
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters, Floats
 from sub8.ptq.solvers.optimal import solve_optimal
 from sub8.ptq.solvers.quadratic import Quadratic, fit
 
-# Shares of H's mean diagonal added to it in stage 1, one run each; and in the loss that is minimised.
-STARTS = (0.01, 0.1, 1.0)
+# Share of H's mean diagonal added to it in the loss that is minimised.
 DAMPING = 0.003
-PASSES = 6
+
+
+@dataclass(frozen=True)
+class Effort:
+    """starts: shares of H's mean diagonal added to it in stage 1, one run each.
+    passes: at most so many of stage 2 after each."""
+
+    starts: tuple[float, ...]
+    passes: int
+
+
+# The coarser the integers, the more local minima there are and the further they lie apart.
+EFFORT: dict[WeightKind, Effort] = {
+    "ternary": Effort((0.01, 0.1, 1.0), 6),
+    "int4": Effort((0.1,), 4),
+    "int8": Effort((0.1,), 1),
+}
 
 
 def solve_hessian(
@@ -36,25 +52,25 @@ def solve_hessian(
     gram: NDArray[np.float64],
     limits: AlphaLimits,
     *,
-    starts: Sequence[float] = STARTS,
+    effort: Effort | None = None,
     damping: float = DAMPING,
-    passes: int = PASSES,
 ) -> tuple[Floats, Floats, int]:
     """Integers ``[O, G, n]``, whole alphas ``[O, G]`` and the exponent, for weights ``[O, I, *kernel]``.
 
     gram: ``[g, K, K]`` for g convolution groups, K = I * prod(kernel); the O rows fall into g equal
-    parts. starts: dampings of stage 1. damping: of the loss. passes: at most so many of stage 2.
+    parts. effort: default ``EFFORT``. damping: of the loss.
     """
+    effort = effort or EFFORT[clusters.kind]
     groups, columns = gram.shape[:2]
     rows = weight.reshape(groups, -1, columns)
     exponent = limits.finest_exponent(solve_optimal(weight, clusters)[1])
     unit = float(np.ldexp(1.0, exponent))
     loss_matrix = damped(gram, damping)
     best: _Solution | None = None
-    for start in starts:
+    for start in effort.starts:
         solution = _Solution(rows, clusters, unit, limits.largest)
         solution.feed_back(damped(gram, start))
-        for _ in range(passes):
+        for _ in range(effort.passes):
             if not solution.refine(loss_matrix):
                 break
         if best is None:
