@@ -24,10 +24,14 @@ class WeightFormat:
         if self.kind not in ("ternary", "int4", "int8"):
             raise InputError(f"weights {self.kind!r} unknown; use ternary, int4 or int8")
         valid = self.cluster == "all" or (
-            isinstance(self.cluster, int) and not isinstance(self.cluster, bool) and self.cluster >= 1
+            isinstance(self.cluster, int)
+            and not isinstance(self.cluster, bool)
+            and self.cluster >= 1
         )
         if not valid:
-            raise InputError(f"cluster {self.cluster!r} must be a whole number of at least 1, or 'all'")
+            raise InputError(
+                f"cluster {self.cluster!r} must be a whole number of at least 1, or 'all'"
+            )
 
 
 def Ternary(cluster: int | Literal["all"] = 4) -> WeightFormat:  # noqa: N802 - reads as a type in recipes
@@ -61,7 +65,9 @@ class Dfp8:
         if self.exponent not in ("static", "dynamic"):
             raise InputError(f"exponent {self.exponent!r} unknown; use static or dynamic")
         if self.calibration not in ("max", "percentile", "mse"):
-            raise InputError(f"calibration {self.calibration!r} unknown; use max, percentile or mse")
+            raise InputError(
+                f"calibration {self.calibration!r} unknown; use max, percentile or mse"
+            )
         if not 50.0 < self.percentile <= 100.0:
             raise InputError(f"percentile {self.percentile} must lie above 50 and at most at 100")
 
@@ -84,7 +90,9 @@ class Recipe:
     method: Method = "optimal"
     correct_statistics: bool = True
 
-    def weight_format(self, layer: str, *, first: bool, last: bool, depthwise: bool) -> WeightFormat:
+    def weight_format(
+        self, layer: str, *, first: bool, last: bool, depthwise: bool
+    ) -> WeightFormat:
         """The format for one layer, by name pattern, then by its place, then the default."""
         for pattern, chosen in self.overrides.items():
             if fnmatch.fnmatchcase(layer, pattern):

@@ -38,7 +38,9 @@ class Case:
     def out_size(self) -> tuple[int, int]:
         def length(axis: int) -> int:
             span = self.size[axis] + self.pads[axis] + self.pads[axis + 2]
-            return (span - (self.kernel[axis] - 1) * self.dilations[axis] - 1) // self.strides[axis] + 1
+            return (span - (self.kernel[axis] - 1) * self.dilations[axis] - 1) // self.strides[
+                axis
+            ] + 1
 
         return length(0), length(1)
 
@@ -85,7 +87,14 @@ class Layer:
         ]
         return _core.PackedWeights.pack(isa, terms, self.case.groups)
 
-    def run(self, isa: str, epilogue: object, dtype: type, residual: NDArray | None = None, threads: int = 1) -> NDArray:
+    def run(
+        self,
+        isa: str,
+        epilogue: object,
+        dtype: type,
+        residual: NDArray | None = None,
+        threads: int = 1,
+    ) -> NDArray:
         case = self.case
         convolution = _core.Convolution(
             self.packed(isa), case.geometry(), case.is_signed, case.zero_point, epilogue
@@ -94,14 +103,18 @@ class Layer:
         output = np.full(self.accumulators.size + 2 * guard, 0x55, dtype)
         inner = output[guard:-guard]
         convolution.run(self.x, residual, inner, threads)
-        assert (output[:guard] == 0x55).all() and (output[-guard:] == 0x55).all(), "written outside the output"
+        assert (output[:guard] == 0x55).all() and (output[-guard:] == 0x55).all(), (
+            "written outside the output"
+        )
         return inner.reshape(self.accumulators.shape)
 
     def raw(self, isa: str, threads: int = 1) -> NDArray[np.int32]:
         return self.run(isa, _core.RawAccumulators(), np.int32, threads=threads)
 
 
-def random_weight(random: np.random.Generator, case: Case, kind: WeightKind, cluster: int) -> ClusteredWeight:
+def random_weight(
+    random: np.random.Generator, case: Case, kind: WeightKind, cluster: int
+) -> ClusteredWeight:
     inputs = case.inputs // case.groups
     largest = LARGEST_VALUE[kind]
     worst = 255 * inputs * case.kernel[0] * case.kernel[1] * largest << max(case.shifts)

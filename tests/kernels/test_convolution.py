@@ -34,7 +34,9 @@ def test_every_cluster_size_on_odd_channels(isa: str, kind: str, cluster: int) -
 @pytest.mark.parametrize("outputs", [1, 7, 8, 15, 16, 17, 31, 32, 33, 70])
 def test_every_remainder_of_outputs(isa: str, outputs: int) -> None:
     for kind, cluster in (("ternary", 4), ("ternary", 64), ("int4", 16), ("int8", 128)):
-        check(Case(inputs=128, outputs=outputs, kinds=(kind,), clusters=(cluster,), seed=outputs), isa)
+        check(
+            Case(inputs=128, outputs=outputs, kinds=(kind,), clusters=(cluster,), seed=outputs), isa
+        )
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -115,7 +117,9 @@ def test_several_terms(isa: str) -> None:
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("channels", [2, 8, 16, 31, 32, 33, 40, 64, 96, 144])
 def test_depthwise(isa: str, channels: int) -> None:
-    for kernel, strides, kind in itertools.product(((3, 3), (5, 5), (2, 1), (7, 7)), ((1, 1), (2, 2)), SHORT_KINDS):
+    for kernel, strides, kind in itertools.product(
+        ((3, 3), (5, 5), (2, 1), (7, 7)), ((1, 1), (2, 2)), SHORT_KINDS
+    ):
         pads = (kernel[0] // 2, kernel[1] // 2, kernel[0] // 2, kernel[1] // 2)
         for is_signed, zero_point in ((False, 0), (True, 0), (False, 9)):
             case = Case(
@@ -175,7 +179,9 @@ def test_many_chunks_and_blocks(isa: str) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_ternary_weights_stay_two_bits_wide(isa: str) -> None:
-    packed = Layer(Case(inputs=256, outputs=64, kernel=(3, 3), pads=(1, 1, 1, 1), clusters=(64,))).packed(isa)
+    packed = Layer(
+        Case(inputs=256, outputs=64, kernel=(3, 3), pads=(1, 1, 1, 1), clusters=(64,))
+    ).packed(isa)
     weights = 256 * 64 * 9
     assert packed.bytes <= weights / 4 * 1.1
 

@@ -14,11 +14,22 @@ OUTPUTS = [5, 16, 24, 32, 70]
 def layers(outputs: int) -> list[Layer]:
     return [
         Layer(Case(inputs=24, outputs=outputs, size=(6, 11), is_signed=True)),
-        Layer(Case(inputs=outputs, outputs=outputs, groups=outputs, kernel=(3, 3), clusters=(1,), size=(6, 11))),
+        Layer(
+            Case(
+                inputs=outputs,
+                outputs=outputs,
+                groups=outputs,
+                kernel=(3, 3),
+                clusters=(1,),
+                size=(6, 11),
+            )
+        ),
     ]
 
 
-def compare(layer: Layer, rescaling: Rescaling, isa: str, residual: np.ndarray | None = None) -> None:
+def compare(
+    layer: Layer, rescaling: Rescaling, isa: str, residual: np.ndarray | None = None
+) -> None:
     dtype = np.int8 if rescaling.low < 0 else np.uint8
     result = layer.run(isa, rescaling.native(), dtype, residual)
     np.testing.assert_array_equal(result, rescaling.apply(layer.accumulators, residual))
@@ -34,21 +45,34 @@ def test_powers_of_two(isa: str, outputs: int) -> None:
             for low, high in ((0, 255), (-128, 127), (0, 96), (-100, 90)):
                 compare(layer, Rescaling(np.array([1]), bias, shift=shift, low=low, high=high), isa)
                 compare(
-                    layer, Rescaling(np.array([4]), 4 * bias, shift=shift + 2, zero_point=3, low=low, high=high), isa
+                    layer,
+                    Rescaling(
+                        np.array([4]), 4 * bias, shift=shift + 2, zero_point=3, low=low, high=high
+                    ),
+                    isa,
                 )
 
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("outputs", OUTPUTS)
 @pytest.mark.parametrize("residual_signed", [False, True])
-def test_residual_is_added_before_the_rounding(isa: str, outputs: int, residual_signed: bool) -> None:
+def test_residual_is_added_before_the_rounding(
+    isa: str, outputs: int, residual_signed: bool
+) -> None:
     random = np.random.default_rng(outputs)
     for layer in layers(outputs):
         shape = layer.accumulators.shape
         low = -128 if residual_signed else 0
-        residual = random.integers(low, low + 255, shape, endpoint=True).astype(np.int8 if residual_signed else np.uint8)
+        residual = random.integers(low, low + 255, shape, endpoint=True).astype(
+            np.int8 if residual_signed else np.uint8
+        )
         bias = random.integers(-(2**10), 2**10, outputs)
-        for multiplier, residual_multiplier, shift in ((1, 128, 9), (2, 1, 8), (1, 1, 0), (3, 77, 11)):
+        for multiplier, residual_multiplier, shift in (
+            (1, 128, 9),
+            (2, 1, 8),
+            (1, 1, 0),
+            (3, 77, 11),
+        ):
             for low, high in ((0, 255), (-128, 127)):
                 compare(
                     layer,
@@ -70,7 +94,12 @@ def test_multipliers_per_channel(isa: str, outputs: int) -> None:
         for shift in (38, 40, 45, 62):
             offset = random.integers(-(2**52), 2**52, outputs)
             compare(layer, Rescaling(multiplier, offset, shift=shift, zero_point=128), isa)
-            compare(layer, Rescaling(multiplier, offset, 2**30 + 1, shift, zero_point=-3, low=-128, high=127), isa, residual)
+            compare(
+                layer,
+                Rescaling(multiplier, offset, 2**30 + 1, shift, zero_point=-3, low=-128, high=127),
+                isa,
+                residual,
+            )
         compare(layer, Rescaling(np.array([2**40]), np.array([0]), shift=48), isa)
 
 
@@ -103,7 +132,11 @@ def test_float_result_is_rounded_once(isa: str, outputs: int) -> None:
 def test_operands_that_do_not_fit_are_refused() -> None:
     layer = Layer(Case(inputs=8, outputs=16))
     with pytest.raises(ValueError, match="multiplier"):
-        layer.run(ISAS[0], Rescaling(np.ones(3, np.int64), np.zeros(1, np.int64)).native(), np.uint8)
-    convolution = _core.Convolution(layer.packed(ISAS[0]), layer.case.geometry(), False, 0, _core.RawAccumulators())
+        layer.run(
+            ISAS[0], Rescaling(np.ones(3, np.int64), np.zeros(1, np.int64)).native(), np.uint8
+        )
+    convolution = _core.Convolution(
+        layer.packed(ISAS[0]), layer.case.geometry(), False, 0, _core.RawAccumulators()
+    )
     with pytest.raises(ValueError, match="input"):
         convolution.run(layer.x[:, :2], None, np.zeros(layer.accumulators.shape, np.int32))

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from sub8.errors import InputError
-from sub8.record.bundles import pack
 from sub8.files import write_file
+from sub8.record.bundles import pack
 from sub8.record.keys import PrivateKey, generate_key_files, is_encrypted
 from sub8.record.merge import merge_files
 from sub8.record.replicate import PAPER, STATEMENT, replicate_model, replicate_study
