@@ -65,7 +65,7 @@ struct Stream {
     Arithmetic arithmetic;
     bool short_runs;   // kernel choice within runs16
     bool whole_slots;  // no slot spans two clusters
-    int shift_after;  // the accumulators are shifted left by this once the stream is done
+    int shift_after;   // the accumulators are shifted left by this once the stream is done
     SlotOrder slot_order;
     int cluster;  // of slot_order paired_long
     std::vector<Slot> slots;
