@@ -16,6 +16,7 @@ class OnnxRuntime:
 
     optimise: graph optimisation. It must be off for Q/DQ files: ONNX Runtime would otherwise fuse
         Q/DQ into its own 8-bit kernels, some of which saturate 16-bit sums on AVX2.
+    spin: idle threads wait busily, which is quickest on an idle machine; off for many short-lived sessions.
     profile: a path's prefix; ``close`` then returns the file with the timings of every node.
     """
 
@@ -26,11 +27,14 @@ class OnnxRuntime:
         threads: int | None = None,
         optimise: bool = True,
         profile: str | None = None,
+        spin: bool = True,
     ):
         options = ort.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
+        if not spin:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         levels = ort.GraphOptimizationLevel
         options.graph_optimization_level = (
             levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL

@@ -92,4 +92,4 @@ class Ending:
 def _session(graph: ir.Graph, model: ir.Model, threads: int | None) -> OnnxRuntime:
     graph.name = graph.name or _SIGNAL
     part = ir.Model(graph, ir_version=model.ir_version, functions=tuple(model.functions.values()))
-    return OnnxRuntime(ir.to_proto(part).SerializeToString(), threads=threads)
+    return OnnxRuntime(ir.to_proto(part).SerializeToString(), threads=threads, spin=False)

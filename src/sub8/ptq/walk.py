@@ -18,6 +18,9 @@ from sub8.progress import Progress
 from sub8.ptq import submodel
 from sub8.ptq.streams import FloatArray, Quantised, Streams, signal_to_noise
 
+# A signal-to-noise ratio needs no more than so many batches, taken evenly from all.
+COMPARED_BATCHES = 8
+
 
 @dataclass(eq=False)
 class CalibratedLayer:
@@ -178,17 +181,20 @@ def _walk_layer(
     real_results: list[FloatArray] = []
     quantised_results: list[Quantised] = []
     signal = noise = 0.0
+    every = -(-len(float_accumulators) // COMPARED_BATCHES)
     for index in range(len(float_accumulators)):
-        real, product = float_accumulators[index], products[index] + bias
+        real, product = float_accumulators[index], products[index]
+        product += bias
         # Batch by batch, the accumulators make room for the results.
         float_accumulators[index] = products[index] = np.zeros(0, np.float32)
         if ending is not None:
             real = ending.run(real, residuals[0][index] if residuals else None)
             product = ending.run(product, residuals[1][index].real() if residuals else None)
         quantised = Quantised.of(product, fmt)
-        difference = (quantised.real() - real).reshape(-1)
-        signal += float(np.dot(real.reshape(-1), real.reshape(-1)))
-        noise += float(np.dot(difference, difference))
+        if index % every == 0:
+            difference = (quantised.real() - real).reshape(-1)
+            signal += float(np.dot(real.reshape(-1), real.reshape(-1)))
+            noise += float(np.dot(difference, difference))
         real_results.append(real)
         quantised_results.append(quantised)
     walked.signal_to_noise[group.name] = signal_to_noise(signal, noise)
