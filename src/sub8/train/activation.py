@@ -1,5 +1,8 @@
 """Fake quantisation of activations to 8-bit dynamic fixed point, exponents tracked while training."""
 
+import math
+from typing import Any
+
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -13,6 +16,21 @@ _SAMPLE = 1 << 14
 _MEMORY = 0.9  # of the running errors, per look
 # A change must promise this much, so that an exponent does not swing between two near equals.
 _GAIN = 0.9
+
+
+class _Rounded(torch.autograd.Function):
+    """Round, saturate; on a CPU several times as fast as ``fake_quantize_per_tensor_affine``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: float, low: int, high: int) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.bounds = (low - 0.5) * scale, (high + 0.5) * scale
+        return x.mul(1.0 / scale).round_().clamp_(low, high).mul_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (x,) = ctx.saved_tensors
+        return torch.ops.aten.hardtanh_backward(gradient, x, *ctx.bounds), None, None, None
 
 
 class ActivationQuantiser(nn.Module):
@@ -31,29 +49,36 @@ class ActivationQuantiser(nn.Module):
         self.signed, self.low, self.high = fmt.signed, fmt.low, fmt.high
         self.register_buffer("exponent", torch.tensor(fmt.exponent))
         self.register_buffer("errors", torch.zeros(len(_STEPS), dtype=torch.float64))
-        self.register_buffer("_scale", torch.tensor(fmt.scale), persistent=False)
-        self.register_buffer("_zero", torch.tensor(0, dtype=torch.int32), persistent=False)
+        self._known: int | None = None
 
     def format(self) -> Format:
         """The format as it is now."""
-        return Format.dfp(self.signed, int(self.exponent))
+        return Format.dfp(self.signed, self._exponent())
+
+    def _exponent(self) -> int:
+        """The exponent as a plain number, read from the device only after it may have changed."""
+        if self._known is None:
+            self._known = int(self.exponent)
+        return self._known
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        self._known = None
+        super()._load_from_state_dict(*arguments)
 
     def forward(self, x: Tensor) -> Tensor:
         """Rounded and saturated reals; float64 is rounded exactly and carries no gradient."""
-        scale = torch.ldexp(self._scale.new_ones(()), self.exponent)
+        scale = math.ldexp(1.0, self._exponent())
         if x.dtype == torch.float64:
-            scale = scale.double()
             return torch.clamp(torch.round(x / scale), self.low, self.high) * scale
-        return torch.fake_quantize_per_tensor_affine(
-            x.float(), scale, self._zero, self.low, self.high
-        )
+        rounded: Tensor = _Rounded.apply(x.float(), scale, self.low, self.high)
+        return rounded
 
     @torch.no_grad()
     def track(self, x: Tensor) -> None:
         """Look at one batch's real values and move the exponent where that pays. All processes decide alike."""
         flat = x.detach().reshape(-1)
         sample = flat[:: max(1, flat.numel() // _SAMPLE)].float().cpu().numpy()
-        here = int(self.exponent)
+        here = self._exponent()
         seen = [squared_error(sample, Format.dfp(self.signed, here + step)) for step in _STEPS]
         found = torch.tensor(seen, dtype=torch.float64, device=self.errors.device)
         if dist.is_initialized() and dist.get_world_size() > 1:
@@ -63,4 +88,5 @@ class ActivationQuantiser(nn.Module):
         best = int(np.argmin(errors))
         if errors[best] < _GAIN * errors[1]:
             self.exponent += _STEPS[best]
+            self._known = None
             self.errors.zero_()
