@@ -4,20 +4,7 @@
 #include <immintrin.h>
 
 #include "kernels/kernels.h"
-
-// Unrolls a statement that uses r over the first `rows` rows; the compiler drops the others.
-#define SUB8_ROW(r_, ...)      \
-    if constexpr (rows > r_) { \
-        constexpr int r = r_;  \
-        __VA_ARGS__            \
-    }
-#define SUB8_ROWS(...)       \
-    SUB8_ROW(0, __VA_ARGS__) \
-    SUB8_ROW(1, __VA_ARGS__) \
-    SUB8_ROW(2, __VA_ARGS__) \
-    SUB8_ROW(3, __VA_ARGS__) \
-    SUB8_ROW(4, __VA_ARGS__) \
-    SUB8_ROW(5, __VA_ARGS__)
+#include "kernels/unroll.h"
 
 namespace sub8::avx2 {
 
@@ -36,8 +23,6 @@ inline void store_unaligned(void* to, __m256i value) {
 inline __m256i broadcast(const uint8_t* from) {
     return _mm256_set1_epi32(*reinterpret_cast<const int32_t*>(from));
 }
-#define SUB8_INLINE inline __attribute__((always_inline))
-
 // Steps of one row. In assembly, because gcc would rather start all rows' products at once and then
 // spill the accumulators; so it has to keep to one row after the other.
 

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "kernels/avx512vnni/kernels.h"
+#include "kernels/unroll.h"
 
 namespace sub8::avx512vnni {
 namespace {
@@ -24,33 +25,35 @@ inline __m512i load_alpha(const uint8_t* from) {
     return _mm512_and_si512(pairs, _mm512_set1_epi32(0xff));
 }
 
+// sums += u8 quads * s8 quads. In assembly, because gcc copies every sum on the way otherwise.
+SUB8_INLINE void multiply_quads(const uint8_t* a, __m512i w0, __m512i w1, __m512i& sum0,
+                                __m512i& sum1) {
+    __m512i x;
+    asm volatile(
+        "vpbroadcastd %[a], %[x]\n\t"
+        "vpdpbusd %[w0], %[x], %[s0]\n\t"
+        "vpdpbusd %[w1], %[x], %[s1]"
+        : [s0] "+v"(sum0), [s1] "+v"(sum1), [x] "=&v"(x)
+        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "v"(w0), [w1] "v"(w1));
+}
+
 template <int rows>
 struct Tile {
     __m512i v[rows][2];
 
-    inline __attribute__((always_inline)) void clear() {
-        for (int r = 0; r < rows; ++r) v[r][0] = v[r][1] = _mm512_setzero_si512();
+    SUB8_INLINE void clear() {
+        SUB8_ROWS(v[r][0] = _mm512_setzero_si512(); v[r][1] = _mm512_setzero_si512();)
     }
-    inline __attribute__((always_inline)) void read(const int32_t* acc) {
-        for (int r = 0; r < rows; ++r) {
-            v[r][0] = load(acc + r * kPanel);
-            v[r][1] = load(acc + r * kPanel + 16);
-        }
+    SUB8_INLINE void read(const int32_t* acc) {
+        SUB8_ROWS(v[r][0] = load(acc + r * kPanel); v[r][1] = load(acc + r * kPanel + 16);)
     }
-    inline __attribute__((always_inline)) void write(int32_t* acc) const {
-        for (int r = 0; r < rows; ++r) {
-            store(acc + r * kPanel, v[r][0]);
-            store(acc + r * kPanel + 16, v[r][1]);
-        }
+    SUB8_INLINE void write(int32_t* acc) const {
+        SUB8_ROWS(store(acc + r * kPanel, v[r][0]); store(acc + r * kPanel + 16, v[r][1]);)
     }
-    inline __attribute__((always_inline)) void step(const uint8_t* a, const int8_t* w) {
+    SUB8_INLINE void step(const uint8_t* a, const int8_t* w) {
         const __m512i w0 = load(w);
         const __m512i w1 = load(w + 64);
-        for (int r = 0; r < rows; ++r) {
-            const __m512i x = broadcast(a + 4 * r);
-            v[r][0] = _mm512_dpbusd_epi32(v[r][0], x, w0);
-            v[r][1] = _mm512_dpbusd_epi32(v[r][1], x, w1);
-        }
+        SUB8_ROWS(multiply_quads(a + 4 * r, w0, w1, v[r][0], v[r][1]);)
     }
 };
 
@@ -65,6 +68,15 @@ void dot(const TileArguments& t) {
     }
     for (int k = 0; k < t.steps; ++k, w += 4 * kPanel) acc.step(t.activations + t.offsets[k], w);
     acc.write(t.acc);
+}
+
+template <bool fits16>
+SUB8_INLINE void add_scaled(__m512i& total, __m512i sums, __m512i scale) {
+    if constexpr (fits16) {
+        total = _mm512_dpwssd_epi32(total, sums, scale);
+    } else {
+        total = _mm512_add_epi32(total, _mm512_mullo_epi32(sums, scale));
+    }
 }
 
 // `fits16`: the sums of a run fit int16, so that one vpdpwssd multiplies them and adds them to the
@@ -84,17 +96,10 @@ void dotruns(const TileArguments& t) {
         sum.clear();
         for (int k = t.run_steps[run]; k > 0; --k, w += 4 * kPanel)
             sum.step(t.activations + *offsets++, w);
-        for (int half = 0; half < 2; ++half) {
-            const __m512i scale = load_alpha(alpha + half * kPanel);
-            for (int r = 0; r < rows; ++r) {
-                if constexpr (fits16) {
-                    acc.v[r][half] = _mm512_dpwssd_epi32(acc.v[r][half], sum.v[r][half], scale);
-                } else {
-                    acc.v[r][half] =
-                        _mm512_add_epi32(acc.v[r][half], _mm512_mullo_epi32(sum.v[r][half], scale));
-                }
-            }
-        }
+        const __m512i alpha0 = load_alpha(alpha);
+        const __m512i alpha1 = load_alpha(alpha + kPanel);
+        SUB8_ROWS(add_scaled<fits16>(acc.v[r][0], sum.v[r][0], alpha0);
+                  add_scaled<fits16>(acc.v[r][1], sum.v[r][1], alpha1);)
     }
     acc.write(t.acc);
 }
@@ -143,7 +148,8 @@ void row2(const RowArguments& t) {
         const __m512i activations = _mm512_set1_epi32(t.sums[run]);
         sum0 = _mm512_sub_epi32(_mm512_add_epi32(sum0, sum2), activations);
         const __m512i sum1 = _mm512_sub_epi32(
-            _mm512_srai_epi32(_mm512_add_epi32(four_times, four_times2), 2), activations);
+            _mm512_maskz_srai_epi32(0xffff, _mm512_add_epi32(four_times, four_times2), 2),
+            activations);
         acc0 = _mm512_add_epi32(acc0, _mm512_mullo_epi32(sum0, load_alpha(alpha)));
         acc1 = _mm512_add_epi32(acc1, _mm512_mullo_epi32(sum1, load_alpha(alpha + kPanel)));
     }

@@ -10,7 +10,6 @@
 namespace sub8::avxvnni {
 namespace {
 
-using avx2::broadcast;
 using avx2::kPanel;
 using avx2::load;
 using avx2::load_unaligned;
@@ -21,13 +20,23 @@ inline __m256i load_first_alpha(const uint8_t* from) {
     return _mm256_and_si256(avx2::load_alpha(from), _mm256_set1_epi32(0xff));
 }
 
+// sums += u8 quads * s8 quads. In assembly, because gcc copies and spills the sums otherwise.
+SUB8_INLINE void multiply_quads(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0,
+                                __m256i& sum1) {
+    __m256i x;
+    asm volatile(
+        "vpbroadcastd %[a], %[x]\n\t"
+        "%{vex%} vpdpbusd %[w0], %[x], %[s0]\n\t"
+        "%{vex%} vpdpbusd %[w1], %[x], %[s1]"
+        : [s0] "+x"(sum0), [s1] "+x"(sum1), [x] "=&x"(x)
+        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
+}
+
 template <int rows>
 SUB8_INLINE void step(const uint8_t* a, const int8_t* w, __m256i (&s)[rows][2]) {
     const __m256i w0 = load_unaligned(w);
     const __m256i w1 = load_unaligned(w + 32);
-    SUB8_ROWS(const __m256i x = broadcast(a + 4 * r);
-              s[r][0] = _mm256_dpbusd_avx_epi32(s[r][0], x, w0);
-              s[r][1] = _mm256_dpbusd_avx_epi32(s[r][1], x, w1);)
+    SUB8_ROWS(multiply_quads(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
 }
 
 template <int rows>
