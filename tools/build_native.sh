@@ -8,3 +8,4 @@ build=build/in-place
 cmake -S . -B "$build" -G Ninja -DPython_EXECUTABLE="$python" -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$PWD/src/sub8/native" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON >/dev/null
 cmake --build "$build" --parallel 2
+PYTHONPATH=src "$python" -m nanobind.stubgen -q -m sub8.native._core -o src/sub8/native/_core.pyi

@@ -1,7 +1,5 @@
 """Operators with exponents per image as native steps: find the largest magnitudes, then round."""
 
-from typing import Any
-
 import numpy as np
 
 from sub8.engine import plan as p
@@ -11,6 +9,7 @@ from sub8.engine.lower_elements import border_shape, pool_shape
 from sub8.engine.lower_layers import Layer, add_layer, operand_layout
 from sub8.engine.placing import Lowering, Placed
 from sub8.engine.rescale import DynamicRescale, dynamic_rescale
+from sub8.engine.segment import Locate
 from sub8.native import _core
 
 MAGNITUDE_BYTES = 8  # one largest magnitude per image
@@ -135,7 +134,7 @@ class _Operand:
         self.static = static
         self.added = added
 
-    def make(self, target: Layout, at: Any) -> Any:
+    def make(self, target: Layout, at: Locate) -> _core.DynamicOperand:
         return _core.DynamicOperand(
             values=at(self.placed.buffer),
             type=self.kind,
@@ -164,7 +163,7 @@ def _lower_sum(
     target = out.buffer if direct else to.draft.buffer(layout.size)
     terms = tuple(buffer for operand in operands for buffer in _buffers(operand.placed))
 
-    def make_sum(at: Any) -> Any:
+    def make_sum(at: Locate) -> _core.DynamicSum:
         return _core.DynamicSum(
             sizes=layout.sizes,
             operands=[operand.make(layout, at) for operand in operands],
@@ -214,15 +213,18 @@ def _buffers(x: Placed) -> tuple[int, ...]:
     return (x.buffer,) if x.exponents is None else (x.buffer, x.exponents)
 
 
-def _exponent(static: int | None, x: Placed, added: int, at: Any) -> Any:
+def _exponent(static: int | None, x: Placed, added: int, at: Locate) -> _core.Exponent:
     if static is not None:
         return _core.Exponent(static + added)
     assert x.exponents is not None
     return _core.Exponent(added, at(x.exponents), x.images)
 
 
-def _result_exponent(constants: DynamicRescale, out: Placed, largest: int | None, at: Any) -> Any:
+def _result_exponent(
+    constants: DynamicRescale, out: Placed, largest: int | None, at: Locate
+) -> _core.ResultExponent:
     if largest is None:
         assert constants.out_exponent is not None
         return _core.ResultExponent.fixed(constants.out_exponent)
+    assert out.exponents is not None
     return _core.ResultExponent.chosen(constants.signed, at(largest), at(out.exponents))

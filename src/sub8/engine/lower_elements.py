@@ -1,7 +1,5 @@
 """Borders to float, element-wise operators and pooling as native steps, static exponents."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +7,7 @@ from sub8.engine import plan as p
 from sub8.engine.layout import Layout
 from sub8.engine.placing import Lowering, bytes_by_index
 from sub8.engine.rescale import Rescale, rescale
+from sub8.engine.segment import Locate
 from sub8.native import _core
 from sub8.numerics import operators
 
@@ -24,15 +23,16 @@ def border_shape(layout: Layout) -> tuple[int, int, int]:
 
 def lower_quantize(operator: p.Quantize, to: Lowering) -> None:
     x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.out)
-    assert fmt.scale is not None
+    scale = fmt.scale
+    assert scale is not None
 
-    def make(at: Any) -> Any:
+    def make(at: Locate) -> _core.Step:
         return _core.quantize(
             x=at(x.buffer),
             out=at(out.buffer),
             shape=border_shape(out.layout),
             is_signed=fmt.signed,
-            scale=fmt.scale,
+            scale=scale,
             zero_point=fmt.zero_point,
         )
 
@@ -41,15 +41,16 @@ def lower_quantize(operator: p.Quantize, to: Lowering) -> None:
 
 def lower_dequantize(operator: p.Dequantize, to: Lowering) -> None:
     x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.x)
-    assert fmt.scale is not None
+    scale = fmt.scale
+    assert scale is not None
 
-    def make(at: Any) -> Any:
+    def make(at: Locate) -> _core.Step:
         return _core.dequantize(
             x=at(x.buffer),
             out=at(out.buffer),
             shape=border_shape(x.layout),
             is_signed=fmt.signed,
-            scale=fmt.scale,
+            scale=scale,
             zero_point=fmt.zero_point,
         )
 
@@ -60,7 +61,7 @@ def lower_add(operator: p.Add, to: Lowering) -> None:
     a, b, out = to.place(operator.a), to.place(operator.b), to.result(operator.out)
     integers = rescale(operator, to.formats)
 
-    def make(at: Any) -> Any:
+    def make(at: Locate) -> _core.Step:
         return _core.add(
             a=at(a.buffer),
             strides_a=a.layout.broadcast_strides(out.layout),
@@ -87,7 +88,7 @@ def lower_mul(operator: p.Mul, to: Lowering) -> None:
     format_a, format_b = to.format(operator.a), to.format(operator.b)
     integers = rescale(operator, to.formats)
 
-    def make(at: Any) -> Any:
+    def make(at: Locate) -> _core.Step:
         return _core.multiply(
             a=at(a.buffer),
             strides_a=a.layout.broadcast_strides(out.layout),
@@ -139,7 +140,7 @@ def lower_average_pool(operator: p.AveragePool, to: Lowering) -> None:
     integers = rescale(operator, to.formats)
     shape = pool_shape(operator, to)
 
-    def make(at: Any) -> Any:
+    def make(at: Locate) -> _core.Step:
         return _core.average_pool(
             x=at(x.buffer),
             out=at(out.buffer),
@@ -157,15 +158,16 @@ def lower_average_pool(operator: p.AveragePool, to: Lowering) -> None:
     to.draft.step(operator.name, (x.buffer, out.buffer), make)
 
 
-def pool_shape(operator: p.MaxPool | p.AveragePool, to: Lowering) -> Any:
+def pool_shape(operator: p.MaxPool | p.AveragePool, to: Lowering) -> _core.PoolShape:
     """Sizes of a pooling; one over the whole plane is one window."""
     batch, channels, height, width = to.shapes[operator.x]
     out = to.shapes[operator.out]
-    whole = operator.kernel is None
+    kernel = operator.kernel
+    whole = kernel is None
     return _core.PoolShape(
         x=[batch, height, width, channels],
         out=(out[2], out[3]),
-        kernel=(height, width) if whole else operator.kernel,
+        kernel=(height, width) if kernel is None else kernel,
         strides=(1, 1) if whole else operator.strides,
         pads=[0, 0, 0, 0] if whole else list(operator.pads),
         dilations=operator.dilations if isinstance(operator, p.MaxPool) else (1, 1),

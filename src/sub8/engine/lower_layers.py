@@ -1,18 +1,19 @@
 """Convolutions and linear layers as native steps, static exponents."""
 
 import math
-from typing import Any
 
 from sub8.engine import plan as p
 from sub8.engine.layout import Layout
 from sub8.engine.placing import Lowering, Placed
 from sub8.engine.rescale import float_rescale, rescale
+from sub8.engine.segment import Locate
 from sub8.native import _core
 
 Layer = p.Conv | p.Linear
+Epilogue = _core.Rescale | _core.FloatRescale | _core.RawAccumulators
 
 
-def geometry(layer: Layer, to: Lowering) -> Any:
+def geometry(layer: Layer, to: Lowering) -> _core.ConvGeometry:
     """A layer as a convolution over [B, H, W, I]; a linear layer is a 1x1 convolution over one line of rows."""
     x, out = to.shapes[layer.x], to.shapes[layer.out]
     if isinstance(layer, p.Linear):
@@ -20,8 +21,8 @@ def geometry(layer: Layer, to: Lowering) -> Any:
         return _core.ConvGeometry(1, (1, rows), (1, rows))
     return _core.ConvGeometry(
         batch=x[0],
-        input=x[2:],
-        output=out[2:],
+        input=[x[2], x[3]],
+        output=[out[2], out[3]],
         strides=layer.strides,
         pads=layer.pads[:2],
         dilations=layer.dilations,
@@ -37,13 +38,13 @@ def operand_layout(layer: Layer, name: str, to: Lowering, itemsize: int) -> Layo
 
 
 def add_layer(
-    layer: Layer, to: Lowering, epilogue: Any, x: int, residual: int | None, out: int
+    layer: Layer, to: Lowering, epilogue: Epilogue, x: int, residual: int | None, out: int
 ) -> None:
     """Append the step; buffers are in the kernels' layout."""
     weights, place = to.packed.get(layer), geometry(layer, to)
     fmt = to.format(layer.x)
 
-    def make(at: Any) -> Any:
+    def make(at: Locate) -> _core.Step:
         return _core.layer(
             weights=weights,
             geometry=place,
@@ -77,7 +78,7 @@ def lower_layer(layer: Layer, to: Lowering) -> None:
         to.relay(layer.name, Placed(target, layout), out.buffer, out.layout)
 
 
-def _epilogue(layer: Layer, to: Lowering) -> Any:
+def _epilogue(layer: Layer, to: Lowering) -> _core.Rescale:
     integers = rescale(layer, to.formats)
     return _core.Rescale(
         multiplier=integers.multiplier.tolist(),
@@ -92,7 +93,7 @@ def _epilogue(layer: Layer, to: Lowering) -> Any:
     )
 
 
-def _float_epilogue(layer: Layer, to: Lowering) -> Any:
+def _float_epilogue(layer: Layer, to: Lowering) -> _core.FloatRescale:
     integers = float_rescale(layer, to.formats)
     return _core.FloatRescale(
         multiplier=integers.multiplier,

@@ -1,7 +1,6 @@
 """Packed weights, made once per layer and shared by the programs of all input shapes."""
 
 import threading
-from typing import Any
 
 import numpy as np
 
@@ -15,10 +14,10 @@ class PackedLayers:
 
     def __init__(self, isa: str) -> None:
         self.isa = isa
-        self._layers: dict[str, Any] = {}
+        self._layers: dict[str, _core.PackedWeights] = {}
         self._lock = threading.Lock()
 
-    def get(self, layer: Conv | Linear) -> Any:
+    def get(self, layer: Conv | Linear) -> _core.PackedWeights:
         """The layer's weights as the kernels read them."""
         with self._lock:
             if layer.out not in self._layers:
@@ -31,7 +30,7 @@ class PackedLayers:
         return sum(layer.bytes for layer in self._layers.values())
 
 
-def _pack(layer: Conv | Linear, isa: str) -> Any:
+def _pack(layer: Conv | Linear, isa: str) -> _core.PackedWeights:
     finest = finest_exponent(layer.terms)
     terms = []
     for term in layer.terms:

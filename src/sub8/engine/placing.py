@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from sub8.engine.layout import Layout
 from sub8.engine.packing import PackedLayers
 from sub8.engine.plan import Constant
-from sub8.engine.segment import SegmentDraft, SegmentOutput
+from sub8.engine.segment import Locate, SegmentDraft, SegmentOutput
 from sub8.engine.shapes import Shape
 from sub8.errors import UnsupportedModelError
 from sub8.native import _core
@@ -115,7 +114,7 @@ class Lowering:
     ) -> None:
         """A strided copy; views are an offset and strides, in elements, over ``sizes``."""
 
-        def make(at: Any) -> Any:
+        def make(at: Locate) -> _core.Step:
             return _core.copy(
                 source=at(source),
                 source_offset=source_view[0],

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ class NativeSegment:
     operators: for each step of the program the name of the operator it belongs to. Safe from many threads.
     """
 
-    program: Any
+    program: _core.Program
     inputs: tuple[str, ...]
     outputs: tuple[SegmentOutput, ...]
     operators: tuple[str, ...]
@@ -46,13 +45,13 @@ class NativeSegment:
         return results, times
 
 
-Locate = Callable[[int], Any]
+Locate = Callable[[int], _core.Buffer]
 
 
 @dataclass(frozen=True)
 class _DraftStep:
     operator: str
-    make: Callable[[Locate], Any]
+    make: Callable[[Locate], _core.Step]
     touches: tuple[int, ...]
 
 
@@ -90,7 +89,9 @@ class SegmentDraft:
         self._outputs[buffer] = output
         return True
 
-    def step(self, operator: str, touches: Iterable[int], make: Callable[[Locate], Any]) -> None:
+    def step(
+        self, operator: str, touches: Iterable[int], make: Callable[[Locate], _core.Step]
+    ) -> None:
         """Append a step. touches: all buffers it uses; make: builds it, given where buffers lie."""
         self._steps.append(_DraftStep(operator, make, tuple(touches)))
 
@@ -105,7 +106,7 @@ class SegmentDraft:
             buffer: _core.Buffer.constant(data) for buffer, data in self._constants.items()
         }
 
-        def locate(buffer: int) -> Any:
+        def locate(buffer: int) -> _core.Buffer:
             size = self._sizes[buffer]
             if buffer in constants:
                 return constants[buffer]

@@ -1,0 +1,200 @@
+"""The C++ core: steps, programs of steps, packed weights."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
+
+
+def supported_isas() -> list[str]:
+    """
+    Instruction sets that this build holds and this CPU runs, slowest first.
+    """
+
+def select_isa(name: str = '') -> str:
+    """
+    The instruction set to use: name, or the environment variable SUB8_ISA, or the fastest. Raises ValueError where it is unknown or not supported here.
+    """
+
+class Buffer:
+    """Where a step finds its data."""
+
+    @staticmethod
+    def arena(offset: int, bytes: int) -> Buffer:
+        """Bytes of the program's arena; offset is a multiple of 64."""
+
+    @staticmethod
+    def input(index: int, bytes: int) -> Buffer:
+        """An input array of the program."""
+
+    @staticmethod
+    def output(index: int, bytes: int) -> Buffer:
+        """An output array of the program."""
+
+    @staticmethod
+    def constant(data: Annotated[NDArray, dict(order='C', device='cpu', writable=False)]) -> Buffer:
+        """A copy of a C-contiguous array."""
+
+    @property
+    def bytes(self) -> int: ...
+
+class PackedWeights:
+    """Weights of a layer in an instruction set's layout."""
+
+    @staticmethod
+    def pack(isa: str, terms: Sequence[tuple], groups: int = 1) -> PackedWeights:
+        """
+        Pack terms (kind, cluster, left shift, int8 [O, I, KH, KW], uint8 [O, clusters]).
+        """
+
+    @property
+    def bytes(self) -> int:
+        """Memory held, in bytes."""
+
+    @property
+    def isa(self) -> str: ...
+
+class ConvGeometry:
+    """Sizes of one run."""
+
+    def __init__(self, batch: int, input: Sequence[int], output: Sequence[int], strides: Sequence[int] = [1, 1], pads: Sequence[int] = [0, 0], dilations: Sequence[int] = [1, 1]) -> None:
+        """input, output: height, width. pads: top, left."""
+
+class Rescale:
+    """8-bit result, see sub8.engine.rescale."""
+
+    def __init__(self, *, multiplier: Sequence[int], offset: Sequence[int], residual_multiplier: int = 0, shift: int = 0, zero_point: int = 0, low: int = 0, high: int = 255, has_residual: bool = False, residual_signed: bool = False) -> None: ...
+
+class FloatRescale:
+    """float32 result, see sub8.engine.rescale."""
+
+    def __init__(self, *, multiplier: int, offset: Sequence[int], scale: Sequence[float]) -> None: ...
+
+class RawAccumulators:
+    """int32 result without bias."""
+
+    def __init__(self) -> None: ...
+
+class Convolution:
+    """One layer at one input shape."""
+
+    def __init__(self, weights: PackedWeights, geometry: ConvGeometry, is_signed: bool, zero_point: int, epilogue: object) -> None: ...
+
+    def run(self, input: Annotated[NDArray, dict(order='C', device='cpu', writable=False)], residual: object | None, output: Annotated[NDArray, dict(order='C', device='cpu')], threads: int = 1) -> None:
+        """Fill output (NHWC) from input and residual (8-bit NHWC)."""
+
+def layer(weights: PackedWeights, geometry: ConvGeometry, is_signed: bool, zero_point: int, epilogue: Rescale | FloatRescale | RawAccumulators, input: Buffer, residual: Buffer | None, output: Buffer) -> Step:
+    """
+    Convolution over 8-bit [B, H, W, I]. A linear layer is a convolution over one line of rows.
+    """
+
+class Step:
+    """One operation with every size resolved; immutable."""
+
+    def scratch_bytes(self, threads: int) -> int: ...
+
+class PoolShape:
+    """Sizes of pooling over 8-bit [B, H, W, C]."""
+
+    def __init__(self, x: Sequence[int], out: tuple[int, int], kernel: tuple[int, int], strides: tuple[int, int], pads: Sequence[int], dilations: tuple[int, int]) -> None: ...
+
+def quantize(x: Buffer, out: Buffer, shape: Sequence[int], is_signed: bool, scale: float, zero_point: int) -> Step:
+    """float32 [B, C, P] to 8-bit [B, P, C]; shape: (B, C, P)."""
+
+def dequantize(x: Buffer, out: Buffer, shape: Sequence[int], is_signed: bool, scale: float, zero_point: int) -> Step:
+    """8-bit [B, P, C] to float32 [B, C, P]; shape: (B, C, P)."""
+
+def add(a: Buffer, strides_a: Sequence[int], signed_a: bool, b: Buffer, strides_b: Sequence[int], signed_b: bool, out: Buffer, sizes: Sequence[int], multiplier_a: int, multiplier_b: int, offset: int, shift: int, zero_point: int, low: int, high: int) -> Step:
+    """Sum of two 8-bit views, one rounding."""
+
+def multiply(a: Buffer, strides_a: Sequence[int], signed_a: bool, zero_a: int, b: Buffer, strides_b: Sequence[int], signed_b: bool, zero_b: int, out: Buffer, sizes: Sequence[int], multiplier: int, shift: int, zero_point: int, low: int, high: int) -> Step:
+    """Product of two 8-bit views, one rounding."""
+
+def table(x: Buffer, out: Buffer, count: int, table: Annotated[NDArray[numpy.uint8], dict(shape=(256), order='C', device='cpu', writable=False)]) -> Step:
+    """out = table[byte of x], 256 bytes."""
+
+def max_pool(x: Buffer, out: Buffer, shape: PoolShape, is_signed: bool) -> Step: ...
+
+def average_pool(x: Buffer, out: Buffer, shape: PoolShape, is_signed: bool, x_zero_point: int, count_include_pad: bool, multiplier: int, shift: int, zero_point: int, low: int, high: int) -> Step: ...
+
+def copy(source: Buffer, source_offset: int, source_strides: Sequence[int], target: Buffer, target_offset: int, target_strides: Sequence[int], sizes: Sequence[int], element_bytes: int) -> Step:
+    """Strided copy; offsets and strides count elements."""
+
+def fill(target: Buffer, value: int) -> Step:
+    """Every byte to one value."""
+
+class Exponent:
+    """A tensor's exponent: fixed, plus int32 per image if given."""
+
+    def __init__(self, added: int, per_image: Buffer | None = None, images: int = 1) -> None: ...
+
+class DynamicOperand:
+    """One term of a DynamicSum."""
+
+    def __init__(self, values: Buffer, type: str, strides: Sequence[int], exponent: Exponent, largest: int = 2147483648) -> None:
+        """largest: no value is larger in magnitude."""
+
+class DynamicSum:
+    """Sum of operands at different powers of two."""
+
+    def __init__(self, sizes: Sequence[int], operands: Sequence[DynamicOperand], minimum: tuple[int, int] | None, maximum: tuple[int, int] | None) -> None: ...
+
+class ResultExponent:
+    """Fixed, or chosen per image."""
+
+    @staticmethod
+    def fixed(exponent: int) -> ResultExponent: ...
+
+    @staticmethod
+    def chosen(is_signed: bool, largest: Buffer, chosen: Buffer) -> ResultExponent:
+        """
+        largest: uint64 per image, found before; chosen: int32 per image, written.
+        """
+
+class WindowSums:
+    """Sums over pooling windows."""
+
+    def __init__(self, shape: PoolShape, is_signed: bool, zero_point: int, count_include_pad: bool) -> None: ...
+
+def dynamic_largest(sum: DynamicSum, largest: Buffer) -> Step:
+    """Raise each image's slot of `largest` to its sums' largest magnitude."""
+
+def dynamic_round(sum: DynamicSum, out: Buffer, exponent: ResultExponent, low: int, high: int) -> Step: ...
+
+def dynamic_float(sum: DynamicSum, out: Buffer) -> Step: ...
+
+def dynamic_mean_largest(x: Buffer, sums: WindowSums, largest: Buffer) -> Step: ...
+
+def dynamic_mean_round(x: Buffer, x_exponent: Exponent, sums: WindowSums, out: Buffer, exponent: ResultExponent, low: int, high: int) -> Step: ...
+
+def quantize_largest(x: Buffer, shape: Sequence[int], largest: Buffer) -> Step: ...
+
+def quantize_dynamic(x: Buffer, out: Buffer, shape: Sequence[int], exponent: ResultExponent) -> Step: ...
+
+def dequantize_dynamic(x: Buffer, exponent: Exponent, out: Buffer, shape: Sequence[int], is_signed: bool) -> Step: ...
+
+class Program:
+    """Steps in order, one arena, a fixed number of threads."""
+
+    def __init__(self, isa: str, threads: int, arena_bytes: int, input_bytes: Sequence[int], output_bytes: Sequence[int], steps: Sequence[Step]) -> None:
+        """
+        Raises ValueError where a step's buffers do not fit the arena and the arrays.
+        """
+
+    def run(self, inputs: Sequence[Annotated[NDArray, dict(order='C', device='cpu', writable=False)]], outputs: Sequence[Annotated[NDArray, dict(order='C', device='cpu')]]) -> None:
+        """
+        One call, without the interpreter lock; safe from many threads. Arrays are C-contiguous and of exactly the program's sizes.
+        """
+
+    def profile(self, inputs: Sequence[Annotated[NDArray, dict(order='C', device='cpu', writable=False)]], outputs: Sequence[Annotated[NDArray, dict(order='C', device='cpu')]]) -> list[int]:
+        """As run; returns nanoseconds per step."""
+
+    @property
+    def arena_bytes(self) -> int: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    @property
+    def isa(self) -> str: ...
