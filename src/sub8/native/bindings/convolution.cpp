@@ -1,5 +1,7 @@
 #include "bindings/convolution.h"
 
+#include <tbb/parallel_for.h>
+
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/shared_ptr.h>
@@ -12,7 +14,6 @@
 #include <new>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "conv/convolution.h"
@@ -104,15 +105,10 @@ class BoundConvolution {
         for (int i = 0; i < threads; ++i)
             scratch.push_back(allocate(convolution_->scratch_bytes(threads)));
         nb::gil_scoped_release release;
-        std::vector<std::thread> team;
-        for (int i = 1; i < threads; ++i) {
-            team.emplace_back([&, i] {
-                convolution_->run(input.data(), residual_data, output.data(), scratch[i].get(), i,
-                                  threads);
-            });
-        }
-        convolution_->run(input.data(), residual_data, output.data(), scratch[0].get(), 0, threads);
-        for (std::thread& thread : team) thread.join();
+        tbb::parallel_for(0, threads, [&](int i) {
+            convolution_->run(input.data(), residual_data, output.data(), scratch[i].get(), i,
+                              threads);
+        });
     }
 
   private:

@@ -52,7 +52,7 @@ void run(const Program& program, const std::vector<InputArray>& inputs,
 }  // namespace
 
 void bind_program(nb::module_& m) {
-    nb::class_<Program>(m, "Program", "Steps in order, one arena, one team of threads.")
+    nb::class_<Program>(m, "Program", "Steps in order, one arena, a fixed number of threads.")
         .def(
             "__init__",
             [](Program* self, const std::string& isa, int threads, std::size_t arena_bytes,

@@ -1,5 +1,8 @@
 #include "executor/program.h"
 
+#include <tbb/blocked_range.h>
+#include <tbb/parallel_for.h>
+
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
@@ -10,7 +13,7 @@ namespace sub8 {
 namespace {
 
 constexpr std::size_t kIdleArenas = 4;
-constexpr int kLargestTeam = 1024;
+constexpr int kMostThreads = 1024;
 
 std::size_t rounded_up(std::size_t bytes) {
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -20,21 +23,26 @@ std::size_t rounded_up(std::size_t bytes) {
     throw std::invalid_argument("step " + std::to_string(number) + ": " + why);
 }
 
+int checked_threads(int threads) {
+    if (threads < 1 || threads > kMostThreads) {
+        throw std::invalid_argument("threads must lie in 1.." + std::to_string(kMostThreads));
+    }
+    return threads;
+}
+
 }  // namespace
 
 Program::Program(Isa isa, int threads, std::size_t arena_bytes,
                  std::vector<std::size_t> input_bytes, std::vector<std::size_t> output_bytes,
                  std::vector<std::shared_ptr<const Step>> steps)
     : isa_(isa),
-      threads_(threads),
+      threads_(checked_threads(threads)),
+      workers_(threads),
       arena_bytes_(rounded_up(arena_bytes)),
       scratch_stride_(0),
       input_bytes_(std::move(input_bytes)),
       output_bytes_(std::move(output_bytes)),
       steps_(std::move(steps)) {
-    if (threads < 1 || threads > kLargestTeam) {
-        throw std::invalid_argument("threads must lie in 1.." + std::to_string(kLargestTeam));
-    }
     if (arena_bytes > (std::size_t{1} << 46)) throw std::invalid_argument("the arena is too large");
     for (std::size_t number = 0; number < steps_.size(); ++number) {
         if (steps_[number] == nullptr) reject(number, "missing");
@@ -107,27 +115,40 @@ void Program::run(const std::vector<const std::uint8_t*>& inputs,
     const Frame frame{memory->data(), inputs.data(), outputs.data()};
     std::uint8_t* scratch = memory->data() + arena_bytes_;
     if (threads_ == 1) {
-        run_steps(frame, scratch, nullptr, 0, nanoseconds);
+        run_steps(frame, scratch, nanoseconds);
     } else {
-        std::unique_ptr<Team> team = take_team(threads_);
-        team->run([&](int member) { run_steps(frame, scratch, team.get(), member, nanoseconds); });
-        sub8::give_back(std::move(team));
+        workers_.execute([&] { run_steps(frame, scratch, nanoseconds); });
     }
     give_back(std::move(memory));
 }
 
-void Program::run_steps(const Frame& frame, std::uint8_t* scratch, Team* team, int member,
+void Program::run_steps(const Frame& frame, std::uint8_t* scratch,
                         std::int64_t* nanoseconds) const {
     using Clock = std::chrono::steady_clock;
-    const Worker worker{member, team == nullptr ? 1 : team->size(),
-                        scratch + scratch_stride_ * static_cast<std::size_t>(member),
-                        element_kernels(isa_)};
+    const ElementKernels& kernels = element_kernels(isa_);
+    const auto share = [&](const Step& step, int member) {
+        step.run(frame,
+                 Worker{member, threads_,
+                        scratch + scratch_stride_ * static_cast<std::size_t>(member), kernels});
+    };
     Clock::time_point before = Clock::now();
     for (std::size_t number = 0; number < steps_.size(); ++number) {
-        steps_[number]->run(frame, worker);
-        // The team only meets between steps: one wake-up serves the whole program.
-        if (team != nullptr) team->meet();
-        if (nanoseconds != nullptr && member == 0) {
+        const Step& step = *steps_[number];
+        if (threads_ == 1) {
+            share(step, 0);
+        } else {
+            // Shares are stolen, not assigned: on a busy machine the caller does those whose thread
+            // has not come.
+            tbb::parallel_for(
+                tbb::blocked_range<int>(0, threads_, 1),
+                [&](const tbb::blocked_range<int>& members) {
+                    for (int member = members.begin(); member < members.end(); ++member) {
+                        share(step, member);
+                    }
+                },
+                tbb::simple_partitioner{});
+        }
+        if (nanoseconds != nullptr) {
             const Clock::time_point now = Clock::now();
             nanoseconds[number] =
                 std::chrono::duration_cast<std::chrono::nanoseconds>(now - before).count();

@@ -1,5 +1,7 @@
-// A plan for one input shape: steps in order, one arena, one team of threads.
+// A plan for one input shape: steps in order, one arena, a fixed number of threads.
 #pragma once
+
+#include <tbb/task_arena.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -8,7 +10,6 @@
 #include <vector>
 
 #include "executor/step.h"
-#include "executor/team.h"
 #include "isa.h"
 
 namespace sub8 {
@@ -38,11 +39,11 @@ class Program {
     void check_range(const Buffer& buffer, std::size_t number, bool written) const;
     std::unique_ptr<AlignedBytes> take_memory() const;
     void give_back(std::unique_ptr<AlignedBytes> memory) const;
-    void run_steps(const Frame& frame, std::uint8_t* scratch, Team* team, int member,
-                   std::int64_t* nanoseconds) const;
+    void run_steps(const Frame& frame, std::uint8_t* scratch, std::int64_t* nanoseconds) const;
 
     Isa isa_;
     int threads_;
+    mutable tbb::task_arena workers_;  // at most threads_ of oneTBB's threads, the caller included
     std::size_t arena_bytes_;
     std::size_t scratch_stride_;
     std::vector<std::size_t> input_bytes_;
