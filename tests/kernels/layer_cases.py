@@ -9,7 +9,7 @@ from sub8.native import _core
 from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight, WeightKind
 from sub8.numerics.rounding import shift_round_half_even
 
-SHORT_KINDS: tuple[WeightKind, ...] = ("ternary", "int4", "int8")
+KINDS: tuple[WeightKind, ...] = ("ternary", "int4", "int8")
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,9 @@ def convolve(x: NDArray[np.int64], weight: NDArray[np.int64], case: Case) -> NDA
                 y0 : y0 + (height - 1) * case.strides[0] + 1 : case.strides[0],
                 x0 : x0 + (width - 1) * case.strides[1] + 1 : case.strides[1],
             ]
+            if inputs == outputs == 1:
+                total += part * weight[:, 0, ky, kx]
+                continue
             for group in range(groups):
                 # float64 sums are exact here: every one stays far below 2**53.
                 product = part[..., group * inputs : (group + 1) * inputs].astype(np.float64) @ (

@@ -7,7 +7,7 @@ import pytest
 
 from sub8.native import _core
 
-from .layer_cases import SHORT_KINDS, Case, Layer
+from .layer_cases import KINDS, Case, Layer
 
 ISAS = _core.supported_isas()
 
@@ -18,7 +18,7 @@ def check(case: Case, isa: str, threads: int = 1) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("kind", SHORT_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cluster", [1, 2, 3, 4, 5, 6, 8, 16, 64, 1000])
 def test_every_cluster_size_on_odd_channels(isa: str, kind: str, cluster: int) -> None:
     for inputs, kernel in itertools.product((1, 2, 3, 4, 7, 8, 31, 96, 130), ((1, 1), (3, 3))):
@@ -85,7 +85,7 @@ def test_geometry(isa: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("kind", SHORT_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_largest_sums_stay_exact(isa: str, kind: str) -> None:
     for cluster, inputs in itertools.product((1, 4, 64, 256, 1000), (256, 576)):
         for is_signed in (False, True):
@@ -118,7 +118,7 @@ def test_several_terms(isa: str) -> None:
 @pytest.mark.parametrize("channels", [2, 8, 16, 31, 32, 33, 40, 64, 96, 144])
 def test_depthwise(isa: str, channels: int) -> None:
     for kernel, strides, kind in itertools.product(
-        ((3, 3), (5, 5), (2, 1), (7, 7)), ((1, 1), (2, 2)), SHORT_KINDS
+        ((3, 3), (5, 5), (2, 1), (7, 7)), ((1, 1), (2, 2)), KINDS
     ):
         pads = (kernel[0] // 2, kernel[1] // 2, kernel[0] // 2, kernel[1] // 2)
         for is_signed, zero_point in ((False, 0), (True, 0), (False, 9)):
