@@ -100,7 +100,7 @@ class Layer:
             self.packed(isa), case.geometry(), case.is_signed, case.zero_point, epilogue
         )
         guard = 64
-        output = np.full(self.accumulators.size + 2 * guard, 0x55, dtype)
+        output: NDArray = np.full(self.accumulators.size + 2 * guard, 0x55, dtype)
         inner = output[guard:-guard]
         convolution.run(self.x, residual, inner, threads)
         assert (output[:guard] == 0x55).all() and (output[-guard:] == 0x55).all(), (

@@ -1,6 +1,7 @@
 """Native convolutions equal exact integer arithmetic, to the bit, on every instruction set of this CPU."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_every_remainder_of_positions(isa: str, positions: int) -> None:
         check(case, isa)
 
 
-GEOMETRIES = {
+GEOMETRIES: dict[str, dict[str, Any]] = {
     "stride 2": dict(kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1)),
     "stride 2 of 1x1": dict(strides=(2, 2)),
     "stride 3, 1": dict(kernel=(2, 5), strides=(3, 1), pads=(0, 2, 1, 2)),

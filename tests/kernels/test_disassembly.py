@@ -23,10 +23,25 @@ class Source:
 
 
 SOURCES = [
-    Source("avx2/runs16.cpp", AVX2, ("runs16<6>", "runs16<5>", "runs16<4>", "runs16_short<3>"), "vpmaddubsw"),
+    Source(
+        "avx2/runs16.cpp",
+        AVX2,
+        ("runs16<6>", "runs16<5>", "runs16<4>", "runs16_short<3>"),
+        "vpmaddubsw",
+    ),
     Source("avx2/wide16.cpp", AVX2, ("wide16<6>", "wide16<5>", "wide16<4>"), "vpmaddwd"),
-    Source("avxvnni/dot.cpp", (*AVX2, "-mavxvnni"), ("dot<6>", "dotruns<6, true>", "dotruns<6, false>"), "vpdpbusd"),
-    Source("avx512vnni/dot.cpp", AVX512, ("dot<6>", "dotruns<6, true>", "dotruns<6, false>"), "vpdpbusd"),
+    Source(
+        "avxvnni/dot.cpp",
+        (*AVX2, "-mavxvnni"),
+        ("dot<6>", "dotruns<6, true>", "dotruns<6, false>"),
+        "vpdpbusd",
+    ),
+    Source(
+        "avx512vnni/dot.cpp",
+        AVX512,
+        ("dot<6>", "dotruns<6, true>", "dotruns<6, false>"),
+        "vpdpbusd",
+    ),
 ]
 
 LINE = re.compile(r"^\s*([0-9a-f]+):\t(?:\{vex\} )?(\S+)\s*(.*?)(?:\s+#.*)?$")
@@ -36,7 +51,10 @@ VECTOR = re.compile(r"%[xyz]mm\d+")
 def functions(path: Path) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
     """Name and (address, mnemonic, operands) of every function of an object file."""
     text = subprocess.run(
-        ["objdump", "-d", "--no-show-raw-insn", "-C", str(path)], check=True, capture_output=True, text=True
+        ["objdump", "-d", "--no-show-raw-insn", "-C", str(path)],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     for block in text.split("\n\n"):
         head = re.match(r"\s*[0-9a-f]+ <(.*)>:\n", block)
@@ -53,30 +71,54 @@ def inner_loops(code: list[tuple[int, str, str]]) -> Iterator[list[tuple[str, st
         if mnemonic.startswith("j") and target and int(target[1], 16) <= address:
             spans.append((int(target[1], 16), address))
     for start, end in spans:
-        if not any(start <= other[0] and other[1] <= end and other != (start, end) for other in spans):
-            yield [(mnemonic, operands) for address, mnemonic, operands in code if start <= address <= end]
+        if not any(
+            start <= other[0] and other[1] <= end and other != (start, end) for other in spans
+        ):
+            yield [
+                (mnemonic, operands)
+                for address, mnemonic, operands in code
+                if start <= address <= end
+            ]
 
 
 @pytest.mark.skipif(
-    not (shutil.which("g++") and shutil.which("objdump")), reason="needs g++ and objdump to look at the kernels"
+    not (shutil.which("g++") and shutil.which("objdump")),
+    reason="needs g++ and objdump to look at the kernels",
 )
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.path)
 def test_inner_loops_hold_no_store_and_no_copy(source: Source, tmp_path: Path) -> None:
     target = tmp_path / "kernel.o"
-    command = ["g++", "-std=c++17", "-O3", "-DNDEBUG", "-fPIC", "-ffp-contract=off", f"-I{NATIVE}", *source.flags]
+    command = [
+        "g++",
+        "-std=c++17",
+        "-O3",
+        "-DNDEBUG",
+        "-fPIC",
+        "-ffp-contract=off",
+        f"-I{NATIVE}",
+        *source.flags,
+    ]
     compiled = subprocess.run(
-        [*command, "-c", str(NATIVE / "kernels" / source.path), "-o", str(target)], capture_output=True, text=True
+        [*command, "-c", str(NATIVE / "kernels" / source.path), "-o", str(target)],
+        capture_output=True,
+        text=True,
     )
     if compiled.returncode != 0 and "unrecognized" in compiled.stderr:
         pytest.skip("this compiler does not know the instruction set")
     assert compiled.returncode == 0, compiled.stderr
-    code = {name: body for name, body in functions(target)}
+    code = dict(functions(target))
     for kernel in source.kernels:
         body = next(body for name, body in code.items() if f"::{kernel}(" in name)
-        hot = [loop for loop in inner_loops(body) if any(mnemonic == source.multiply for mnemonic, _ in loop)]
+        hot = [
+            loop
+            for loop in inner_loops(body)
+            if any(mnemonic == source.multiply for mnemonic, _ in loop)
+        ]
         assert hot, f"{kernel}: no inner loop multiplies"
         for loop in hot:
             for mnemonic, operands in loop:
                 stores = mnemonic.startswith("v") and operands.endswith(")")
                 copies = mnemonic.startswith("vmov") and len(VECTOR.findall(operands)) == 2
-                assert not stores and not copies, f"{kernel}: {mnemonic} {operands} in the inner loop"
+                assert not stores and not copies, (
+                    f"{kernel}: {mnemonic} {operands} in the inner loop"
+                )

@@ -133,6 +133,14 @@ void bind_convolution(nb::module_& module) {
         .def_static(
             "pack", &pack, nb::arg("isa"), nb::arg("terms"), nb::arg("groups") = 1,
             "Pack terms (kind, cluster, left shift, int8 [O, I, KH, KW], uint8 [O, clusters]).")
+        .def(
+            "unpack",
+            [](const PackedWeights& weights, std::size_t term) {
+                const std::vector<int8_t> values = weights.unpack(term);
+                return nb::bytes(reinterpret_cast<const char*>(values.data()), values.size());
+            },
+            nb::arg("term"),
+            "The int8 integers [O, I, KH, KW] of one term; terms by falling left shift.")
         .def_prop_ro("bytes", &PackedWeights::bytes, "Memory held, in bytes.")
         .def_prop_ro("isa", [](const PackedWeights& weights) { return isa_name(weights.isa()); });
     nb::class_<ConvGeometry>(module, "ConvGeometry", "Sizes of one run.")

@@ -14,6 +14,7 @@ class DenseWeights : public PackedWeights {
   public:
     DenseWeights(Isa isa, const WeightShape& shape, const std::vector<WeightTerm>& terms);
     std::size_t bytes() const override;
+    std::vector<int8_t> unpack(std::size_t term) const override;
 
     const Kernels& kernels() const { return kernels_; }
     // Coarsest term first: between two streams the accumulators are shifted left by
@@ -44,6 +45,7 @@ class DepthwiseWeights : public PackedWeights {
 
     DepthwiseWeights(Isa isa, const WeightShape& shape, const std::vector<WeightTerm>& terms);
     std::size_t bytes() const override;
+    std::vector<int8_t> unpack(std::size_t term) const override;
 
     const Kernels& kernels() const { return kernels_; }
     const std::vector<Term>& terms() const { return terms_; }

@@ -82,23 +82,22 @@ PackedWeights::PackedWeights(Isa isa, const WeightShape& shape,
 std::shared_ptr<const PackedWeights> PackedWeights::pack(Isa isa, const WeightShape& shape,
                                                          const std::vector<WeightTerm>& terms) {
     check(shape, terms);
-    if (is_depthwise(shape)) return std::make_shared<DepthwiseWeights>(isa, shape, terms);
-    return std::make_shared<DenseWeights>(isa, shape, terms);
+    std::vector<WeightTerm> coarsest_first = terms;
+    std::stable_sort(
+        coarsest_first.begin(), coarsest_first.end(),
+        [](const WeightTerm& a, const WeightTerm& b) { return a.left_shift > b.left_shift; });
+    if (is_depthwise(shape)) return std::make_shared<DepthwiseWeights>(isa, shape, coarsest_first);
+    return std::make_shared<DenseWeights>(isa, shape, coarsest_first);
 }
 
 DenseWeights::DenseWeights(Isa isa, const WeightShape& shape, const std::vector<WeightTerm>& terms)
     : PackedWeights(isa, shape, terms),
       kernels_(kernels_for(isa)),
       folded_(can_fold(shape, terms)) {
-    std::vector<WeightTerm> coarsest_first = terms;
-    std::stable_sort(
-        coarsest_first.begin(), coarsest_first.end(),
-        [](const WeightTerm& a, const WeightTerm& b) { return a.left_shift > b.left_shift; });
-    for (std::size_t i = 0; i < coarsest_first.size(); ++i) {
-        const int next = i + 1 < coarsest_first.size() ? coarsest_first[i + 1].left_shift : 0;
-        streams_.push_back(
-            make_stream(kernels_, shape, coarsest_first[i], folded_, panels_per_group()));
-        streams_.back().shift_after = coarsest_first[i].left_shift - next;
+    for (std::size_t i = 0; i < terms.size(); ++i) {
+        const int next = i + 1 < terms.size() ? terms[i + 1].left_shift : 0;
+        streams_.push_back(make_stream(kernels_, shape, terms[i], folded_, panels_per_group()));
+        streams_.back().shift_after = terms[i].left_shift - next;
     }
 }
 
@@ -147,6 +146,35 @@ std::size_t DepthwiseWeights::bytes() const {
     for (const Term& term : terms_)
         total += term.parts.size() + term.factors.size() * sizeof(int16_t);
     return total;
+}
+
+std::vector<int8_t> DenseWeights::unpack(std::size_t term) const {
+    std::vector<int8_t> values;
+    for (int output = 0; output < shape().outputs; ++output) {
+        const std::vector<int8_t> part =
+            unpack_output(kernels_, shape(), streams_.at(term), folded_, output);
+        values.insert(values.end(), part.begin(), part.end());
+    }
+    return values;
+}
+
+std::vector<int8_t> DepthwiseWeights::unpack(std::size_t term) const {
+    const int taps = shape().kernel_h * shape().kernel_w;
+    const std::vector<int8_t>& all = terms_.at(term).parts;
+    std::vector<int8_t> values(std::size_t(shape().outputs) * taps);
+    for (std::size_t block = 0; block < blocks_.size(); ++block) {
+        for (int j = 0; j < kDepthwiseBlock; ++j) {
+            const int channel = blocks_[block] + kernels_.depthwise_order[j];
+            if (channel >= shape().outputs) continue;
+            for (int tap = 0; tap < taps; ++tap) {
+                const int8_t* parts = all.data() + (block * pairs() + tap / 2) * kDepthwiseStep;
+                const int low = parts[2 * j + tap % 2];
+                const int high = parts[2 * kDepthwiseBlock + 2 * j + tap % 2];
+                values[std::size_t(channel) * taps + tap] = int8_t(low + 16 * high);
+            }
+        }
+    }
+    return values;
 }
 
 }  // namespace sub8

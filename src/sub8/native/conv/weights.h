@@ -47,6 +47,9 @@ class PackedWeights {
     const WeightShape& shape() const { return shape_; }
     // Memory held, in bytes.
     virtual std::size_t bytes() const = 0;
+    // The integers of one term, [outputs, inputs, kernel_h, kernel_w], back from the packed form.
+    // Terms are in packed order: by falling left_shift, otherwise as they were given.
+    virtual std::vector<int8_t> unpack(std::size_t term) const = 0;
     // Sum over a group's inputs and the kernel of the integer weights, per output: what one unit
     // added to every input (and to the padding) adds to the accumulator.
     const std::vector<int64_t>& sums() const { return sums_; }
