@@ -31,7 +31,7 @@ class Quantised:
         if fmt is None:
             return cls(real, None)
         scales = image_scales(real, fmt)
-        scaled = real * _per_image(1 / scales, real.ndim)  # exact: powers of two
+        scaled = real * _per_image(np.float32(1) / scales, real.ndim)  # exact: powers of two
         np.rint(scaled, out=scaled)
         np.clip(scaled, fmt.low, fmt.high, out=scaled)
         return cls(scaled.astype(fmt.dtype), scales)
