@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sub8.quantize import QuantizedModel, quantize
     from sub8.quickstart import quickstart
     from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary, WeightFormat
+    from sub8.train.finetune import finetune
+    from sub8.train.settings import Training
     from sub8.verify import Verification, verify
 
 __version__ = "0.1.0"
@@ -45,7 +47,9 @@ _HOMES = {
     "Verification": "verify",
     "WeightFormat": "recipe",
     "benchmark": "benchmark",
+    "Training": "train.settings",
     "evaluate": "evaluate",
+    "finetune": "train.finetune",
     "inspect": "inspect",
     "open_dataset": "data",
     "quantize": "quantize",
@@ -68,12 +72,14 @@ __all__ = [
     "Session",
     "Sub8Error",
     "Ternary",
+    "Training",
     "UnsupportedModelError",
     "Verification",
     "WeightFormat",
     "__version__",
     "benchmark",
     "evaluate",
+    "finetune",
     "inspect",
     "open_dataset",
     "quantize",

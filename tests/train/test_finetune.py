@@ -155,6 +155,12 @@ def test_two_processes_train_like_one(files, tmp_path):
     assert agreeing > 0.9
 
 
+def test_labels_without_a_logit_are_refused(block, stripes):
+    data = sub8.data.ArrayData("stripes", stripes[0], stripes[1] + 2)
+    with pytest.raises(InputError, match="label 5 does not fit a model of 5 classes"):
+        verb.finetune(block, data, data, settings=settings(), preprocess=PREPROCESS)
+
+
 def test_settings_are_checked():
     for wrong in ({"epochs": 0}, {"freeze": 1.5}, {"optimizer": "lion"}, {"precision": "fp16"}):
         with pytest.raises(InputError, match=next(iter(wrong))):

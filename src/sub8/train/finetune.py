@@ -23,10 +23,10 @@ from sub8.preprocess import Preprocess
 from sub8.progress import Progress
 from sub8.quantize import QuantizedModel, Source
 from sub8.recipe import Recipe
+from sub8.train.artifact import export
 from sub8.train.checkpoint import load_checkpoint, read_record, save_checkpoint
-from sub8.train.export import export
 from sub8.train.network import FloatNetwork, Network
-from sub8.train.prepare import prepare
+from sub8.train.preparation import prepare
 from sub8.train.samples import Samples, epoch_order, load_samples, share, step_draws
 from sub8.train.settings import Training
 
@@ -99,9 +99,24 @@ def finetune(
         preprocess=preprocess,
         progress=progress,
     )
+    _check_labels(network, samples, held_out)
     folder = None if folder is None else Path(folder)
     trainer = _Trainer(network, samples, held_out, recipe, settings, folder, progress)
     return trainer.run()
+
+
+def _check_labels(network: Network, *parts: Samples) -> None:
+    """InputError where a label has no logit of its own."""
+    logits = network.eval()(parts[0].inputs(np.arange(1)))
+    if logits.ndim != 2:
+        raise InputError(
+            f"the model's output has shape {list(logits.shape)}, not [images, classes]"
+        )
+    for samples in parts:
+        least, most = int(samples.labels.min()), int(samples.labels.max())
+        if least < 0 or most >= logits.shape[1]:
+            wrong = least if least < 0 else most
+            raise InputError(f"label {wrong} does not fit a model of {logits.shape[1]} classes")
 
 
 class _Trainer:

@@ -15,7 +15,7 @@ from sub8.graph.qdq import QuantizedLayer
 from sub8.preprocess import Preprocess
 from sub8.progress import Progress
 from sub8.ptq.calibrate import calibrate
-from sub8.ptq.correct import moments
+from sub8.ptq.correct import channel_means, channel_variances, spread_factor
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.ptq.units import minimum_exponent
 from sub8.ptq.walk import CalibratedLayer, dequantized, walk
@@ -131,16 +131,19 @@ class _TwinMaker:
             bias = twin.shift.clone()
             term = twin.quantise.solve(twin.weight, bias, layer.input_format, twin.quantise.finest)
             twin.quantise.refit(term)
-            seen = moments(
-                layer.accumulators(term.dequantize()), layer.float_accumulators, layer.channel_axis
-            )
-            mean = torch.from_numpy(seen.mean).float()
-            variance = torch.from_numpy(seen.variance).float()
+            axis = layer.channel_axis
+            reached = layer.accumulators(term.dequantize())
+            reached_variance = channel_variances(reached, axis)
+            mean = torch.from_numpy(channel_means(reached, axis)).float()
+            variance = torch.from_numpy(reached_variance).float()
             twin.mean.copy_(mean)
             twin.variance.copy_(variance)
             twin.gain.copy_(twin.deviation())
             twin.shift.copy_(bias + mean)
             if self._start == "float":
-                factor = seen.spread_factor() if spread else np.ones(len(seen.mean))
+                wanted = channel_variances(layer.float_accumulators, axis)
+                factor = spread_factor(wanted, reached_variance) if spread else np.ones(len(wanted))
                 twin.gain.mul_(torch.from_numpy(factor).float())
-                twin.shift.copy_(torch.from_numpy(seen.target_mean).float())
+                twin.shift.copy_(
+                    torch.from_numpy(channel_means(layer.float_accumulators, axis)).float()
+                )
