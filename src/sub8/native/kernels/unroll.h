@@ -2,6 +2,7 @@
 #pragma once
 
 #define SUB8_INLINE inline __attribute__((always_inline))
+#define SUB8_INLINE_LAMBDA __attribute__((always_inline))
 
 // Unrolls a statement that uses r over the first `rows` rows; the compiler drops the others.
 #define SUB8_ROW(r_, ...)      \

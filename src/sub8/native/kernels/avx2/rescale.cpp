@@ -11,13 +11,27 @@ inline __m256i load_residual(const uint8_t* from, bool is_signed) {
     return is_signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
 }
 
-// v / 2**shift rounded half to even: v + (2**(shift-1) - 1) + bit `shift` of v, shifted down.
-struct Rounding {
+// v / 2**shift rounded half to even, by the conversion from float, whose mode that is. Exact below
+// 2**24; where a larger v is rounded on the way it stays at least 2**24, and 2**24 / 2**15 = 512
+// saturates, whatever the zero point.
+struct FloatRounding {
+    static constexpr int kLargestShift = 15;
+    __m256 scale;
+
+    explicit FloatRounding(int shift) : scale(_mm256_set1_ps(1.0f / float(1 << shift))) {}
+
+    __m256i operator()(__m256i v) const {
+        return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(v), scale));
+    }
+};
+
+// The same for every shift: v + (2**(shift-1) - 1) + bit `shift` of v, shifted down.
+struct IntegerRounding {
     __m128i count;
     __m256i half_less_one;
     __m256i bit;  // 1, or 0 where there is nothing to round
 
-    explicit Rounding(int shift)
+    explicit IntegerRounding(int shift)
         : count(_mm_cvtsi32_si128(shift)),
           half_less_one(_mm256_set1_epi32(shift > 0 ? (1 << (shift - 1)) - 1 : 0)),
           bit(_mm256_set1_epi32(shift > 0 ? 1 : 0)) {}
@@ -29,8 +43,9 @@ struct Rounding {
 };
 
 // What a layer's constants leave to be done.
-template <bool has_residual_, bool scaled_, bool saturating_, bool out_signed_>
+template <typename Rounding_, bool has_residual_, bool scaled_, bool saturating_, bool out_signed_>
 struct Form {
+    using Rounding = Rounding_;
     static constexpr bool has_residual = has_residual_;
     static constexpr bool scaled = scaled_;  // acc_shift != 0
     static constexpr bool saturating =
@@ -67,7 +82,7 @@ struct Narrowing {
 template <typename Form>
 void rescale_narrow(const RescaleArguments& t) {
     const RescaleConstants& c = *t.constants;
-    const Rounding round(c.shift);
+    const typename Form::Rounding round(c.shift);
     const Narrowing<Form> narrow(c);
     const __m128i acc_shift = _mm_cvtsi32_si128(c.acc_shift);
     const __m128i residual_shift = _mm_cvtsi32_si128(c.residual_shift);
@@ -110,43 +125,37 @@ void rescale_narrow(const RescaleArguments& t) {
     }
 }
 
-template <bool has_residual, bool scaled, bool saturating>
-void rescale_signed(const RescaleArguments& t) {
-    if (t.constants->out_signed) {
-        rescale_narrow<Form<has_residual, scaled, saturating, true>>(t);
+// From run-time properties to the instance of rescale_narrow.
+template <typename Rounding, bool... flags>
+void choose(const RescaleArguments& t) {
+    rescale_narrow<Form<Rounding, flags...>>(t);
+}
+
+template <typename Rounding, bool... flags, typename... Rest>
+void choose(const RescaleArguments& t, bool flag, Rest... rest) {
+    if (flag) {
+        choose<Rounding, flags..., true>(t, rest...);
     } else {
-        rescale_narrow<Form<has_residual, scaled, saturating, false>>(t);
+        choose<Rounding, flags..., false>(t, rest...);
     }
 }
 
-template <bool has_residual, bool scaled>
-void rescale_clamped(const RescaleArguments& t) {
+void rescale_whole_vectors(const RescaleArguments& t) {
     const RescaleConstants& c = *t.constants;
     const int low = c.out_signed ? -128 : 0;
-    if (c.zero_point == 0 && c.low == low && c.high == low + 255) {
-        rescale_signed<has_residual, scaled, true>(t);
+    const bool saturating = c.zero_point == 0 && c.low == low && c.high == low + 255;
+    if (c.shift <= FloatRounding::kLargestShift) {
+        choose<FloatRounding>(t, t.residual != nullptr, c.acc_shift != 0, saturating, c.out_signed);
     } else {
-        rescale_signed<has_residual, scaled, false>(t);
-    }
-}
-
-template <bool has_residual>
-void rescale_scaled(const RescaleArguments& t) {
-    if (t.constants->acc_shift != 0) {
-        rescale_clamped<has_residual, true>(t);
-    } else {
-        rescale_clamped<has_residual, false>(t);
+        choose<IntegerRounding>(t, t.residual != nullptr, c.acc_shift != 0, saturating,
+                                c.out_signed);
     }
 }
 
 void rescale(const RescaleArguments& t) {
     int done = 0;
     if (t.constants->narrow) {
-        if (t.residual != nullptr) {
-            rescale_scaled<true>(t);
-        } else {
-            rescale_scaled<false>(t);
-        }
+        rescale_whole_vectors(t);
         done = t.columns / 16 * 16;
     }
     if (done < t.columns) scalar::rescale(t, done, t.columns);

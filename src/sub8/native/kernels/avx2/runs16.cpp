@@ -23,14 +23,19 @@ void runs16(const TileArguments& t) {
         const int8_t* const end = w + *run_steps * 64;
         __m256i s[rows][2];
         SUB8_ROWS(s[r][0] = _mm256_setzero_si256(); s[r][1] = _mm256_setzero_si256();)
-#pragma GCC unroll 1
-        do {
+        const auto step = [&]() SUB8_INLINE_LAMBDA {
             const uint8_t* a = base + *offsets++;
             const __m256i w0 = load(w);
             const __m256i w1 = load(w + 32);
             SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
             w += 64;
-        } while (w != end);
+        };
+        if ((*run_steps & 1) != 0) step();
+#pragma GCC unroll 1
+        while (w != end) {
+            step();
+            step();
+        }
         const __m256i alpha0 = load_alpha(alpha);
         const __m256i alpha1 = load_alpha(alpha + kPanel);
         if (first) {
