@@ -69,7 +69,7 @@ class LayerQuantiser:
             reached = output_variances(weight, found.covariance)
             wanted = channel_variances(layer.float_accumulators, layer.channel_axis)
             weight = _scaled(weight, spread_factor(wanted, reached))
-        return _solve(layer, weight, fmt, "hessian", found.covariance)
+        return _solve(layer, weight, fmt, "hessian", found.shrunk_covariance())
 
 
 def _solve(

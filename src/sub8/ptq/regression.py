@@ -3,10 +3,13 @@
 The best real weight for the quantised network is not the float model's: its inputs already carry errors, and so
 does the residual operand. With p the input patches of the quantised network and t the accumulators of the
 float model (plus what the residual operand lacks), the weight that brings ``w p + bias`` closest to t is
-``cov(t, p) cov(p)^-1``, drawn towards the float weight where the data say little.
+``cov(t, p) cov(p)^-1``, drawn towards the float weight where the data say little. Few images say little
+about thousands of columns, so how strongly it is drawn is found by cross-validation over images, and the
+covariance itself is shrunk as far as it scatters between images (Ledoit and Wolf, 2004).
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,52 +18,184 @@ from numpy.typing import NDArray
 from sub8.ptq.patches import images_per_block, patches
 from sub8.ptq.walk import CalibratedLayer
 
-# Share of the mean variance of the inputs, as the strength of the pull towards the float weight.
-RIDGE = 0.01
 # Neighbouring patches say nearly the same: of larger layers a grid of output positions is taken, thinned by a whole
 # number along both axes, as long as at least so many patches remain.
 ENOUGH_PATCHES = 1 << 18
+FOLDS = 4
+# Strengths of the pull towards the float weight, as shares of the inputs' mean variance.
+RIDGES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+_FIRST_TRIED = RIDGES.index(0.01)
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Regression:
-    """weight: the target ``[O, I, *kernel]``. covariance: of the patches, ``[groups, K, K]``, K = I*prod(kernel)."""
+    """weight: the target ``[O, I, *kernel]``. covariance: of the patches, ``[groups, K, K]``, K = I*prod(kernel).
+    ridge: the strength of the pull. shrinkage: the share 0..1 by which correlations are overestimated."""
 
-    weight: NDArray[np.float64]
-    covariance: NDArray[np.float64]
+    weight: Floats
+    covariance: Floats
+    ridge: float
+    shrinkage: float
+
+    def shrunk_covariance(self) -> Floats:
+        """The covariance to expect on other images: correlations between columns scaled down, variances kept."""
+        diagonal = np.einsum("gkk->gk", self.covariance)[:, :, None] * np.eye(
+            len(self.covariance[0])
+        )
+        return (1 - self.shrinkage) * self.covariance + self.shrinkage * diagonal
 
 
-def regress(layer: CalibratedLayer, ridge: float = RIDGE) -> Regression:
-    """One streamed pass over the layer's calibration data; means are left to the bias."""
+def regress(layer: CalibratedLayer, ridge: float | None = None) -> Regression:
+    """One streamed pass over the layer's calibration data; means are left to the bias.
+
+    ridge: instead of the one that cross-validation finds.
+    """
+    folds = [fold for fold in _gather(layer) if fold is not None]
+    whole = _added(folds).moments()
+    own = layer.weight.astype(np.float64).reshape(whole.cross.shape)
+    if ridge is None:
+        ridge = _validated_ridge(folds, own)
+    shrinkage = _shrinkage([fold.moments().covariance for fold in folds], whole.covariance)
+    weight = whole.solve(own, ridge).reshape(layer.weight.shape)
+    return Regression(weight, whole.covariance, ridge, shrinkage)
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """covariance: of the patches, ``[g, K, K]``. cross: of targets with patches, ``[g, O/g, K]``."""
+
+    covariance: Floats
+    cross: Floats
+
+    def solve(self, own: Floats, ridge: float) -> Floats:
+        """The regressed weights, drawn towards ``own``, ``[g, O/g, K]``."""
+        columns = self.covariance.shape[1]
+        variance = np.einsum("gkk->g", self.covariance) / columns
+        pull = ridge * np.where(variance > 0, variance, 1.0)
+        normal = self.covariance + pull[:, None, None] * np.eye(columns)
+        lack = self.cross - own @ self.covariance
+        change = np.linalg.solve(normal, lack.transpose(0, 2, 1)).transpose(0, 2, 1)
+        return own + change
+
+    def loss(self, weight: Floats) -> float:
+        """Mean squared error of the targets, but for a constant."""
+        return float(np.sum((weight @ self.covariance - 2 * self.cross) * weight))
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over ``count`` patches p and targets t: p p', t p', p, t."""
+
+    products: Floats
+    cross: Floats
+    patch: Floats
+    target: Floats
+    count: int
+
+    @classmethod
+    def of(cls, p: NDArray[np.float32], t: NDArray[np.float32]) -> "_Sums":
+        def exact(part: NDArray[np.float32]) -> Floats:
+            return part.astype(np.float64)
+
+        turned = p.transpose(0, 2, 1)
+        return cls(
+            exact(p @ turned), exact(t @ turned), exact(p.sum(2)), exact(t.sum(2)), p.shape[2]
+        )
+
+    def __add__(self, other: "_Sums") -> "_Sums":
+        return _Sums(
+            self.products + other.products,
+            self.cross + other.cross,
+            self.patch + other.patch,
+            self.target + other.target,
+            self.count + other.count,
+        )
+
+    def moments(self) -> _Moments:
+        patch, target = self.patch / self.count, self.target / self.count
+        return _Moments(
+            self.products / self.count - patch[:, :, None] * patch[:, None, :],
+            self.cross / self.count - target[:, :, None] * patch[:, None, :],
+        )
+
+
+def _added(folds: Sequence[_Sums]) -> _Sums:
+    total = folds[0]
+    for fold in folds[1:]:
+        total = total + fold
+    return total
+
+
+def _gather(layer: CalibratedLayer) -> list[_Sums | None]:
+    """Sums over every fourth image, four times; None where there are fewer images."""
     node = layer.group.layer
     assert node is not None
-    sums: list[NDArray[np.float64]] = []
-    count = 0
+    sums: list[_Sums | None] = [None] * FOLDS
+    seen = 0
     every = _thinning(layer)
     sources = zip(layer.inputs(), layer.float_accumulators, layer.residual_errors(), strict=True)
     for index, (inputs, targets, lack) in enumerate(sources):
         # Batches take turns with the grid's origin, so that borders count as often as they occur.
         offset = index % every
-        for start in range(0, len(inputs), step := images_per_block(node, inputs)):
-            block = slice(start, start + step)
-            p = patches(node, inputs[block], every, offset)
-            target = targets[block] if lack is None else targets[block] + lack[block]
+        for fold in range(min(FOLDS, len(inputs))):
+            number = (seen + fold) % FOLDS
+            x = inputs[fold::FOLDS]
+            y = targets[fold::FOLDS]
+            if lack is not None:
+                y = y + lack[fold::FOLDS]
             if node.op_type == "Conv":
-                target = target[:, :, offset::every, offset::every]
-            t = _rows(target, layer.channel_axis, len(p))
-            parts = [p @ p.transpose(0, 2, 1), t @ p.transpose(0, 2, 1), p.sum(2), t.sum(2)]
-            exact = [part.astype(np.float64) for part in parts]
-            sums = [a + b for a, b in zip(sums, exact, strict=True)] if sums else exact
-            count += p.shape[2]
-    products, cross, patch_mean, target_mean = (part / count for part in sums)
-    covariance = products - patch_mean[:, :, None] * patch_mean[:, None, :]
-    cross = cross - target_mean[:, :, None] * patch_mean[:, None, :]
-    own = layer.weight.astype(np.float64).reshape(cross.shape)
-    variance = np.einsum("gkk->g", covariance) / covariance.shape[1]
-    pull = (ridge * np.where(variance > 0, variance, 1.0))[:, None, None]
-    normal = covariance + pull * np.eye(covariance.shape[1])
-    weight = np.linalg.solve(normal, (cross + pull * own).transpose(0, 2, 1)).transpose(0, 2, 1)
-    return Regression(np.ascontiguousarray(weight).reshape(layer.weight.shape), covariance)
+                y = y[:, :, offset::every, offset::every]
+            for start in range(0, len(x), step := images_per_block(node, x)):
+                p = patches(node, x[start : start + step], every, offset)
+                t = _rows(y[start : start + step], layer.channel_axis, len(p))
+                block, before = _Sums.of(p, t), sums[number]
+                sums[number] = block if before is None else before + block
+        seen += len(inputs)
+    return sums
+
+
+def _validated_ridge(folds: Sequence[_Sums], own: Floats) -> float:
+    """The strength whose weights predict the other folds' targets best."""
+    if len(folds) < 2:
+        return RIDGES[-1]
+    splits = [
+        (_added([f for f in folds if f is not held_out]).moments(), held_out.moments())
+        for held_out in folds[: FOLDS // 2]
+    ]
+
+    def loss(place: int) -> float:
+        return sum(test.loss(train.solve(own, RIDGES[place])) for train, test in splits)
+
+    return RIDGES[_valley(loss, _FIRST_TRIED, len(RIDGES))]
+
+
+def _valley(loss: Callable[[int], float], start: int, count: int) -> int:
+    """Walk downhill from ``start`` to the place in 0..count-1 where a valley-shaped loss is least."""
+    known = {start: loss(start)}
+    for direction in (1, -1):
+        place = start
+        while 0 <= place + direction < count:
+            known[place + direction] = loss(place + direction)
+            if known[place + direction] >= known[place]:
+                break
+            place += direction
+        if place != start:
+            return place
+    return start
+
+
+def _shrinkage(parts: Sequence[Floats], whole: Floats) -> float:
+    """The share by which correlations are overestimated, from their scatter between folds, 0..1."""
+    if len(parts) < 2:
+        return 1.0
+    diagonal = np.eye(whole.shape[1], dtype=bool)
+    scatter = sum(float(np.sum((part - whole)[:, ~diagonal] ** 2)) for part in parts)
+    signal = float(np.sum(whole[:, ~diagonal] ** 2))
+    if signal <= 0.0:
+        return 0.0
+    return min(1.0, scatter / (len(parts) * (len(parts) - 1)) / signal)
 
 
 def _thinning(layer: CalibratedLayer) -> int:
