@@ -3,6 +3,10 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(SUB8_WITH_NEON) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace sub8 {
 namespace {
 
@@ -28,6 +32,19 @@ bool has_avx512vnni() {
 }
 #endif
 
+#ifdef SUB8_WITH_NEON
+// Linux tells of the dot-product instructions in a bit of AT_HWCAP; Apple's 64-bit CPUs all have
+// them.
+bool has_neon() {
+#ifdef __linux__
+    constexpr unsigned long kAsimdDp = 1UL << 20;
+    return (getauxval(AT_HWCAP) & kAsimdDp) != 0;
+#else
+    return true;
+#endif
+}
+#endif
+
 const Entry kEntries[] = {
     {Isa::scalar, "scalar", always},
 #ifdef SUB8_WITH_AVX2
@@ -38,6 +55,9 @@ const Entry kEntries[] = {
 #endif
 #ifdef SUB8_WITH_AVX512VNNI
     {Isa::avx512vnni, "avx512vnni", has_avx512vnni},
+#endif
+#ifdef SUB8_WITH_NEON
+    {Isa::neon, "neon", has_neon},
 #endif
 };
 

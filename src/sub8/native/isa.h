@@ -6,7 +6,7 @@
 
 namespace sub8 {
 
-enum class Isa { scalar, avx2, avxvnni, avx512vnni };
+enum class Isa { scalar, avx2, avxvnni, avx512vnni, neon };
 
 const char* isa_name(Isa isa);
 

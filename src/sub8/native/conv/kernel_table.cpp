@@ -18,6 +18,10 @@ const Kernels& kernels_for(Isa isa) {
         case Isa::avx512vnni:
             return avx512vnni_kernels();
 #endif
+#ifdef SUB8_WITH_NEON
+        case Isa::neon:
+            return neon_kernels();
+#endif
         case Isa::scalar:
             return scalar_kernels();
         default:
