@@ -1,12 +1,19 @@
 """Fixtures every room's tests may use."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx_ir as ir
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 PROJECT = Path(__file__).resolve().parents[1]
+CLASSES = 6
+SIZE = 12
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +31,77 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+def small_network(seed: int = 0) -> ir.Model:
+    """A residual network with every common part: padding, stride, depthwise, Relu, pooling, Gemm. Opset 20."""
+    random = np.random.default_rng(seed)
+    initializers = []
+
+    def constant(name: str, *shape: int) -> str:
+        fan_in = int(np.prod(shape[1:])) or 1
+        values = random.standard_normal(shape) * np.sqrt(2.0 / max(fan_in, 1))
+        initializers.append(numpy_helper.from_array(values.astype(np.float32), name))
+        return name
+
+    def conv(name: str, x: str, shape: tuple[int, ...], **attributes: Any) -> Any:
+        inputs = [x, constant(f"{name}.weight", *shape), constant(f"{name}.bias", shape[0])]
+        return helper.make_node(
+            "Conv", inputs, [name], name=name, kernel_shape=list(shape[2:]), **attributes
+        )
+
+    nodes = [
+        conv("stem", "image", (8, 3, 3, 3), pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["stem"], ["stem_relu"], name="stem_relu"),
+        conv("block.a", "stem_relu", (8, 8, 3, 3), pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["block.a"], ["a_relu"], name="a_relu"),
+        conv("block.b", "a_relu", (8, 8, 1, 1)),
+        helper.make_node("Add", ["block.b", "stem_relu"], ["sum"], name="sum"),
+        helper.make_node("Relu", ["sum"], ["sum_relu"], name="sum_relu"),
+        conv("depthwise", "sum_relu", (8, 1, 3, 3), pads=[1, 1, 1, 1], strides=[2, 2], group=8),
+        helper.make_node("Relu", ["depthwise"], ["d_relu"], name="d_relu"),
+        helper.make_node("GlobalAveragePool", ["d_relu"], ["pooled"], name="pooled"),
+        helper.make_node("Flatten", ["pooled"], ["features"], name="features"),
+        helper.make_node(
+            "Gemm",
+            ["features", constant("head.weight", CLASSES, 8), constant("head.bias", CLASSES)],
+            ["logits"],
+            name="head",
+            transB=1,
+        ),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", CLASSES])],
+        initializers,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(
+        model,
+        {
+            "preprocess": json.dumps({"size": SIZE, "scale": 1 / 128, "mean": [1, 1, 1]}),
+            "labels": "\n".join(f"class{number}" for number in range(CLASSES)),
+        },
+    )
+    return ir.from_proto(model)
+
+
+@pytest.fixture(scope="session")
+def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``model.onnx`` and ``data.npz`` (24 images with the float model's own answers as labels)."""
+    from sub8.data import load_batches, open_dataset
+    from sub8.model_file import ModelFile
+    from sub8.oracle import OnnxRuntime
+
+    place = tmp_path_factory.mktemp("small")
+    ir.save(small_network(), place / "model.onnx")
+    random = np.random.default_rng(1)
+    images = random.integers(0, 256, (24, SIZE, SIZE, 3), dtype=np.uint8)
+    ((x, _),) = load_batches(
+        open_dataset(images), ModelFile.open(place / "model.onnx").preprocess, batch=24
+    )
+    labels = OnnxRuntime(place / "model.onnx", threads=1).run(x).argmax(axis=1)
+    np.savez(place / "data.npz", images=images, labels=labels)
+    return place

@@ -48,6 +48,11 @@ class PackedWeights:
         Pack terms (kind, cluster, left shift, int8 [O, I, KH, KW], uint8 [O, clusters]).
         """
 
+    def unpack(self, term: int) -> bytes:
+        """
+        The int8 integers [O, I, KH, KW] of one term; terms by falling left shift.
+        """
+
     @property
     def bytes(self) -> int:
         """Memory held, in bytes."""

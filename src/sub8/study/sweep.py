@@ -178,8 +178,8 @@ def _question(
         "data_sha256": path_sha256(Path(data)),
         "calibration": Path(calibration).name,
         "calibration_sha256": path_sha256(Path(calibration)),
-        "images": images,
-        "calibration_images": calibration_images,
+        "images": None if images is None else str(images),
+        "calibration_images": None if calibration_images is None else str(calibration_images),
         "sub8": sub8.__version__,
     }
 

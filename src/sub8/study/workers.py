@@ -10,7 +10,7 @@ from sub8.study.point import Point, Task, measure_point
 
 def measure_locally(tasks: list[Task], jobs: int) -> Iterator[tuple[Point, bytes]]:
     """Finished points as they come, ``jobs`` processes at a time."""
-    # spawn: ONNX Runtime's and OpenMP's threads do not survive a fork.
+    # spawn: ONNX Runtime's and oneTBB's threads do not survive a fork.
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
     try:
         for future in as_completed([pool.submit(measure_point, task) for task in tasks]):

@@ -66,7 +66,7 @@ def finetune(
     freeze: Annotated[
         float,
         typer.Option(metavar="PART", help="Part of the training after which batch norm is folded."),
-    ] = 0.75,
+    ] = 0.9,
     augment: Annotated[
         bool, typer.Option("--augment/--no-augment", help="Random flips and crops.")
     ] = True,

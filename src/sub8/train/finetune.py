@@ -32,6 +32,8 @@ from sub8.train.settings import Training
 
 _LATEST, _BEST = "latest.safetensors", "best.safetensors"
 _VALIDATION_BATCH = 100
+# Running statistics have a memory of about ten batches, and weights move faster than that while training.
+_SETTLING_BATCHES = 60
 
 
 @dataclass(frozen=True)
@@ -215,18 +217,11 @@ class _Trainer:
         """One step on this process's share of the batch; the loss is the mean over its own images."""
         settings, accelerator = self.settings, self.accelerator
         if self.step >= settings.freeze * self.steps and not self.network.frozen:
+            self._settle()
             self.network.freeze()
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate(self.step, self.steps)
-        place, processes = accelerator.process_index, accelerator.num_processes
-        mine = share(indices, place, processes)
-        draws = None
-        if settings.augment:
-            draws = share(step_draws(settings.seed, self.step, len(indices)), place, processes)
-        x = self.samples.inputs(mine, draws).to(accelerator.device)
-        if x.ndim == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
-        labels = self.samples.labels[torch.from_numpy(mine)].to(accelerator.device)
+        x, labels = self._batch(indices, self.step)
         with accelerator.autocast():
             teacher = None if self.teacher is None else self.teacher(x).float()
             logits = self.parallel(x)
@@ -241,6 +236,30 @@ class _Trainer:
                 f" {settings.highest_rate}"
             )
         return found
+
+    def _settle(self) -> None:
+        """Batch norm statistics of the weights as they are, before they are frozen: forward passes alone."""
+        order = epoch_order(len(self.samples), self.settings.seed, self.settings.epochs)
+        batches = order[: self.steps_per_epoch * self.settings.batch].reshape(
+            -1, self.settings.batch
+        )
+        with torch.no_grad(), self.accelerator.autocast():
+            for place, indices in enumerate(batches[:_SETTLING_BATCHES]):
+                x, _ = self._batch(indices, self.steps + place)
+                self.network(x)
+
+    def _batch(self, indices: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
+        """This process's share of a global batch: inputs, augmented by the step's draws, and labels."""
+        accelerator = self.accelerator
+        place, processes = accelerator.process_index, accelerator.num_processes
+        mine = share(indices, place, processes)
+        draws = None
+        if self.settings.augment:
+            draws = share(step_draws(self.settings.seed, step, len(indices)), place, processes)
+        x = self.samples.inputs(mine, draws).to(accelerator.device)
+        if x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        return x, self.samples.labels[torch.from_numpy(mine)].to(accelerator.device)
 
     def _loss(self, logits: Tensor, labels: Tensor, teacher: Tensor | None) -> Tensor:
         settings = self.settings

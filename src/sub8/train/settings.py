@@ -34,7 +34,7 @@ class Training:
     distillation: float = 0.5
     temperature: float = 2.0
     label_smoothing: float = 0.0
-    freeze: float = 0.75
+    freeze: float = 0.9
     augment: bool = True
     patience: int = 5
     calibration_images: int = 1000

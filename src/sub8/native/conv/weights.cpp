@@ -71,7 +71,7 @@ PackedWeights::PackedWeights(Isa isa, const WeightShape& shape,
                 sum += int64_t(alpha) * total;
                 magnitude += int64_t(alpha) * total_magnitude;
             }
-            sums_[o] += sum << term.left_shift;
+            sums_[o] += sum * (int64_t{1} << term.left_shift);
             bounds_[o] += 255 * (magnitude << term.left_shift);
             if (bounds_[o] > INT32_MAX)
                 fail("an accumulator could leave int32; use smaller scales");

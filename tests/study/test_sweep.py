@@ -1,0 +1,109 @@
+"""Sweeps of a small network: every point, the same again after a kill, the same on a Ray cluster."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sub8.errors import InputError
+from sub8.record.replicate import replicate_study
+from sub8.study.sweep import Study, settings, sweep
+
+TIMES = ("seconds", "latency")
+
+
+def table(study: Study) -> list[dict]:
+    """All figures of a study but times."""
+    return [{k: v for k, v in point.to_dict().items() if k not in TIMES} for point in study.points]
+
+
+def run(files: Path, folder: Path, chosen, **options) -> Study:
+    data = str(files / "data.npz")
+    return sweep(files / "model.onnx", data, data, chosen, folder, threads=1, **options)
+
+
+@pytest.fixture(scope="module")
+def chosen():
+    return settings(["ternary", "int8"], ["2", "all"], "optimal")
+
+
+@pytest.fixture(scope="module")
+def study(small_files, chosen, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    run(small_files, folder, chosen, jobs=2)
+    return folder
+
+
+def test_every_setting_is_measured_and_exact(study, chosen):
+    found = Study.load(study)
+    assert [point.setting for point in found.points] == chosen
+    for point in found.points:
+        assert point.mismatches == 0
+        assert point.images == 24
+        assert set(point.latency) == {"sub8", "ONNX Runtime fp32", "ONNX Runtime int8"}
+        artifact = study / "models" / f"{point.setting.name}.onnx"
+        assert artifact.stat().st_size == point.bytes
+    assert found.baselines[0].top1 == 100.0  # the labels are the float model's own answers
+    smallest, largest = found.points[1], found.points[2]
+    assert smallest.mean_bits < largest.mean_bits
+    assert smallest.replaced > largest.replaced == 0.0
+
+
+def test_a_killed_sweep_goes_on_and_keeps_its_points(small_files, study, chosen, tmp_path):
+    data = small_files / "data.npz"
+    command = [sys.executable, "-m", "sub8.cli", "sweep", small_files / "model.onnx"]
+    command += ["--data", data, "--calibration", data, "-o", tmp_path, "--jobs", "1"]
+    command += ["--weights", "ternary,int8", "--cluster", "2,all", "--threads", "1"]
+    process = subprocess.Popen([*map(str, command)], start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "points").glob("*.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "models").glob("*.onnx")}
+    assert 1 <= len(kept) < len(chosen)
+    again = run(small_files, tmp_path, chosen, jobs=1)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert table(again) == table(Study.load(study))
+
+
+def test_a_folder_keeps_to_one_question(small_files, study, chosen):
+    with pytest.raises(InputError, match="another study"):
+        run(small_files, study, chosen, images=5)
+
+
+def test_a_study_becomes_signed_replication_records(study, tmp_path):
+    pytest.importorskip("cryptography", reason="needs the extra records")
+    from sub8.record.keys import PrivateKey, generate_key_files
+
+    generate_key_files(tmp_path / "key.pem")
+    event = replicate_study(study, PrivateKey.load(tmp_path / "key.pem"))
+    for point in Study.load(study).points:
+        assert point.artifact_sha256.encode() in event.data
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(InputError, match="binary"):
+        settings(["binary"], ["4"], "optimal")
+    with pytest.raises(InputError, match="cluster"):
+        settings(["ternary"], ["0"], "optimal")
+
+
+def test_a_cluster_of_two_ray_nodes_gives_the_same_table(small_files, study, chosen, tmp_path):
+    pytest.importorskip("ray", reason="needs the extra ray")
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        nodes.add_node(num_cpus=1)
+        nodes.wait_for_nodes()
+        found = run(small_files, tmp_path, chosen, jobs=2, ray=nodes.address)
+    finally:
+        nodes.shutdown()
+    assert table(found) == table(Study.load(study))
