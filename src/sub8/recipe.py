@@ -15,10 +15,15 @@ METHODS: tuple[str, ...] = get_args(Method)
 
 @dataclass(frozen=True)
 class WeightFormat:
-    """Weights of one layer: the integers' range and N, the input channels per cluster ("all": one cluster)."""
+    """Weights of one layer: the integers' range and N, the input channels per cluster ("all": one cluster).
+
+    terms: the weight is the sum of so many clustered weights, each of this kind (residual terms,
+    arXiv 1707.04679).
+    """
 
     kind: WeightKind
     cluster: int | Literal["all"] = "all"
+    terms: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in ("ternary", "int4", "int8"):
@@ -32,11 +37,17 @@ class WeightFormat:
             raise InputError(
                 f"cluster {self.cluster!r} must be a whole number of at least 1, or 'all'"
             )
+        if (
+            not isinstance(self.terms, int)
+            or isinstance(self.terms, bool)
+            or self.terms not in (1, 2)
+        ):
+            raise InputError(f"terms {self.terms!r} must be 1 or 2")
 
 
-def Ternary(cluster: int | Literal["all"] = 4) -> WeightFormat:  # noqa: N802 - reads as a type in recipes
-    """Weights alpha * {-1, 0, +1}."""
-    return WeightFormat("ternary", cluster)
+def Ternary(cluster: int | Literal["all"] = 4, terms: int = 1) -> WeightFormat:  # noqa: N802 - a type in recipes
+    """Weights alpha * {-1, 0, +1}, or the sum of two such terms."""
+    return WeightFormat("ternary", cluster, terms)
 
 
 def Int4(cluster: int | Literal["all"] = 4) -> WeightFormat:  # noqa: N802
@@ -146,7 +157,8 @@ class Recipe:
         """Nested plain data; ``Recipe.from_dict(recipe.to_dict()) == recipe``."""
 
         def weights(fmt: WeightFormat) -> dict[str, Any]:
-            return {"kind": fmt.kind, "cluster": fmt.cluster}
+            plain = {"kind": fmt.kind, "cluster": fmt.cluster}
+            return plain if fmt.terms == 1 else {**plain, "terms": fmt.terms}
 
         return {
             "weights": weights(self.weights),
@@ -179,7 +191,7 @@ def _known(value: Any, keys: set[str], where: str) -> dict[str, Any]:
 
 
 def _weight_format(value: Any, where: str) -> WeightFormat:
-    table = _known(value, {"kind", "cluster"}, where)
+    table = _known(value, {"kind", "cluster", "terms"}, where)
     if "kind" not in table:
         raise InputError(f"{where}: kind is missing; use ternary, int4 or int8")
     try:

@@ -10,9 +10,9 @@ from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.ptq.correct import channel_means, channel_variances, output_variances, spread_factor
 from sub8.ptq.regression import regress
-from sub8.ptq.solvers import solve
+from sub8.ptq.solvers import solve_terms
 from sub8.ptq.units import fits_int32, integer_bias, minimum_exponent
-from sub8.ptq.walk import CalibratedLayer
+from sub8.ptq.walk import CalibratedLayer, dequantized
 from sub8.recipe import Method, Recipe, WeightFormat
 
 Floats = NDArray[np.float64]
@@ -39,29 +39,33 @@ class LayerQuantiser:
             layer.name, first=group.first, last=group.last, depthwise=group.depthwise
         )
         if fmt.kind == "int8":
-            term = _solve(layer, layer.weight, fmt, _first_order(self._recipe.method))
+            terms = _solve(layer, layer.weight, fmt, _first_order(self._recipe.method))
         elif self._recipe.method == "hessian":
-            term = self._second_order(layer, fmt)
+            terms = self._second_order(layer, fmt)
         else:
-            term = self._weight_error(layer, fmt)
+            terms = self._weight_error(layer, fmt)
         bias = layer.bias.astype(np.float64)
         if self._recipe.correct_statistics:
-            reached = channel_means(layer.accumulators(term.dequantize()), layer.channel_axis)
+            reached = channel_means(layer.accumulators(dequantized(terms)), layer.channel_axis)
             bias = channel_means(_targets(layer), layer.channel_axis) - reached
-        integers, exponent = integer_bias(bias, (term,), layer.input_format)
-        return QuantizedLayer((term,), integers, exponent)
+        integers, exponent = integer_bias(bias, terms, layer.input_format)
+        return QuantizedLayer(terms, integers, exponent)
 
-    def _weight_error(self, layer: CalibratedLayer, fmt: WeightFormat) -> ClusteredWeight:
+    def _weight_error(
+        self, layer: CalibratedLayer, fmt: WeightFormat
+    ) -> tuple[ClusteredWeight, ...]:
         """Solve, see what spread the accumulators get, and solve again for weights that give the right one."""
-        term = _solve(layer, layer.weight, fmt, self._recipe.method)
+        terms = _solve(layer, layer.weight, fmt, self._recipe.method)
         if not self._recipe.correct_statistics:
-            return term
-        reached = channel_variances(layer.accumulators(term.dequantize()), layer.channel_axis)
+            return terms
+        reached = channel_variances(layer.accumulators(dequantized(terms)), layer.channel_axis)
         wanted = channel_variances(layer.float_accumulators, layer.channel_axis)
         weight = _scaled(layer.weight, spread_factor(wanted, reached))
         return _solve(layer, weight, fmt, self._recipe.method)
 
-    def _second_order(self, layer: CalibratedLayer, fmt: WeightFormat) -> ClusteredWeight:
+    def _second_order(
+        self, layer: CalibratedLayer, fmt: WeightFormat
+    ) -> tuple[ClusteredWeight, ...]:
         """Solve for the regressed weights; least squares shrinks what it cannot explain, so their spread is set first."""
         found = regress(layer)
         weight = found.weight
@@ -78,13 +82,13 @@ def _solve(
     fmt: WeightFormat,
     method: Method,
     covariance: Floats | None = None,
-) -> ClusteredWeight:
+) -> tuple[ClusteredWeight, ...]:
     """The solution with the finest exponent whose sums stay exact in float32 and provably fit int32."""
     finest = minimum_exponent(layer)
     for exponent in range(finest, finest + _FINEST_TO_COARSEST):
-        term = solve(weight, fmt, method, gram=covariance, minimum_exponent=exponent)
-        if fits_int32((term,), layer.bias, layer.input_format):
-            return term
+        terms = solve_terms(weight, fmt, method, gram=covariance, minimum_exponent=exponent)
+        if fits_int32(terms, layer.bias, layer.input_format):
+            return terms
     raise UnsupportedModelError(
         f"layer {layer.name!r}: sums of {weight[0].size} products and the bias do not fit 32 bits"
     )
