@@ -174,7 +174,7 @@ def _inspect_float(opened: ModelFile, shape: tuple[int, ...], recipe: Recipe | N
             )
         layers.append(_float_layer(counts[name], fmt))
     published = None
-    if recipe is not None and recipe.weights.kind == "ternary":
+    if recipe is not None and (recipe.weights.kind, recipe.weights.terms) == ("ternary", 1):
         cluster = sys.maxsize if recipe.weights.cluster == "all" else recipe.weights.cluster
         first = frozenset(str(g.layer.name) for g in groups if g.layer is not None and g.first)
         published = replaced_multiplications(list(counts.values()), cluster, first)
@@ -186,12 +186,14 @@ def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:
     outputs, inputs = count.shape[:2]
     stored, replaced, cluster, kind = count.parameters * FLOAT_BYTES, 0.0, None, "float"
     if fmt is not None:
-        kind = fmt.kind
+        kind = "+".join([fmt.kind] * fmt.terms)
         cluster = inputs if fmt.cluster == "all" else min(fmt.cluster, inputs)
         scales = outputs * -(-inputs // cluster)
         weights = math.prod(count.shape)
-        stored = -(-weights * STORED_BITS[fmt.kind] // 8) + scales + outputs * FLOAT_BYTES
-        replaced = 1.0 - scales / weights if kind == "ternary" else 0.0
+        term = -(-weights * STORED_BITS[fmt.kind] // 8) + scales
+        stored = fmt.terms * term + outputs * FLOAT_BYTES
+        if fmt.kind == "ternary":
+            replaced = max(0.0, 1.0 - fmt.terms * scales / weights)
     return LayerReport(
         name=count.name,
         operator=count.operator,

@@ -19,12 +19,12 @@ def recipe_from_options(
 ) -> Recipe:
     """The recipe of ``path`` (default: ``Recipe()``) with every given option in its place. Raises InputError."""
     recipe = Recipe() if path is None else Recipe.load(path)
-    kind: Any = weights if weights is not None else recipe.weights.kind
-    if weights is None and cluster is None:
-        chosen = recipe.weights
-    else:
-        default = "all" if kind == "int8" else "4"
-        chosen = WeightFormat(kind, _cluster(default if cluster is None else cluster))
+    chosen = recipe.weights
+    if weights is not None:
+        kind: Any = weights
+        chosen = WeightFormat(kind, "all" if kind == "int8" else 4)
+    if cluster is not None:
+        chosen = replace(chosen, cluster=_cluster(cluster))
     activations: dict[str, Any] = {
         key: value
         for key, value in (

@@ -1,0 +1,45 @@
+"""Options on the command line go before the recipe file."""
+
+import pytest
+
+from sub8.errors import InputError
+from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
+from sub8.recipe_options import recipe_from_options
+
+
+def test_no_options_give_the_default_recipe():
+    assert recipe_from_options() == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("options", "weights"),
+    [
+        ({"weights": "ternary"}, Ternary(4)),
+        ({"weights": "int4"}, Int4(4)),
+        ({"weights": "int8"}, Int8("all")),
+        ({"weights": "int8", "cluster": "8"}, Int8(8)),
+        ({"cluster": "all"}, Ternary("all")),
+    ],
+)
+def test_weights_and_cluster(options, weights):
+    assert recipe_from_options(**options) == Recipe(weights=weights)
+
+
+def test_options_replace_what_the_file_says_and_keep_the_rest(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        'method = "paper"\nweights = { kind = "ternary", cluster = 16, terms = 2 }\n'
+        'last = { kind = "int4" }\nactivations = { calibration = "max" }\n'
+    )
+    recipe = recipe_from_options(str(path), cluster="8", exponent="dynamic")
+    assert recipe.weights == Ternary(8, terms=2)
+    assert recipe.last == Int4("all")
+    assert recipe.method == "paper"
+    assert recipe.activations == Dfp8(exponent="dynamic", calibration="max")
+    assert recipe_from_options(str(path), method="optimal", weights="int4").weights == Int4(4)
+
+
+@pytest.mark.parametrize("cluster", ["0", "-1", "4.5", "every"])
+def test_a_wrong_cluster(cluster):
+    with pytest.raises(InputError, match="cluster"):
+        recipe_from_options(cluster=cluster)
