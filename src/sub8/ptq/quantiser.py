@@ -18,6 +18,8 @@ from sub8.recipe import Method, Recipe, WeightFormat
 Floats = NDArray[np.float64]
 
 _FINEST_TO_COARSEST = 32
+# Wider layers (the first classifier of VGG: 25,088) would need covariances of gigabytes.
+LARGEST_COLUMNS = 8192
 
 
 class LayerQuantiser:
@@ -30,18 +32,19 @@ class LayerQuantiser:
         """Solve the layer's weights and, where the recipe says so, correct its channels' statistics.
 
         Mean and spread follow the float model's for ternary and 4-bit weights. 8-bit weights keep their
-        spread by themselves, and few steps of alpha are left to change it, so that only the mean follows;
-        near exact as they are, they gain nothing from the second-order method either, and take "optimal".
+        spread by themselves, and few steps of alpha are left to change it, so that only the mean follows.
+        The second-order method serves them too: not for their own rounding, but because the layer then
+        makes up for errors of the layers before it. It leaves very wide layers to "optimal".
         Raises UnsupportedModelError where no exponent makes the sums fit int32.
         """
         group = layer.group
         fmt = self._recipe.weight_format(
             layer.name, first=group.first, last=group.last, depthwise=group.depthwise
         )
-        if fmt.kind == "int8":
-            terms = _solve(layer, layer.weight, fmt, _first_order(self._recipe.method))
-        elif self._recipe.method == "hessian":
+        if self._recipe.method == "hessian" and layer.weight[0].size <= LARGEST_COLUMNS:
             terms = self._second_order(layer, fmt)
+        elif fmt.kind == "int8":
+            terms = _solve(layer, layer.weight, fmt, _first_order(self._recipe.method))
         else:
             terms = self._weight_error(layer, fmt)
         bias = layer.bias.astype(np.float64)
@@ -55,13 +58,14 @@ class LayerQuantiser:
         self, layer: CalibratedLayer, fmt: WeightFormat
     ) -> tuple[ClusteredWeight, ...]:
         """Solve, see what spread the accumulators get, and solve again for weights that give the right one."""
-        terms = _solve(layer, layer.weight, fmt, self._recipe.method)
+        method = _first_order(self._recipe.method)
+        terms = _solve(layer, layer.weight, fmt, method)
         if not self._recipe.correct_statistics:
             return terms
         reached = channel_variances(layer.accumulators(dequantized(terms)), layer.channel_axis)
         wanted = channel_variances(layer.float_accumulators, layer.channel_axis)
         weight = _scaled(layer.weight, spread_factor(wanted, reached))
-        return _solve(layer, weight, fmt, self._recipe.method)
+        return _solve(layer, weight, fmt, method)
 
     def _second_order(
         self, layer: CalibratedLayer, fmt: WeightFormat
@@ -69,7 +73,7 @@ class LayerQuantiser:
         """Solve for the regressed weights; least squares shrinks what it cannot explain, so their spread is set first."""
         found = regress(layer)
         weight = found.weight
-        if self._recipe.correct_statistics:
+        if self._recipe.correct_statistics and fmt.kind != "int8":
             reached = output_variances(weight, found.covariance)
             wanted = channel_variances(layer.float_accumulators, layer.channel_axis)
             weight = _scaled(weight, spread_factor(wanted, reached))
