@@ -8,6 +8,7 @@ import typer
 
 import sub8
 from sub8 import terminal
+from sub8.cli_options import Images, Json, PreprocessText, Threads
 from sub8.errors import InputError, Sub8Error, UnsupportedModelError
 from sub8.record.cli import record_app
 from sub8.study.cli import register as register_study
@@ -32,24 +33,6 @@ Data = Annotated[
         show_default=False,
     ),
 ]
-Images = Annotated[
-    str | None,
-    typer.Option("--images", metavar="K|START:END", help="Only the first K images, or a range."),
-]
-PreprocessText = Annotated[
-    str | None,
-    typer.Option(
-        "--preprocess",
-        metavar="FILE|OPTIONS",
-        help="A JSON file, or e.g. 'resize=256 size=224 scale=1/255 mean=0.485,0.456,0.406"
-        " std=0.229,0.224,0.225'. Default: the model's own metadata.",
-    ),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", metavar="T", help="Threads; default: the processors at hand."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")]
 Shape = Annotated[
     str | None,
     typer.Option("--input-shape", metavar="B,C,H,W", help="Default: what the model declares."),

@@ -38,6 +38,7 @@ def made_up_study(clusters=(1, 4, 64, "all"), kinds=("ternary", "int4", "int8"))
         "calibration": "train.parquet",
         "images": None,
         "calibration_images": 1000,
+        "preprocess": None,
         "model_sha256": "0" * 64,
         "data_sha256": "0" * 64,
         "sub8": "0.1.0",

@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sub8.errors import InputError
+from sub8.model_file import ModelFile
+from sub8.preprocess import Preprocess
 from sub8.record.replicate import replicate_study
 from sub8.study.sweep import Study, settings, sweep
 
@@ -107,3 +110,29 @@ def test_a_cluster_of_two_ray_nodes_gives_the_same_table(small_files, study, cho
     finally:
         nodes.shutdown()
     assert table(found) == table(Study.load(study))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
+def test_a_cluster_that_is_not_there_is_named_at_once(small_files, chosen, tmp_path, address):
+    pytest.importorskip("ray", reason="needs the extra ray")
+    start = time.monotonic()
+    with pytest.raises(InputError, match=f"no Ray cluster at {address}"):
+        run(small_files, tmp_path, chosen, jobs=1, ray=address)
+    assert time.monotonic() - start < 30
+
+
+def test_the_preprocessing_given_is_used_and_kept(small_files, tmp_path):
+    images = tmp_path / "images.npz"
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 20, 16, 3), dtype=np.uint8)
+    np.savez(images, images=pixels, labels=np.zeros(6, dtype=np.int64))
+    given = Preprocess.from_option("size=12 scale=1/255 mean=0.5 std=0.5")
+    chosen = settings(["int8"], ["all"], "optimal")
+    options = {"jobs": 1, "threads": 1, "preprocess": given}
+    model = small_files / "model.onnx"
+    study = sweep(model, str(images), str(images), chosen, tmp_path / "study", **options)
+    assert study.points[0].images == 6
+    assert Preprocess.from_option(str(tmp_path / "study" / "preprocess.json")) == given
+    artifact = tmp_path / "study" / "models" / f"{chosen[0].name}.onnx"
+    assert ModelFile.open(artifact).preprocess == given
+    with pytest.raises(InputError, match="different: preprocess"):
+        sweep(model, str(images), str(images), chosen, tmp_path / "study", jobs=1)

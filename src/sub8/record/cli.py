@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sub8.cli_options import Json
 from sub8.errors import InputError
 from sub8.files import write_file
 from sub8.record.bundles import pack
@@ -22,8 +23,6 @@ record_app = typer.Typer(
     no_args_is_help=True,
     help="Open-graph records of a paper: check one, merge signed events into it, publish a replication record.",
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")]
 
 
 @record_app.command(epilog="Example:\n\nsub8 record verify paper.json --key registry.pub")

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sub8 import terminal
+from sub8.cli_options import Images, Json, PreprocessText
 
 if TYPE_CHECKING:
     from sub8.inspect import Inspection
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,9 +39,7 @@ def sweep(
         str, typer.Option(metavar="KIND,...", help="Precisions.")
     ] = "ternary,int4,int8",
     method: Annotated[str, typer.Option(metavar="SOLVER", help="The cluster solver.")] = "optimal",
-    images: Annotated[
-        str | None, typer.Option(metavar="K|START:END", help="Only these test images.")
-    ] = None,
+    images: Images = None,
     calibration_images: Annotated[
         str, typer.Option("--calibration-images", metavar="K|START:END", help="Only these samples.")
     ] = "1000",
@@ -54,9 +51,11 @@ def sweep(
         str | None,
         typer.Option(metavar="ADDRESS", help="Measure on a Ray cluster: its address, or auto."),
     ] = None,
+    preprocess: PreprocessText = None,
     as_json: Json = False,
 ) -> None:
     """Measure accuracy, size, work and time at many settings; finished points are kept, so it can go on later."""
+    from sub8.preprocess import Preprocess
     from sub8.study.sweep import settings
     from sub8.study.sweep import sweep as run_sweep
 
@@ -73,6 +72,7 @@ def sweep(
             threads=threads,
             jobs=jobs,
             ray=ray,
+            preprocess=None if preprocess is None else Preprocess.from_option(preprocess),
             progress=progress,
         )
     if as_json:

@@ -11,6 +11,7 @@ from sub8.data import ImageRange
 from sub8.errors import InputError
 from sub8.evaluate import evaluate
 from sub8.inspect import inspect
+from sub8.preprocess import Preprocess
 from sub8.quantize import quantize
 from sub8.recipe import Method, Recipe, WeightFormat
 from sub8.verify import verify
@@ -48,6 +49,7 @@ class Task:
     images: ImageRange
     calibration_images: ImageRange
     threads: int
+    preprocess: Preprocess | None
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,18 @@ def measure_point(task: Task) -> tuple[Point, bytes]:
     """Quantise, evaluate and verify one setting; the point (not yet timed) and the artifact's bytes."""
     start = time.perf_counter()
     quantised = quantize(
-        task.model, task.calibration, task.setting.recipe(), images=task.calibration_images
+        task.model,
+        task.calibration,
+        task.setting.recipe(),
+        preprocess=task.preprocess,
+        images=task.calibration_images,
     )
     seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         quantised.save(path)
         artifact = path.read_bytes()
+        # The file carries its preprocessing from here on.
         accuracy = evaluate(path, task.data, images=task.images, threads=task.threads)
         checked = verify(path, task.data, images=VERIFIED_IMAGES, threads=task.threads)
         report = inspect(path)

@@ -84,6 +84,8 @@ def _row(study: Study, point: Point) -> dict[str, Any]:
         f" --images {question['calibration_images']} --weights {point.setting.weights}"
         f" --cluster {point.setting.cluster} --method {point.setting.method} -o {point.setting.name}.onnx"
     )
+    if question["preprocess"] is not None:
+        command += " --preprocess preprocess.json"
     return {
         "point": point,
         "drop": study.baselines[0].top1 - point.top1,

@@ -21,6 +21,7 @@ from sub8.evaluate import measure_accuracy
 from sub8.files import path_sha256, write_file
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
+from sub8.preprocess import Preprocess
 from sub8.progress import Progress
 from sub8.recipe import Method, WeightFormat
 from sub8.study.latency import time_point
@@ -118,20 +119,24 @@ def sweep(
     threads: int | None = None,
     jobs: int | None = None,
     ray: str | None = None,
+    preprocess: Preprocess | None = None,
     progress: Progress | None = None,
 ) -> Study:
     """Measure ``chosen`` settings of ``model`` and write the study into ``folder``.
 
     data: labelled test images; calibration: sample images. threads: a point's evaluation and timing; jobs:
     processes side by side (default: as many as fill the processors). ray: a cluster's address, or "auto".
+    preprocess: default, the model's own metadata.
     Points already in the folder are kept. Times are taken at the end, one point after the other, on this
     machine, each interleaved with ONNX Runtime. Raises InputError.
     """
     target = Path(folder)
     processors = len(os.sched_getaffinity(0))
     jobs = jobs if jobs is not None else processors
-    question = _question(model, data, calibration, images, calibration_images)
+    question = _question(model, data, calibration, images, calibration_images, preprocess)
     _prepare_folder(target, question)
+    if preprocess is not None:
+        write_file(target / "preprocess.json", preprocess.to_metadata().encode())
     tasks = [
         Task(
             setting=setting,
@@ -141,6 +146,7 @@ def sweep(
             images=images,
             calibration_images=calibration_images,
             threads=max(1, processors // jobs),
+            preprocess=preprocess,
         )
         for setting in chosen
         if not _point_path(target, setting).exists()
@@ -150,7 +156,9 @@ def sweep(
         write_file(_model_path(target, point.setting), artifact)
         _write_json(_point_path(target, point.setting), point.to_dict())
         _tell(progress, "points", len(chosen) - len(tasks) + number, len(chosen))
-    baselines = _baselines(target, Path(model), data, calibration, images, calibration_images)
+    baselines = _baselines(
+        target, Path(model), data, calibration, images, calibration_images, preprocess
+    )
     points = _timed(target, Path(model), chosen, threads or processors, progress)
     study = Study(question, _machine(), baselines, points)
     _write_json(target / "study.json", study.to_dict())
@@ -169,6 +177,7 @@ def _question(
     calibration: str,
     images: ImageRange,
     calibration_images: ImageRange,
+    preprocess: Preprocess | None,
 ) -> dict[str, Any]:
     """What the sweep asks, with the content of its model and data: a changed file is another question."""
     return {
@@ -180,6 +189,7 @@ def _question(
         "calibration_sha256": path_sha256(Path(calibration)),
         "images": None if images is None else str(images),
         "calibration_images": None if calibration_images is None else str(calibration_images),
+        "preprocess": None if preprocess is None else preprocess.to_metadata(),
         "sub8": sub8.__version__,
     }
 
@@ -208,6 +218,7 @@ def _baselines(
     calibration: str,
     images: ImageRange,
     calibration_images: ImageRange,
+    preprocess: Preprocess | None,
 ) -> tuple[Baseline, ...]:
     """Accuracy of fp32 and of ONNX Runtime's int8 file, which is built if it is not there."""
     kept = target / "peers" / "baselines.json"
@@ -218,13 +229,13 @@ def _baselines(
     if not int8.exists():
         draft = int8.with_name("draft.onnx")
         dataset = open_dataset(calibration, opened.labels).select(calibration_images)
-        batches = (x for x, _ in load_batches(dataset, opened.preprocess, batch=1))
+        batches = (x for x, _ in load_batches(dataset, preprocess or opened.preprocess, batch=1))
         quantize_with_onnxruntime(model, batches, str(opened.input.name), draft)
         draft.rename(int8)
     images_read = open_dataset(data, opened.labels).select(images)
     found = []
     for name, path in ((PEER_FLOAT, model), (PEER_INT8, int8)):
-        accuracy = measure_accuracy(opened, OnnxRuntime(path), images_read)
+        accuracy = measure_accuracy(opened, OnnxRuntime(path), images_read, preprocess)
         found.append(Baseline(name, accuracy.top1, accuracy.top5, path.stat().st_size))
     _write_json(kept, [asdict(baseline) for baseline in found])
     return tuple(found)

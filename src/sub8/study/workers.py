@@ -1,8 +1,10 @@
 """Where the points of a sweep are measured: processes on this machine, or a Ray cluster."""
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from urllib.parse import urlsplit
 
 from sub8.errors import InputError
 from sub8.study.point import Point, Task, measure_point
@@ -29,6 +31,8 @@ def measure_on_ray(tasks: list[Task], address: str) -> Iterator[tuple[Point, byt
         import ray
     except ImportError as error:
         raise InputError("--ray needs the package ray; install: pip install 'sub8[ray]'") from error
+    if address != "auto":
+        _reach(address)
     try:
         ray.init(address=address, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -41,3 +45,14 @@ def measure_on_ray(tasks: list[Task], address: str) -> Iterator[tuple[Point, byt
             yield ray.get(finished[0])
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """InputError where nothing listens at HOST:PORT; Ray itself would go on trying for minutes."""
+    try:
+        parts = urlsplit(address if "://" in address else f"ray://{address}")
+        if parts.hostname is None or parts.port is None:
+            raise ValueError("not HOST:PORT")
+        socket.create_connection((parts.hostname, parts.port), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Ray cluster at {address}: {error}") from error

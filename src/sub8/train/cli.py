@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sub8 import terminal
+from sub8.cli_options import Json, PreprocessText
 from sub8.errors import InputError
 
 
@@ -87,13 +88,8 @@ def finetune(
     threads: Annotated[
         int | None, typer.Option(metavar="T", help="Threads of each process.")
     ] = None,
-    preprocess: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|OPTIONS", help="Default: the model's own metadata."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")
-    ] = False,
+    preprocess: PreprocessText = None,
+    as_json: Json = False,
 ) -> None:
     """Retrain a float model in low precision and write the quantised file; goes on where it was killed."""
     try:

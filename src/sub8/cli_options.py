@@ -1,0 +1,24 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Images = Annotated[
+    str | None,
+    typer.Option("--images", metavar="K|START:END", help="Only the first K images, or a range."),
+]
+PreprocessText = Annotated[
+    str | None,
+    typer.Option(
+        "--preprocess",
+        metavar="FILE|OPTIONS",
+        help="A JSON file, or e.g. 'resize=256 size=224 scale=1/255 mean=0.485,0.456,0.406"
+        " std=0.229,0.224,0.225'. Default: the model's own metadata.",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="T", help="Threads; default: the processors at hand."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")]
