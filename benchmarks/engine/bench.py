@@ -3,7 +3,7 @@
     pip install . && pip install -r benchmarks/engine/requirements.txt
     python benchmarks/engine/bench.py --network resnet50 --threads 1,2 --batch 1 -o results/
 
-On a CPU with VNNI, ``--hide-vnni`` shows what one that ends at AVX2 would do (see hide_vnni.c).
+On a CPU with VNNI, ``--hide-vnni`` shows what one that ends at AVX2 would do (see hide_vnni.py).
 
 Each candidate runs in a process of its own. Rounds go over all candidates in turn, so that a slow spell of the
 machine meets them all; a ratio is the median over rounds of (peer's time / ours) within one round.
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import hide_vnni as hide
 import numpy as np
 import typer
 from models import (
@@ -60,19 +61,16 @@ class Measured:
         path: Path,
         threads: int,
         shape: list[int],
-        preload: Path | None,
+        environment: dict[str, str],
     ) -> "Measured":
         command = [sys.executable, str(WORKER), runtime, str(path), str(threads), json.dumps(shape)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        if preload is not None:
-            environment["LD_PRELOAD"] = str(preload)
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=environment,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)} | environment,
         )
         measured = cls(name, process, {}, [])
         measured.ready = measured._answer()
@@ -113,7 +111,7 @@ def measure(
     rounds: int,
     cache: Path,
     wanted: list[str],
-    preload: Path | None,
+    environment: dict[str, str],
 ) -> dict[str, Any]:
     """All candidates on one network, interleaved. ``load_s`` includes the first inference (lazy preparation)."""
     shape = [batch, *network.image]
@@ -123,7 +121,7 @@ def measure(
             continue
         path = prepare(candidate, network, cache)
         running.append(
-            Measured.start(candidate.name, candidate.runtime, path, threads, shape, preload)
+            Measured.start(candidate.name, candidate.runtime, path, threads, shape, environment)
         )
     label = f"{network.name}, batch {batch}, {threads} thread{'s' * (threads > 1)}"
     for _ in track(range(rounds), label, console=console):
@@ -203,7 +201,7 @@ def main(
         raise typer.BadParameter(
             f"{network}: known are {', '.join(known.name for known in NETWORKS)}"
         )
-    preload = build_mask(cache) if hide_vnni else None
+    environment = hide.environment(cache) if hide_vnni else {}
     hidden = "all beyond AVX2 hidden" if hide_vnni else "all"
     report: dict[str, Any] = {
         "machine": machine(),
@@ -213,7 +211,7 @@ def main(
     }
     for net, count, size in itertools.product(chosen, threads.split(","), batch.split(",")):
         result = measure(
-            net, int(count), int(size), rounds, cache, only.split(",") if only else [], preload
+            net, int(count), int(size), rounds, cache, only.split(",") if only else [], environment
         )
         report["results"].append(result)
         show(result)
@@ -222,14 +220,6 @@ def main(
         report["verification"] = verify_all(chosen, cache)
         (output / "results.json").write_text(json.dumps(report, indent=1))
     plot(report, output)
-
-
-def build_mask(cache: Path) -> Path:
-    """The library that hides newer instruction sets, built with the system's C compiler."""
-    library = (cache / "hide_vnni.so").resolve()
-    source = Path(__file__).with_name("hide_vnni.c")
-    subprocess.run(["cc", "-shared", "-fPIC", "-O2", str(source), "-o", str(library)], check=True)
-    return library
 
 
 def verify_all(networks: list[Network], cache: Path) -> dict[str, Any]:
