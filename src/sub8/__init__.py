@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sub8.engine.session import Session
     from sub8.evaluate import Evaluation, evaluate
     from sub8.inspect import Inspection, inspect
+    from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
     from sub8.preprocess import Preprocess
     from sub8.quantize import QuantizedModel, quantize
     from sub8.quickstart import quickstart
@@ -33,12 +34,16 @@ __version__ = "0.1.0"
 # Name -> module that defines it; imported on first use, so that `import sub8` and `sub8 --help` are quick.
 _HOMES = {
     "Benchmark": "benchmark",
+    "Budget": "mixed.budget",
     "Dataset": "data",
     "Dfp8": "recipe",
     "Evaluation": "evaluate",
     "Inspection": "inspect",
     "Int4": "recipe",
     "Int8": "recipe",
+    "MaxDrop": "mixed.budget",
+    "MaxLatencyRatio": "mixed.budget",
+    "MeanBits": "mixed.budget",
     "Preprocess": "preprocess",
     "QuantizedModel": "quantize",
     "Recipe": "recipe",
@@ -59,6 +64,7 @@ _HOMES = {
 
 __all__ = [
     "Benchmark",
+    "Budget",
     "Dataset",
     "Dfp8",
     "Evaluation",
@@ -66,6 +72,9 @@ __all__ = [
     "Inspection",
     "Int4",
     "Int8",
+    "MaxDrop",
+    "MaxLatencyRatio",
+    "MeanBits",
     "Preprocess",
     "QuantizedModel",
     "Recipe",

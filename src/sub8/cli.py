@@ -10,6 +10,7 @@ import sub8
 from sub8 import terminal
 from sub8.cli_options import Images, Json, PreprocessText, Threads
 from sub8.errors import InputError, Sub8Error, UnsupportedModelError
+from sub8.mixed import show
 from sub8.record.cli import record_app
 from sub8.study.cli import register as register_study
 from sub8.train.cli import register as register_training
@@ -59,7 +60,8 @@ def _sub8(
 
 @app.command(
     epilog=_example(
-        "sub8 quantize resnet50.onnx --calibration photos/ --weights ternary --cluster 4 -o resnet50-t4.onnx"
+        "sub8 quantize resnet50.onnx --calibration photos/ --weights ternary --cluster 4 -o resnet50-t4.onnx",
+        "sub8 quantize resnet50.onnx --calibration photos/ --max-drop 1.0 -o resnet50-mixed.onnx",
     )
 )
 def quantize(
@@ -83,7 +85,7 @@ def quantize(
         ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(metavar="SOLVER", help="optimal (default), paper or hessian.")
+        str | None, typer.Option(metavar="SOLVER", help="hessian (default), optimal or paper.")
     ] = None,
     exponent: Annotated[
         str | None,
@@ -101,6 +103,28 @@ def quantize(
         str | None,
         typer.Option(metavar="FILE.toml", help="A recipe; the other options go before it."),
     ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            "--max-drop",
+            metavar="POINTS",
+            help="Choose each layer's weights: fewest bits that lose at most so much top-1.",
+        ),
+    ] = None,
+    mean_bits: Annotated[
+        float | None,
+        typer.Option(
+            "--mean-bits", metavar="B", help="Choose each layer's weights: so many bits on average."
+        ),
+    ] = None,
+    max_latency_ratio: Annotated[
+        float | None,
+        typer.Option(
+            "--max-latency-ratio",
+            metavar="R",
+            help="Choose each layer's weights: at most R times the latency of int8.",
+        ),
+    ] = None,
     integer_only: Annotated[
         bool, typer.Option("--integer-only", help="Refuse models with nodes that must stay float.")
     ] = False,
@@ -109,7 +133,15 @@ def quantize(
     as_json: Json = False,
 ) -> None:
     """Quantise a float model and write a standard ONNX Q/DQ file."""
-    from sub8.recipe_options import recipe_from_options
+    from sub8.recipe_options import budget_from_options, recipe_from_options
+
+    budget = budget_from_options(
+        max_drop=max_drop,
+        mean_bits=mean_bits,
+        max_latency_ratio=max_latency_ratio,
+        weights=weights,
+        cluster=cluster,
+    )
 
     chosen = recipe_from_options(
         recipe,
@@ -128,6 +160,7 @@ def quantize(
             model,
             calibration,
             chosen,
+            budget=budget,
             preprocess=_preprocess(preprocess),
             images=images,
             progress=progress,
@@ -142,6 +175,8 @@ def quantize(
         "replaced": report.replaced,
         "islands": [list(nodes) for nodes in report.islands],
     }
+    if report.choice is not None:
+        result["choice"] = report.choice
     if as_json:
         terminal.print_json(result)
         return
@@ -150,6 +185,8 @@ def quantize(
         f" (source {terminal.megabytes(Path(model).stat().st_size)}), {len(report.layers)} layers,"
         f" {terminal.per_cent(report.replaced)} of multiplications replaced"
     )
+    if report.choice is not None:
+        terminal.print_line(show.summary(report.choice))
     _print_islands(report.islands)
 
 
@@ -277,6 +314,13 @@ def inspect(
         str | None,
         typer.Option(metavar="FILE.toml", help="Count a float model as this recipe says."),
     ] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.svg",
+            help="Draw what a budget's weights were chosen from (.svg, .png or .html).",
+        ),
+    ] = None,
     cost: Annotated[
         bool,
         typer.Option("--cost", help="Count operations and bytes moved instead, beside float32."),
@@ -291,6 +335,12 @@ def inspect(
     if (weights, cluster, recipe) != (None, None, None):
         planned = recipe_from_options(recipe, weights=weights, cluster=cluster)
     report = sub8.inspect(model, recipe=planned, input_shape=_shape(shape))
+    if plot is not None:
+        if report.choice is None:
+            raise InputError(
+                f"{model}: its weights were not chosen to a budget (sub8 quantize --max-drop POINTS)"
+            )
+        show.plot(report.choice, _writable(plot, not_over=model))
     if cost:
         from sub8.study.cli import print_cost
 
@@ -344,6 +394,14 @@ def inspect(
             f"as the paper counts, every layer but the first ternary:"
             f" {terminal.per_cent(report.replaced_as_published)} of multiplications replaced"
         )
+    if report.choice is not None:
+        terminal.print_table(
+            show.LAYER_COLUMNS, show.layer_rows(report.choice), title="Choice of weights"
+        )
+        terminal.print_table(
+            show.FRONT_COLUMNS, show.front_rows(report.choice), title="Front of bits and error"
+        )
+        terminal.print_line(show.summary(report.choice))
     _print_islands(report.islands)
 
 

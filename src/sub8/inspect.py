@@ -58,12 +58,14 @@ class Inspection:
 
     replaced_as_published: for a float model planned with ternary weights, the count as the paper takes it:
     every layer but the first is ternary, whatever the recipe keeps in 8 bits.
+    choice: of a model quantised to a budget, what its weights were chosen from (metadata ``sub8.choice``).
     """
 
     layers: tuple[LayerReport, ...]
     islands: tuple[tuple[str, ...], ...]
     input_shape: tuple[int, ...]
     replaced_as_published: float | None = None
+    choice: dict[str, Any] | None = None
 
     @property
     def macs(self) -> int:
@@ -86,12 +88,15 @@ class Inspection:
         }
         if self.replaced_as_published is not None:
             totals["replaced_as_published"] = self.replaced_as_published
-        return {
+        found: dict[str, Any] = {
             "layers": [asdict(layer) for layer in self.layers],
             "islands": [list(nodes) for nodes in self.islands],
             "input_shape": list(self.input_shape),
             "totals": totals,
         }
+        if self.choice is not None:
+            found["choice"] = self.choice
+        return found
 
 
 def inspect(
@@ -125,7 +130,8 @@ def _inspect_quantised(opened: ModelFile, shape: tuple[int, ...]) -> Inspection:
     islands = [step for step in plan.operators if isinstance(step, Island)]
     for island in islands:
         layers += [_float_layer(counts[node], None) for node in island.nodes if node in counts]
-    return Inspection(tuple(layers), tuple(island.nodes for island in islands), shape)
+    nodes = tuple(island.nodes for island in islands)
+    return Inspection(tuple(layers), nodes, shape, choice=opened.choice)
 
 
 def _quantised_layer(

@@ -84,6 +84,12 @@ class ModelFile:
         text = self.metadata.get("sub8.calibration")
         return json.loads(text) if text else {}
 
+    @cached_property
+    def choice(self) -> dict[str, Any] | None:
+        """How the weights of a mixed-precision model were chosen (metadata ``sub8.choice``); None for others."""
+        text = self.metadata.get("sub8.choice")
+        return json.loads(text) if text else None
+
     def input_shape(self, batch: int = 1) -> tuple[int, ...]:
         """A full shape for the input: fixed sizes as declared, the batch as given, free ones from ``preprocess``."""
         if self.input.shape is None:

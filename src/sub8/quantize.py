@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import torch
 
     from sub8.engine.session import Session
+    from sub8.mixed.budget import Budget
 
 Source: TypeAlias = "str | os.PathLike[str] | ir.Model | torch.nn.Module"
 Calibration: TypeAlias = "DataSource | Iterable[NDArray[Any]]"
@@ -74,6 +75,7 @@ def quantize(
     calibration: Calibration,
     recipe: Recipe | None = None,
     *,
+    budget: "Budget | None" = None,
     preprocess: Preprocess | None = None,
     images: ImageRange = None,
     threads: int | None = None,
@@ -85,6 +87,9 @@ def quantize(
     calibration: what ``open_dataset`` takes (a path, uint8 images, float32 inputs ``[B, ...]``), or an
         iterable of float32 batches. Labels are not needed. images: the first K, or ``"START:END"``.
     recipe: default ``Recipe()``: ternary weights in clusters of 4, first, last and depthwise layers 8-bit.
+    budget: choose every layer's weights from measured sensitivities so that ``MaxDrop(points)``,
+        ``MeanBits(bits)`` or ``MaxLatencyRatio(ratio)`` is kept; of the recipe's weights only ``overrides`` then
+        count. What was chosen is in the result's metadata ``sub8.choice``.
     preprocess: for uint8 images; default, the model's own metadata. It is stored in the result.
     Raises InputError (unusable model, no calibration images, NaN) and UnsupportedModelError.
     """
@@ -101,6 +106,13 @@ def quantize(
     formats = calibrate(
         graph, groups, batches, count, recipe.activations, threads=threads, progress=progress
     )
+    choice = None
+    if budget is not None:
+        from sub8.mixed.choose import Chooser
+
+        chooser = Chooser(graph, groups, formats, batches, recipe, threads, progress)
+        choice = chooser.choose(budget)
+        recipe = choice.recipe
     walked = walk(
         graph, groups, formats, batches, LayerQuantiser(recipe), threads=threads, progress=progress
     )
@@ -110,6 +122,8 @@ def quantize(
         "sub8.calibration": json.dumps(calibration_summary(calibration, count, walked)),
         "sub8.source_sha256": source_sha256(source),
     }
+    if choice is not None:
+        metadata["sub8.choice"] = json.dumps(choice.to_dict())
     if preprocess is not None:
         metadata["preprocess"] = preprocess.to_metadata()
     return QuantizedModel(

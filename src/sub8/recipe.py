@@ -44,6 +44,11 @@ class WeightFormat:
         ):
             raise InputError(f"terms {self.terms!r} must be 1 or 2")
 
+    @property
+    def label(self) -> str:
+        """For people: ``ternary N=4``; ``ternary+ternary N=64`` for two terms."""
+        return f"{'+'.join([self.kind] * self.terms)} N={self.cluster}"
+
 
 def Ternary(cluster: int | Literal["all"] = 4, terms: int = 1) -> WeightFormat:  # noqa: N802 - a type in recipes
     """Weights alpha * {-1, 0, +1}, or the sum of two such terms."""
@@ -98,21 +103,28 @@ class Recipe:
     depthwise: WeightFormat = field(default_factory=Int8)
     overrides: dict[str, WeightFormat] = field(default_factory=dict)
     activations: Dfp8 = field(default_factory=Dfp8)
-    method: Method = "optimal"
+    method: Method = "hessian"
     correct_statistics: bool = True
 
     def weight_format(
         self, layer: str, *, first: bool, last: bool, depthwise: bool
     ) -> WeightFormat:
         """The format for one layer, by name pattern, then by its place, then the default."""
-        for pattern, chosen in self.overrides.items():
-            if fnmatch.fnmatchcase(layer, pattern):
-                return chosen
+        named = self.override(layer)
+        if named is not None:
+            return named
         if first:
             return self.first
         if last:
             return self.last
         return self.depthwise if depthwise else self.weights
+
+    def override(self, layer: str) -> WeightFormat | None:
+        """The format of the first pattern that matches the layer's name; None where none does."""
+        matching = (
+            fmt for pattern, fmt in self.overrides.items() if fnmatch.fnmatchcase(layer, pattern)
+        )
+        return next(matching, None)
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":

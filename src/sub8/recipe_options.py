@@ -1,9 +1,10 @@
-"""A recipe from a TOML file and single options, the options going before the file."""
+"""A recipe from a TOML file and single options, the options going before the file; a budget from its option."""
 
 from dataclasses import replace
 from typing import Any
 
 from sub8.errors import InputError
+from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
 from sub8.recipe import METHODS, Dfp8, Recipe, WeightFormat
 
 
@@ -42,6 +43,32 @@ def recipe_from_options(
         activations=Dfp8(**{**vars(recipe.activations), **activations}),
         method=recipe.method if method is None else method,  # type: ignore[arg-type]
     )
+
+
+def budget_from_options(
+    *,
+    max_drop: float | None = None,
+    mean_bits: float | None = None,
+    max_latency_ratio: float | None = None,
+    weights: str | None = None,
+    cluster: str | None = None,
+) -> Budget | None:
+    """The one budget that is given, None where none is. Raises InputError for two, or beside fixed weights."""
+    budgets: list[Budget] = []
+    if max_drop is not None:
+        budgets.append(MaxDrop(max_drop))
+    if mean_bits is not None:
+        budgets.append(MeanBits(mean_bits))
+    if max_latency_ratio is not None:
+        budgets.append(MaxLatencyRatio(max_latency_ratio))
+    if len(budgets) > 1:
+        raise InputError("give one of --max-drop, --mean-bits and --max-latency-ratio")
+    if budgets and (weights, cluster) != (None, None):
+        raise InputError(
+            "a budget chooses the weights of every layer; leave --weights and --cluster out"
+            " (a recipe's overrides stay)"
+        )
+    return budgets[0] if budgets else None
 
 
 def _cluster(text: str) -> Any:

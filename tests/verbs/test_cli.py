@@ -98,6 +98,27 @@ def test_inspect_plans_a_float_model_as_it_would_be_quantised(sub8_command, fold
     ]
 
 
+def test_a_budget_is_kept_shown_and_drawn(sub8_command, folder, quantised, tmp_path):
+    output = tmp_path / "mixed.onnx"
+    done = sub8_command(
+        "quantize", folder / "model.onnx", "-c", folder / "data.npz", "--mean-bits", "4.5",
+        "-o", output, "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.json["choice"]["chosen"]["mean_bits"] <= 4.5
+    drawn = tmp_path / "choice.svg"
+    shown = sub8_command("inspect", output, "--plot", drawn)
+    assert shown.code == 0, shown.err
+    assert "at most 4.5 bits a weight" in shown.out and "chosen" in shown.out
+    picture = drawn.read_text()
+    assert "<svg" in picture and "block.a" in picture
+    report = sub8_command("inspect", output, "--json").json
+    assert report["choice"] == done.json["choice"]
+    assert sub8_command("verify", output, folder / "data.npz", "--json").json["mismatches"] == 0
+    other = sub8_command("inspect", quantised, "--plot", drawn)
+    assert other.code == 2 and "not chosen to a budget" in other.err
+
+
 def test_benchmark_times_every_layer_beside_float32(sub8_command, quantised):
     done = sub8_command(
         "benchmark", quantised, "--runs", "2", "--profile", "--threads", "1", "--json"

@@ -3,8 +3,9 @@
 import pytest
 
 from sub8.errors import InputError
+from sub8.mixed.budget import MaxDrop, MaxLatencyRatio, MeanBits
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
-from sub8.recipe_options import recipe_from_options
+from sub8.recipe_options import budget_from_options, recipe_from_options
 
 
 def test_no_options_give_the_default_recipe():
@@ -43,3 +44,31 @@ def test_options_replace_what_the_file_says_and_keep_the_rest(tmp_path):
 def test_a_wrong_cluster(cluster):
     with pytest.raises(InputError, match="cluster"):
         recipe_from_options(cluster=cluster)
+
+
+@pytest.mark.parametrize(
+    ("options", "budget"),
+    [
+        ({}, None),
+        ({"weights": "int4"}, None),
+        ({"max_drop": 1.0}, MaxDrop(1.0)),
+        ({"mean_bits": 2.5}, MeanBits(2.5)),
+        ({"max_latency_ratio": 0.6}, MaxLatencyRatio(0.6)),
+    ],
+)
+def test_budgets(options, budget):
+    assert budget_from_options(**options) == budget
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_drop": 1.0, "mean_bits": 2.5}, "give one of"),
+        ({"mean_bits": 2.5, "weights": "int4"}, "leave --weights"),
+        ({"max_latency_ratio": 0.5, "cluster": "4"}, "leave --weights"),
+        ({"max_drop": 0.0}, "positive"),
+    ],
+)
+def test_wrong_budgets(options, message):
+    with pytest.raises(InputError, match=message):
+        budget_from_options(**options)

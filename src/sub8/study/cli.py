@@ -38,7 +38,7 @@ def sweep(
     weights: Annotated[
         str, typer.Option(metavar="KIND,...", help="Precisions.")
     ] = "ternary,int4,int8",
-    method: Annotated[str, typer.Option(metavar="SOLVER", help="The cluster solver.")] = "optimal",
+    method: Annotated[str, typer.Option(metavar="SOLVER", help="The cluster solver.")] = "hessian",
     images: Images = None,
     calibration_images: Annotated[
         str, typer.Option("--calibration-images", metavar="K|START:END", help="Only these samples.")

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from sub8.errors import InputError
-from sub8.ptq.allocate import Layer, Option, front, least_cost, least_error, stored_bits
+from sub8.mixed import allocate
+from sub8.mixed.allocate import Front, Layer, Option, stored_bits
 from sub8.recipe import Int4, Int8, Ternary
 
 FORMATS = (Ternary(64), Ternary(4), Int4(4), Int8())
 
 
-@pytest.fixture
-def layers() -> list[Layer]:
+def made_layers(count: int) -> list[Layer]:
     rng = np.random.default_rng(0)
     made = []
-    for place in range(5):
+    for place in range(count):
         weights = int(rng.integers(100, 5000))
         gain = float(rng.lognormal(0, 1.5))
         options = tuple(
@@ -28,6 +28,11 @@ def layers() -> list[Layer]:
         )  # fmt: skip
         made.append(Layer(f"layer{place}", weights, options))
     return made
+
+
+@pytest.fixture
+def layers() -> list[Layer]:
+    return made_layers(5)
 
 
 def every(layers):
@@ -42,7 +47,7 @@ def test_least_error_within_bits_equals_brute_force(layers):
             for choice in every(layers)
             if sum(o.bits for o in choice) <= mean * total
         )
-        found = least_error(layers, "bits", mean * total)
+        found = Front(layers, "bits").least_error(mean * total)
         assert found.error == pytest.approx(best, rel=1e-6)
         assert found.mean_bits <= mean + 1e-9
         assert list(found.chosen) == [layer.name for layer in layers]
@@ -55,26 +60,37 @@ def test_least_time_within_error_equals_brute_force(layers):
             for choice in every(layers)
             if sum(o.error for o in choice) <= budget
         )
-        assert least_cost(layers, "time", budget).time == pytest.approx(best, rel=1e-6)
+        assert Front(layers, "time").least_cost(budget).time == pytest.approx(best, rel=1e-6)
 
 
 def test_an_unreachable_error_gives_the_most_exact_allocation(layers):
-    found = least_cost(layers, "bits", 0.0)
+    found = Front(layers, "bits").least_cost(0.0)
     assert {option.fmt for option in found.chosen.values()} == {Int8()}
 
 
 def test_an_unreachable_limit_is_an_error(layers):
     with pytest.raises(InputError, match="bits"):
-        least_error(layers, "bits", 1.0)
+        Front(layers, "bits").least_error(1.0)
 
 
 def test_the_front_rises_in_bits_and_falls_in_error(layers):
-    points = front(layers, "bits", 12)
+    points = Front(layers, "bits").points(12)
     assert {option.fmt for option in points[0].chosen.values()} == {Ternary(64)}
     assert {option.fmt for option in points[-1].chosen.values()} == {Int8()}
     assert all(
         a.mean_bits < b.mean_bits and a.error > b.error for a, b in itertools.pairwise(points)
     )
+
+
+def test_a_thinned_front_keeps_its_ends_and_stays_close(monkeypatch):
+    many = made_layers(14)
+    exact = Front(many, "bits")
+    monkeypatch.setattr(allocate, "MOST_PAIRS", 150)
+    thinned = Front(many, "bits")
+    assert len(thinned.costs) <= 150 < len(exact.costs)
+    assert thinned.costs[0] == exact.costs[0] and thinned.errors[-1] == exact.errors[-1]
+    for limit in np.linspace(exact.costs[0], exact.costs[-1], 20):
+        assert thinned.least_error(limit * 1.02).error <= 1.05 * exact.least_error(limit).error
 
 
 def test_stored_bits_count_scales_and_terms():

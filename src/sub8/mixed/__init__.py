@@ -1,0 +1,1 @@
+"""Mixed precision: which weights each layer gets, from measured sensitivities and costs and one budget."""

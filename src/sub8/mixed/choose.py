@@ -1,0 +1,272 @@
+"""From a budget to a recipe that names every layer's weights."""
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.engine.session import Session
+from sub8.errors import InputError
+from sub8.graph.groups import Group
+from sub8.graph.qdq import write_qdq
+from sub8.mixed.allocate import Allocation, Front, Layer, Option, stored_bits
+from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
+from sub8.mixed.drop import Drop, expected_drop
+from sub8.mixed.latency import Stopwatch
+from sub8.mixed.sensitivity import Sensitivity, measure_sensitivities
+from sub8.numerics.dfp import Format
+from sub8.oracle import OnnxRuntime
+from sub8.progress import Progress
+from sub8.ptq.quantiser import LayerQuantiser
+from sub8.ptq.walk import walk
+from sub8.recipe import Recipe, WeightFormat
+
+# Fewer images show nothing of a drop.
+FEWEST_IMAGES = 64
+# Trials, each a whole quantisation, that the search along the front may take.
+TRIALS = 6
+# An expected drop grows about with this power of the predicted error; only the search's speed depends on it.
+_DROP_POWER = 0.75
+# How often the limit of the summed times is tightened until the whole network keeps the ratio.
+_TIGHTENINGS = 5
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One quantisation of half of the calibration images, judged by the other half."""
+
+    mean_bits: float
+    error: float
+    drop: Drop
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen and from what.
+
+    front: allocations by rising cost, none dominated. trials: of MaxDrop. latency_ratio: of MaxLatencyRatio,
+    as measured.
+    """
+
+    budget: Budget
+    recipe: Recipe
+    sensitivities: tuple[Sensitivity, ...]
+    chosen: Allocation
+    front: tuple[Allocation, ...]
+    trials: tuple[Trial, ...] = ()
+    latency_ratio: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for the file's metadata."""
+        return {
+            "budget": {"kind": type(self.budget).__name__, **vars(self.budget)},
+            "chosen": _point(self.chosen),
+            "latency_ratio": self.latency_ratio,
+            "front": [_point(allocation) for allocation in self.front],
+            "trials": [
+                {
+                    "mean_bits": trial.mean_bits,
+                    "error": trial.error,
+                    **vars(trial.drop),
+                    "bound": trial.drop.bound,
+                }
+                for trial in self.trials
+            ],
+            "layers": [self._layer(layer) for layer in self.sensitivities],
+        }
+
+    def _layer(self, layer: Sensitivity) -> dict[str, Any]:
+        option = self.chosen.chosen[layer.name]
+        return {
+            "name": layer.name,
+            "weights": option.fmt.label,
+            "bits": option.bits / int(np.prod(layer.shape)),
+            "error": option.error,
+            "milliseconds": option.time,
+            "gain": layer.gain,
+            "errors": {fmt.label: error for fmt, error in layer.errors.items()},
+        }
+
+
+def _point(allocation: Allocation) -> dict[str, float]:
+    point = {"mean_bits": allocation.mean_bits, "error": allocation.error}
+    return point if np.isnan(allocation.time) else {**point, "milliseconds": allocation.time}
+
+
+class Chooser:
+    """Everything that choices for one network need; the arguments are those of ``ptq.walk``."""
+
+    def __init__(
+        self,
+        model: ir.Model,
+        groups: Sequence[Group],
+        formats: dict[str, Format],
+        batches: Sequence[NDArray[np.float32]],
+        recipe: Recipe,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ):
+        self._model, self._groups, self._formats = model, groups, formats
+        self._batches, self._recipe = batches, recipe
+        self._threads, self._progress = threads, progress
+
+    def choose(self, budget: Budget) -> Choice:
+        """Measure and choose. Raises InputError where nothing keeps the budget."""
+        if isinstance(budget, MaxDrop):
+            self._check_images()
+        measured = measure_sensitivities(
+            self._model,
+            self._groups,
+            self._formats,
+            self._batches,
+            self._recipe,
+            threads=self._threads,
+            progress=self._progress,
+        )
+        if isinstance(budget, MaxLatencyRatio):
+            return self._fast(measured, budget)
+        layers = [_layer(one, {}) for one in measured]
+        front = Front(layers, "bits")
+        points = tuple(front.points())
+        if isinstance(budget, MeanBits):
+            limit = budget.bits * sum(layer.weights for layer in layers)
+            least = points[0].mean_bits
+            if budget.bits < least:
+                raise InputError(
+                    f"mean bits {budget.bits}: no choice of weights takes fewer than {least:.2f}"
+                )
+            return self._choice(budget, measured, front.least_error(limit), points)
+        return self._accurate(measured, budget, points)
+
+    def _choice(
+        self,
+        budget: Budget,
+        measured: Sequence[Sensitivity],
+        chosen: Allocation,
+        points: tuple[Allocation, ...],
+        **rest: Any,
+    ) -> Choice:
+        return Choice(budget, self._as_recipe(chosen), tuple(measured), chosen, points, **rest)
+
+    def _as_recipe(self, allocation: Allocation) -> Recipe:
+        """The recipe with every layer's format by name."""
+        names = {glob.escape(name): option.fmt for name, option in allocation.chosen.items()}
+        return replace(self._recipe, overrides=names)
+
+    def _check_images(self) -> None:
+        images = sum(map(len, self._batches))
+        if images < FEWEST_IMAGES or len(self._batches) < 2:
+            raise InputError(
+                f"calibration: {images} images do not show a drop of accuracy; give at least"
+                f" {FEWEST_IMAGES}, better 500"
+            )
+
+    def _accurate(
+        self, measured: Sequence[Sensitivity], budget: MaxDrop, points: tuple[Allocation, ...]
+    ) -> Choice:
+        """The cheapest point of the front that keeps the drop, found by trials between failing and passing ones."""
+        session = OnnxRuntime(ir.to_proto(self._model).SerializeToString(), threads=self._threads)
+        judged_by = self._batches[1::2]
+        reference = np.concatenate([session.run(batch) for batch in judged_by])
+        if reference.ndim != 2:
+            raise InputError(
+                f"max drop: the model's output has shape {reference.shape}, not [images, classes]"
+            )
+        trials: dict[int, Trial] = {}
+        failing, passing = -1, len(points)
+        place = len(points) // 2
+        while passing - failing > 1 and len(trials) < TRIALS:
+            drop = expected_drop(reference, self._quantised_logits(points[place], judged_by))
+            trials[place] = Trial(points[place].mean_bits, points[place].error, drop)
+            if drop.bound <= budget.points:
+                passing = place
+            else:
+                failing = place
+            if self._progress is not None:
+                self._progress("trials", len(trials), TRIALS)
+            place = _next(points, failing, passing, place, drop, budget.points)
+        if passing == len(points):
+            best = trials[max(trials)].drop
+            raise InputError(
+                f"max drop {budget.points}: even the most exact choice tried loses up to {best.bound:.2f} points"
+                f" (95 % confidence); allow more, or give more calibration images"
+            )
+        if self._progress is not None:
+            self._progress("trials", TRIALS, TRIALS)
+        ordered = tuple(trials[place] for place in sorted(trials))
+        return self._choice(budget, measured, points[passing], points, trials=ordered)
+
+    def _quantised_logits(
+        self, allocation: Allocation, judged_by: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Quantise on every other batch; the result's logits on the given ones."""
+
+        def renamed(stage: str, done: int, total: int) -> None:
+            if self._progress is not None:
+                self._progress("trial: layers", done, total)
+
+        visit = LayerQuantiser(self._as_recipe(allocation))
+        walked = walk(
+            self._model,
+            self._groups,
+            self._formats,
+            self._batches[::2],
+            visit,
+            threads=self._threads,
+            progress=renamed,
+        )
+        model = write_qdq(self._model, walked.layers, self._formats, {})
+        session = Session(model, threads=self._threads)
+        return np.concatenate([session.run(batch) for batch in judged_by])
+
+    def _fast(self, measured: Sequence[Sensitivity], budget: MaxLatencyRatio) -> Choice:
+        """Least error within the time; the sum of layers' times is tightened until the whole network keeps it."""
+        shape = (1, *self._batches[0].shape[1:])
+        stopwatch = Stopwatch(self._model, self._groups, self._formats, shape, self._threads)
+        times = stopwatch.times({one.name: list(one.errors) for one in measured}, self._progress)
+        layers = [_layer(one, times.layers[one.name]) for one in measured]
+        front = Front(layers, "time")
+        least = times.rest + float(front.costs[0])
+        limit = budget.ratio * times.int8
+        for _ in range(_TIGHTENINGS):
+            if limit < least:
+                break
+            chosen = front.least_error(limit - times.rest)
+            ratio = stopwatch.ratio({name: option.fmt for name, option in chosen.chosen.items()})
+            if ratio <= budget.ratio:
+                points = tuple(front.points())
+                return self._choice(budget, measured, chosen, points, latency_ratio=ratio)
+            limit *= 0.99 * budget.ratio / ratio
+        raise InputError(
+            f"max latency ratio {budget.ratio}: no choice of weights is that fast here; the fastest takes about"
+            f" {least / times.int8:.2f} of int8's time"
+        )
+
+
+def _layer(measured: Sensitivity, times: dict[WeightFormat, float]) -> Layer:
+    options = tuple(
+        Option(fmt, error, stored_bits(measured.shape, fmt), times.get(fmt))
+        for fmt, error in measured.errors.items()
+    )
+    return Layer(measured.name, int(np.prod(measured.shape)), options)
+
+
+def _next(
+    points: Sequence[Allocation],
+    failing: int,
+    passing: int,
+    place: int,
+    drop: Drop,
+    wanted: float,
+) -> int:
+    """Where to try next, strictly between failing and passing: the point whose error fits the wanted drop."""
+    ratio = wanted / max(drop.bound, wanted / 100)
+    target = points[place].error * ratio ** (1 / _DROP_POWER)
+    between = range(failing + 1, passing)
+    if not between:
+        return passing
+    return min(between, key=lambda p: abs(np.log(points[p].error / target)))

@@ -1,0 +1,212 @@
+"""How much error each layer's weights would bring into the network's output, for every way to store them.
+
+One walk over the calibration data, all layers 8-bit, tells for each layer and option the error power of the
+layer's own accumulators: ``tr(D H D')`` with D the solver's weight error and H the covariance of the layer's
+inputs. How much of it reaches the output is one *gain* per layer: the layer alone is made 4-bit in the float
+network, and the error power of the outputs is divided by that of the layer's accumulators. So L runs of the
+network serve L layers with any number of options.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.graph.groups import Group
+from sub8.graph.qdq import QuantizedLayer, write_qdq
+from sub8.numerics.dfp import Format
+from sub8.oracle import OnnxRuntime
+from sub8.progress import Progress
+from sub8.ptq.correct import channel_variances
+from sub8.ptq.quantiser import LARGEST_COLUMNS, LayerQuantiser
+from sub8.ptq.regression import regress
+from sub8.ptq.solvers import solve_terms
+from sub8.ptq.walk import CalibratedLayer, dequantized, walk
+from sub8.recipe import Int4, Int8, Recipe, Ternary, WeightFormat
+
+OPTIONS: tuple[WeightFormat, ...] = (
+    Ternary(64), Ternary(16), Ternary(4), Ternary(64, terms=2), Int4(64), Int4(4), Int8()
+)  # fmt: skip
+# Small enough for the network to answer in proportion, far above float32's rounding.
+_PROBE = Int4(64)
+# Output channels whose weights are solved to estimate an option's error, and images to measure gains on.
+SAMPLED_ROWS = 32
+GAIN_IMAGES = 64
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """One layer. shape: of its weight, ``[O, I, *kernel]``. gain: relative error power of the network's
+    output per error power of the layer's accumulators. errors: by option, the output's relative error power."""
+
+    name: str
+    shape: tuple[int, ...]
+    gain: float
+    errors: dict[WeightFormat, float]
+
+
+def options_of(recipe: Recipe, name: str, inputs: int) -> tuple[WeightFormat, ...]:
+    """What a layer with so many input channels (of one group) may become: what the recipe's overrides say of it,
+    else every option that differs from the ones before it."""
+    fixed = recipe.override(name)
+    if fixed is not None:
+        return (fixed,)
+    different: dict[tuple[str, int, int], WeightFormat] = {}
+    for fmt in OPTIONS:
+        cluster = inputs if fmt.cluster == "all" else min(fmt.cluster, inputs)
+        different.setdefault((fmt.kind, cluster, fmt.terms), fmt)
+    return tuple(different.values())
+
+
+def measure_sensitivities(
+    model: ir.Model,
+    groups: Sequence[Group],
+    formats: dict[str, Format],
+    batches: Sequence[NDArray[np.float32]],
+    recipe: Recipe,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[Sensitivity]:
+    """The sensitivity of every layer, in execution order.
+
+    model: normalised float model; batches: its inputs. Options and activations follow the recipe; errors are
+    those of the second-order solver, whatever solver the recipe names.
+    """
+    probe = _Probe(recipe)
+
+    def renamed(stage: str, done: int, total: int) -> None:
+        if progress is not None:
+            progress("sensitivities", done, total)
+
+    walk(model, groups, formats, batches, probe, threads=threads, progress=renamed)
+    images = _first(batches, GAIN_IMAGES)
+    reference = _outputs(model, images, threads)
+    found = []
+    for place, layer in enumerate(probe.layers):
+        changed = write_qdq(model, {layer.name: layer.probe}, {}, {})
+        gain = _relative_error(reference, _outputs(changed, images, threads)) / layer.probe_power
+        errors = {fmt: gain * power for fmt, power in layer.powers.items()}
+        found.append(Sensitivity(layer.name, layer.shape, gain, errors))
+        if progress is not None:
+            progress("gains", place + 1, len(probe.layers))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Probed:
+    """A layer's error powers by option, and the probe: what it was replaced with, and that one's error power."""
+
+    name: str
+    shape: tuple[int, ...]
+    powers: dict[WeightFormat, float]
+    probe: QuantizedLayer
+    probe_power: float
+
+
+@dataclass(eq=False)
+class _Probe:
+    """The visitor: notes what every option would do, and leaves the layer in 8 bits."""
+
+    recipe: Recipe
+    layers: list[_Probed] = field(default_factory=list)
+
+    def __call__(self, layer: CalibratedLayer) -> QuantizedLayer:
+        powers = _error_powers(layer, options_of(self.recipe, layer.name, layer.weight.shape[1]))
+        probe = self._as(_PROBE)(layer)
+        bias = np.ldexp(probe.bias.astype(np.float64), probe.bias_exponent).astype(np.float32)
+        shape = (-1, 1, 1) if layer.channel_axis == 1 else (-1,)
+        differences = (
+            product + bias.reshape(shape) - real
+            for product, real in zip(
+                layer.accumulators(dequantized(probe.terms)), layer.float_accumulators, strict=True
+            )
+        )
+        power = float(channel_variances(differences, layer.channel_axis).sum())
+        # A layer whose probe makes no error (constant or dead) cannot bring any into the output.
+        self.layers.append(
+            _Probed(layer.name, layer.weight.shape, powers, probe, max(power, 1e-30))
+        )
+        return self._as(Int8())(layer)
+
+    def _as(self, fmt: WeightFormat) -> LayerQuantiser:
+        every = dict(weights=fmt, first=fmt, last=fmt, depthwise=fmt)
+        return LayerQuantiser(replace(self.recipe, **every, overrides={}, method="optimal"))  # type: ignore[arg-type]
+
+
+def _error_powers(
+    layer: CalibratedLayer, options: Sequence[WeightFormat]
+) -> dict[WeightFormat, float]:
+    """Error power of the layer's accumulators, summed over output channels, for every option."""
+    if layer.weight[0].size > LARGEST_COLUMNS:
+        return _powers_of_wide(layer, options)
+    found = regress(layer)
+    covariance = found.covariance
+    weight = found.weight.reshape(len(covariance), -1, *layer.weight.shape[1:])
+    # One convolution group or many: rows are thinned within groups, then groups as a whole.
+    rows = _evenly(weight.shape[1], max(1, SAMPLED_ROWS // len(covariance)))
+    parts = _evenly(len(covariance), SAMPLED_ROWS)
+    sample = weight[parts][:, rows].reshape(-1, *layer.weight.shape[1:])
+    share = len(sample) / len(layer.weight)
+    gram, expected = found.shrunk_covariance()[parts], covariance[parts]
+    powers = {}
+    for fmt in options:
+        terms = solve_terms(sample, fmt, "hessian", gram=gram)
+        error = (sample - dequantized(terms)).reshape(len(parts), -1, gram.shape[1])
+        powers[fmt] = float(np.sum((error @ expected) * error)) / share
+    return powers
+
+
+def _powers_of_wide(
+    layer: CalibratedLayer, options: Sequence[WeightFormat]
+) -> dict[WeightFormat, float]:
+    """The same from the weights alone, for layers whose covariance would not fit memory."""
+    rows = _evenly(len(layer.weight), SAMPLED_ROWS)
+    sample = layer.weight[rows].astype(np.float64)
+    power = float(channel_variances(layer.float_accumulators, layer.channel_axis).sum())
+    whole = max(float(np.sum(sample**2)), 1e-30)
+    return {
+        fmt: power * float(np.sum((sample - dequantized(solve_terms(sample, fmt))) ** 2)) / whole
+        for fmt in options
+    }
+
+
+def _evenly(count: int, most: int) -> NDArray[np.intp]:
+    """At most ``most`` of 0..count-1, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))
+
+
+def _first(batches: Sequence[NDArray[np.float32]], images: int) -> list[NDArray[np.float32]]:
+    """Whole batches from the first on, until there are so many images."""
+    chosen: list[NDArray[np.float32]] = []
+    for batch in batches:
+        if sum(map(len, chosen)) >= images:
+            break
+        chosen.append(batch)
+    return chosen
+
+
+def _outputs(
+    model: ir.Model, batches: Sequence[NDArray[np.float32]], threads: int | None
+) -> list[Floats]:
+    """Every output of the model, each over all batches."""
+    session = OnnxRuntime(
+        ir.to_proto(model).SerializeToString(), threads=threads, optimise=False, spin=False
+    )
+    results = [session.run_all({session.inputs[0]: batch}) for batch in batches]
+    return [
+        np.concatenate([result[name].reshape(-1) for result in results]).astype(np.float64)
+        for name in session.outputs
+    ]
+
+
+def _relative_error(reference: Sequence[Floats], changed: Sequence[Floats]) -> float:
+    """Error power over signal variance, summed over the outputs."""
+    return sum(
+        float(np.sum((b - a) ** 2)) / max(float(np.sum((a - a.mean()) ** 2)), 1e-30)
+        for a, b in zip(reference, changed, strict=True)
+    )
