@@ -12,7 +12,7 @@ from sub8.errors import InputError
 from sub8.evaluate import evaluate
 from sub8.inspect import inspect
 from sub8.preprocess import Preprocess
-from sub8.quantize import quantize
+from sub8.quantize import QuantizedModel, quantize
 from sub8.recipe import Method, Recipe, WeightFormat
 from sub8.verify import verify
 
@@ -117,8 +117,13 @@ def measure_point(task: Task) -> tuple[Point, bytes]:
         task.setting.recipe(),
         preprocess=task.preprocess,
         images=task.calibration_images,
+        threads=task.threads,
     )
-    seconds = time.perf_counter() - start
+    return measure_quantised(quantised, task, time.perf_counter() - start)
+
+
+def measure_quantised(quantised: QuantizedModel, task: Task, seconds: float) -> tuple[Point, bytes]:
+    """Evaluate and verify what was quantised in so many seconds."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         quantised.save(path)
