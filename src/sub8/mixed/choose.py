@@ -1,7 +1,7 @@
 """From a budget to a recipe that names every layer's weights."""
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from sub8.mixed.allocate import Allocation, Front, Layer, Option, stored_bits
 from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
 from sub8.mixed.drop import Drop, expected_drop
 from sub8.mixed.latency import Stopwatch
+from sub8.mixed.options import options_of, worthwhile
 from sub8.mixed.sensitivity import Sensitivity, measure_sensitivities
 from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
@@ -113,22 +114,22 @@ class Chooser:
         self._model, self._groups, self._formats = model, groups, formats
         self._batches, self._recipe = batches, recipe
         self._threads, self._progress = threads, progress
+        self._layers = [group for group in groups if group.kind == "layer"]
 
     def choose(self, budget: Budget) -> Choice:
         """Measure and choose. Raises InputError where nothing keeps the budget."""
+        if isinstance(budget, MaxLatencyRatio):
+            return self._fast(budget)
         if isinstance(budget, MaxDrop):
             self._check_images()
-        measured = measure_sensitivities(
-            self._model,
-            self._groups,
-            self._formats,
-            self._batches,
-            self._recipe,
-            threads=self._threads,
-            progress=self._progress,
+        measured = self._measure(
+            {
+                group.name: {
+                    fmt: stored_bits(group.weight().shape, fmt) for fmt in self._options(group)
+                }
+                for group in self._layers
+            }
         )
-        if isinstance(budget, MaxLatencyRatio):
-            return self._fast(measured, budget)
         layers = [_layer(one, {}) for one in measured]
         front = Front(layers, "bits")
         points = tuple(front.points())
@@ -141,6 +142,25 @@ class Chooser:
                 )
             return self._choice(budget, measured, front.least_error(limit), points)
         return self._accurate(measured, budget, points)
+
+    def _options(self, layer: Group) -> tuple[WeightFormat, ...]:
+        return options_of(self._recipe, layer.name, layer.weight().shape[1])
+
+    def _measure(self, costs: Mapping[str, Mapping[WeightFormat, float]]) -> list[Sensitivity]:
+        """Sensitivities to the options that are worth their cost."""
+        options = {
+            layer.name: worthwhile(self._options(layer), costs[layer.name])
+            for layer in self._layers
+        }
+        return measure_sensitivities(
+            self._model,
+            self._groups,
+            self._formats,
+            self._batches,
+            options,
+            threads=self._threads,
+            progress=self._progress,
+        )
 
     def _choice(
         self,
@@ -223,11 +243,14 @@ class Chooser:
         session = Session(model, threads=self._threads)
         return np.concatenate([session.run(batch) for batch in judged_by])
 
-    def _fast(self, measured: Sequence[Sensitivity], budget: MaxLatencyRatio) -> Choice:
+    def _fast(self, budget: MaxLatencyRatio) -> Choice:
         """Least error within the time; the sum of layers' times is tightened until the whole network keeps it."""
         shape = (1, *self._batches[0].shape[1:])
         stopwatch = Stopwatch(self._model, self._groups, self._formats, shape, self._threads)
-        times = stopwatch.times({one.name: list(one.errors) for one in measured}, self._progress)
+        times = stopwatch.times(
+            {layer.name: self._options(layer) for layer in self._layers}, self._progress
+        )
+        measured = self._measure(times.layers)
         layers = [_layer(one, times.layers[one.name]) for one in measured]
         front = Front(layers, "time")
         least = times.rest + float(front.costs[0])

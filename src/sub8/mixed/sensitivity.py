@@ -7,8 +7,8 @@ network, and the error power of the outputs is divided by that of the layer's ac
 network serve L layers with any number of options.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
@@ -24,11 +24,8 @@ from sub8.ptq.quantiser import LARGEST_COLUMNS, LayerQuantiser
 from sub8.ptq.regression import regress
 from sub8.ptq.solvers import solve_terms
 from sub8.ptq.walk import CalibratedLayer, dequantized, walk
-from sub8.recipe import Int4, Int8, Recipe, Ternary, WeightFormat
+from sub8.recipe import Int4, Int8, Recipe, WeightFormat
 
-OPTIONS: tuple[WeightFormat, ...] = (
-    Ternary(64), Ternary(16), Ternary(4), Ternary(64, terms=2), Int4(64), Int4(4), Int8()
-)  # fmt: skip
 # Small enough for the network to answer in proportion, far above float32's rounding.
 _PROBE = Int4(64)
 # Output channels whose weights are solved to estimate an option's error, and images to measure gains on.
@@ -49,35 +46,22 @@ class Sensitivity:
     errors: dict[WeightFormat, float]
 
 
-def options_of(recipe: Recipe, name: str, inputs: int) -> tuple[WeightFormat, ...]:
-    """What a layer with so many input channels (of one group) may become: what the recipe's overrides say of it,
-    else every option that differs from the ones before it."""
-    fixed = recipe.override(name)
-    if fixed is not None:
-        return (fixed,)
-    different: dict[tuple[str, int, int], WeightFormat] = {}
-    for fmt in OPTIONS:
-        cluster = inputs if fmt.cluster == "all" else min(fmt.cluster, inputs)
-        different.setdefault((fmt.kind, cluster, fmt.terms), fmt)
-    return tuple(different.values())
-
-
 def measure_sensitivities(
     model: ir.Model,
     groups: Sequence[Group],
     formats: dict[str, Format],
     batches: Sequence[NDArray[np.float32]],
-    recipe: Recipe,
+    options: Mapping[str, Sequence[WeightFormat]],
     *,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[Sensitivity]:
-    """The sensitivity of every layer, in execution order.
+    """The sensitivity of every layer, in execution order, for its options.
 
-    model: normalised float model; batches: its inputs. Options and activations follow the recipe; errors are
-    those of the second-order solver, whatever solver the recipe names.
+    model: normalised float model; batches: its inputs. Errors are those of the second-order solver, whatever
+    solver will be used: layers and options rank alike with all.
     """
-    probe = _Probe(recipe)
+    probe = _Probe(options)
 
     def renamed(stage: str, done: int, total: int) -> None:
         if progress is not None:
@@ -112,12 +96,12 @@ class _Probed:
 class _Probe:
     """The visitor: notes what every option would do, and leaves the layer in 8 bits."""
 
-    recipe: Recipe
+    options: Mapping[str, Sequence[WeightFormat]]
     layers: list[_Probed] = field(default_factory=list)
 
     def __call__(self, layer: CalibratedLayer) -> QuantizedLayer:
-        powers = _error_powers(layer, options_of(self.recipe, layer.name, layer.weight.shape[1]))
-        probe = self._as(_PROBE)(layer)
+        powers = _error_powers(layer, self.options[layer.name])
+        probe = LayerQuantiser(_everywhere(_PROBE))(layer)
         bias = np.ldexp(probe.bias.astype(np.float64), probe.bias_exponent).astype(np.float32)
         shape = (-1, 1, 1) if layer.channel_axis == 1 else (-1,)
         differences = (
@@ -131,11 +115,11 @@ class _Probe:
         self.layers.append(
             _Probed(layer.name, layer.weight.shape, powers, probe, max(power, 1e-30))
         )
-        return self._as(Int8())(layer)
+        return LayerQuantiser(_everywhere(Int8()))(layer)
 
-    def _as(self, fmt: WeightFormat) -> LayerQuantiser:
-        every = dict(weights=fmt, first=fmt, last=fmt, depthwise=fmt)
-        return LayerQuantiser(replace(self.recipe, **every, overrides={}, method="optimal"))  # type: ignore[arg-type]
+
+def _everywhere(fmt: WeightFormat) -> Recipe:
+    return Recipe(overrides={"*": fmt}, method="optimal")
 
 
 def _error_powers(

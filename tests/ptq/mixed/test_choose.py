@@ -11,7 +11,8 @@ from sub8.graph.groups import find_groups
 from sub8.mixed.budget import MaxDrop, MaxLatencyRatio, MeanBits
 from sub8.mixed.drop import expected_drop
 from sub8.mixed.latency import Stopwatch
-from sub8.mixed.sensitivity import OPTIONS, measure_sensitivities, options_of
+from sub8.mixed.options import OPTIONS, options_of, worthwhile
+from sub8.mixed.sensitivity import measure_sensitivities
 from sub8.ptq.calibrate import calibrate
 from sub8.quantize import quantize
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
@@ -121,9 +122,9 @@ def test_predicted_errors_add_up_to_the_measured_one(network, many):
     groups = find_groups(network)
     recipe = Recipe(correct_statistics=False)
     formats = calibrate(network, groups, [many], len(many), recipe.activations)
-    found = measure_sensitivities(network, groups, formats, [many], recipe, threads=1)
-    predicted = sum(layer.errors[Int4(4)] for layer in found if Int4(4) in layer.errors)
-    predicted += sum(layer.errors[Int4(64)] for layer in found if Int4(4) not in layer.errors)
+    options = {group.name: [Int4(4)] for group in groups if group.kind == "layer"}
+    found = measure_sensitivities(network, groups, formats, [many], options, threads=1)
+    predicted = sum(layer.errors[Int4(4)] for layer in found)
     every = Int4(4)
     model = quantize(
         network, many, Recipe(every, every, every, every, method="optimal"), threads=1
@@ -144,6 +145,12 @@ def test_options_that_come_to_the_same_are_offered_once():
         Ternary(64), Ternary(64, terms=2), Int4(64), Int8()
     )  # fmt: skip
     assert options_of(Recipe(overrides={"a*": Int4(4)}), "ab", 64) == (Int4(4),)
+
+
+def test_options_that_a_more_exact_one_undercuts_are_left_out():
+    costs = dict(zip(OPTIONS, (2.01, 2.05, 2.22, 4.03, 4.01, 4.2, 8.0), strict=True))
+    assert worthwhile(OPTIONS, costs) == [o for o in OPTIONS if o != Ternary(64, terms=2)]
+    assert worthwhile(OPTIONS, {**costs, Int8(): 1.0}) == [Int8()]
 
 
 def test_the_expected_drop_is_what_probabilities_say():
