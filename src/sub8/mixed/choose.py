@@ -30,7 +30,9 @@ from sub8.recipe import Recipe, WeightFormat
 FEWEST_IMAGES = 64
 # Trials, each a whole quantisation, that the search along the front may take.
 TRIALS = 6
-# An expected drop grows about with this power of the predicted error; only the search's speed depends on it.
+# What the search starts from, and only its speed depends on: a predicted error of so much per point of drop, and
+# drops growing with this power of the error.
+_ERROR_PER_POINT = 0.01
 _DROP_POWER = 0.75
 # How often the limit of the summed times is tightened until the whole network keeps the ratio.
 _TIGHTENINGS = 5
@@ -198,7 +200,7 @@ class Chooser:
             )
         trials: dict[int, Trial] = {}
         failing, passing = -1, len(points)
-        place = len(points) // 2
+        place = _nearest(points, _ERROR_PER_POINT * budget.points, range(len(points)))
         while passing - failing > 1 and len(trials) < TRIALS:
             drop = expected_drop(reference, self._quantised_logits(points[place], judged_by))
             trials[place] = Trial(points[place].mean_bits, points[place].error, drop)
@@ -290,6 +292,9 @@ def _next(
     ratio = wanted / max(drop.bound, wanted / 100)
     target = points[place].error * ratio ** (1 / _DROP_POWER)
     between = range(failing + 1, passing)
-    if not between:
-        return passing
-    return min(between, key=lambda p: abs(np.log(points[p].error / target)))
+    return _nearest(points, target, between) if between else passing
+
+
+def _nearest(points: Sequence[Allocation], error: float, places: Sequence[int]) -> int:
+    """Of some points of the front, the one whose error is nearest in ratio."""
+    return min(places, key=lambda place: abs(np.log(max(points[place].error, 1e-30) / error)))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.numerics.cluster import ClusteredWeight
+from sub8.ptq.solvers.hessian import Effort
 from sub8.ptq.solvers.single import solve
 from sub8.recipe import Method, WeightFormat
 
@@ -24,6 +25,7 @@ def solve_terms(
     gram: Floats | None = None,
     largest_alpha: int = 255,
     minimum_exponent: int | None = None,
+    effort: Effort | None = None,
 ) -> tuple[ClusteredWeight, ...]:
     """``fmt.terms`` clustered weights whose sum represents ``weight``; parameters and errors as for ``solve``.
 
@@ -40,6 +42,7 @@ def solve_terms(
             gram=gram,
             largest_alpha=largest_alpha,
             minimum_exponent=minimum_exponent,
+            effort=effort,
         )
 
     terms: list[ClusteredWeight] = []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters
-from sub8.ptq.solvers.hessian import solve_hessian
+from sub8.ptq.solvers.hessian import Effort, solve_hessian
 from sub8.ptq.solvers.optimal import round_alpha, solve_optimal
 from sub8.ptq.solvers.paper import solve_paper
 from sub8.recipe import Method, WeightFormat
@@ -25,6 +25,7 @@ def solve(
     gram: NDArray[np.float64] | None = None,
     largest_alpha: int = 255,
     minimum_exponent: int | None = None,
+    effort: Effort | None = None,
 ) -> ClusteredWeight:
     """Quantise one layer's weight ``[O, I, *kernel]`` (I: input channels of one convolution group).
 
@@ -32,7 +33,7 @@ def solve(
     "hessian": least squared error of the layer's outputs, which needs ``gram``, the covariance of its
     input patches, ``[groups, I*prod(kernel), I*prod(kernel)]``.
     largest_alpha, minimum_exponent: limits of the scales, so that the caller can bound accumulators; the
-    exponent is the finest one that they and the largest alpha allow.
+    exponent is the finest one that they and the largest alpha allow. effort: of "hessian", default its own.
     Raises ValueError for an unknown method, a missing gram or limits outside 1..255.
     """
     clusters = Clusters.of(weight.shape, fmt)
@@ -54,7 +55,7 @@ def solve(
     elif method == "hessian":
         if gram is None:
             raise ValueError("method 'hessian' needs the gram matrix of the layer's inputs")
-        values, whole, exponent = solve_hessian(real, clusters, gram, limits)
+        values, whole, exponent = solve_hessian(real, clusters, gram, limits, effort=effort)
     else:
         raise ValueError(f"method {method!r} unknown")
     return clusters.weight(values, whole, exponent)
