@@ -12,6 +12,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from sub8.deferred import defer_imports
 from sub8.errors import InputError, Sub8Error, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from sub8.verify import Verification, verify
 
 __version__ = "0.1.0"
+
+defer_imports()
 
 # Name -> module that defines it; imported on first use, so that `import sub8` and `sub8 --help` are quick.
 _HOMES = {

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from sub8.errors import InputError, UnsupportedModelError
@@ -29,6 +28,8 @@ class OnnxRuntime:
         profile: str | None = None,
         spin: bool = True,
     ):
+        import onnxruntime as ort  # 19 MiB that a model of integers alone runs without
+
         options = ort.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:

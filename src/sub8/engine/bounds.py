@@ -28,9 +28,8 @@ def accumulator_bound(terms: tuple[ClusteredWeight, ...]) -> NDArray[np.int64]:
     255 * sum |weight| holds for signed and unsigned inputs, for any zero point, for the raw bytes as for
     the values less their zero point, and for every order of summation.
     """
-    total = sum(
-        np.abs(part).reshape(part.shape[0], -1).sum(axis=1) for part in aligned_integers(terms)
-    )
+    finest = finest_exponent(terms)
+    total = sum(term.magnitudes << (term.exponent - finest) for term in terms)
     return LARGEST_ACTIVATION * np.asarray(total, np.int64)
 
 

@@ -4,16 +4,24 @@ import onnx_ir as ir
 
 from sub8.engine.assemble import assemble
 from sub8.engine.interpret import interpret
-from sub8.engine.plan import Plan
+from sub8.engine.plan import Conv, Linear, Plan
 from sub8.engine.prepare import prepare
+from sub8.engine.walk import Keep
+from sub8.numerics.cluster import ClusteredWeight
 
 
-def compile_plan(model: ir.Model, *, integer_only: bool = False) -> Plan:
+def _as_read(layer: Conv | Linear) -> tuple[ClusteredWeight, ...]:
+    return layer.terms
+
+
+def compile_plan(model: ir.Model, *, integer_only: bool = False, keep: Keep = _as_read) -> Plan:
     """Read a Q/DQ model (sub8's or another tool's) into a plan; ``model`` is left unchanged.
 
     integer_only: float nodes between the first QuantizeLinear and the outputs are an error, not an island.
+    keep: turns a layer's weights into the form in which the plan holds them, as soon as they are read: a
+        session packs them, so that never more than one layer's are there unpacked.
 
     Raises UnsupportedModelError, naming the node and the remedy, for quantised tensors that have no 8-bit
     integer form, and where a 32-bit accumulator could overflow.
     """
-    return assemble(interpret(prepare(model)), integer_only=integer_only)
+    return assemble(interpret(prepare(model), keep), integer_only=integer_only)

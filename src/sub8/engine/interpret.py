@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from sub8.engine import elementwise, layers, movement
 from sub8.engine.values import DynamicScale, Integers, Known, Real
-from sub8.engine.walk import Walk, input_at, node_name
+from sub8.engine.walk import Keep, Walk, input_at, node_name
 from sub8.engine.weights import is_constant
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, dynamic, patterns
@@ -16,13 +16,15 @@ from sub8.numerics.dfp import Format
 Reader = Callable[[Walk, ir.Node], list[Known] | None]
 
 
-def interpret(model: ir.Model) -> Walk:
+def interpret(model: ir.Model, keep: Keep) -> Walk:
     """Walk a prepared graph. Integer operators are emitted where a QuantizeLinear, or a movement, makes them.
+
+    keep: see ``Walk``.
 
     Raises UnsupportedModelError, naming the node, for activations that are quantised in a way that 8-bit
     tensors with one scale cannot express.
     """
-    walk = Walk(model)
+    walk = Walk(model, keep)
     for node in model.graph:
         if not node.outputs or all(is_constant(value) for value in node.outputs):
             continue

@@ -44,7 +44,7 @@ def read_conv(walk: Walk, node: ir.Node) -> list[Known] | None:
         low=0, high=0, strides=strides, pads=pads, dilations=dilations,
         groups=int(patterns.attribute(node, "group", 1)),
     )  # fmt: skip
-    return _layer(core, x, input_at(node, 2))
+    return _layer(walk, core, x, input_at(node, 2))
 
 
 def read_gemm(walk: Walk, node: ir.Node) -> list[Known] | None:
@@ -57,7 +57,7 @@ def read_gemm(walk: Walk, node: ir.Node) -> list[Known] | None:
     terms = _terms(node, 1, transposed=not patterns.attribute(node, "transB", 0))
     if x is None or terms is None:
         return None
-    return _layer(_linear(node, x, terms), x, input_at(node, 2))
+    return _layer(walk, _linear(node, x, terms), x, input_at(node, 2))
 
 
 def read_matmul(walk: Walk, node: ir.Node) -> list[Known] | None:
@@ -67,7 +67,7 @@ def read_matmul(walk: Walk, node: ir.Node) -> list[Known] | None:
     if x is None or known_rank is None or known_rank < 2:
         return None
     terms = _terms(node, 1, transposed=True)
-    return None if terms is None else _layer(_linear(node, x, terms), x, None)
+    return None if terms is None else _layer(walk, _linear(node, x, terms), x, None)
 
 
 def add_bias(walk: Walk, pending: Pending, constant: ir.Value, result: ir.Value) -> Pending | None:
@@ -134,7 +134,7 @@ def _terms(
         if terms[0].values.ndim != 2:
             return None
         if transposed:
-            terms = tuple(replace(term, values=term.values.T, scale=term.scale.T) for term in terms)
+            terms = tuple(term.moved(np.transpose) for term in terms)
     return clustered(terms, node_name(node))
 
 
@@ -143,10 +143,13 @@ def _linear(node: ir.Node, x: Integers, terms: tuple[ClusteredWeight, ...]) -> p
     return p.Linear(name=node_name(node), x=x.tensor, terms=terms, bias=bias, out="", low=0, high=0)
 
 
-def _layer(core: p.Conv | p.Linear, x: Integers, bias: ir.Value | None) -> list[Known] | None:
+def _layer(
+    walk: Walk, core: p.Conv | p.Linear, x: Integers, bias: ir.Value | None
+) -> list[Known] | None:
     if x.fmt.dynamic and any(term.channel_scale is not None for term in core.terms):
         return None
     prove_int32(core)
+    core = replace(core, terms=walk.keep(core))
     if bias is None:
         return [Pending(core)]
     elements = real_values(bias)

@@ -4,16 +4,21 @@ import logging
 
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
-from onnxscript import optimizer
 
 from sub8.errors import UnsupportedModelError
-from sub8.graph import dynamic
+from sub8.graph import constants, dynamic
 from sub8.graph.inference import infer_shapes
 
 _OPERATOR_FORM = frozenset({
     "QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearAveragePool",
     "QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QGemm",
     "QLinearReduceMean", "QLinearWhere", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear",
+})  # fmt: skip
+
+# What the optimiser may resolve although not all inputs are constants.
+_RESOLVED = frozenset({
+    "Shape", "Size", "If", "Cast", "CastLike", "Dropout", "Expand", "SequenceConstruct", "SequenceAt",
+    "SplitToSequence", "ConcatFromSequence",
 })  # fmt: skip
 
 
@@ -32,6 +37,31 @@ def prepare(model: ir.Model) -> ir.Model:
     passes.InlinePass(lambda function: function.domain != dynamic.DOMAIN)(model)
     passes.RemoveInitializersFromInputsPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    if _has_foldable(model):
+        _fold_constants(model)
+    passes.IdentityEliminationPass()(model)
+    passes.RemoveUnusedNodesPass()(model)
+    model.graph.sort()
+    passes.NameFixPass()(model)
+    infer_shapes(model)
+    return model
+
+
+def _has_foldable(model: ir.Model) -> bool:
+    """Whether constant folding could find anything; sub8's own files have nothing."""
+    return any(
+        node.op_type in _RESOLVED
+        or (
+            node.op_type not in ("QuantizeLinear", "DequantizeLinear")
+            and all(value is None or constants.is_constant(value) for value in node.inputs)
+        )
+        for node in model.graph
+    )
+
+
+def _fold_constants(model: ir.Model) -> None:
+    from onnxscript import optimizer  # 24 MiB that most files do without
+
     logger = logging.getLogger("onnxscript.optimizer")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -42,9 +72,3 @@ def prepare(model: ir.Model) -> ir.Model:
     finally:
         logger.setLevel(level)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    passes.IdentityEliminationPass()(model)
-    passes.RemoveUnusedNodesPass()(model)
-    model.graph.sort()
-    passes.NameFixPass()(model)
-    infer_shapes(model)
-    return model

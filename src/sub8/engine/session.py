@@ -68,8 +68,8 @@ class Session:
             raise InputError(str(error)) from error
         opened = _open(model)
         self._declared = {str(value.name): value for value in opened.graph.inputs}
-        self.plan: Plan = compile_plan(opened, integer_only=integer_only)
         self._packed = PackedLayers(self.isa)
+        self.plan: Plan = compile_plan(opened, integer_only=integer_only, keep=self._packed.keep)
         self._islands = {
             island.name: open_island(island, self.threads) for island in self.plan.islands()
         }

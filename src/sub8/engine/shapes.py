@@ -76,7 +76,7 @@ def operator_shape(operator: p.Operator, shapes: Mapping[str, Shape]) -> Shape:
 
 def _conv(operator: p.Conv, shapes: Mapping[str, Shape]) -> Shape:
     x = shapes[operator.x]
-    outputs, inputs, *kernel = operator.terms[0].values.shape
+    outputs, inputs, *kernel = operator.terms[0].shape
     if len(x) != 4 or x[1] != inputs * operator.groups:
         raise _misfit(
             operator,
@@ -91,7 +91,7 @@ def _conv(operator: p.Conv, shapes: Mapping[str, Shape]) -> Shape:
 
 def _linear(operator: p.Linear, shapes: Mapping[str, Shape]) -> Shape:
     x = shapes[operator.x]
-    outputs, inputs = operator.terms[0].values.shape
+    outputs, inputs = operator.terms[0].shape
     if len(x) < 2 or x[-1] != inputs:
         raise _misfit(operator, f"input {list(x)} does not end in {inputs} features")
     return _same(operator, operator.residual, (*x[:-1], outputs), shapes)

@@ -1,16 +1,23 @@
 """What the readers of single nodes share: the graph, what is known of its values, and the emitter."""
 
+from collections.abc import Callable
+
 import onnx_ir as ir
 
+from sub8.engine import plan as p
 from sub8.engine.emit import Emitter
 from sub8.engine.values import Integers, Known, Real
 from sub8.engine.weights import is_constant, real_scalar
+from sub8.numerics.cluster import ClusteredWeight
+
+Keep = Callable[[p.Conv | p.Linear], tuple[ClusteredWeight, ...]]
 
 
 class Walk:
-    """The state of one forward walk over a prepared graph."""
+    """The state of one forward walk over a prepared graph. keep: the form in which a layer's weights stay."""
 
-    def __init__(self, model: ir.Model):
+    def __init__(self, model: ir.Model, keep: Keep):
+        self.keep = keep
         self.model = model
         self.emitter = Emitter(model)
         self.known: dict[ir.Value, Known] = {}

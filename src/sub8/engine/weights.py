@@ -1,12 +1,13 @@
 """Read constant weights and biases in Q/DQ form: which integers and scales they are made of.
 
-A constant float tensor is a sum of ``Term``s, each integers times scales of the same shape. Because scales
-are kept for every element, Reshape and Transpose need no cases of their own; the clusters are found again
+A constant float tensor is a sum of ``Term``s, each integers times scales of the same shape, both in the
+smallest type that holds them. Because scales are kept for every element, Reshape and Transpose need no cases of their own; the clusters are found again
 where the layer needs them. Any scales that are uint8 multiples of one power of two are clusters of dynamic
 fixed point; other scales must be constant within each output channel.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -24,16 +25,29 @@ LARGEST_INT8 = 127
 class Term:
     """``values * scale`` element by element.
 
-    values: int32, the integers less their zero point. scale: float32 of the same shape.
-    bits: of the stored integers. unit: 2**e of the alphas, where the file stores alphas.
+    values: int8, int16 or int32, the integers less their zero point.
+    multiple, unit: ``scale = multiple * unit``, multiple of the values' shape: uint8 where the file stores
+    alphas, and unit their power of two; else float32 and unit None (1).
+    bits: of the stored integers.
     run: elements in a row of ``[O, ...]`` that share one alpha, where the file stores blocks.
     """
 
-    values: NDArray[np.int32]
-    scale: NDArray[np.float32]
+    values: NDArray[np.signedinteger]
+    multiple: NDArray[np.uint8] | NDArray[np.float32]
     bits: int
     unit: float | None = None
     run: int | None = None
+
+    @property
+    def scale(self) -> NDArray[np.float32]:
+        """The scale of every element."""
+        if self.unit is None:
+            return self.multiple.astype(np.float32, copy=False)
+        return self.multiple.astype(np.float32) * np.float32(self.unit)
+
+    def moved(self, move: Callable[[NDArray], NDArray]) -> "Term":
+        """The term with its elements moved: reshaped, transposed."""
+        return replace(self, values=move(self.values), multiple=move(self.multiple))
 
 
 def is_constant(value: ir.Value | None) -> bool:
@@ -72,16 +86,11 @@ def read_terms(value: ir.Value | None) -> tuple[Term, ...] | None:
         return terms
     if node.op_type == "Transpose":
         perm = patterns.attribute(node, "perm", None)
-        return tuple(
-            _changed(term, np.transpose(term.values, perm), np.transpose(term.scale, perm))
-            for term in terms
-        )
+        return tuple(term.moved(lambda elements: np.transpose(elements, perm)) for term in terms)
     shape = constants.integers(node.inputs[1])
     if shape is None or 0 in shape:
         return None
-    return tuple(
-        _changed(term, term.values.reshape(shape), term.scale.reshape(shape)) for term in terms
-    )
+    return tuple(term.moved(lambda elements: elements.reshape(shape)) for term in terms)
 
 
 def clustered(terms: tuple[Term, ...], layer: str) -> tuple[ClusteredWeight, ...]:
@@ -130,10 +139,10 @@ def real_scalar(value: ir.Value | None) -> float | None:
 
 def expand_scale(
     scale: NDArray, shape: tuple[int, ...], axis: int, block_size: int
-) -> NDArray[np.float32] | None:
+) -> NDArray | None:
     """The scale of every element of a tensor of ``shape``, as DequantizeLinear defines it; None: does not fit."""
     if scale.size == 1 and scale.ndim <= 1:
-        return np.broadcast_to(scale.astype(np.float32).reshape(()), shape)
+        return np.broadcast_to(scale.reshape(()), shape)
     axis = axis + len(shape) if axis < 0 else axis
     if not 0 <= axis < len(shape):
         return None
@@ -142,11 +151,12 @@ def expand_scale(
             return None
         wide = [1] * len(shape)
         wide[axis] = scale.size
-        return np.broadcast_to(scale.astype(np.float32).reshape(wide), shape)
+        return np.broadcast_to(scale.reshape(wide), shape)
     if block_size < 1 or scale.ndim != len(shape):
         return None
-    repeated = np.repeat(scale.astype(np.float32), block_size, axis=axis)
-    repeated = np.take(repeated, range(min(shape[axis], repeated.shape[axis])), axis=axis)
+    repeated = np.repeat(scale, block_size, axis=axis)
+    if repeated.shape[axis] > shape[axis]:
+        repeated = np.take(repeated, range(shape[axis]), axis=axis)
     return repeated if repeated.shape == shape else None
 
 
@@ -159,9 +169,7 @@ def _dequantized(node: ir.Node) -> Term | None:
         parts = read_terms(scale_value)
         if parts is None or len(parts) != 1:
             return None
-        scale = parts[0].values.astype(np.float32) * parts[0].scale
-        if parts[0].scale.size and np.all(parts[0].scale == parts[0].scale.flat[0]):
-            unit = float(parts[0].scale.flat[0])
+        scale, unit = parts[0].scale * parts[0].values.astype(np.float32), _common(parts[0].scale)
     if stored is None or scale.dtype != np.float32:
         return None
     values, bits = stored
@@ -174,21 +182,37 @@ def _dequantized(node: ir.Node) -> Term | None:
     )
     if len(node.inputs) > 2 and node.inputs[2] is not None and zero is None:
         return None
-    full = expand_scale(scale, values.shape, axis, block)
+    alphas = None if unit is None else _multiples(scale, unit)
+    full = expand_scale(scale if alphas is None else alphas, values.shape, axis, block)
     if full is None:
         return None
     if zero is not None:
-        offsets = expand_scale(zero.astype(np.float32), values.shape, axis, block)
+        offsets = expand_scale(zero.astype(np.int32), values.shape, axis, block)
         if offsets is None:
             return None
-        values = values - offsets.astype(np.int32)
+        if offsets.any():
+            values = values - offsets
     run = None
     if block and axis % values.ndim == 1:
         run = block * int(np.prod(values.shape[2:], dtype=np.int64))
-    return Term(values, full, bits, unit if unit and np.frexp(unit)[0] == 0.5 else None, run)
+    return Term(values, full, bits, None if alphas is None else unit, run)
 
 
-def _integers(value: ir.Value | None) -> tuple[NDArray[np.int32], int] | None:
+def _common(scale: NDArray[np.float32]) -> float | None:
+    """The power of two that all scales are; None where they are not."""
+    if scale.size == 0 or np.any(scale != scale.flat[0]) or np.frexp(scale.flat[0])[0] != 0.5:
+        return None
+    return float(scale.flat[0])
+
+
+def _multiples(scale: NDArray[np.float32], unit: float) -> NDArray[np.uint8] | None:
+    """``scale / unit`` where that gives integers of at most 255."""
+    multiple = scale.astype(np.float64) / unit
+    fits = np.all(multiple == np.rint(multiple)) and multiple.min(initial=0) >= 0
+    return multiple.astype(np.uint8) if fits and multiple.max(initial=0) <= LARGEST_ALPHA else None
+
+
+def _integers(value: ir.Value | None) -> tuple[NDArray[np.signedinteger], int] | None:
     """Stored integers and their bits: an initialiser, or one that the graph itself quantises."""
     if value is None:
         return None
@@ -196,7 +220,9 @@ def _integers(value: ir.Value | None) -> tuple[NDArray[np.int32], int] | None:
     if elements is not None:
         if value.const_value is None or not value.const_value.dtype.is_integer():
             return None
-        return elements.astype(np.int32), value.const_value.dtype.bitwidth
+        bits = value.const_value.dtype.bitwidth
+        narrow = np.int16 if elements.dtype == np.uint8 else np.int8
+        return elements.astype(narrow if bits <= 8 else np.int32, copy=False), bits
     node = value.producer()
     if node is None or node.op_type != "QuantizeLinear" or node.domain != "":
         return None
@@ -217,14 +243,10 @@ def _integers(value: ir.Value | None) -> tuple[NDArray[np.int32], int] | None:
     return np.clip(rounded, limits.min, limits.max).astype(np.int32), 8
 
 
-def _changed(term: Term, values: NDArray[np.int32], scale: NDArray[np.float32]) -> Term:
-    return Term(values, scale, term.bits, term.unit, term.run)
-
-
 def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
     outputs, inputs, *kernel = term.values.shape
     area = int(np.prod(kernel, dtype=np.int64))
-    flat = term.scale.reshape(outputs, inputs, area)
+    flat = term.multiple.reshape(outputs, inputs, area)
     per_kernel = flat[:, :, 0]
     alpha, exponent = None, 0
     if np.all(flat == per_kernel[:, :, None]):
@@ -232,6 +254,7 @@ def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
     if alpha is not None:
         cluster = _cluster(alpha, None if term.run is None else term.run / area)
         return _split(term, alpha[:, ::cluster].astype(np.uint8), exponent, cluster, None)
+    flat = term.scale.reshape(outputs, inputs, area)
     channel = flat[:, 0, 0]
     if not np.all(flat == channel[:, None, None]):
         raise UnsupportedModelError(
@@ -242,25 +265,26 @@ def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
     return _split(term, ones, 0, inputs, np.ascontiguousarray(channel, np.float32))
 
 
-def _alphas(scale: NDArray[np.float32], unit: float | None) -> tuple[NDArray[np.int64] | None, int]:
+def _alphas(
+    multiple: NDArray[np.uint8] | NDArray[np.float32], unit: float | None
+) -> tuple[NDArray[np.integer] | None, int]:
     """``scale / 2**e`` and e, where that gives integers of at most 255; (None, 0) where it does not."""
-    if unit is None:
-        nonzero = np.abs(scale[scale != 0]).astype(np.float64)
-        if nonzero.size == 0:
-            return np.zeros(scale.shape, np.int64), 0
-        mantissa, exponents = np.frexp(nonzero)
-        whole = np.ldexp(mantissa, 24).astype(np.int64)
-        lowest = np.frexp((whole & -whole).astype(np.float64))[1] - 1 + exponents - 24
-        exponent = int(lowest.min())
-    else:
-        exponent = int(np.frexp(unit)[1]) - 1
-    alpha = np.ldexp(scale.astype(np.float64), -exponent)
+    if unit is not None:
+        return multiple.astype(np.uint8, copy=False), int(np.frexp(unit)[1]) - 1
+    nonzero = np.abs(multiple[multiple != 0]).astype(np.float64)
+    if nonzero.size == 0:
+        return np.zeros(multiple.shape, np.int64), 0
+    mantissa, exponents = np.frexp(nonzero)
+    whole = np.ldexp(mantissa, 24).astype(np.int64)
+    lowest = np.frexp((whole & -whole).astype(np.float64))[1] - 1 + exponents - 24
+    exponent = int(lowest.min())
+    alpha = np.ldexp(multiple.astype(np.float64), -exponent)
     if np.any(alpha != np.rint(alpha)) or alpha.min() < 0 or alpha.max() > LARGEST_ALPHA:
-        return (None, 0) if unit is None else _alphas(scale, None)
+        return None, 0
     return alpha.astype(np.int64), exponent
 
 
-def _cluster(alpha: NDArray[np.int64], stored: float | None) -> int:
+def _cluster(alpha: NDArray[np.integer], stored: float | None) -> int:
     """N: what the file's blocks say, where alphas agree with it, else the largest that they agree with."""
     inputs = alpha.shape[1]
 
@@ -283,10 +307,13 @@ def _split(
 ) -> list[ClusteredWeight]:
     """One weight, or several whose sum it is where an integer lies outside of [-127, 127]."""
     parts: list[ClusteredWeight] = []
-    rest = term.values.astype(np.int32)
+    rest = term.values
     while not parts or rest.any():
-        values = np.clip(rest, -LARGEST_INT8, LARGEST_INT8).astype(np.int8)
-        rest = rest - values
+        if _largest(rest) <= LARGEST_INT8:
+            values, rest = rest.astype(np.int8, copy=False), np.zeros(0, np.int8)
+        else:
+            values = np.clip(rest.astype(np.int32), -LARGEST_INT8, LARGEST_INT8).astype(np.int8)
+            rest = rest.astype(np.int32) - values
         kind = _kind(values, term.bits if not parts else 2)
         parts.append(
             ClusteredWeight(
@@ -298,7 +325,12 @@ def _split(
 
 def _kind(values: NDArray[np.int8], bits: int) -> WeightKind:
     """The smallest kind that holds the values and is not smaller than what the file stores."""
-    largest = int(np.abs(values.astype(np.int16)).max(initial=0))
+    largest = _largest(values)
     if bits <= 2 and largest <= 1:
         return "ternary"
     return "int4" if bits <= 4 and largest <= 7 else "int8"
+
+
+def _largest(values: NDArray[np.signedinteger]) -> int:
+    """The largest magnitude, without a copy of the values."""
+    return max(int(values.max(initial=0)), -int(values.min(initial=0)))

@@ -6,6 +6,7 @@ A layer's weight is ``alpha[o, c] * 2**exponent * values[o, i, ...]`` with ``c =
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 WeightKind = Literal["ternary", "int4", "int8"]
 LARGEST_VALUE: dict[WeightKind, int] = {"ternary": 1, "int4": 7, "int8": 127}
+_ELEMENTS_AT_ONCE = 1 << 16  # of temporary arrays beside large weights
 STORED_BITS: dict[WeightKind, int] = {"ternary": 2, "int4": 4, "int8": 8}
 
 
@@ -44,9 +46,29 @@ class ClusteredWeight:
             raise ValueError("values must be int8 and alpha uint8")
         if self.alpha.shape != (outputs, -(-inputs // self.cluster)):
             raise ValueError(f"alpha {self.alpha.shape} does not fit values {self.values.shape}")
-        largest = int(np.abs(self.values.astype(np.int16)).max(initial=0))
+        largest = max(int(self.values.max(initial=0)), -int(self.values.min(initial=0)))
         if largest > LARGEST_VALUE[self.kind]:
             raise ValueError(f"{self.kind} value {largest} out of range")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``[O, I, *kernel]``."""
+        return self.values.shape
+
+    @cached_property
+    def magnitudes(self) -> NDArray[np.int64]:
+        """Sum of ``alpha * |values|`` of each output channel, ``[O]``."""
+        outputs, inputs = self.shape[:2]
+        starts = np.arange(0, inputs, self.cluster)
+        values = self.values.reshape(outputs, inputs, -1)
+        totals = np.empty(outputs, np.int64)
+        rows = max(1, _ELEMENTS_AT_ONCE // max(1, values[0].size))
+        for begin in range(0, outputs, rows):
+            part = slice(begin, begin + rows)
+            per_input = np.abs(values[part]).sum(axis=2, dtype=np.int64)
+            per_cluster = np.add.reduceat(per_input, starts, axis=1)
+            totals[part] = (per_cluster * self.alpha[part]).sum(axis=1)
+        return totals
 
     def scaled_integers(self) -> NDArray[np.int32]:
         """``alpha * values``, int32 ``[O, I, *kernel]``: the weight in units of ``2**exponent``."""
