@@ -88,6 +88,17 @@ def test_a_quantised_model_is_refused(network, images):
         quantize(done.model, images)
 
 
+@pytest.mark.parametrize("method", ["paper", "optimal"])
+def test_a_lone_linear_layer(net, method):
+    weight = np.random.default_rng(0).standard_normal((24, 16)).astype(np.float32) / 8
+    model = net("y = MatMul(x, w)", x="b,24", w=weight)
+    x = np.random.default_rng(1).standard_normal((8, 24)).astype(np.float32)
+    recipe = Recipe(weights=Ternary(8), first=Int8(), last=Int8(), method=method)
+    result = quantize(model, x, recipe).model
+    error = logits(result, x) - x @ weight
+    assert np.abs(error).max() < 0.1
+
+
 def test_a_model_without_layers_is_refused(net):
     with pytest.raises(UnsupportedModelError, match="no Conv"):
         quantize(net("y = Relu(x)"), np.ones((2, 3, 8, 8), np.float32))

@@ -70,12 +70,15 @@ def observe(
     kept = moved(groups)
     names = [name for name in quantised_tensors(model, groups) if name not in kept]
     inputs = [str(value.name) for value in model.graph.inputs]
-    session = _with_outputs(model, [name for name in names if name not in inputs], threads)
+    made = [name for name in names if name not in inputs]
+    session = _with_outputs(model, made, threads) if made else None  # a lone layer makes none
     observers = {name: Observer.for_images(images) for name in names}
     rng = np.random.default_rng(0)
     done = 0
     for batch in batches:
-        values = {inputs[0]: batch, **session.run_all({inputs[0]: batch})}
+        values = {inputs[0]: batch}
+        if session is not None:
+            values |= session.run_all(values)
         for name, observer in observers.items():
             observer.add(values[name], rng)
             if not observer.finite:

@@ -1,4 +1,6 @@
-// Accumulators to 8-bit results, 16 outputs at a time (x86 AVX2).
+// Accumulators to 8-bit results, 16 outputs at a time, a last 8 too (x86 AVX2).
+#include <algorithm>
+
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
 #include "kernels/scalar/scalar_kernels.h"
@@ -79,38 +81,53 @@ struct Narrowing {
     }
 };
 
+// Eight accumulators of a row, rounded.
+template <typename Form>
+class Rounded {
+  public:
+    explicit Rounded(const RescaleConstants& c)
+        : round_(c.shift),
+          acc_shift_(_mm_cvtsi32_si128(c.acc_shift)),
+          residual_shift_(_mm_cvtsi32_si128(c.residual_shift)),
+          residual_signed_(c.residual_signed) {}
+
+    SUB8_INLINE __m256i operator()(const int32_t* from, const uint8_t* residual,
+                                   __m256i offset) const {
+        __m256i v = load_unaligned(from);
+        if constexpr (Form::scaled) v = _mm256_sll_epi32(v, acc_shift_);
+        v = _mm256_add_epi32(v, offset);
+        if constexpr (Form::has_residual) {
+            const __m256i added = load_residual(residual, residual_signed_);
+            v = _mm256_add_epi32(v, _mm256_sll_epi32(added, residual_shift_));
+        }
+        return round_(v);
+    }
+
+  private:
+    typename Form::Rounding round_;
+    __m128i acc_shift_, residual_shift_;
+    bool residual_signed_;
+};
+
 template <typename Form>
 void rescale_narrow(const RescaleArguments& t) {
     const RescaleConstants& c = *t.constants;
-    const typename Form::Rounding round(c.shift);
+    const Rounded<Form> rounded(c);
     const Narrowing<Form> narrow(c);
-    const __m128i acc_shift = _mm_cvtsi32_si128(c.acc_shift);
-    const __m128i residual_shift = _mm_cvtsi32_si128(c.residual_shift);
-    for (int column = 0; column + 16 <= t.columns; column += 16) {
+    const auto residual_of = [&](int row, int column) {
+        return Form::has_residual ? t.residual + row * t.pitch + column : nullptr;
+    };
+    int column = 0;
+    for (; column + 16 <= t.columns; column += 16) {
         const __m256i offset0 = load_unaligned(c.offset32 + t.output + column);
         const __m256i offset1 = load_unaligned(c.offset32 + t.output + column + 8);
-        const int32_t* acc = t.acc + column;
-        uint8_t* out = t.out + column;
-        const uint8_t* residual = Form::has_residual ? t.residual + column : nullptr;
-        const auto value = [&](const int32_t* from, const uint8_t* added, __m256i offset) {
-            __m256i v = load_unaligned(from);
-            if constexpr (Form::scaled) v = _mm256_sll_epi32(v, acc_shift);
-            v = _mm256_add_epi32(v, offset);
-            if constexpr (Form::has_residual) {
-                v = _mm256_add_epi32(
-                    v, _mm256_sll_epi32(load_residual(added, c.residual_signed), residual_shift));
-            }
-            return round(v);
-        };
         const auto row_values = [&](int row) {
-            const int32_t* from = acc + row * t.acc_pitch;
-            const uint8_t* added = Form::has_residual ? residual + row * t.pitch : nullptr;
-            const uint8_t* added_upper = Form::has_residual ? added + 8 : nullptr;
-            return _mm256_packs_epi32(value(from, added, offset0),
-                                      value(from + 8, added_upper, offset1));
+            const int32_t* from = t.acc + row * t.acc_pitch + column;
+            return _mm256_packs_epi32(rounded(from, residual_of(row, column), offset0),
+                                      rounded(from + 8, residual_of(row, column + 8), offset1));
         };
         const auto put = [&](int row, __m128i bytes) {
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(out + row * t.pitch), bytes);
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(t.out + row * t.pitch + column), bytes);
         };
         int row = 0;
         for (; row + 2 <= t.rows; row += 2) {
@@ -122,6 +139,22 @@ void rescale_narrow(const RescaleArguments& t) {
             const __m256i last = row_values(row);
             put(row, _mm256_castsi256_si128(narrow(last, last)));
         }
+    }
+    if (column + 8 > t.columns) return;
+    // Half a vector of outputs, of two rows at once; a last row alone is paired with itself.
+    const __m256i offset = load_unaligned(c.offset32 + t.output + column);
+    const auto row_values = [&](int row) {
+        return rounded(t.acc + row * t.acc_pitch + column, residual_of(row, column), offset);
+    };
+    for (int row = 0; row < t.rows; row += 2) {
+        const int other = std::min(row + 1, t.rows - 1);
+        const __m256i both = _mm256_packs_epi32(row_values(row), row_values(other));
+        const __m128i bytes = _mm256_castsi256_si128(narrow(both, both));
+        const auto put = [&](int at, __m128i eight) {
+            _mm_storel_epi64(reinterpret_cast<__m128i*>(t.out + at * t.pitch + column), eight);
+        };
+        put(row, bytes);
+        put(other, _mm_unpackhi_epi64(bytes, bytes));
     }
 }
 
@@ -156,7 +189,7 @@ void rescale(const RescaleArguments& t) {
     int done = 0;
     if (t.constants->narrow) {
         rescale_whole_vectors(t);
-        done = t.columns / 16 * 16;
+        done = t.columns / 8 * 8;
     }
     if (done < t.columns) scalar::rescale(t, done, t.columns);
 }
