@@ -1,11 +1,16 @@
 """Latency, load time and memory of sub8 beside ONNX Runtime and OpenVINO, all in one run.
 
     pip install . && pip install -r benchmarks/engine/requirements.txt
-    python benchmarks/engine/bench.py --network resnet50 --threads 1,2 --batch 1 -o results/
+    python benchmarks/engine/bench.py --verify -o results/
+
+Everything is built on the way: the networks, every runtime's file of them, the plots. What ``results.json`` holds
+already is not measured again (delete it to start anew), so an interrupted run goes on where it was.
+``--network``, ``--threads``, ``--batch`` and ``--only`` choose a part.
 
 On a CPU with VNNI, ``--hide-vnni`` shows what one that ends at AVX2 would do (see hide_vnni.py).
 
-Each candidate runs in a process of its own. Rounds go over all candidates in turn, so that a slow spell of the
+Each candidate runs in a process of its own; its memory is that process's peak (``peak_mib``), and that less what
+Python with NumPy alone takes (``added_mib``). Rounds go over all candidates in turn, so that a slow spell of the
 machine meets them all; a ratio is the median over rounds of (peer's time / ours) within one round.
 """
 
@@ -16,6 +21,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +37,7 @@ from models import (
     OURS,
     Network,
     candidates,
+    given_file,
     prepare,
 )
 from plot import plot
@@ -40,6 +47,8 @@ from rich.table import Table
 
 import sub8
 
+# Worker threads of a runtime spin for a while after a call; the next one's turn waits until they sleep.
+PAUSE_SECONDS = 0.02
 WORKER = Path(__file__).with_name("worker.py")
 console = Console(stderr=True)
 
@@ -90,11 +99,17 @@ class Measured:
         self.process.stdin.flush()
         self.rounds.append(statistics.median(self._answer()))
 
-    def finish(self) -> dict[str, float]:
+    def end(self) -> dict[str, float]:
+        """Close the process; its peak memory."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         peak: dict[str, float] = self._answer()
         self.process.wait()
+        return peak
+
+    def finish(self) -> dict[str, float]:
+        """Close the process; all its figures."""
+        peak = self.end()
         return {
             "median_ms": 1e3 * statistics.median(self.rounds),
             "best_ms": 1e3 * min(self.rounds),
@@ -109,26 +124,28 @@ def measure(
     threads: int,
     batch: int,
     rounds: int,
-    cache: Path,
-    wanted: list[str],
+    files: dict[str, tuple[str, Path]],
     environment: dict[str, str],
 ) -> dict[str, Any]:
-    """All candidates on one network, interleaved. ``load_s`` includes the first inference (lazy preparation)."""
+    """All candidates on one network, interleaved. ``load_s`` includes the first inference (lazy preparation).
+
+    files: each candidate's runtime and file.
+    """
     shape = [batch, *network.image]
-    running = []
-    for candidate in candidates(network):
-        if wanted and not any(part in candidate.name for part in wanted):
-            continue
-        path = prepare(candidate, network, cache)
-        running.append(
-            Measured.start(candidate.name, candidate.runtime, path, threads, shape, environment)
-        )
+    bare = Measured.start("none", "none", Path(), threads, shape, environment).end()["peak_mib"]
+    running = [
+        Measured.start(name, runtime, path, threads, shape, environment)
+        for name, (runtime, path) in files.items()
+    ]
     label = f"{network.name}, batch {batch}, {threads} thread{'s' * (threads > 1)}"
     for _ in track(range(rounds), label, console=console):
         for measured in running:
+            time.sleep(PAUSE_SECONDS)
             measured.time(3)
     times = {measured.name: measured.rounds for measured in running}
     figures = {measured.name: measured.finish() for measured in running}
+    for figure in figures.values():
+        figure["added_mib"] = figure["peak_mib"] - bare
     return {
         "network": network.name,
         "threads": threads,
@@ -155,9 +172,10 @@ def ratios(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
 
 def show(result: dict[str, Any]) -> None:
     title = f"{result['network']}, batch {result['batch']}, {result['threads']} threads"
-    table = Table("runtime", "median ms", "best ms", "load s", "peak MiB", title=title)
+    columns = ("median_ms", "best_ms", "load_s", "peak_mib", "added_mib")
+    table = Table("runtime", *(column.replace("_", " ") for column in columns), title=title)
     for name, row in result["runtimes"].items():
-        numbers = (row["median_ms"], row["best_ms"], row["load_s"], row["peak_mib"])
+        numbers = (row[column] for column in columns)
         table.add_row(name, *(f"{number:.2f}" for number in numbers))
     console.print(table)
     for ours, row in result["ratios"].items():
@@ -192,6 +210,10 @@ def main(
     verify: Annotated[
         bool, typer.Option(help="also compare every sub8 file with its oracle")
     ] = False,
+    float_models: Annotated[
+        Path | None,
+        typer.Option(help="folder of NAME.onnx to use instead of networks with random weights"),
+    ] = None,
 ) -> None:
     """Time sub8 and its peers, interleaved, and write medians, ratios, memory and load time."""
     cache = output / "models"
@@ -202,33 +224,64 @@ def main(
             f"{network}: known are {', '.join(known.name for known in NETWORKS)}"
         )
     environment = hide.environment(cache) if hide_vnni else {}
-    hidden = "all beyond AVX2 hidden" if hide_vnni else "all"
-    report: dict[str, Any] = {
-        "machine": machine(),
-        "instruction sets": hidden,
-        "weights": "random, seeded",
-        "results": [],
-    }
+    report = open_report(
+        output / "results.json",
+        {
+            "machine": machine(),
+            "instruction sets": "all beyond AVX2 hidden" if hide_vnni else "all",
+        },
+    )
+    wanted = only.split(",") if only else [""]
     for net, count, size in itertools.product(chosen, threads.split(","), batch.split(",")):
-        result = measure(
-            net, int(count), int(size), rounds, cache, only.split(",") if only else [], environment
-        )
-        report["results"].append(result)
-        show(result)
-        (output / "results.json").write_text(json.dumps(report, indent=1))
+        files = {
+            candidate.name: (candidate.runtime, prepare(candidate, net, cache, float_models))
+            for candidate in candidates(net)
+            if any(part in candidate.name for part in wanted)
+        }
+        source = given_file(net, float_models)
+        report["weights"][net.name] = "random, seeded" if source is None else source.name
+        place = {"network": net.name, "threads": int(count), "batch": int(size)}
+        found = next((r for r in report["results"] if place.items() <= r.items()), None)
+        if found is None or found["runtimes"].keys() != files.keys():
+            if found is not None:
+                report["results"].remove(found)
+            found = measure(net, int(count), int(size), rounds, files, environment)
+            report["results"].append(found)
+            save(report, output)
+        show(found)
     if verify:
-        report["verification"] = verify_all(chosen, cache)
-        (output / "results.json").write_text(json.dumps(report, indent=1))
+        report["verification"] |= verify_all(chosen, cache, float_models)
+        save(report, output)
     plot(report, output)
+    if any(outcome["mismatches"] for outcome in report["verification"].values()):
+        raise typer.Exit(1)
 
 
-def verify_all(networks: list[Network], cache: Path) -> dict[str, Any]:
+def open_report(path: Path, conditions: dict[str, Any]) -> dict[str, Any]:
+    """The report so far, or an empty one. Raises BadParameter where it was taken under other conditions."""
+    if path.exists():
+        report: dict[str, Any] = json.loads(path.read_text())
+        if conditions.items() <= report.items():
+            return report
+        raise typer.BadParameter(
+            f"{path} was measured on another machine, version or set of instructions; choose another folder"
+        )
+    return {**conditions, "weights": {}, "results": [], "verification": {}}
+
+
+def save(report: dict[str, Any], output: Path) -> None:
+    (output / "results.json").write_text(json.dumps(report, indent=1))
+
+
+def verify_all(networks: list[Network], cache: Path, given: Path | None) -> dict[str, Any]:
     """``sub8 verify`` of every file of ours on two random images."""
     outcome = {}
     for net, own in itertools.product(networks, OURS):
         data = cache / f"{net.name}.npy"
         np.save(data, np.random.default_rng(2).standard_normal((2, *net.image)).astype(np.float32))
-        outcome[f"{net.name}, {own.name}"] = sub8.verify(prepare(own, net, cache), data).to_dict()
+        outcome[f"{net.name}, {own.name}"] = sub8.verify(
+            prepare(own, net, cache, given), data
+        ).to_dict()
         console.print(net.name, own.name, outcome[f"{net.name}, {own.name}"])
     return outcome
 

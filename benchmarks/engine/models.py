@@ -1,6 +1,7 @@
-"""The models under comparison and the files each runtime gets. Weights are random (seeded): speed does not read them.
+"""The models under comparison and the files each runtime gets.
 
-Every file is built once into the cache folder; delete the folder to build anew.
+Weights are random (seeded), since speed does not depend on their values, unless a folder with the float models
+is given (``NAME.onnx``, or with ``-`` for ``_``). Every file is built once into the cache folder; delete the folder to build anew.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 import sub8
 from sub8 import zoo
+from sub8.graph.read import read_model
 from sub8.graph.write import write_model
 from sub8.study.peers import quantize_with_onnxruntime
 
@@ -70,11 +72,21 @@ NETWORKS = [
 ]
 
 
-def float_file(network: Network, cache: Path) -> Path:
+def float_file(network: Network, cache: Path, given: Path | None) -> Path:
+    """The fp32 ONNX file that all others are made from."""
     path = cache / f"{network.name}.fp32.onnx"
     if not path.exists():
-        write_model(network.build(), path)
+        source = given_file(network, given)
+        write_model(network.build() if source is None else read_model(source), path)
     return path
+
+
+def given_file(network: Network, given: Path | None) -> Path | None:
+    """The network's float model in the folder of given ones, None where it has none."""
+    if given is None:
+        return None
+    names = (network.name, network.name.replace("_", "-"))
+    return next((path for name in names if (path := given / f"{name}.onnx").exists()), None)
 
 
 def with_sub8(weights: sub8.WeightFormat) -> Callable[[Path, Network, Path], None]:
@@ -155,7 +167,7 @@ def candidates(network: Network) -> list[Candidate]:
     return [*OURS, *FLOAT_PEERS, *INT8_PEERS, *low_bit]
 
 
-def prepare(candidate: Candidate, network: Network, cache: Path) -> Path:
+def prepare(candidate: Candidate, network: Network, cache: Path, given: Path | None = None) -> Path:
     """The candidate's file, built if it is not there yet (beside first, so that a kill leaves no half file)."""
     path = cache / f"{network.name}.{candidate.suffix}"
     if not path.exists():
@@ -163,7 +175,7 @@ def prepare(candidate: Candidate, network: Network, cache: Path) -> Path:
         unfinished.mkdir(exist_ok=True)
         draft = unfinished / path.name
         draft.unlink(missing_ok=True)
-        candidate.build(float_file(network, cache), network, draft)
+        candidate.build(float_file(network, cache, given), network, draft)
         for part in sorted(unfinished.iterdir(), key=lambda part: part == draft):
             part.rename(cache / part.name)  # weights beside an OpenVINO graph first, the graph last
     return path

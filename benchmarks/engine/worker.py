@@ -53,7 +53,17 @@ def load_openvino(path: str, threads: int) -> Callable[[], Run]:
     return load
 
 
-RUNTIMES = {"sub8": load_sub8, "onnxruntime": load_onnxruntime, "openvino": load_openvino}
+def load_nothing(path: str, threads: int) -> Callable[[], Run]:
+    """Python and NumPy alone: what every runtime's process holds besides the runtime."""
+    return lambda: lambda x: x
+
+
+RUNTIMES = {
+    "sub8": load_sub8,
+    "onnxruntime": load_onnxruntime,
+    "openvino": load_openvino,
+    "none": load_nothing,
+}
 
 
 def peak_mib() -> float:
