@@ -29,10 +29,9 @@ from sub8.recipe import Int4, Int8, Recipe, WeightFormat
 
 # Small enough for the network to answer in proportion, far above float32's rounding.
 _PROBE = Int4(64)
-# Output channels whose weights are solved to estimate an option's error, and images: of the walk, of the gains.
+# Output channels whose weights are solved to estimate an option's error, and images that sensitivities need.
 SAMPLED_ROWS = 32
-WALKED_IMAGES = 128
-GAIN_IMAGES = 64
+IMAGES = 64
 # One start and one descent tell the errors 15 per cent too large, for all options alike, in an eighth of the time.
 EFFORT = Effort((0.1,), 1)
 
@@ -66,6 +65,7 @@ def measure_sensitivities(
     solver will be used: layers and options rank alike with all.
     """
     probe = _Probe(options)
+    images = _first(batches, IMAGES)
 
     def renamed(stage: str, done: int, total: int) -> None:
         if progress is not None:
@@ -75,12 +75,11 @@ def measure_sensitivities(
         model,
         groups,
         formats,
-        _first(batches, WALKED_IMAGES),
+        images,
         probe,
         threads=threads,
         progress=renamed,
     )
-    images = _first(batches, GAIN_IMAGES)
     reference = _outputs(model, images, threads)
     found = []
     for place, layer in enumerate(probe.layers):
