@@ -40,6 +40,24 @@ void row2(const RowArguments& t) {
     Totals totals(t);
     bool odd = false;  // whether the run begins with the second step of a stored vector
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
+        // Runs of one stored vector (N = 4): the loops below would take longer than the products.
+        if (t.run_steps[run] == 2 && !odd) {
+            const __m256i fields = load_unaligned(packed);
+            const __m256i next = _mm256_srli_epi16(fields, 4);
+            const __m256i x0 = broadcast(t.activations + offsets[0]);
+            const __m256i x1 = broadcast(t.activations + offsets[1]);
+            const auto both_steps = [&](__m256i field) {
+                return _mm256_add_epi16(_mm256_maddubs_epi16(x0, _mm256_and_si256(fields, field)),
+                                        _mm256_maddubs_epi16(x1, _mm256_and_si256(next, field)));
+            };
+            const __m256i activations = _mm256_set1_epi32(t.sums[run]);
+            const __m256i upper = _mm256_srli_epi16(both_steps(upper_field), 2);
+            totals.add(_mm256_sub_epi16(both_steps(lower_field), activations),
+                       _mm256_sub_epi16(upper, activations), alpha);
+            packed += 32;
+            offsets += 2;
+            continue;
+        }
         __m256i sum0 = _mm256_setzero_si256(), sum1 = sum0;
         for (int steps = t.run_steps[run]; steps > 0;) {
             __m256i four_times = _mm256_setzero_si256();
