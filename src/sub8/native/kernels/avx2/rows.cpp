@@ -10,11 +10,11 @@
 namespace sub8::avx2 {
 namespace {
 
-// Weights that come from memory arrive in time only if they are asked for well before: the
-// hardware's own prefetching stops at each page. Beyond the weights' end it does nothing.
-inline void prefetch_weights(const uint8_t* packed) {
+// Weights (and scales) that come from memory arrive in time only if they are asked for well before:
+// the hardware's own prefetching stops at each page. Beyond the weights' end it does nothing.
+inline void prefetch(const uint8_t* from) {
     constexpr int kAhead = 8192;
-    _mm_prefetch(reinterpret_cast<const char*>(packed + kAhead), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(from + kAhead), _MM_HINT_T0);
 }
 
 struct Totals {
@@ -49,7 +49,8 @@ void row2(const RowArguments& t) {
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
         // Runs of one stored vector (N = 4): the loops below would take longer than the products.
         if (t.run_steps[run] == 2 && !odd) {
-            prefetch_weights(packed);
+            prefetch(packed);
+            prefetch(alpha);
             const __m256i fields = load_unaligned(packed);
             const __m256i next = _mm256_srli_epi16(fields, 4);
             const __m256i x0 = broadcast(t.activations + offsets[0]);
@@ -84,7 +85,7 @@ void row2(const RowArguments& t) {
                 --left;
             }
             for (; left >= 2; left -= 2, packed += 32) {
-                prefetch_weights(packed);
+                prefetch(packed);
                 const __m256i fields = load_unaligned(packed);
                 step(fields);
                 step(_mm256_srli_epi16(fields, 4));
@@ -108,7 +109,7 @@ void row4(const RowArguments& t) {
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
         __m256i sum0 = _mm256_setzero_si256(), sum1 = sum0;
         for (int k = 0; k < t.run_steps[run]; ++k, packed += 32) {
-            prefetch_weights(packed);
+            prefetch(packed);
             const __m256i fields = load_unaligned(packed);
             const __m256i x = broadcast(t.activations + *offsets++);
             const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(fields, 4), mask);
@@ -130,7 +131,7 @@ void row8(const RowArguments& t) {
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
         __m256i sum0 = _mm256_setzero_si256(), sum1 = sum0;
         for (int k = 0; k < t.run_steps[run]; ++k, packed += 32) {
-            prefetch_weights(packed);
+            prefetch(packed);
             const __m128i* codes = reinterpret_cast<const __m128i*>(packed);
             const __m256i x = broadcast(t.activations + *offsets++);
             const __m256i w0 = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes));
