@@ -1,7 +1,8 @@
 """Modules that libraries import at once but seldom need, loaded when they are first used.
 
 ``onnx_ir`` imports SymPy for arithmetic on symbolic sizes. No model that is only run needs it, and it takes
-more memory (33 MiB) and time (0.3 s) than everything else of a session's Python part together.
+more memory (33 MiB) and time (0.3 s) than everything else of a session's Python part together. ``onnx`` and
+protobuf bring tools for writing, printing and converting models (2 MiB).
 """
 
 import sys
@@ -10,7 +11,11 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
 
-DEFERRED = frozenset({"sympy", "onnx_ir._symbolic_shapes"})
+DEFERRED = frozenset({
+    "sympy", "onnx_ir._symbolic_shapes", "google.protobuf.internal.python_message",
+    "google.protobuf.json_format", "google.protobuf.text_format", "onnx.compose", "onnx.gen_proto", "onnx.helper",
+    "onnx.numpy_helper", "onnx.parser", "onnx.printer", "onnx.utils", "onnx.version_converter",
+})  # fmt: skip
 
 
 class _DeferringFinder:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sub8 import zoo
 from sub8.errors import InputError
-from sub8.graph.read import read_model
+from sub8.graph.read import open_model, read_model
 from sub8.graph.write import write_model
 
 
@@ -198,3 +198,52 @@ def test_unwritable_places(tmp_path):
     for path in (tmp_path / "absent" / "model.onnx", tmp_path):
         with pytest.raises(InputError, match="cannot be written"):
             write_model(ir.from_proto(small()), path)
+
+
+LARGE = np.linspace(-1, 1, 1024, dtype=np.float32)
+
+
+def with_large_weight() -> onnx.ModelProto:
+    proto = small()
+    proto.graph.initializer.append(numpy_helper.from_array(LARGE, "large"))
+    return proto
+
+
+def test_weights_stay_in_the_file_until_they_are_used(tmp_path):
+    path = stored(with_large_weight(), tmp_path)
+    left = open_model(path).graph.initializers["large"].const_value
+    assert isinstance(left, ir.LazyTensor)
+    np.testing.assert_array_equal(left.numpy(), LARGE)
+    held = read_model(path).graph.initializers["large"].const_value
+    path.unlink()
+    np.testing.assert_array_equal(held.numpy(), LARGE)
+    with pytest.raises(InputError, match="No such file"):
+        left.numpy()
+
+
+def test_a_file_that_changes_while_its_weights_are_used_is_refused(tmp_path):
+    path = stored(with_large_weight(), tmp_path)
+    left = open_model(path).graph.initializers["large"].const_value
+    (tmp_path / "other").write_bytes(path.read_bytes())
+    os.replace(tmp_path / "other", path)
+    with pytest.raises(InputError, match="has changed"):
+        left.numpy()
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 16, 32])
+def test_weights_of_every_width_are_read_from_the_file(tmp_path, bits):
+    name = {16: "FLOAT16", 32: "FLOAT"}.get(bits, f"INT{bits}")
+    values = np.random.default_rng(0).integers(-1, 2, (81, 67)).astype(np.float32)
+    tensor = ir.tensor(values.astype(ir.DataType[name].numpy()), dtype=ir.DataType[name], name="w")
+    proto = small()
+    proto.graph.initializer.append(ir.to_proto(tensor))
+    proto.graph.initializer[-1].name = "more"
+    proto.graph.initializer.append(ir.to_proto(tensor))
+    proto.graph.initializer[-1].name = "same bytes"
+    proto.opset_import[0].version = 25
+    proto.ir_version = 13
+    model = open_model(stored(proto, tmp_path))
+    for name in ("more", "same bytes"):
+        left = model.graph.initializers[name].const_value
+        assert isinstance(left, ir.LazyTensor)
+        np.testing.assert_array_equal(left.numpy().astype(np.float32), values)

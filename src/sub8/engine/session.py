@@ -22,7 +22,7 @@ from sub8.engine.plan import Island, Plan
 from sub8.engine.segment import NativeSegment
 from sub8.engine.shapes import Shape
 from sub8.errors import InputError
-from sub8.graph.read import read_model
+from sub8.graph.read import open_model, read_model
 from sub8.native import _core
 
 Inputs: TypeAlias = "NDArray[np.float32] | Mapping[str, NDArray[np.float32]]"
@@ -67,7 +67,7 @@ class Session:
         except ValueError as error:
             raise InputError(str(error)) from error
         opened = _open(model)
-        self._declared = {str(value.name): value for value in opened.graph.inputs}
+        self._declared = {str(value.name): _sizes(value) for value in opened.graph.inputs}
         self._packed = PackedLayers(self.isa)
         self.plan: Plan = compile_plan(opened, integer_only=integer_only, keep=self._packed.keep)
         self._islands = {
@@ -170,12 +170,18 @@ class Session:
         return {name: _checked(name, x[name], self._declared[name]) for name in self.inputs}
 
 
-def _checked(name: str, array: Any, declared: ir.Value) -> NDArray[np.float32]:
+def _sizes(declared: ir.Value) -> tuple[int | None, ...] | None:
+    """The declared sizes, None for one that is left open; None for an input of any shape."""
+    if declared.shape is None:
+        return None
+    return tuple(size if isinstance(size, int) else None for size in declared.shape)
+
+
+def _checked(name: str, array: Any, sizes: tuple[int | None, ...] | None) -> NDArray[np.float32]:
     if not isinstance(array, np.ndarray) or array.dtype != np.float32:
         kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise InputError(f"input {name!r} must be a float32 array, not {kind}")
-    if declared.shape is not None:
-        sizes = [size if isinstance(size, int) else None for size in declared.shape]
+    if sizes is not None:
         fits = len(sizes) == array.ndim and all(
             want is None or want == got for want, got in zip(sizes, array.shape, strict=True)
         )
@@ -205,7 +211,7 @@ def _open(model: str | os.PathLike[str] | bytes | ir.Model) -> ir.Model:
     if isinstance(model, ir.Model):
         return model
     if not isinstance(model, bytes):
-        return read_model(model)
+        return open_model(model)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model)

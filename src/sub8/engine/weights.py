@@ -249,7 +249,7 @@ def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
     flat = term.multiple.reshape(outputs, inputs, area)
     per_kernel = flat[:, :, 0]
     alpha, exponent = None, 0
-    if np.all(flat == per_kernel[:, :, None]):
+    if all(np.array_equal(flat[:, :, tap], per_kernel) for tap in range(1, area)):
         alpha, exponent = _alphas(per_kernel, term.unit)
     if alpha is not None:
         cluster = _cluster(alpha, None if term.run is None else term.run / area)

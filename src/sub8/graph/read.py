@@ -1,6 +1,7 @@
 """Read ONNX files that may be damaged or hostile: every defect becomes one clear line."""
 
 import math
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from sub8.errors import InputError
 from sub8.graph.opset import OPSET
+from sub8.graph.stored import StoredElements, leave_in_file, stored_bytes
 
 OLDEST_OPSET = 13
 LARGEST_FILE = 2**31 - 1  # protobuf's own limit
@@ -26,18 +28,34 @@ _FLOATS = frozenset(
 def read_model(path: str | os.PathLike[str]) -> ir.Model:
     """Read and check an ONNX model; all its tensors are then in memory and the file may change.
 
+    Raises InputError as ``open_model``.
+    """
+    model = open_model(path)
+    for value in model.graph.initializers.values():
+        if isinstance(value.const_value, ir.LazyTensor):
+            value.const_value = value.const_value.raw()
+    return model
+
+
+def open_model(path: str | os.PathLike[str]) -> ir.Model:
+    """Check an ONNX model and leave its large weights in the file, from which each is read whenever it is used.
+
     Raises InputError where the file is missing, unreadable, truncated, not ONNX, of an opset before 13
     or after the artifact's, fails ``onnx.checker``, names external data that is missing, too short or
     outside the model's folder, or holds NaN or infinite weights.
     """
     path = Path(path)
-    proto = _parse(path)
+    proto, stored = _parse(path)
     _check_opset(proto, path)
     _check_external_data(proto, path)
     try:
         model = ir.from_proto(proto)
         ir.external_data.set_base_dir(model.graph, path.parent)
         model = ir.external_data.load_to_model(model)
+        for name, elements in stored.items():
+            value = model.graph.initializers[name]
+            assert value.const_value is not None
+            value.const_value = elements.tensor(value.const_value)
     except Exception as error:
         raise InputError(f"{path}: not a valid ONNX model: {_first_line(error)}") from error
     _check_tensors(model, path)
@@ -48,26 +66,32 @@ def read_model(path: str | os.PathLike[str]) -> ir.Model:
     return model
 
 
-def _parse(path: Path) -> onnx.ModelProto:
+def _parse(path: Path) -> tuple[onnx.ModelProto, dict[str, StoredElements]]:
+    """The model without its large initializers' elements, and where those are."""
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE:
             raise InputError(
                 f"{path}: {size} bytes are more than ONNX allows; keep the weights in external data"
             )
-        content = path.read_bytes()
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            proto = onnx.ModelProto()
+            with memoryview(content) as view:
+                proto.ParseFromString(view)
+            stored = leave_in_file(proto, content, file, path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    proto = onnx.ModelProto()
-    try:
-        proto.ParseFromString(content)
-    except (DecodeError, RuntimeError) as error:
+    except (DecodeError, RuntimeError, ValueError) as error:  # ValueError: of an empty file
         raise InputError(f"{path}: not an ONNX model, or truncated") from error
     if not proto.ir_version or not proto.graph.node or not proto.graph.output:
         raise InputError(
             f"{path}: not an ONNX model, or truncated (no graph with nodes and outputs)"
         )
-    return proto
+    # Parsed again, because protobuf keeps the memory of fields that are cleared.
+    return onnx.ModelProto.FromString(proto.SerializeToString()), stored
 
 
 def _check_opset(proto: onnx.ModelProto, path: Path) -> None:
@@ -106,20 +130,11 @@ def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
             raise InputError(f"{where}: offset or length is no number") from error
         size = target.stat().st_size
         length = size - offset if "length" not in facts else length
-        needed = _stored_bytes(tensor)
+        needed = stored_bytes(tensor)
         if offset < 0 or length < needed or offset + length > size:
             raise InputError(f"{where} is too short: {size} bytes")
         if length > LARGEST_TENSOR:
             raise InputError(f"{where}: {length} bytes are too many")
-
-
-def _stored_bytes(tensor: onnx.TensorProto) -> int:
-    """Bytes that the tensor's elements take, 0 where its type is unknown (the checker says so)."""
-    try:
-        bits = ir.DataType(tensor.data_type).bitwidth
-    except (ValueError, TypeError):
-        return 0
-    return -(-math.prod(tensor.dims) * bits // 8)
 
 
 def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -152,6 +167,8 @@ def _check_tensors(model: ir.Model, path: Path) -> None:
             raise InputError(f"{where} of shape {list(shape)} is too large")
         if tensor.dtype == ir.DataType.STRING:
             continue
+        if isinstance(tensor, ir.LazyTensor) and tensor.dtype not in _FLOATS:
+            continue  # found in the file at its full length
         try:
             elements = tensor.numpy()
         except Exception as error:
