@@ -29,6 +29,7 @@ SOURCES = [
         ("runs16<6>", "runs16<5>", "runs16<4>", "runs16_short<3>"),
         "vpmaddubsw",
     ),
+    Source("avx2/runs16_two.cpp", AVX2, ("runs16_two<4>", "runs16_two<3>"), "vpmaddubsw"),
     Source("avx2/wide16.cpp", AVX2, ("wide16<6>", "wide16<5>", "wide16<4>"), "vpmaddwd"),
     Source(
         "avxvnni/dot.cpp",

@@ -8,6 +8,7 @@
 #include <cassert>
 #include <stdexcept>
 
+#include "conv/even_cut.h"
 #include "conv/layers.h"
 #include "conv/requantize.h"
 #include "conv/strip.h"
@@ -29,23 +30,6 @@ struct Share {
     int64_t end_unit;
     int64_t first_panel;
     int64_t end_panel;
-};
-
-// Cuts a line of positions into tiles as equal as possible, since very small ones are slow.
-class TileCutter {
-  public:
-    TileCutter(int positions, int largest)
-        : tiles_((positions + largest - 1) / largest),
-          rows_(positions / tiles_),
-          longer_(positions % tiles_) {}
-
-    int tiles() const { return tiles_; }
-    int rows(int tile) const { return rows_ + (tile < longer_ ? 1 : 0); }
-
-  private:
-    int tiles_;
-    int rows_;
-    int longer_;  // tiles with one row more
 };
 
 // Positions whose accumulators are kept until they go to the epilogue together.
@@ -106,9 +90,7 @@ class DenseConvolution : public Convolution {
                     std::min<int64_t>(share.end_panel, int64_t(group + 1) * panels_per_group);
                 plan_.build(static_cast<const uint8_t*>(input), group, unit, work.units,
                             work.strip);
-                const int lines = lines_of(work), positions = positions_of(work);
-                if (int64_t(lines) * positions <= kUnpackedRows)
-                    sum_activations(work, lines, positions);
+                if (by_rows(work)) sum_activations(work);
                 for (; panel < end; ++panel) run_panel(work, group, panel);
             }
             unit += work.units;
@@ -128,11 +110,8 @@ class DenseConvolution : public Convolution {
         void* output;
     };
 
-    // Pointwise chunks are one line of positions, others one line per output row.
-    int lines_of(const Work& work) const { return plan_.pointwise() ? 1 : work.units; }
-    int positions_of(const Work& work) const {
-        return plan_.pointwise() ? work.units : plan_.positions_per_unit();
-    }
+    int positions_of(const Work& work) const { return work.units * plan_.positions_per_unit(); }
+    bool by_rows(const Work& work) const { return positions_of(work) <= kUnpackedRows; }
 
     // Splitting by panels repeats the strips, splitting by positions repeats the expansion of
     // weights.
@@ -185,7 +164,11 @@ class DenseConvolution : public Convolution {
         *rows = kernels_.rows;
         switch (stream.arithmetic) {
             case Arithmetic::runs16:
-                if (!stream.short_runs) return kernels_.runs16;
+                if (stream.run_length == RunLength::any) return kernels_.runs16;
+                if (stream.run_length == RunLength::two) {
+                    *rows = kernels_.two_rows;
+                    return kernels_.runs16_two;
+                }
                 *rows = kernels_.short_rows;
                 return kernels_.runs16_short;
             case Arithmetic::wide16:
@@ -193,7 +176,8 @@ class DenseConvolution : public Convolution {
             case Arithmetic::dot:
                 return kernels_.dot;
             case Arithmetic::dotruns:
-                return stream.short_runs ? kernels_.dotruns_short : kernels_.dotruns;
+                return stream.run_length == RunLength::few ? kernels_.dotruns_short
+                                                           : kernels_.dotruns;
         }
         return nullptr;
     }
@@ -204,8 +188,7 @@ class DenseConvolution : public Convolution {
         const int first = int(panel - int64_t(group) * weights_->panels_per_group()) * width;
         const int columns = std::min(width, weights_->outputs_per_group() - first);
         const int output = group * weights_->outputs_per_group() + first;
-        const int lines = lines_of(work);
-        const int positions = positions_of(work);
+        const EvenCut lines = plan_.lines(work.units);
         const bool single = streams.size() == 1 && streams[0].blocks.size() == 1;
         const int64_t first_position = work.unit * plan_.positions_per_unit();
 
@@ -214,10 +197,8 @@ class DenseConvolution : public Convolution {
             const Stream& stream = streams[index];
             int largest_rows = 0;
             const TileKernel* kernels = tile_kernels(stream, &largest_rows);
-            const RowKernel row_kernel =
-                int64_t(lines) * positions <= kUnpackedRows ? row_kernel_of(stream) : nullptr;
+            const RowKernel row_kernel = by_rows(work) ? row_kernel_of(stream) : nullptr;
             const bool by_row = row_kernel != nullptr;
-            const TileCutter cutter(positions, by_row ? 1 : largest_rows);
             for (const Block& block : stream.blocks) {
                 const bool first_pass = index == 0 && &block == &stream.blocks.front();
                 const bool end_of_stream = &block == &stream.blocks.back();
@@ -235,10 +216,11 @@ class DenseConvolution : public Convolution {
                 tile.first = first_pass;
                 int64_t position = 0;  // within the chunk
                 int64_t finished = 0;  // positions that the epilogue has had
-                for (int line = 0; line < lines; ++line) {
-                    tile.activations = work.strip + plan_.unit_offset(line);
-                    for (int t = 0; t < cutter.tiles(); ++t) {
-                        const int rows = cutter.rows(t);
+                for (int line = 0; line < lines.pieces(); ++line) {
+                    const EvenCut tiles(lines.length(line), by_row ? 1 : largest_rows);
+                    tile.activations = work.strip + plan_.line_offset(line);
+                    for (int t = 0; t < tiles.pieces(); ++t) {
+                        const int rows = tiles.length(t);
                         tile.acc = work.acc + (single ? position - finished : position) * width;
                         if (by_row) {
                             run_row(row_kernel, stream, block, panel, tile,
@@ -251,7 +233,8 @@ class DenseConvolution : public Convolution {
                         }
                         tile.activations += 4 * rows;
                         position += rows;
-                        const bool last_tile = line + 1 == lines && t + 1 == cutter.tiles();
+                        const bool last_tile =
+                            line + 1 == lines.pieces() && t + 1 == tiles.pieces();
                         if (last_pass &&
                             (last_tile || position - finished + kLargestTile > kEpilogueRows)) {
                             const int32_t* acc = work.acc + (single ? 0 : finished) * width;
@@ -263,7 +246,7 @@ class DenseConvolution : public Convolution {
                 }
             }
             if (has_sums(stream)) {
-                sums += int64_t(lines) * positions * stream.run_steps.size();
+                sums += int64_t(positions_of(work)) * int64_t(stream.run_steps.size());
             }
         }
     }
@@ -285,14 +268,15 @@ class DenseConvolution : public Convolution {
     }
 
     // Per position and run (RowArguments::sums).
-    void sum_activations(const Work& work, int lines, int positions) const {
+    void sum_activations(const Work& work) const {
+        const EvenCut lines = plan_.lines(work.units);
         int32_t* sums = work.sums;
         for (std::size_t index = 0; index < weights_->streams().size(); ++index) {
             const Stream& stream = weights_->streams()[index];
             if (!has_sums(stream)) continue;
-            for (int line = 0; line < lines; ++line) {
-                const uint8_t* base = work.strip + plan_.unit_offset(line);
-                for (int p = 0; p < positions; ++p) {
+            for (int line = 0; line < lines.pieces(); ++line) {
+                const uint8_t* base = work.strip + plan_.line_offset(line);
+                for (int p = 0; p < lines.length(line); ++p) {
                     const int32_t* offset = plan_.offsets(int(index)).data();
                     for (uint16_t steps : stream.run_steps) {
                         uint32_t lower = 0, upper = 0;

@@ -148,19 +148,20 @@ double cost(const Order& order, const Channels& channels, double per_step, doubl
 }
 
 Order choose_order(const Kernels& kernels, const WeightShape& shape, const WeightTerm& term,
-                   const Channels& channels, bool* short_runs) {
+                   const Channels& channels, RunLength* run_length) {
     if (kernels.has_dot) {
-        *short_runs = false;
+        *run_length = RunLength::any;
         if (has_unit_scales(shape, term)) return order_dot(channels);
         Order runs = order_dotruns(channels, kLongRun);
         const int cap = largest_short_run(term.kind, 4);
         if (cap == 0) return runs;
         Order shorter = order_dotruns(channels, cap);
-        *short_runs = cost(shorter, channels, 1.0, 1.0) <= cost(runs, channels, 1.0, 3.0);
-        return *short_runs ? shorter : runs;
+        if (cost(shorter, channels, 1.0, 1.0) > cost(runs, channels, 1.0, 3.0)) return runs;
+        *run_length = RunLength::few;
+        return shorter;
     }
     Order best = order_wide16(channels);
-    *short_runs = false;
+    *run_length = RunLength::any;
     if (term.kind == WeightKind::int8) return best;
     double lowest = cost(best, channels, 1.1, 0.0);
     for (bool paired : {false, true}) {
@@ -173,8 +174,12 @@ Order choose_order(const Kernels& kernels, const WeightShape& shape, const Weigh
         }
     }
     // From about a dozen steps a run, the larger tile of `runs16` repays its trips to memory.
-    *short_runs = best.arithmetic == Arithmetic::runs16 &&
-                  best.slots.size() * channels.taps < 10 * best.run_steps.size();
+    if (best.arithmetic == Arithmetic::runs16 &&
+        best.slots.size() * channels.taps < 10 * best.run_steps.size()) {
+        const bool two = std::all_of(best.run_steps.begin(), best.run_steps.end(),
+                                     [](uint16_t steps) { return steps == 2; });
+        *run_length = two ? RunLength::two : RunLength::few;
+    }
     return best;
 }
 
@@ -254,7 +259,7 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
                             shape.kernel_h * (folded ? 1 : shape.kernel_w)};
     assert(!folded || term.cluster == shape.inputs);
     Stream stream;
-    Order order = choose_order(kernels, shape, term, channels, &stream.short_runs);
+    Order order = choose_order(kernels, shape, term, channels, &stream.run_length);
     stream.kind = term.kind;
     stream.arithmetic = order.arithmetic;
     stream.slot_order = order.slot_order;

@@ -39,7 +39,7 @@
 
 namespace sub8 {
 
-constexpr int kBlockSteps = 320;  // 64 bytes each with panels of 16: 20 KiB
+constexpr int kBlockSteps = 192;  // 64 bytes each with panels of 16: 12 KiB
 
 // Four channels (or two, the rest -1) of a group that one slot holds; -1: none (its weights are 0).
 // Where the kernel's columns are folded into the channels, "channel" is kx * inputs + i.
@@ -60,10 +60,13 @@ struct Block {
     int64_t offset;  // of the packed bytes within a panel
 };
 
+// Kernel choice within runs16 and dotruns: `two` where every run has two steps.
+enum class RunLength { any, few, two };
+
 struct Stream {
     WeightKind kind;
     Arithmetic arithmetic;
-    bool short_runs;   // kernel choice within runs16
+    RunLength run_length;
     bool whole_slots;  // no slot spans two clusters
     int shift_after;   // the accumulators are shifted left by this once the stream is done
     SlotOrder slot_order;

@@ -51,14 +51,12 @@ StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
     row_pitch_ = int64_t(phases_.size()) * slots_ * row_positions_;
     row_step_ = shape.kernel_h == 1 ? 1 : geometry.stride_h;
     rows_per_output_ = (shape.kernel_h - 1) * geometry.dilation_h + 1;
-    point_pitch_ = 0;
     row_bytes_ = 0;
     if (pointwise_) {
         units_ = int64_t(geometry.batch) * geometry.out_h * geometry.out_w;
-        int64_t chunk = kStripBytes / (4 * int64_t(slots_)) / kernels.rows * kernels.rows;
+        const int64_t chunk = kStripBytes / (4 * int64_t(slots_)) / kLinePositions * kLinePositions;
         units_per_chunk_ = int(std::min<int64_t>(std::max<int64_t>(chunk, kSmallestChunk), units_));
-        point_pitch_ = round_up(units_per_chunk_, 8);
-        strip_bytes_ = round_up(point_pitch_ * slots_ * 4, 64);
+        strip_bytes_ = round_up(line_offset(lines(units_per_chunk_).pieces()), 64);
     } else {
         units_ = int64_t(geometry.batch) * geometry.out_h;
         const int64_t fixed = int64_t(rows_per_output_ - row_step_) * row_pitch_ * 4;
@@ -82,7 +80,7 @@ StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
             const int64_t slot = first_slot + step.slot;
             int64_t words;
             if (pointwise_) {
-                words = slot * point_pitch_;
+                words = slot * kLinePositions;
             } else {
                 words = int64_t(step.ky) * geometry.dilation_h * row_pitch_ +
                         (phase_of_tap_[step.kx] * int64_t(slots_) + slot) * row_positions_ +
@@ -220,41 +218,46 @@ void StripPlan::build_row(const uint8_t* input, int group, int image, int row, u
 
 void StripPlan::build(const uint8_t* input, int group, int64_t first, int count,
                       uint8_t* scratch) const {
-    if (!pointwise_) {
-        const int image = int(first / geometry_.out_h);
-        const int first_row = int(first % geometry_.out_h);
-        const int rows = shape_.kernel_h == 1 ? count : (count - 1) * row_step_ + rows_per_output_;
-        for (int r = 0; r < rows; ++r) {
-            const int row = (shape_.kernel_h == 1 ? (first_row + r) * geometry_.stride_h
-                                                  : first_row * geometry_.stride_h + r) -
-                            geometry_.pad_top;
-            build_row(input, group, image, row, scratch + r * row_pitch_ * 4,
-                      scratch + strip_bytes_);
-        }
-        return;
+    if (pointwise_) return build_lines(input, group, first, count, scratch);
+    const int image = int(first / geometry_.out_h);
+    const int first_row = int(first % geometry_.out_h);
+    const int rows = shape_.kernel_h == 1 ? count : (count - 1) * row_step_ + rows_per_output_;
+    for (int r = 0; r < rows; ++r) {
+        const int row = (shape_.kernel_h == 1 ? (first_row + r) * geometry_.stride_h
+                                              : first_row * geometry_.stride_h + r) -
+                        geometry_.pad_top;
+        build_row(input, group, image, row, scratch + r * row_pitch_ * 4, scratch + strip_bytes_);
     }
+}
+
+void StripPlan::build_lines(const uint8_t* input, int group, int64_t first, int count,
+                            uint8_t* scratch) const {
     const bool whole = geometry_.stride_h == 1 && geometry_.stride_w == 1 &&
                        geometry_.out_h == geometry_.in_h && geometry_.out_w == geometry_.in_w;
-    for (int done = 0; done < count;) {
-        int64_t source = first + done;
-        int positions = count - done;
-        if (!whole) {
-            const int64_t y = (first + done) / geometry_.out_w;
-            const int x = int((first + done) % geometry_.out_w);
-            positions = std::min(positions, geometry_.out_w - x);
-            const int64_t image = y / geometry_.out_h;
-            source = (image * geometry_.in_h + y % geometry_.out_h * geometry_.stride_h) *
-                         geometry_.in_w +
-                     int64_t(x) * geometry_.stride_w;
+    const EvenCut cut = lines(count);
+    for (int line = 0; line < cut.pieces(); ++line) {
+        uint32_t* words = reinterpret_cast<uint32_t*>(scratch + line_offset(line));
+        for (int done = 0; done < cut.length(line);) {
+            int64_t source = first;
+            int positions = cut.length(line) - done;
+            if (!whole) {
+                const int64_t y = first / geometry_.out_w;
+                const int x = int(first % geometry_.out_w);
+                positions = std::min(positions, geometry_.out_w - x);
+                const int64_t image = y / geometry_.out_h;
+                source = (image * geometry_.in_h + y % geometry_.out_h * geometry_.stride_h) *
+                             geometry_.in_w +
+                         int64_t(x) * geometry_.stride_w;
+            }
+            const int64_t start = source * channels_ + group * shape_.inputs;
+            for (const Section& section : sections_) {
+                gather(section, input + start, int64_t(geometry_.stride_w) * channels_,
+                       input_bytes_ - start, positions,
+                       words + section.first_slot * kLinePositions + done, kLinePositions);
+            }
+            done += positions;
+            first += positions;
         }
-        const int64_t start = source * channels_ + group * shape_.inputs;
-        for (const Section& section : sections_) {
-            gather(section, input + start, int64_t(geometry_.stride_w) * channels_,
-                   input_bytes_ - start, positions,
-                   reinterpret_cast<uint32_t*>(scratch) + section.first_slot * point_pitch_ + done,
-                   point_pitch_);
-        }
-        done += positions;
     }
 }
 

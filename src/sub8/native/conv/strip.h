@@ -9,17 +9,21 @@
 // -1..5, split by column modulo 2: phase 0 holds (pad b d pad), phase 1 holds (a c e). Taps kx = 0,
 // 1, 2 of outputs 0..2 are then phase 0 from 0, phase 1 from 0 and phase 0 from 1, each contiguous.
 //
-// Point-wise layers (1x1 without padding) need no rows: the strip is [slot][position] for any range
-// of positions.
+// Point-wise layers (1x1 without padding) need no rows: any range of positions is cut into lines of
+// up to kLinePositions, strip[line][slot][position], so that a tile reads memory in order.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "conv/convolution.h"
+#include "conv/even_cut.h"
 #include "conv/packing.h"
 
 namespace sub8 {
+
+// Two tiles of 6 positions, three of 4.
+constexpr int kLinePositions = 12;
 
 class StripPlan {
   public:
@@ -33,15 +37,19 @@ class StripPlan {
     int positions_per_unit() const { return pointwise_ ? 1 : geometry_.out_w; }
     // Units that are worked on together.
     int units_per_chunk() const { return units_per_chunk_; }
+    // Positions of a chunk of `units`, line by line: neighbours in the strip.
+    EvenCut lines(int units) const {
+        return pointwise_ ? EvenCut(units, kLinePositions)
+                          : EvenCut(units * geometry_.out_w, geometry_.out_w);
+    }
     // Where a chunk that begins at `unit` must end at the latest: no chunk spans two images, but
     // point-wise.
     int64_t chunk_limit(int64_t unit) const;
 
     std::size_t bytes() const { return strip_bytes_ + row_bytes_; }
-    // Bytes from the strip's start to the first position of a chunk's unit.
-    int64_t unit_offset(int unit_in_chunk) const {
-        return pointwise_ ? int64_t(unit_in_chunk) * 4
-                          : int64_t(unit_in_chunk) * row_step_ * row_pitch_ * 4;
+    // Bytes from the strip's start to the first position of a line.
+    int64_t line_offset(int line) const {
+        return int64_t(line) * (pointwise_ ? slots_ * kLinePositions : row_step_ * row_pitch_) * 4;
     }
     // Byte offsets of the K-steps of stream `index`.
     const std::vector<int32_t>& offsets(int index) const { return offsets_[index]; }
@@ -64,6 +72,8 @@ class StripPlan {
         std::vector<int32_t> table;
     };
     void add_sections(const std::vector<Stream>& streams);
+    void build_lines(const uint8_t* input, int group, int64_t first, int count,
+                     uint8_t* scratch) const;
     void build_row(const uint8_t* input, int group, int image, int row, uint8_t* strip_row,
                    uint8_t* padded_row) const;
     void gather(const Section& section, const uint8_t* from, int64_t pitch, int64_t readable,
@@ -90,7 +100,6 @@ class StripPlan {
     int64_t row_pitch_;        // words from strip row to strip row
     int row_step_;             // strip rows from output row to output row
     int rows_per_output_;
-    int64_t point_pitch_;  // words from slot to slot where pointwise
     std::size_t strip_bytes_;
     std::size_t row_bytes_;
     std::vector<Section> sections_;

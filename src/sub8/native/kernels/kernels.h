@@ -142,6 +142,8 @@ struct Kernels {
     int short_rows;                             // largest tile of `runs16_short`
     TileKernel runs16[kLargestTile + 1];        // index: rows
     TileKernel runs16_short[kLargestTile + 1];  // the same result; faster where runs are short
+    int two_rows;                               // largest tile of `runs16_two`
+    TileKernel runs16_two[kLargestTile + 1];    // the same where every run has two steps
     TileKernel wide16[kLargestTile + 1];
     TileKernel dot[kLargestTile + 1];
     TileKernel dotruns[kLargestTile + 1];

@@ -6,6 +6,7 @@
 namespace sub8::avx2 {
 
 void add_runs16(Kernels* kernels);
+void add_runs16_two(Kernels* kernels);
 void add_wide16(Kernels* kernels);
 void add_rows(Kernels* kernels);
 void add_expand(Kernels* kernels);

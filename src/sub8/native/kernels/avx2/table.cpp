@@ -8,6 +8,7 @@ Kernels make_kernels() {
     kernels.panel = 16;
     kernels.rows = 6;
     avx2::add_runs16(&kernels);
+    avx2::add_runs16_two(&kernels);
     avx2::add_wide16(&kernels);
     avx2::add_rows(&kernels);
     avx2::add_expand(&kernels);

@@ -175,11 +175,11 @@ Kernels make_kernels() {
     Kernels k{};
     k.panel = kPanel;
     k.rows = 4;
-    k.short_rows = 4;
-    k.runs16[1] = k.runs16_short[1] = tile<runs16, 1>;
-    k.runs16[2] = k.runs16_short[2] = tile<runs16, 2>;
-    k.runs16[3] = k.runs16_short[3] = tile<runs16, 3>;
-    k.runs16[4] = k.runs16_short[4] = tile<runs16, 4>;
+    k.short_rows = k.two_rows = 4;
+    k.runs16[1] = k.runs16_short[1] = k.runs16_two[1] = tile<runs16, 1>;
+    k.runs16[2] = k.runs16_short[2] = k.runs16_two[2] = tile<runs16, 2>;
+    k.runs16[3] = k.runs16_short[3] = k.runs16_two[3] = tile<runs16, 3>;
+    k.runs16[4] = k.runs16_short[4] = k.runs16_two[4] = tile<runs16, 4>;
     k.wide16[1] = tile<wide16, 1>;
     k.wide16[2] = tile<wide16, 2>;
     k.wide16[3] = tile<wide16, 3>;

@@ -1,0 +1,79 @@
+// u8 * s8 in runs of two steps each (ternary N = 4, 1x1): tiles of 1-4 rows x 16 outputs (x86
+// AVX2).
+//
+// Per row and run six multiplications, of which four make int16 products, are joined by four
+// additions. 4 rows need 8 int32 sums, the first step's weights, the scales and four temporaries:
+// all 16 registers, so the second step's weights are operands in memory.
+#include "kernels/avx2/kernels.h"
+#include "kernels/avx2/tile.h"
+
+namespace sub8::avx2 {
+namespace {
+
+// totals += (two steps' u8 pairs * s8 pairs, in int16) * scales. In assembly for the same reason as
+// the steps in tile.h.
+SUB8_INLINE void multiply_two(const uint8_t* a, const uint8_t* b, __m256i a_w0, __m256i a_w1,
+                              const int8_t* b_weights, __m256i alpha0, __m256i alpha1,
+                              __m256i& total0, __m256i& total1) {
+    __m256i s0, s1, x, y;
+    asm volatile(
+        "vpbroadcastd %[a], %[s1]\n\t"
+        "vpbroadcastd %[b], %[y]\n\t"
+        "vpmaddubsw %[aw0], %[s1], %[s0]\n\t"
+        "vpmaddubsw %[aw1], %[s1], %[s1]\n\t"
+        "vpmaddubsw %[bw0], %[y], %[x]\n\t"
+        "vpmaddubsw %[bw1], %[y], %[y]\n\t"
+        "vpaddw %[x], %[s0], %[s0]\n\t"
+        "vpaddw %[y], %[s1], %[s1]\n\t"
+        "vpmaddwd %[alpha0], %[s0], %[s0]\n\t"
+        "vpmaddwd %[alpha1], %[s1], %[s1]\n\t"
+        "vpaddd %[s0], %[t0], %[t0]\n\t"
+        "vpaddd %[s1], %[t1], %[t1]"
+        : [t0] "+x"(total0), [t1] "+x"(total1), [s0] "=&x"(s0), [s1] "=&x"(s1), [x] "=&x"(x),
+          [y] "=&x"(y)
+        : [a] "m"(*reinterpret_cast<const int32_t*>(a)),
+          [b] "m"(*reinterpret_cast<const int32_t*>(b)), [aw0] "x"(a_w0), [aw1] "x"(a_w1),
+          [bw0] "m"(*reinterpret_cast<const __m256i*>(b_weights)),
+          [bw1] "m"(*reinterpret_cast<const __m256i*>(b_weights + 32)), [alpha0] "x"(alpha0),
+          [alpha1] "x"(alpha1));
+}
+
+template <int rows>
+void runs16_two(const TileArguments& t) {
+    const int8_t* w = static_cast<const int8_t*>(t.weights);
+    const int8_t* const end = w + t.steps * 64;
+    const int32_t* offsets = t.offsets;
+    const uint8_t* const base = t.activations;
+    const uint8_t* alpha = t.alpha;
+    int32_t* const total = t.acc;
+    __m256i acc[rows][2];
+    if (t.first) {
+        SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
+    } else {
+        SUB8_ROWS(acc[r][0] = load(total + r * kPanel); acc[r][1] = load(total + r * kPanel + 8);)
+    }
+#pragma GCC unroll 1
+    for (; w != end; w += 128, alpha += 2 * kPanel, offsets += 2) {
+        const uint8_t* a = base + offsets[0];
+        const uint8_t* b = base + offsets[1];
+        const __m256i w0 = load(w);
+        const __m256i w1 = load(w + 32);
+        const __m256i alpha0 = load_alpha(alpha);
+        const __m256i alpha1 = load_alpha(alpha + kPanel);
+        SUB8_ROWS(multiply_two(a + 4 * r, b + 4 * r, w0, w1, w + 64, alpha0, alpha1, acc[r][0],
+                               acc[r][1]);)
+    }
+    SUB8_ROWS(store(total + r * kPanel, acc[r][0]); store(total + r * kPanel + 8, acc[r][1]);)
+}
+
+}  // namespace
+
+void add_runs16_two(Kernels* kernels) {
+    kernels->two_rows = 4;
+    kernels->runs16_two[1] = runs16_two<1>;
+    kernels->runs16_two[2] = runs16_two<2>;
+    kernels->runs16_two[3] = runs16_two<3>;
+    kernels->runs16_two[4] = runs16_two<4>;
+}
+
+}  // namespace sub8::avx2
