@@ -30,6 +30,22 @@ struct Channels {
     int clusters() const { return (count + cluster - 1) / cluster; }
 };
 
+// The integers of a term as lanes of K-steps see them.
+struct Codes {
+    const WeightShape& shape;
+    const WeightTerm& term;
+    bool folded;
+
+    // Of output o (of all groups), 0 where the lane holds no channel.
+    int8_t operator()(const Slot& slot, int ky, int kx, int lane, int64_t o) const {
+        const int channel = slot[lane];
+        if (channel < 0) return 0;
+        const int i = folded ? channel % shape.inputs : channel;
+        if (folded) kx = channel / shape.inputs;
+        return term.values[((o * shape.inputs + i) * shape.kernel_h + ky) * shape.kernel_w + kx];
+    }
+};
+
 int largest_value(WeightKind kind) {
     return kind == WeightKind::ternary ? 1 : kind == WeightKind::int4 ? 7 : 127;
 }
@@ -39,6 +55,11 @@ int largest_value(WeightKind kind) {
 int largest_short_run(WeightKind kind, int products) {
     return 32767 / (products * 255 * largest_value(kind));
 }
+
+// The sum of magnitudes up to which u8 * codes, summed in any order, fit int16.
+constexpr int kLargestMagnitude = 32767 / 255;
+// Runs that the largest codes keep shorter than this are cut by the codes that are really there.
+constexpr int kEnoughSteps = 32;
 
 // Where nothing limits a run, it should still fit a block.
 constexpr int kLongRun = kBlockSteps / 2;
@@ -85,7 +106,41 @@ void cut_runs(int cap, const Channels& channels, Order* order) {
     }
 }
 
-Order order_runs16(WeightKind kind, const Channels& channels, bool paired) {
+// Runs as long as int16 holds both halves' sums of every output, for any activations. Int4 codes of
+// a trained layer allow runs twice as long as the largest codes would.
+void cut_runs_by_codes(const Codes& codes, const Channels& channels, Order* order) {
+    const int columns = codes.folded ? 1 : codes.shape.kernel_w;
+    const int outputs = codes.shape.outputs;
+    std::vector<int> magnitudes(std::size_t(outputs) * 2, 0);
+    std::vector<int> added(magnitudes.size());
+    for (std::size_t s = 0; s < order->slots.size(); ++s) {
+        const bool same_scales = s > 0 && order->scales[s] == order->scales[s - 1];
+        for (int tap = 0; tap < channels.taps; ++tap) {
+            bool fits = true;
+            for (int i = 0; i < 2 * outputs; ++i) {
+                const int lane = i % 2 * 2;
+                const auto magnitude = [&](int at) {
+                    return std::abs(
+                        codes(order->slots[s], tap / columns, tap % columns, at, i / 2));
+                };
+                added[i] = magnitude(lane) + magnitude(lane + 1);
+                fits = fits && magnitudes[i] + added[i] <= kLargestMagnitude;
+            }
+            const bool goes_on = fits && (same_scales || tap > 0) && !order->run_steps.empty() &&
+                                 order->run_steps.back() < kLongRun;
+            if (goes_on) {
+                ++order->run_steps.back();
+                for (int i = 0; i < 2 * outputs; ++i) magnitudes[i] += added[i];
+            } else {
+                order->run_steps.push_back(1);
+                order->run_scales.push_back(order->scales[s]);
+                magnitudes = added;
+            }
+        }
+    }
+}
+
+Order order_runs16(const Codes& codes, const Channels& channels, bool paired) {
     Order order{Arithmetic::runs16, SlotOrder::table, {}, {}, {}, {}};
     const int n = channels.cluster;
     const int clusters = channels.clusters();
@@ -100,7 +155,12 @@ Order order_runs16(WeightKind kind, const Channels& channels, bool paired) {
     if (paired && n == 4 && channels.count % 8 == 0) order.slot_order = SlotOrder::paired4;
     if (paired && n % 16 == 0 && channels.count % (2 * n) == 0)
         order.slot_order = SlotOrder::paired_long;
-    cut_runs(largest_short_run(kind, 2), channels, &order);
+    const int cap = largest_short_run(codes.term.kind, 2);
+    if (cap >= kEnoughSteps) {
+        cut_runs(cap, channels, &order);
+    } else {
+        cut_runs_by_codes(codes, channels, &order);
+    }
     return order;
 }
 
@@ -147,11 +207,12 @@ double cost(const Order& order, const Channels& channels, double per_step, doubl
            per_run * double(order.run_steps.size());
 }
 
-Order choose_order(const Kernels& kernels, const WeightShape& shape, const WeightTerm& term,
-                   const Channels& channels, RunLength* run_length) {
+Order choose_order(const Kernels& kernels, const Codes& codes, const Channels& channels,
+                   RunLength* run_length) {
+    const WeightTerm& term = codes.term;
     if (kernels.has_dot) {
         *run_length = RunLength::any;
-        if (has_unit_scales(shape, term)) return order_dot(channels);
+        if (has_unit_scales(codes.shape, term)) return order_dot(channels);
         Order runs = order_dotruns(channels, kLongRun);
         const int cap = largest_short_run(term.kind, 4);
         if (cap == 0) return runs;
@@ -166,7 +227,7 @@ Order choose_order(const Kernels& kernels, const WeightShape& shape, const Weigh
     double lowest = cost(best, channels, 1.1, 0.0);
     for (bool paired : {false, true}) {
         if (paired && channels.clusters() == 1) continue;
-        Order order = order_runs16(term.kind, channels, paired);
+        Order order = order_runs16(codes, channels, paired);
         const double price = cost(order, channels, 1.0, 1.0);
         if (price < lowest) {
             lowest = price;
@@ -181,17 +242,6 @@ Order choose_order(const Kernels& kernels, const WeightShape& shape, const Weigh
         *run_length = two ? RunLength::two : RunLength::few;
     }
     return best;
-}
-
-// The code of lane `lane` of a step for output o (of all groups), 0 where the lane holds no
-// channel.
-int8_t code_at(const WeightShape& shape, const WeightTerm& term, bool folded, const Slot& slot,
-               const Step& step, int lane, int64_t o) {
-    const int channel = slot[lane];
-    if (channel < 0) return 0;
-    const int i = folded ? channel % shape.inputs : channel;
-    const int kx = folded ? channel / shape.inputs : step.kx;
-    return term.values[((o * shape.inputs + i) * shape.kernel_h + step.ky) * shape.kernel_w + kx];
 }
 
 void add_blocks(int panel, Stream* stream) {
@@ -259,7 +309,8 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
                             shape.kernel_h * (folded ? 1 : shape.kernel_w)};
     assert(!folded || term.cluster == shape.inputs);
     Stream stream;
-    Order order = choose_order(kernels, shape, term, channels, &stream.run_length);
+    const Codes code_of{shape, term, folded};
+    Order order = choose_order(kernels, code_of, channels, &stream.run_length);
     stream.kind = term.kind;
     stream.arithmetic = order.arithmetic;
     stream.slot_order = order.slot_order;
@@ -299,7 +350,7 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
                 for (int o = 0; o < valid; ++o) {
                     for (int lane = 0; lane < lanes; ++lane) {
                         codes[(int64_t(k) * panel + o) * lanes + lane] =
-                            code_at(shape, term, folded, stream.slots[step.slot], step, lane,
+                            code_of(stream.slots[step.slot], step.ky, step.kx, lane,
                                     int64_t(group) * outputs + first + o);
                     }
                 }
