@@ -199,6 +199,9 @@ class DenseConvolution : public Convolution {
             const TileKernel* kernels = tile_kernels(stream, &largest_rows);
             const RowKernel row_kernel = by_rows(work) ? row_kernel_of(stream) : nullptr;
             const bool by_row = row_kernel != nullptr;
+            const int largest_tile = by_row ? 1 : largest_rows;
+            const EvenCut longer(lines.length(0), largest_tile);
+            const EvenCut shorter(lines.length(lines.pieces() - 1), largest_tile);
             for (const Block& block : stream.blocks) {
                 const bool first_pass = index == 0 && &block == &stream.blocks.front();
                 const bool end_of_stream = &block == &stream.blocks.back();
@@ -217,7 +220,7 @@ class DenseConvolution : public Convolution {
                 int64_t position = 0;  // within the chunk
                 int64_t finished = 0;  // positions that the epilogue has had
                 for (int line = 0; line < lines.pieces(); ++line) {
-                    const EvenCut tiles(lines.length(line), by_row ? 1 : largest_rows);
+                    const EvenCut& tiles = lines.length(line) == lines.length(0) ? longer : shorter;
                     tile.activations = work.strip + plan_.line_offset(line);
                     for (int t = 0; t < tiles.pieces(); ++t) {
                         const int rows = tiles.length(t);

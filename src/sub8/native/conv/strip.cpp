@@ -10,7 +10,12 @@ namespace {
 // A strip should stay in the first-level cache, beside expanded weights and accumulators, ...
 constexpr int64_t kStripBytes = 16 * 1024;
 // ... but be long enough that expanding the weights anew for it costs little (2 % at 96 positions).
-constexpr int kSmallestChunk = 144;  // positions
+constexpr int kSmallestChunk = 192;  // positions
+// Whole numbers of tiles of 6, 4 and 3 positions. Gathering is quicker for longer lines, but a tile
+// then uses less of every cache line.
+constexpr int kShortLine = 12;
+constexpr int kLongLine = 24;
+constexpr int kSlotsOfLongLines = 128;
 
 int64_t round_up(int64_t value, int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -52,9 +57,12 @@ StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
     row_step_ = shape.kernel_h == 1 ? 1 : geometry.stride_h;
     rows_per_output_ = (shape.kernel_h - 1) * geometry.dilation_h + 1;
     row_bytes_ = 0;
+    line_positions_ = 0;
     if (pointwise_) {
         units_ = int64_t(geometry.batch) * geometry.out_h * geometry.out_w;
-        const int64_t chunk = kStripBytes / (4 * int64_t(slots_)) / kLinePositions * kLinePositions;
+        line_positions_ = slots_ <= kSlotsOfLongLines ? kLongLine : kShortLine;
+        const int64_t chunk =
+            kStripBytes / (4 * int64_t(slots_)) / line_positions_ * line_positions_;
         units_per_chunk_ = int(std::min<int64_t>(std::max<int64_t>(chunk, kSmallestChunk), units_));
         strip_bytes_ = round_up(line_offset(lines(units_per_chunk_).pieces()), 64);
     } else {
@@ -80,7 +88,7 @@ StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
             const int64_t slot = first_slot + step.slot;
             int64_t words;
             if (pointwise_) {
-                words = slot * kLinePositions;
+                words = slot * line_positions_;
             } else {
                 words = int64_t(step.ky) * geometry.dilation_h * row_pitch_ +
                         (phase_of_tap_[step.kx] * int64_t(slots_) + slot) * row_positions_ +
@@ -253,7 +261,7 @@ void StripPlan::build_lines(const uint8_t* input, int group, int64_t first, int 
             for (const Section& section : sections_) {
                 gather(section, input + start, int64_t(geometry_.stride_w) * channels_,
                        input_bytes_ - start, positions,
-                       words + section.first_slot * kLinePositions + done, kLinePositions);
+                       words + section.first_slot * line_positions_ + done, line_positions_);
             }
             done += positions;
             first += positions;

@@ -10,7 +10,7 @@
 // 1, 2 of outputs 0..2 are then phase 0 from 0, phase 1 from 0 and phase 0 from 1, each contiguous.
 //
 // Point-wise layers (1x1 without padding) need no rows: any range of positions is cut into lines of
-// up to kLinePositions, strip[line][slot][position], so that a tile reads memory in order.
+// 12 or 24 positions, strip[line][slot][position], so that a tile reads memory nearly in order.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +21,6 @@
 #include "conv/packing.h"
 
 namespace sub8 {
-
-// Two tiles of 6 positions, three of 4.
-constexpr int kLinePositions = 12;
 
 class StripPlan {
   public:
@@ -39,7 +36,7 @@ class StripPlan {
     int units_per_chunk() const { return units_per_chunk_; }
     // Positions of a chunk of `units`, line by line: neighbours in the strip.
     EvenCut lines(int units) const {
-        return pointwise_ ? EvenCut(units, kLinePositions)
+        return pointwise_ ? EvenCut(units, line_positions_)
                           : EvenCut(units * geometry_.out_w, geometry_.out_w);
     }
     // Where a chunk that begins at `unit` must end at the latest: no chunk spans two images, but
@@ -49,7 +46,7 @@ class StripPlan {
     std::size_t bytes() const { return strip_bytes_ + row_bytes_; }
     // Bytes from the strip's start to the first position of a line.
     int64_t line_offset(int line) const {
-        return int64_t(line) * (pointwise_ ? slots_ * kLinePositions : row_step_ * row_pitch_) * 4;
+        return int64_t(line) * (pointwise_ ? slots_ * line_positions_ : row_step_ * row_pitch_) * 4;
     }
     // Byte offsets of the K-steps of stream `index`.
     const std::vector<int32_t>& offsets(int index) const { return offsets_[index]; }
@@ -100,6 +97,7 @@ class StripPlan {
     int64_t row_pitch_;        // words from strip row to strip row
     int row_step_;             // strip rows from output row to output row
     int rows_per_output_;
+    int line_positions_;  // of the longest line where pointwise
     std::size_t strip_bytes_;
     std::size_t row_bytes_;
     std::vector<Section> sections_;
