@@ -212,3 +212,36 @@ assert same
 assert os.waitpid(child, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="needs Linux and two CPUs",
+)
+def test_workers_keep_off_the_callers_cpu():
+    script = f"""
+import os, sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+
+import numpy as np
+from sub8.numerics.dfp import Format
+from test_programs import PackedLayers, layer_plan, lower
+plan = layer_plan(Format.dfp(True, -4))
+x = np.ones((2, 16, 20, 20), np.float32)
+(segment,) = lower(plan, {{"t0": x.shape}}, PackedLayers("scalar"), threads=2)
+threads = lambda: set(map(int, os.listdir("/proc/self/task")))
+cpus, others = os.sched_getaffinity(0), threads()
+deadline = time.monotonic() + 30
+restricted = set()
+while not restricted and time.monotonic() < deadline:
+    segment.run({{"t0": x}})
+    restricted = {{i for i in threads() - others if os.sched_getaffinity(i) < cpus}}
+(worker,) = restricted
+assert os.sched_getaffinity(0) == cpus, "the caller's own CPUs"
+for cpu in sorted(cpus)[:2]:
+    os.sched_setaffinity(0, {{cpu}})  # moves the caller there
+    os.sched_setaffinity(0, cpus)
+    segment.run({{"t0": x}})
+    assert len(os.sched_getaffinity(worker)) == len(cpus) - 1
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -1,8 +1,6 @@
 // A plan for one input shape: steps in order, one arena, a fixed number of threads.
 #pragma once
 
-#include <tbb/task_arena.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "executor/step.h"
+#include "executor/workers.h"
 #include "isa.h"
 
 namespace sub8 {
@@ -43,7 +42,7 @@ class Program {
 
     Isa isa_;
     int threads_;
-    mutable tbb::task_arena workers_;  // at most threads_ of oneTBB's threads, the caller included
+    mutable Workers workers_;
     std::size_t arena_bytes_;
     std::size_t scratch_stride_;
     std::vector<std::size_t> input_bytes_;

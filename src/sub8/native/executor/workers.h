@@ -1,0 +1,46 @@
+// The threads that share out the work of a step: oneTBB's, kept off the caller's CPU.
+//
+// A sleeping worker is often woken on the CPU of the thread that wakes it. That thread has work of
+// its own and does not sleep, so that both take turns there for some milliseconds, a whole network
+// long, while another CPU idles (Linux 6.18, 2 CPUs, MobileNetV2 after a pause: 4.7 ms instead of
+// 2.3). So before work begins the workers are told which CPU is taken.
+#pragma once
+
+#include <tbb/task_arena.h>
+#include <tbb/task_scheduler_observer.h>
+
+namespace sub8 {
+
+class Workers {
+  public:
+    // At most `threads` threads, the caller included.
+    explicit Workers(int threads) : arena_(threads), entry_(arena_) {}
+
+    // Runs `work` with its parallel parts on these threads. May be called from many threads at
+    // once.
+    template <typename Work>
+    void execute(const Work& work) {
+        keep_off_callers_cpu();
+        arena_.execute(work);
+    }
+
+  private:
+    // Tells a thread that has come to work which CPU is taken.
+    class Entry : public tbb::task_scheduler_observer {
+      public:
+        explicit Entry(tbb::task_arena& arena) : tbb::task_scheduler_observer(arena) {
+            observe(true);
+        }
+        ~Entry() override { observe(false); }
+        void on_scheduler_entry(bool is_worker) override;
+    };
+
+    // Does nothing where the caller's CPU is the one that workers keep off already, or where the
+    // system is not Linux.
+    static void keep_off_callers_cpu();
+
+    tbb::task_arena arena_;
+    Entry entry_;
+};
+
+}  // namespace sub8
