@@ -159,6 +159,7 @@ class TileBench {
 
     void run() {
         sub8::TileArguments tile{activations_.data(),
+                                 1,
                                  offsets_.data(),
                                  weights_.get(),
                                  alpha_.data(),

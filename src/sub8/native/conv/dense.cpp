@@ -32,8 +32,8 @@ struct Share {
     int64_t end_panel;
 };
 
-// Positions whose accumulators are kept until they go to the epilogue together.
-constexpr int kEpilogueRows = 48;
+// Once so many positions have their accumulators, they go to the epilogue together.
+constexpr int kEpilogueRows = 24;
 
 class DenseConvolution : public Convolution {
   public:
@@ -56,8 +56,7 @@ class DenseConvolution : public Convolution {
         codes_bytes_ = aligned(vectors * 2 * kernels_.panel);
         wide_bytes_ = wide ? 2 * codes_bytes_ : 0;
         sums_bytes_ = aligned(kUnpackedRows * runs * int64_t(sizeof(int32_t)));
-        acc_bytes_ = aligned(std::max<int64_t>(chunk, kEpilogueRows) * kernels_.panel *
-                             int64_t(sizeof(int32_t)));
+        acc_bytes_ = aligned(chunk * kernels_.panel * int64_t(sizeof(int32_t)));
     }
 
     std::size_t scratch_bytes(int) const override {
@@ -220,31 +219,32 @@ class DenseConvolution : public Convolution {
                 int64_t position = 0;  // within the chunk
                 int64_t finished = 0;  // positions that the epilogue has had
                 for (int line = 0; line < lines.pieces(); ++line) {
-                    const EvenCut& tiles = lines.length(line) == lines.length(0) ? longer : shorter;
+                    const EvenCut& cut = lines.length(line) == lines.length(0) ? longer : shorter;
                     tile.activations = work.strip + plan_.line_offset(line);
-                    for (int t = 0; t < tiles.pieces(); ++t) {
-                        const int rows = tiles.length(t);
+                    for (int t = 0; t < cut.pieces(); t += tile.tiles) {
+                        const int rows = cut.length(t);
+                        tile.tiles = cut.alike(t);
                         tile.acc = work.acc + (single ? position - finished : position) * width;
                         if (by_row) {
+                            tile.tiles = 1;
                             run_row(row_kernel, stream, block, panel, tile,
                                     sums + position * int64_t(stream.run_steps.size()));
                         } else {
                             kernels[rows](tile);
                         }
+                        const int done = tile.tiles * rows;
                         if (end_of_stream && stream.shift_after > 0) {
-                            shift_left(tile.acc, rows * width, stream.shift_after);
+                            shift_left(tile.acc, done * width, stream.shift_after);
                         }
-                        tile.activations += 4 * rows;
-                        position += rows;
-                        const bool last_tile =
-                            line + 1 == lines.pieces() && t + 1 == tiles.pieces();
-                        if (last_pass &&
-                            (last_tile || position - finished + kLargestTile > kEpilogueRows)) {
-                            const int32_t* acc = work.acc + (single ? 0 : finished) * width;
-                            epilogue_.apply(acc, width, int(position - finished), columns, output,
-                                            first_position + finished, work.residual, work.output);
-                            finished = position;
-                        }
+                        tile.activations += 4 * done;
+                        position += done;
+                    }
+                    const bool last_line = line + 1 == lines.pieces();
+                    if (last_pass && (last_line || position - finished >= kEpilogueRows)) {
+                        const int32_t* acc = work.acc + (single ? 0 : finished) * width;
+                        epilogue_.apply(acc, width, int(position - finished), columns, output,
+                                        first_position + finished, work.residual, work.output);
+                        finished = position;
                     }
                 }
             }

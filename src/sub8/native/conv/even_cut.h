@@ -12,6 +12,8 @@ class EvenCut {
 
     int pieces() const { return pieces_; }
     int length(int piece) const { return length_ + (piece < longer_ ? 1 : 0); }
+    // Pieces from this one on that are as long as it is.
+    int alike(int piece) const { return (piece < longer_ ? longer_ : pieces_) - piece; }
 
   private:
     int pieces_;

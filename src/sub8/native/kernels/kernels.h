@@ -24,10 +24,11 @@ enum class Arithmetic {
 constexpr int kLargestTile =
     8;  // positions; the table's `rows` says how many a kernel set really has
 
-// A tile: `rows` neighbouring positions times one panel of outputs.
+// Tiles side by side; a tile is `rows` neighbouring positions times one panel of outputs.
 struct TileArguments {
     const uint8_t*
         activations;  // 4 bytes per position: step k, row r at activations + offsets[k] + 4 * r
+    int tiles;
     const int32_t* offsets;  // bytes [steps]
     const void*
         weights;  // expanded: int8 [steps][panel][4] or int16 [steps][panel][2]; 64-byte aligned
@@ -35,7 +36,7 @@ struct TileArguments {
     const uint16_t* run_steps;  // [runs], each at least 1
     int runs;
     int steps;     // the sum of run_steps
-    int32_t* acc;  // [rows][panel], 64-byte aligned
+    int32_t* acc;  // [tiles][rows][panel], 64-byte aligned
     bool first;    // acc is overwritten, not added to
 };
 

@@ -5,19 +5,18 @@
 // sums live in memory and are visited once a run.
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
+#include "kernels/tiles.h"
 
 namespace sub8::avx2 {
 namespace {
 
 template <int rows>
-void runs16(const TileArguments& t) {
+SUB8_INLINE void runs16(const TileArguments& t, const uint8_t* const base, int32_t* const total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     const int32_t* offsets = t.offsets;
-    const uint8_t* const base = t.activations;
     const uint8_t* alpha = t.alpha;
     const uint16_t* run_steps = t.run_steps;
     const uint16_t* const end_of_runs = run_steps + t.runs;
-    int32_t* const total = t.acc;
     bool first = t.first;
     for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
         const int8_t* const end = w + *run_steps * 64;
@@ -53,10 +52,10 @@ void runs16(const TileArguments& t) {
 
 // The same for short runs: 1-3 rows, whose int32 sums stay in registers beside the int16 ones.
 template <int rows>
-void runs16_short(const TileArguments& t) {
+SUB8_INLINE void runs16_short(const TileArguments& t, const uint8_t* const base,
+                              int32_t* const total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     const int32_t* offsets = t.offsets;
-    const uint8_t* const base = t.activations;
     const uint8_t* alpha = t.alpha;
     const uint16_t* run_steps = t.run_steps;
     const uint16_t* const end_of_runs = run_steps + t.runs;
@@ -64,7 +63,7 @@ void runs16_short(const TileArguments& t) {
     if (t.first) {
         SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
     } else {
-        SUB8_ROWS(acc[r][0] = load(t.acc + r * kPanel); acc[r][1] = load(t.acc + r * kPanel + 8);)
+        SUB8_ROWS(acc[r][0] = load(total + r * kPanel); acc[r][1] = load(total + r * kPanel + 8);)
     }
     for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
         const int8_t* const end = w + *run_steps * 64;
@@ -87,22 +86,22 @@ void runs16_short(const TileArguments& t) {
         const __m256i alpha1 = load_alpha(alpha + kPanel);
         SUB8_ROWS(scale_sums(alpha0, alpha1, s[r][0], s[r][1], acc[r][0], acc[r][1]);)
     }
-    SUB8_ROWS(store(t.acc + r * kPanel, acc[r][0]); store(t.acc + r * kPanel + 8, acc[r][1]);)
+    SUB8_ROWS(store(total + r * kPanel, acc[r][0]); store(total + r * kPanel + 8, acc[r][1]);)
 }
 
 }  // namespace
 
 void add_runs16(Kernels* kernels) {
-    kernels->runs16[1] = runs16<1>;
-    kernels->runs16[2] = runs16<2>;
-    kernels->runs16[3] = runs16<3>;
-    kernels->runs16[4] = runs16<4>;
-    kernels->runs16[5] = runs16<5>;
-    kernels->runs16[6] = runs16<6>;
+    kernels->runs16[1] = tiles<1, kPanel, runs16<1>>;
+    kernels->runs16[2] = tiles<2, kPanel, runs16<2>>;
+    kernels->runs16[3] = tiles<3, kPanel, runs16<3>>;
+    kernels->runs16[4] = tiles<4, kPanel, runs16<4>>;
+    kernels->runs16[5] = tiles<5, kPanel, runs16<5>>;
+    kernels->runs16[6] = tiles<6, kPanel, runs16<6>>;
     kernels->short_rows = 3;
-    kernels->runs16_short[1] = runs16_short<1>;
-    kernels->runs16_short[2] = runs16_short<2>;
-    kernels->runs16_short[3] = runs16_short<3>;
+    kernels->runs16_short[1] = tiles<1, kPanel, runs16_short<1>>;
+    kernels->runs16_short[2] = tiles<2, kPanel, runs16_short<2>>;
+    kernels->runs16_short[3] = tiles<3, kPanel, runs16_short<3>>;
 }
 
 }  // namespace sub8::avx2

@@ -6,6 +6,7 @@
 // all 16 registers, so the second step's weights are operands in memory.
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
+#include "kernels/tiles.h"
 
 namespace sub8::avx2 {
 namespace {
@@ -39,13 +40,12 @@ SUB8_INLINE void multiply_two(const uint8_t* a, const uint8_t* b, __m256i a_w0, 
 }
 
 template <int rows>
-void runs16_two(const TileArguments& t) {
+SUB8_INLINE void runs16_two(const TileArguments& t, const uint8_t* const base,
+                            int32_t* const total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     const int8_t* const end = w + t.steps * 64;
     const int32_t* offsets = t.offsets;
-    const uint8_t* const base = t.activations;
     const uint8_t* alpha = t.alpha;
-    int32_t* const total = t.acc;
     __m256i acc[rows][2];
     if (t.first) {
         SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
@@ -70,10 +70,10 @@ void runs16_two(const TileArguments& t) {
 
 void add_runs16_two(Kernels* kernels) {
     kernels->two_rows = 4;
-    kernels->runs16_two[1] = runs16_two<1>;
-    kernels->runs16_two[2] = runs16_two<2>;
-    kernels->runs16_two[3] = runs16_two<3>;
-    kernels->runs16_two[4] = runs16_two<4>;
+    kernels->runs16_two[1] = tiles<1, kPanel, runs16_two<1>>;
+    kernels->runs16_two[2] = tiles<2, kPanel, runs16_two<2>>;
+    kernels->runs16_two[3] = tiles<3, kPanel, runs16_two<3>>;
+    kernels->runs16_two[4] = tiles<4, kPanel, runs16_two<4>>;
 }
 
 }  // namespace sub8::avx2

@@ -4,21 +4,21 @@
 // multiply instructions as the usual vpmaddubsw + vpmaddwd with ones.
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
+#include "kernels/tiles.h"
 
 namespace sub8::avx2 {
 namespace {
 
 template <int rows>
-void wide16(const TileArguments& t) {
+SUB8_INLINE void wide16(const TileArguments& t, const uint8_t* base, int32_t* total) {
     const int16_t* w = static_cast<const int16_t*>(t.weights);
     const int16_t* const end = w + t.steps * 32;
     const int32_t* offsets = t.offsets;
-    const uint8_t* base = t.activations;
     __m256i acc[rows][2];
     if (t.first) {
         SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
     } else {
-        SUB8_ROWS(acc[r][0] = load(t.acc + r * kPanel); acc[r][1] = load(t.acc + r * kPanel + 8);)
+        SUB8_ROWS(acc[r][0] = load(total + r * kPanel); acc[r][1] = load(total + r * kPanel + 8);)
     }
 #pragma GCC unroll 1
     for (; w != end; w += 32) {
@@ -27,18 +27,18 @@ void wide16(const TileArguments& t) {
         const __m256i w1 = load(w + 16);
         SUB8_ROWS(multiply_wide(a + 4 * r, w0, w1, acc[r][0], acc[r][1]);)
     }
-    SUB8_ROWS(store(t.acc + r * kPanel, acc[r][0]); store(t.acc + r * kPanel + 8, acc[r][1]);)
+    SUB8_ROWS(store(total + r * kPanel, acc[r][0]); store(total + r * kPanel + 8, acc[r][1]);)
 }
 
 }  // namespace
 
 void add_wide16(Kernels* kernels) {
-    kernels->wide16[1] = wide16<1>;
-    kernels->wide16[2] = wide16<2>;
-    kernels->wide16[3] = wide16<3>;
-    kernels->wide16[4] = wide16<4>;
-    kernels->wide16[5] = wide16<5>;
-    kernels->wide16[6] = wide16<6>;
+    kernels->wide16[1] = tiles<1, kPanel, wide16<1>>;
+    kernels->wide16[2] = tiles<2, kPanel, wide16<2>>;
+    kernels->wide16[3] = tiles<3, kPanel, wide16<3>>;
+    kernels->wide16[4] = tiles<4, kPanel, wide16<4>>;
+    kernels->wide16[5] = tiles<5, kPanel, wide16<5>>;
+    kernels->wide16[6] = tiles<6, kPanel, wide16<6>>;
 }
 
 }  // namespace sub8::avx2

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "kernels/avx512vnni/kernels.h"
+#include "kernels/tiles.h"
 #include "kernels/unroll.h"
 
 namespace sub8::avx512vnni {
@@ -58,16 +59,16 @@ struct Tile {
 };
 
 template <int rows>
-void dot(const TileArguments& t) {
+SUB8_INLINE void dot(const TileArguments& t, const uint8_t* activations, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     Tile<rows> acc;
     if (t.first) {
         acc.clear();
     } else {
-        acc.read(t.acc);
+        acc.read(total);
     }
-    for (int k = 0; k < t.steps; ++k, w += 4 * kPanel) acc.step(t.activations + t.offsets[k], w);
-    acc.write(t.acc);
+    for (int k = 0; k < t.steps; ++k, w += 4 * kPanel) acc.step(activations + t.offsets[k], w);
+    acc.write(total);
 }
 
 template <bool fits16>
@@ -82,7 +83,7 @@ SUB8_INLINE void add_scaled(__m512i& total, __m512i sums, __m512i scale) {
 // `fits16`: the sums of a run fit int16, so that one vpdpwssd multiplies them and adds them to the
 // totals.
 template <int rows, bool fits16>
-void dotruns(const TileArguments& t) {
+SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* activations, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     const int32_t* offsets = t.offsets;
     const uint8_t* alpha = t.alpha;
@@ -90,18 +91,18 @@ void dotruns(const TileArguments& t) {
     if (t.first) {
         acc.clear();
     } else {
-        acc.read(t.acc);
+        acc.read(total);
     }
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
         sum.clear();
         for (int k = t.run_steps[run]; k > 0; --k, w += 4 * kPanel)
-            sum.step(t.activations + *offsets++, w);
+            sum.step(activations + *offsets++, w);
         const __m512i alpha0 = load_alpha(alpha);
         const __m512i alpha1 = load_alpha(alpha + kPanel);
         SUB8_ROWS(add_scaled<fits16>(acc.v[r][0], sum.v[r][0], alpha0);
                   add_scaled<fits16>(acc.v[r][1], sum.v[r][1], alpha1);)
     }
-    acc.write(t.acc);
+    acc.write(total);
 }
 
 // One row with 2-bit weights unpacked in registers: codes t + 1 as they are, less the sum of the
@@ -159,9 +160,9 @@ void row2(const RowArguments& t) {
 
 template <int rows>
 void add_tiles(Kernels* kernels) {
-    kernels->dot[rows] = dot<rows>;
-    kernels->dotruns[rows] = dotruns<rows, false>;
-    kernels->dotruns_short[rows] = dotruns<rows, true>;
+    kernels->dot[rows] = tiles<rows, kPanel, dot<rows>>;
+    kernels->dotruns[rows] = tiles<rows, kPanel, dotruns<rows, false>>;
+    kernels->dotruns_short[rows] = tiles<rows, kPanel, dotruns<rows, true>>;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "kernels/avx2/tile.h"
 #include "kernels/avxvnni/kernels.h"
+#include "kernels/tiles.h"
 
 namespace sub8::avxvnni {
 namespace {
@@ -40,16 +41,16 @@ SUB8_INLINE void step(const uint8_t* a, const int8_t* w, __m256i (&s)[rows][2]) 
 }
 
 template <int rows>
-void dot(const TileArguments& t) {
+SUB8_INLINE void dot(const TileArguments& t, const uint8_t* activations, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     __m256i s[rows][2];
     if (t.first) {
         SUB8_ROWS(s[r][0] = _mm256_setzero_si256(); s[r][1] = _mm256_setzero_si256();)
     } else {
-        SUB8_ROWS(s[r][0] = load(t.acc + r * kPanel); s[r][1] = load(t.acc + r * kPanel + 8);)
+        SUB8_ROWS(s[r][0] = load(total + r * kPanel); s[r][1] = load(total + r * kPanel + 8);)
     }
-    for (int k = 0; k < t.steps; ++k, w += 4 * kPanel) step(t.activations + t.offsets[k], w, s);
-    SUB8_ROWS(store(t.acc + r * kPanel, s[r][0]); store(t.acc + r * kPanel + 8, s[r][1]);)
+    for (int k = 0; k < t.steps; ++k, w += 4 * kPanel) step(activations + t.offsets[k], w, s);
+    SUB8_ROWS(store(total + r * kPanel, s[r][0]); store(total + r * kPanel + 8, s[r][1]);)
 }
 
 // total += sums * scales; `fits16`: the sums fit int16, so that one vpdpwssd does it.
@@ -64,12 +65,10 @@ SUB8_INLINE void add_scaled(int32_t* total, __m256i sums, __m256i scale, bool fi
 }
 
 template <int rows, bool fits16>
-void dotruns(const TileArguments& t) {
+SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* activations, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     const int32_t* offsets = t.offsets;
-    const uint8_t* const activations = t.activations;
     const uint8_t* alpha = t.alpha;
-    int32_t* const total = t.acc;
     bool first = t.first;
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
         __m256i s[rows][2];
@@ -86,9 +85,9 @@ void dotruns(const TileArguments& t) {
 
 template <int rows>
 void add_tiles(Kernels* kernels) {
-    kernels->dot[rows] = dot<rows>;
-    kernels->dotruns[rows] = dotruns<rows, false>;
-    kernels->dotruns_short[rows] = dotruns<rows, true>;
+    kernels->dot[rows] = tiles<rows, kPanel, dot<rows>>;
+    kernels->dotruns[rows] = tiles<rows, kPanel, dotruns<rows, false>>;
+    kernels->dotruns_short[rows] = tiles<rows, kPanel, dotruns<rows, true>>;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <arm_neon.h>
 
 #include "kernels/neon/kernels.h"
+#include "kernels/tiles.h"
 #include "kernels/unroll.h"
 
 namespace sub8::neon {
@@ -32,20 +33,20 @@ struct Tile {
 };
 
 template <int rows>
-void dot(const TileArguments& t) {
+SUB8_INLINE void dot(const TileArguments& t, const uint8_t* activations, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     Tile<rows> acc;
     if (t.first) {
         acc.clear();
     } else {
-        acc.read(t.acc);
+        acc.read(total);
     }
-    for (int k = 0; k < t.steps; ++k, w += 4 * kPanel) acc.step(t.activations + t.offsets[k], w);
-    acc.write(t.acc);
+    for (int k = 0; k < t.steps; ++k, w += 4 * kPanel) acc.step(activations + t.offsets[k], w);
+    acc.write(total);
 }
 
 template <int rows>
-void dotruns(const TileArguments& t) {
+SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* activations, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     const int32_t* offsets = t.offsets;
     const uint8_t* alpha = t.alpha;
@@ -54,16 +55,16 @@ void dotruns(const TileArguments& t) {
         Tile<rows> sum;
         sum.clear();
         for (int k = t.run_steps[run]; k > 0; --k, w += 4 * kPanel)
-            sum.step(t.activations + *offsets++, w);
+            sum.step(activations + *offsets++, w);
         for (int i = 0; i < 4; ++i) {
             // The first scale of each output's pair.
             const uint16x4_t pairs = vreinterpret_u16_u8(vld1_u8(alpha + 8 * i));
             const int32x4_t scale =
                 vreinterpretq_s32_u32(vandq_u32(vmovl_u16(pairs), vdupq_n_u32(0xff)));
             for (int r = 0; r < rows; ++r) {
-                int32_t* total = t.acc + r * kPanel + 4 * i;
-                const int32x4_t before = first ? vdupq_n_s32(0) : vld1q_s32(total);
-                vst1q_s32(total, vmlaq_s32(before, sum.v[r][i], scale));
+                int32_t* place = total + r * kPanel + 4 * i;
+                const int32x4_t before = first ? vdupq_n_s32(0) : vld1q_s32(place);
+                vst1q_s32(place, vmlaq_s32(before, sum.v[r][i], scale));
             }
         }
         first = false;
@@ -72,9 +73,9 @@ void dotruns(const TileArguments& t) {
 
 template <int rows>
 void add_tiles(Kernels* kernels) {
-    kernels->dot[rows] = dot<rows>;
-    kernels->dotruns[rows] = dotruns<rows>;
-    kernels->dotruns_short[rows] = dotruns<rows>;
+    kernels->dot[rows] = tiles<rows, kPanel, dot<rows>>;
+    kernels->dotruns[rows] = tiles<rows, kPanel, dotruns<rows>>;
+    kernels->dotruns_short[rows] = tiles<rows, kPanel, dotruns<rows>>;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/scalar/scalar_kernels.h"
+#include "kernels/tiles.h"
 
 namespace sub8 {
 namespace {
@@ -13,10 +14,10 @@ inline int16_t pair_lane(const uint8_t* a, const int8_t* w) {
     return int16_t(a[0] * w[0] + a[1] * w[1]);
 }
 
-void runs16(const TileArguments& t, int rows) {
+void runs16(const TileArguments& t, const uint8_t* activations, int32_t* total, int rows) {
     const int8_t* weights = static_cast<const int8_t*>(t.weights);
     for (int r = 0; r < rows; ++r) {
-        int32_t* acc = t.acc + r * kPanel;
+        int32_t* acc = total + r * kPanel;
         if (t.first) {
             for (int o = 0; o < kPanel; ++o) acc[o] = 0;
         }
@@ -24,7 +25,7 @@ void runs16(const TileArguments& t, int rows) {
         for (int run = 0; run < t.runs; ++run) {
             int16_t sums[kPanel][2] = {};
             for (const int end = step + t.run_steps[run]; step < end; ++step) {
-                const uint8_t* a = t.activations + t.offsets[step] + 4 * r;
+                const uint8_t* a = activations + t.offsets[step] + 4 * r;
                 const int8_t* w = weights + step * kPanel * 4;
                 for (int o = 0; o < kPanel; ++o) {
                     sums[o][0] = int16_t(sums[o][0] + pair_lane(a, w + 4 * o));
@@ -39,25 +40,25 @@ void runs16(const TileArguments& t, int rows) {
     }
 }
 
-void wide16(const TileArguments& t, int rows) {
+void wide16(const TileArguments& t, const uint8_t* activations, int32_t* total, int rows) {
     const int16_t* weights = static_cast<const int16_t*>(t.weights);
     for (int r = 0; r < rows; ++r) {
-        int32_t* acc = t.acc + r * kPanel;
+        int32_t* acc = total + r * kPanel;
         if (t.first) {
             for (int o = 0; o < kPanel; ++o) acc[o] = 0;
         }
         for (int step = 0; step < t.steps; ++step) {
             const int16_t* a =
-                reinterpret_cast<const int16_t*>(t.activations + t.offsets[step] + 4 * r);
+                reinterpret_cast<const int16_t*>(activations + t.offsets[step] + 4 * r);
             const int16_t* w = weights + step * kPanel * 2;
             for (int o = 0; o < kPanel; ++o) acc[o] += a[0] * w[2 * o] + a[1] * w[2 * o + 1];
         }
     }
 }
 
-template <void (*kernel)(const TileArguments&, int), int rows>
-void tile(const TileArguments& arguments) {
-    kernel(arguments, rows);
+template <void (*kernel)(const TileArguments&, const uint8_t*, int32_t*, int), int rows>
+void tile(const TileArguments& t, const uint8_t* activations, int32_t* total) {
+    kernel(t, activations, total, rows);
 }
 
 void expand2(const uint8_t* packed, int vectors, int8_t* out) {
@@ -176,14 +177,14 @@ Kernels make_kernels() {
     k.panel = kPanel;
     k.rows = 4;
     k.short_rows = k.two_rows = 4;
-    k.runs16[1] = k.runs16_short[1] = k.runs16_two[1] = tile<runs16, 1>;
-    k.runs16[2] = k.runs16_short[2] = k.runs16_two[2] = tile<runs16, 2>;
-    k.runs16[3] = k.runs16_short[3] = k.runs16_two[3] = tile<runs16, 3>;
-    k.runs16[4] = k.runs16_short[4] = k.runs16_two[4] = tile<runs16, 4>;
-    k.wide16[1] = tile<wide16, 1>;
-    k.wide16[2] = tile<wide16, 2>;
-    k.wide16[3] = tile<wide16, 3>;
-    k.wide16[4] = tile<wide16, 4>;
+    k.runs16[1] = k.runs16_short[1] = k.runs16_two[1] = tiles<1, kPanel, tile<runs16, 1>>;
+    k.runs16[2] = k.runs16_short[2] = k.runs16_two[2] = tiles<2, kPanel, tile<runs16, 2>>;
+    k.runs16[3] = k.runs16_short[3] = k.runs16_two[3] = tiles<3, kPanel, tile<runs16, 3>>;
+    k.runs16[4] = k.runs16_short[4] = k.runs16_two[4] = tiles<4, kPanel, tile<runs16, 4>>;
+    k.wide16[1] = tiles<1, kPanel, tile<wide16, 1>>;
+    k.wide16[2] = tiles<2, kPanel, tile<wide16, 2>>;
+    k.wide16[3] = tiles<3, kPanel, tile<wide16, 3>>;
+    k.wide16[4] = tiles<4, kPanel, tile<wide16, 4>>;
     k.expand2 = expand2;
     k.expand4 = expand4;
     k.widen = widen;
