@@ -163,6 +163,7 @@ class TileBench {
                                  offsets_.data(),
                                  weights_.get(),
                                  alpha_.data(),
+                                 nullptr,
                                  run_steps_.data(),
                                  int(run_steps_.size()),
                                  steps_,

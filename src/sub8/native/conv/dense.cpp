@@ -44,23 +44,27 @@ class DenseConvolution : public Convolution {
           plan_(kernels_, weights_->shape(), weights_->streams(), weights_->folded(), geometry,
                 input),
           epilogue_(kernels_, *weights_, plan_.stored_zero(), epilogue) {
-        int64_t vectors = 0, runs = 0;
+        int64_t vectors = 0, runs = 0, runs_of_two = 0;
         bool wide = false;
         for (const Stream& stream : weights_->streams()) {
-            for (const Block& block : stream.blocks)
+            for (const Block& block : stream.blocks) {
                 vectors = std::max<int64_t>(vectors, block.vectors);
+                if (stream.run_length == RunLength::two)
+                    runs_of_two = std::max<int64_t>(runs_of_two, block.runs);
+            }
             wide = wide || stream.arithmetic == Arithmetic::wide16;
             runs += int64_t(stream.run_steps.size());
         }
         const int64_t chunk = int64_t(plan_.units_per_chunk()) * plan_.positions_per_unit();
         codes_bytes_ = aligned(vectors * 2 * kernels_.panel);
         wide_bytes_ = wide ? 2 * codes_bytes_ : 0;
+        alpha_bytes_ = aligned(runs_of_two * 2 * kernels_.panel * int64_t(sizeof(int16_t)));
         sums_bytes_ = aligned(kUnpackedRows * runs * int64_t(sizeof(int32_t)));
         acc_bytes_ = aligned(chunk * kernels_.panel * int64_t(sizeof(int32_t)));
     }
 
     std::size_t scratch_bytes(int) const override {
-        return std::size_t(codes_bytes_ + wide_bytes_ + acc_bytes_ + sums_bytes_ +
+        return std::size_t(codes_bytes_ + wide_bytes_ + alpha_bytes_ + acc_bytes_ + sums_bytes_ +
                            aligned(int64_t(plan_.bytes())));
     }
 
@@ -70,12 +74,18 @@ class DenseConvolution : public Convolution {
         assert(!epilogue_.needs_residual() || residual != nullptr);
         assert(reinterpret_cast<uintptr_t>(scratch) % kAlignment == 0);
         uint8_t* memory = static_cast<uint8_t*>(scratch);
+        const auto take = [&memory](int64_t bytes) {
+            uint8_t* const taken = memory;
+            memory += bytes;
+            return taken;
+        };
         Work work;
-        work.codes = reinterpret_cast<int8_t*>(memory);
-        work.wide = reinterpret_cast<int16_t*>(memory + codes_bytes_);
-        work.acc = reinterpret_cast<int32_t*>(memory + codes_bytes_ + wide_bytes_);
-        work.sums = reinterpret_cast<int32_t*>(memory + codes_bytes_ + wide_bytes_ + acc_bytes_);
-        work.strip = memory + codes_bytes_ + wide_bytes_ + acc_bytes_ + sums_bytes_;
+        work.codes = reinterpret_cast<int8_t*>(take(codes_bytes_));
+        work.wide = reinterpret_cast<int16_t*>(take(wide_bytes_));
+        work.alpha = reinterpret_cast<int16_t*>(take(alpha_bytes_));
+        work.acc = reinterpret_cast<int32_t*>(take(acc_bytes_));
+        work.sums = reinterpret_cast<int32_t*>(take(sums_bytes_));
+        work.strip = memory;
         work.residual = residual;
         work.output = output;
         const Share share = share_of(thread, threads);
@@ -102,6 +112,7 @@ class DenseConvolution : public Convolution {
         int units;
         int8_t* codes;
         int16_t* wide;
+        int16_t* alpha;
         int32_t* acc;
         int32_t* sums;
         uint8_t* strip;
@@ -212,6 +223,9 @@ class DenseConvolution : public Convolution {
                 tile.weights = by_row ? nullptr : expand(stream, block, panel, alpha, work);
                 tile.offsets = plan_.offsets(int(index)).data() + block.first_step;
                 tile.alpha = alpha;
+                tile.wide_alpha = work.alpha;
+                if (stream.run_length == RunLength::two && !by_row)
+                    std::copy_n(alpha, int64_t(block.runs) * 2 * width, work.alpha);
                 tile.run_steps = stream.run_steps.data() + block.first_run;
                 tile.runs = block.runs;
                 tile.steps = block.steps;
@@ -321,6 +335,7 @@ class DenseConvolution : public Convolution {
     PreparedEpilogue epilogue_;
     int64_t codes_bytes_;
     int64_t wide_bytes_;
+    int64_t alpha_bytes_;
     int64_t acc_bytes_;
     int64_t sums_bytes_;
 };

@@ -33,6 +33,7 @@ struct TileArguments {
     const void*
         weights;  // expanded: int8 [steps][panel][4] or int16 [steps][panel][2]; 64-byte aligned
     const uint8_t* alpha;       // [runs][panel][2]
+    const int16_t* wide_alpha;  // the same, for `runs16_two` alone; 64-byte aligned
     const uint16_t* run_steps;  // [runs], each at least 1
     int runs;
     int steps;     // the sum of run_steps

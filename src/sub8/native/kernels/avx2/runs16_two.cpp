@@ -2,8 +2,8 @@
 // AVX2).
 //
 // Per row and run six multiplications, of which four make int16 products, are joined by four
-// additions. 4 rows need 8 int32 sums, the first step's weights, the scales and four temporaries:
-// all 16 registers, so the second step's weights are operands in memory.
+// additions. 4 rows need 8 int32 sums, both steps' weights and four temporaries: all 16 registers,
+// so the scales are operands in memory, widened beforehand.
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
 #include "kernels/tiles.h"
@@ -14,8 +14,8 @@ namespace {
 // totals += (two steps' u8 pairs * s8 pairs, in int16) * scales. In assembly for the same reason as
 // the steps in tile.h.
 SUB8_INLINE void multiply_two(const uint8_t* a, const uint8_t* b, __m256i a_w0, __m256i a_w1,
-                              const int8_t* b_weights, __m256i alpha0, __m256i alpha1,
-                              __m256i& total0, __m256i& total1) {
+                              __m256i b_w0, __m256i b_w1, const int16_t* alpha, __m256i& total0,
+                              __m256i& total1) {
     __m256i s0, s1, x, y;
     asm volatile(
         "vpbroadcastd %[a], %[s1]\n\t"
@@ -34,9 +34,8 @@ SUB8_INLINE void multiply_two(const uint8_t* a, const uint8_t* b, __m256i a_w0, 
           [y] "=&x"(y)
         : [a] "m"(*reinterpret_cast<const int32_t*>(a)),
           [b] "m"(*reinterpret_cast<const int32_t*>(b)), [aw0] "x"(a_w0), [aw1] "x"(a_w1),
-          [bw0] "m"(*reinterpret_cast<const __m256i*>(b_weights)),
-          [bw1] "m"(*reinterpret_cast<const __m256i*>(b_weights + 32)), [alpha0] "x"(alpha0),
-          [alpha1] "x"(alpha1));
+          [bw0] "x"(b_w0), [bw1] "x"(b_w1), [alpha0] "m"(*reinterpret_cast<const __m256i*>(alpha)),
+          [alpha1] "m"(*reinterpret_cast<const __m256i*>(alpha + kPanel)));
 }
 
 template <int rows>
@@ -45,7 +44,7 @@ SUB8_INLINE void runs16_two(const TileArguments& t, const uint8_t* const base,
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     const int8_t* const end = w + t.steps * 64;
     const int32_t* offsets = t.offsets;
-    const uint8_t* alpha = t.alpha;
+    const int16_t* alpha = t.wide_alpha;
     __m256i acc[rows][2];
     if (t.first) {
         SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
@@ -56,12 +55,8 @@ SUB8_INLINE void runs16_two(const TileArguments& t, const uint8_t* const base,
     for (; w != end; w += 128, alpha += 2 * kPanel, offsets += 2) {
         const uint8_t* a = base + offsets[0];
         const uint8_t* b = base + offsets[1];
-        const __m256i w0 = load(w);
-        const __m256i w1 = load(w + 32);
-        const __m256i alpha0 = load_alpha(alpha);
-        const __m256i alpha1 = load_alpha(alpha + kPanel);
-        SUB8_ROWS(multiply_two(a + 4 * r, b + 4 * r, w0, w1, w + 64, alpha0, alpha1, acc[r][0],
-                               acc[r][1]);)
+        const __m256i w0 = load(w), w1 = load(w + 32), w2 = load(w + 64), w3 = load(w + 96);
+        SUB8_ROWS(multiply_two(a + 4 * r, b + 4 * r, w0, w1, w2, w3, alpha, acc[r][0], acc[r][1]);)
     }
     SUB8_ROWS(store(total + r * kPanel, acc[r][0]); store(total + r * kPanel + 8, acc[r][1]);)
 }
