@@ -57,7 +57,7 @@ def main() -> None:
         distillation=0.5,
         precision=chosen.precision,
         calibration_images=512,
-        refit_every=200,
+        track_every=200,
         checkpoint_every=500,
     )
     result = finetune(

@@ -42,7 +42,7 @@ def files(block, stripes, tmp_path) -> tuple[str, str]:
 def settings(**changes) -> Training:
     given = {
         "epochs": 3, "batch": 32, "learning_rate": 0.01, "distillation": 0.0, "augment": False,
-        "calibration_images": 64, "refit_every": 4, "checkpoint_every": 3,
+        "calibration_images": 64, "track_every": 4, "checkpoint_every": 3,
     }  # fmt: skip
     return Training(**{**given, **changes})
 

@@ -97,7 +97,7 @@ def finetune(
         model,
         recipe,
         samples.inputs(chosen).numpy(),
-        refit_every=settings.refit_every,
+        track_every=settings.track_every,
         preprocess=preprocess,
         progress=progress,
     )

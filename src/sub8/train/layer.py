@@ -13,9 +13,8 @@ from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.dfp import Format
 from sub8.ptq import submodel
 from sub8.ptq.units import integer_bias
-from sub8.recipe import WeightFormat
 from sub8.train.operators import Nodes, convolution
-from sub8.train.weight import WeightQuantiser
+from sub8.train.weight import ClusteredParameter
 
 _EPSILON = 1e-5
 _MOMENTUM = 0.1
@@ -24,9 +23,11 @@ _MOMENTUM = 0.1
 class LayerTwin(nn.Module):
     """Conv, Gemm or MatMul with bias, residual and clamps, as trained and, in evaluation mode, as the engine runs it.
 
-    Every layer with an 8-bit result has a batch norm again (parameters ``gain`` and ``shift``, running ``mean``
-    and ``variance``), which starts as an identity. It trains; once ``frozen`` its statistics stand still and it
-    is part of the weights that are quantised. The logits' layer has a plain bias.
+    It starts as ``solution``. Every layer with an 8-bit result has a batch norm again (parameters ``gain`` and
+    ``shift``, running ``mean`` and ``variance``), which starts as an identity on the accumulators' statistics
+    (``observe``). It trains; once ``frozen`` its statistics stand still and it is part of the weights that are
+    quantised. The logits' layer has a plain bias.
+    finest: the finest exponent of the scales that the accumulators allow, at the input format's exponent.
     """
 
     mean: Tensor
@@ -35,7 +36,7 @@ class LayerTwin(nn.Module):
     def __init__(
         self,
         group: Group,
-        fmt: WeightFormat,
+        solution: QuantizedLayer,
         finest: int,
         input_format: Format | None,
         output_format: Format | None,
@@ -56,58 +57,65 @@ class LayerTwin(nn.Module):
             before = behind[-1].inputs[0]
             assert before is not None
             self.training_tail = _piece(behind[:-1], str(before.name))
-        weight = torch.tensor(group.weight())
-        outputs = weight.shape[0]
-        self.weight = nn.Parameter(weight)
-        self.shift = nn.Parameter(torch.tensor(group.bias()))
+        (term,) = solution.terms
+        outputs = term.shape[0]
+        self.weight = ClusteredParameter(group.name, term, group.weight())
+        bias = np.ldexp(solution.bias.astype(np.float64), solution.bias_exponent)
+        self.shift = nn.Parameter(torch.from_numpy(bias).float())
         if self.norm:
             self.gain = nn.Parameter(torch.ones(outputs))
         self.register_buffer("mean", torch.zeros(outputs))
         self.register_buffer("variance", torch.full((outputs,), 1.0 - _EPSILON))
+        self.finest = finest
         self.input_exponent = None if input_format is None else input_format.exponent
-        self.quantise = WeightQuantiser(group.name, fmt, tuple(weight.shape), finest)
         self._exact: tuple[tuple[object, ...], QuantizedLayer, Tensor, Tensor] | None = None
 
     def train(self, mode: bool = True) -> "LayerTwin":
-        """Training forgets the integers: batch norm moves its statistics without leaving a trace."""
-        self._exact = None if mode else self._exact
+        """Forget the integers: while training, batch norm moves its statistics without leaving a trace."""
+        self._exact = None
         return super().train(mode)
 
-    def deviation(self) -> Tensor:
+    @torch.no_grad()
+    def observe(self, mean: np.ndarray, variance: np.ndarray) -> None:
+        """The accumulators' statistics without bias, float64 ``[O]``; what the layer computes stays the same."""
+        self.mean.copy_(torch.from_numpy(mean))
+        self.variance.copy_(torch.from_numpy(variance))
+        self.gain.copy_(self._deviation())
+        self.shift += self.mean
+
+    def _deviation(self) -> Tensor:
         """The running standard deviation of each channel, ``[O]``."""
         return torch.sqrt(self.variance + _EPSILON)
 
-    def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias with the batch norm's running statistics inside."""
+    def _folding(self) -> tuple[Tensor, Tensor]:
+        """What batch norm with its running statistics makes of the layer: factor of the weights, and bias."""
         if not self.norm:
-            return self.weight, self.shift
-        factor = self.gain / self.deviation()
-        weight = self.weight * factor.reshape(-1, *(1,) * (self.weight.ndim - 1))
-        return weight, self.shift - self.mean * factor
+            return torch.ones_like(self.shift), self.shift
+        factor = self.gain / self._deviation()
+        return factor, self.shift - self.mean * factor
 
     def integers(self, input_format: Format | None) -> QuantizedLayer:
-        """What is exported, and what evaluation mode runs; kept until a parameter or format changes."""
-        tensors = [self.weight, self.shift, self.mean, self.variance]
+        """What is exported, and what evaluation mode runs; kept there until a parameter or format changes."""
+        tensors = [self.weight.latent, self.weight.log_scale, self.shift, self.mean, self.variance]
         if self.norm:
             tensors.append(self.gain)
         exponent = None if input_format is None else input_format.exponent
-        stamp = (self.weight.device, exponent, *(tensor._version for tensor in tensors))
-        if self._exact is None or self._exact[0] != stamp:
+        stamp = (self.shift.device, exponent, *(tensor._version for tensor in tensors))
+        if self.training or self._exact is None or self._exact[0] != stamp:
             with torch.no_grad():
-                weight, bias = self.folded()
-            term = self.quantise.solve(weight, bias, input_format, self._finest(input_format))
+                factor, bias = self._folding()
+            term = self.weight.solution(factor, bias, input_format, self._finest(input_format))
             whole, unit = integer_bias(bias.detach().double().cpu().numpy(), (term,), input_format)
             layer = QuantizedLayer((term,), whole, unit)
             real = torch.from_numpy(term.dequantize()).double()
             real_bias = torch.from_numpy(np.ldexp(whole.astype(np.float64), unit))
-            place = self.weight.device
+            place = self.shift.device
             self._exact = stamp, layer, real.to(place), real_bias.to(place)
         return self._exact[1]
 
-    def refit_folded(self, input_format: Format | None) -> None:
-        """Fit the scales to the weights with batch norm inside, as the frozen network quantises them."""
-        with torch.no_grad():
-            self._quantised(*self.folded(), input_format, refit=True)
+    def choose_exponent(self, input_format: Format | None) -> None:
+        """Take the exponent of the 8-bit scales from the weights as they are."""
+        self.weight.exponent.fill_(self.integers(input_format).terms[0].exponent)
 
     def forward(
         self,
@@ -116,7 +124,6 @@ class LayerTwin(nn.Module):
         input_format: Format | None,
         *,
         frozen: bool,
-        refit: bool,
     ) -> Tensor:
         """The group's real result before its activation quantiser; float64 and exact in evaluation mode."""
         if not self.training:
@@ -125,11 +132,10 @@ class LayerTwin(nn.Module):
             weight, bias = self._exact[2:]
             y = self._product(x, weight, bias)
         elif frozen or not self.norm:
-            weight, bias = self.folded()
-            y = self._product(x, self._quantised(weight, bias, input_format, refit), bias)
+            factor, bias = self._folding()
+            y = self._product(x, self.weight(factor), bias)
         else:
-            weight = self._quantised(self.weight, self.shift, input_format, refit)
-            y = self._normalised(self._product(x, weight, None))
+            y = self._normalised(self._product(x, self.weight(), None))
         tail = self.training_tail if self.training else self.tail
         if tail is None:
             return y
@@ -139,20 +145,12 @@ class LayerTwin(nn.Module):
             values[self.group.residual] = residual
         return tail(values)[0]
 
-    def _quantised(
-        self, weight: Tensor, bias: Tensor, input_format: Format | None, refit: bool
-    ) -> Tensor:
-        if refit:
-            finest = self._finest(input_format)
-            self.quantise.refit(self.quantise.solve(weight, bias, input_format, finest))
-        return self.quantise(weight)
-
     def _finest(self, input_format: Format | None) -> int:
         """Scales may be finer by as much as the input's exponent has become coarser."""
         now = None if input_format is None else input_format.exponent
         if now is None or self.input_exponent is None:
-            return self.quantise.finest
-        return self.quantise.finest + self.input_exponent - now
+            return self.finest
+        return self.finest + self.input_exponent - now
 
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.node.op_type == "Conv":

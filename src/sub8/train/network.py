@@ -16,7 +16,7 @@ from sub8.train.activation import ActivationQuantiser
 from sub8.train.layer import LayerTwin
 from sub8.train.operators import Nodes
 
-REFIT_EVERY = 16
+TRACK_EVERY = 16
 
 
 class GroupTwin(nn.Module):
@@ -57,7 +57,7 @@ class Network(nn.Module):
     ``frozen`` (see ``freeze``): batch norm statistics and exponents stand still and batch norm is part of the
     quantised weights, as in the exported file. Train the last third or so like that.
     signal_to_noise: of every layer's result before training, in dB.
-    refit_every: training steps between two fits of the cluster scales to the full-precision weights.
+    track_every: training steps between two looks at the exponents.
     """
 
     steps: Tensor
@@ -72,13 +72,13 @@ class Network(nn.Module):
         metadata: Mapping[str, str],
         signal_to_noise: Mapping[str, float],
         *,
-        refit_every: int = REFIT_EVERY,
+        track_every: int = TRACK_EVERY,
         track_exponents: bool = True,
     ):
         super().__init__()
         self.model, self.groups, self.metadata = model, tuple(groups), dict(metadata)
         self.signal_to_noise = dict(signal_to_noise)
-        self.refit_every, self.track_exponents = refit_every, track_exponents
+        self.track_every, self.track_exponents = track_every, track_exponents
         shared = SharedFormats(model, groups)
         self._set_of: dict[str, int] = {}
         quantisers: list[ActivationQuantiser] = []
@@ -112,7 +112,7 @@ class Network(nn.Module):
         formats = self.formats()
         for twin in self.twins:
             if isinstance(twin, LayerTwin):
-                twin.refit_folded(formats.get(twin.group.inputs[0]))
+                twin.choose_exponent(formats.get(twin.group.inputs[0]))
         return self
 
     def formats(self) -> dict[str, Format]:
@@ -133,21 +133,24 @@ class Network(nn.Module):
         """Logits float32 for inputs float32 ``[B, ...]``."""
         if not self.training:
             with torch.no_grad():
-                return self._run(x.double(), refit=False, track=False).float()
-        look = int(self.steps) % self.refit_every == 0
-        y = self._run(x, refit=look, track=look and self.track_exponents and not self.frozen)
+                return self._run(x.double(), look=False).float()
+        look = int(self.steps) % self.track_every == 0
+        y = self._run(x, look=look)
         with torch.no_grad():
             self.steps += 1
         return y.float()
 
-    def _run(self, x: Tensor, *, refit: bool, track: bool) -> Tensor:
+    def _run(self, x: Tensor, *, look: bool) -> Tensor:
         formats, frozen = self.formats(), self.frozen
+        track = look and self.track_exponents and not frozen
         values = {self._input: self._quantise(self._input, x, track)}
         for twin, group, finished in zip(self.twins, self.groups, self._finished, strict=True):
             if isinstance(twin, LayerTwin):
                 residual = None if group.residual is None else values[group.residual]
                 source = group.inputs[0]
-                y = twin(values[source], residual, formats.get(source), frozen=frozen, refit=refit)
+                if look and (frozen or not twin.norm):
+                    twin.choose_exponent(formats.get(source))
+                y = twin(values[source], residual, formats.get(source), frozen=frozen)
                 results = [y]
             else:
                 results = twin({name: values[name] for name in group.inputs})

@@ -21,7 +21,7 @@ class Training:
     augment: random flips, and crops of the padded image (small images) or resized crops (photographs).
     patience: epochs without a better validation accuracy before training stops.
     calibration_images: training images that choose exponents and start the batch norms.
-    refit_every: steps between two fits of the scales. checkpoint_every: steps between two checkpoints; one
+    track_every: steps between two looks at the exponents. checkpoint_every: steps between two checkpoints; one
         is also written after every epoch. precision: "no" or "bf16" (forward pass under autocast).
     """
 
@@ -38,13 +38,13 @@ class Training:
     augment: bool = True
     patience: int = 5
     calibration_images: int = 1000
-    refit_every: int = 16
+    track_every: int = 16
     checkpoint_every: int = 200
     precision: Literal["no", "bf16"] = "no"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "patience", "refit_every", "checkpoint_every"):
+        for name in ("epochs", "batch", "patience", "track_every", "checkpoint_every"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InputError(f"{name} {value!r} must be a whole number of at least 1")
