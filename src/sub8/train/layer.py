@@ -17,7 +17,7 @@ from sub8.train.operators import Nodes, convolution
 from sub8.train.weight import ClusteredParameter
 
 _EPSILON = 1e-5
-_MOMENTUM = 0.1
+MOMENTUM = 0.1
 
 
 class LayerTwin(nn.Module):
@@ -66,6 +66,7 @@ class LayerTwin(nn.Module):
             self.gain = nn.Parameter(torch.ones(outputs))
         self.register_buffer("mean", torch.zeros(outputs))
         self.register_buffer("variance", torch.full((outputs,), 1.0 - _EPSILON))
+        self.momentum = MOMENTUM
         self.finest = finest
         self.input_exponent = None if input_format is None else input_format.exponent
         self._exact: tuple[tuple[object, ...], QuantizedLayer, Tensor, Tensor] | None = None
@@ -164,7 +165,7 @@ class LayerTwin(nn.Module):
             y = y.reshape(-1, shape[-1])
         if not (dist.is_initialized() and dist.get_world_size() > 1):
             y = F.batch_norm(
-                y, self.mean, self.variance, self.gain, self.shift, True, _MOMENTUM, _EPSILON
+                y, self.mean, self.variance, self.gain, self.shift, True, self.momentum, _EPSILON
             )
             return y.reshape(shape)
         axes = [axis for axis in range(y.ndim) if axis != 1]
@@ -174,8 +175,8 @@ class LayerTwin(nn.Module):
         variance = (square - mean * mean).clamp_min(0.0)
         count = y.numel() // y.shape[1] * dist.get_world_size()
         with torch.no_grad():
-            self.mean.lerp_(mean, _MOMENTUM)
-            self.variance.lerp_(variance * (count / max(count - 1, 1)), _MOMENTUM)
+            self.mean.lerp_(mean, self.momentum)
+            self.variance.lerp_(variance * (count / max(count - 1, 1)), self.momentum)
         factor = self.gain * torch.rsqrt(variance + _EPSILON)
         place = (1, -1) + (1,) * (y.ndim - 2)
         y = y * factor.reshape(place) + (self.shift - mean * factor).reshape(place)

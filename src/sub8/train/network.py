@@ -1,6 +1,6 @@
 """A network in low precision: one twin per group of the graph, trained as any PyTorch module."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 import torch
@@ -13,7 +13,7 @@ from sub8.oracle import OnnxRuntime
 from sub8.ptq import submodel
 from sub8.ptq.formats import SharedFormats
 from sub8.train.activation import ActivationQuantiser
-from sub8.train.layer import LayerTwin
+from sub8.train.layer import MOMENTUM, LayerTwin
 from sub8.train.operators import Nodes
 
 TRACK_EVERY = 16
@@ -114,6 +114,18 @@ class Network(nn.Module):
             if isinstance(twin, LayerTwin):
                 twin.choose_exponent(formats.get(twin.group.inputs[0]))
         return self
+
+    @torch.no_grad()
+    def settle(self, batches: Iterable[Tensor]) -> None:
+        """Take batch norm's statistics anew, as the mean over these inputs: the running ones lag behind the weights."""
+        self.train()
+        twins = [twin for twin in self.twins if isinstance(twin, LayerTwin)]
+        for place, x in enumerate(batches):
+            for twin in twins:
+                twin.momentum = 1.0 / (place + 1)
+            self._run(x, look=False)
+        for twin in twins:
+            twin.momentum = MOMENTUM
 
     def formats(self) -> dict[str, Format]:
         """The format of every 8-bit tensor."""
