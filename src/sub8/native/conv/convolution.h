@@ -50,6 +50,8 @@ class Convolution {
     // Bytes of working memory that each thread must bring, for a team of `threads`.
     virtual std::size_t scratch_bytes(int threads) const = 0;
 
+    // Into how many shares a team of `threads` best cuts it.
+    virtual int shares(int threads) const { return threads; }
     // Computes the share of thread `thread` (0..threads-1) of the whole output; the shares of all
     // threads make it complete, in any order, without a barrier in between. input: 8-bit [batch,
     // in_h, in_w, groups * inputs]. residual: 8-bit, shaped as the output, or null; it may be the

@@ -6,6 +6,7 @@
 // straight on to the epilogue.
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 #include <stdexcept>
 
 #include "conv/even_cut.h"
@@ -20,6 +21,10 @@ constexpr int64_t kAlignment = 64;
 // Up to so many rows it is faster to unpack the weights anew for each than to expand them into
 // memory.
 constexpr int64_t kUnpackedRows = 2;
+// Shares of such products: so many per thread, ...
+constexpr int64_t kRowShares = 8;
+// ... of at least so many packed bytes (about 8 microseconds).
+constexpr int64_t kRowShareBytes = 256 * 1024;
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -44,7 +49,7 @@ class DenseConvolution : public Convolution {
           plan_(kernels_, weights_->shape(), weights_->streams(), weights_->folded(), geometry,
                 input),
           epilogue_(kernels_, *weights_, plan_.stored_zero(), epilogue) {
-        int64_t vectors = 0, runs = 0, runs_of_two = 0;
+        int64_t vectors = 0, steps = 0, runs = 0, runs_of_two = 0;
         bool wide = false;
         for (const Stream& stream : weights_->streams()) {
             for (const Block& block : stream.blocks) {
@@ -53,19 +58,35 @@ class DenseConvolution : public Convolution {
                     runs_of_two = std::max<int64_t>(runs_of_two, block.runs);
             }
             wide = wide || stream.arithmetic == Arithmetic::wide16;
+            steps += int64_t(stream.steps.size());
             runs += int64_t(stream.run_steps.size());
+            row_kernels_.push_back(row_kernel_of(stream));
         }
         const int64_t chunk = int64_t(plan_.units_per_chunk()) * plan_.positions_per_unit();
         codes_bytes_ = aligned(vectors * 2 * kernels_.panel);
         wide_bytes_ = wide ? 2 * codes_bytes_ : 0;
         alpha_bytes_ = aligned(runs_of_two * 2 * kernels_.panel * int64_t(sizeof(int16_t)));
-        sums_bytes_ = aligned(kUnpackedRows * runs * int64_t(sizeof(int32_t)));
+        by_rows_ = plan_.units() * plan_.positions_per_unit() <= kUnpackedRows &&
+                   std::all_of(row_kernels_.begin(), row_kernels_.end(),
+                               [](RowKernel kernel) { return kernel != nullptr; });
+        rows_bytes_ = aligned(kUnpackedRows * steps * int64_t(sizeof(uint32_t)));
+        corrections_bytes_ = aligned(kUnpackedRows * runs * int64_t(sizeof(int32_t)));
         acc_bytes_ = aligned(chunk * kernels_.panel * int64_t(sizeof(int32_t)));
     }
 
     std::size_t scratch_bytes(int) const override {
-        return std::size_t(codes_bytes_ + wide_bytes_ + alpha_bytes_ + acc_bytes_ + sums_bytes_ +
-                           aligned(int64_t(plan_.bytes())));
+        return std::size_t(codes_bytes_ + wide_bytes_ + alpha_bytes_ + acc_bytes_ + rows_bytes_ +
+                           corrections_bytes_ + aligned(int64_t(plan_.bytes())));
+    }
+
+    // One row is over in less time than a sleeping thread takes to wake: shares are so small that
+    // the first thread goes on alone until others come and help with the rest.
+    int shares(int threads) const override {
+        if (!by_rows_) return threads;
+        int64_t bytes = 0;
+        for (const Stream& stream : weights_->streams()) bytes += int64_t(stream.codes.size());
+        const int64_t most = std::min<int64_t>(kRowShares * threads, bytes / kRowShareBytes);
+        return int(std::max<int64_t>(1, most));
     }
 
     void run(const void* input, const void* residual, void* output, void* scratch, int thread,
@@ -84,7 +105,8 @@ class DenseConvolution : public Convolution {
         work.wide = reinterpret_cast<int16_t*>(take(wide_bytes_));
         work.alpha = reinterpret_cast<int16_t*>(take(alpha_bytes_));
         work.acc = reinterpret_cast<int32_t*>(take(acc_bytes_));
-        work.sums = reinterpret_cast<int32_t*>(take(sums_bytes_));
+        work.rows = reinterpret_cast<uint32_t*>(take(rows_bytes_));
+        work.corrections = reinterpret_cast<int32_t*>(take(corrections_bytes_));
         work.strip = memory;
         work.residual = residual;
         work.output = output;
@@ -99,8 +121,13 @@ class DenseConvolution : public Convolution {
                     std::min<int64_t>(share.end_panel, int64_t(group + 1) * panels_per_group);
                 plan_.build(static_cast<const uint8_t*>(input), group, unit, work.units,
                             work.strip);
-                if (by_rows(work)) sum_activations(work);
-                for (; panel < end; ++panel) run_panel(work, group, panel);
+                if (by_rows_) order_activations(work);
+                for (; panel < end; ++panel) {
+                    if (by_rows_)
+                        run_rows(work, group, panel);
+                    else
+                        run_panel(work, group, panel);
+                }
             }
             unit += work.units;
         }
@@ -114,14 +141,14 @@ class DenseConvolution : public Convolution {
         int16_t* wide;
         int16_t* alpha;
         int32_t* acc;
-        int32_t* sums;
+        uint32_t* rows;
+        int32_t* corrections;
         uint8_t* strip;
         const void* residual;
         void* output;
     };
 
     int positions_of(const Work& work) const { return work.units * plan_.positions_per_unit(); }
-    bool by_rows(const Work& work) const { return positions_of(work) <= kUnpackedRows; }
 
     // Splitting by panels repeats the strips, splitting by positions repeats the expansion of
     // weights.
@@ -202,16 +229,12 @@ class DenseConvolution : public Convolution {
         const bool single = streams.size() == 1 && streams[0].blocks.size() == 1;
         const int64_t first_position = work.unit * plan_.positions_per_unit();
 
-        const int32_t* sums = work.sums;  // of the stream's first position
         for (std::size_t index = 0; index < streams.size(); ++index) {
             const Stream& stream = streams[index];
             int largest_rows = 0;
             const TileKernel* kernels = tile_kernels(stream, &largest_rows);
-            const RowKernel row_kernel = by_rows(work) ? row_kernel_of(stream) : nullptr;
-            const bool by_row = row_kernel != nullptr;
-            const int largest_tile = by_row ? 1 : largest_rows;
-            const EvenCut longer(lines.length(0), largest_tile);
-            const EvenCut shorter(lines.length(lines.pieces() - 1), largest_tile);
+            const EvenCut longer(lines.length(0), largest_rows);
+            const EvenCut shorter(lines.length(lines.pieces() - 1), largest_rows);
             for (const Block& block : stream.blocks) {
                 const bool first_pass = index == 0 && &block == &stream.blocks.front();
                 const bool end_of_stream = &block == &stream.blocks.back();
@@ -220,11 +243,11 @@ class DenseConvolution : public Convolution {
                     stream.alpha.data() +
                     (panel * int64_t(stream.run_steps.size()) + block.first_run) * width * 2;
                 TileArguments tile;
-                tile.weights = by_row ? nullptr : expand(stream, block, panel, alpha, work);
+                tile.weights = expand(stream, block, panel, alpha, work);
                 tile.offsets = plan_.offsets(int(index)).data() + block.first_step;
                 tile.alpha = alpha;
                 tile.wide_alpha = work.alpha;
-                if (stream.run_length == RunLength::two && !by_row)
+                if (stream.run_length == RunLength::two)
                     std::copy_n(alpha, int64_t(block.runs) * 2 * width, work.alpha);
                 tile.run_steps = stream.run_steps.data() + block.first_run;
                 tile.runs = block.runs;
@@ -239,13 +262,7 @@ class DenseConvolution : public Convolution {
                         const int rows = cut.length(t);
                         tile.tiles = cut.alike(t);
                         tile.acc = work.acc + (single ? position - finished : position) * width;
-                        if (by_row) {
-                            tile.tiles = 1;
-                            run_row(row_kernel, stream, block, panel, tile,
-                                    sums + position * int64_t(stream.run_steps.size()));
-                        } else {
-                            kernels[rows](tile);
-                        }
+                        kernels[rows](tile);
                         const int done = tile.tiles * rows;
                         if (end_of_stream && stream.shift_after > 0) {
                             shift_left(tile.acc, done * width, stream.shift_after);
@@ -262,10 +279,42 @@ class DenseConvolution : public Convolution {
                     }
                 }
             }
-            if (has_sums(stream)) {
-                sums += int64_t(positions_of(work)) * int64_t(stream.run_steps.size());
+        }
+    }
+
+    // One or two positions: weights are unpacked anew for each.
+    void run_rows(const Work& work, int group, int64_t panel) const {
+        const int width = kernels_.panel;
+        const int first = int(panel - int64_t(group) * weights_->panels_per_group()) * width;
+        const int columns = std::min(width, weights_->outputs_per_group() - first);
+        const int output = group * weights_->outputs_per_group() + first;
+        const int positions = positions_of(work);
+        const uint32_t* activations = work.rows;
+        const int32_t* corrections = work.corrections;
+        for (std::size_t index = 0; index < weights_->streams().size(); ++index) {
+            const Stream& stream = weights_->streams()[index];
+            const int64_t runs = int64_t(stream.run_steps.size());
+            for (int position = 0; position < positions; ++position) {
+                RowArguments row;
+                row.acc = work.acc + position * width;
+                for (const Block& block : stream.blocks) {
+                    row.activations =
+                        reinterpret_cast<const uint8_t*>(activations + block.first_step);
+                    row.packed = stream.codes.data() + panel * stream.panel_bytes + block.offset;
+                    row.alpha = stream.alpha.data() + (panel * runs + block.first_run) * width * 2;
+                    row.run_steps = stream.run_steps.data() + block.first_run;
+                    row.runs = block.runs;
+                    row.corrections = corrections + block.first_run;
+                    row.first = index == 0 && &block == &stream.blocks.front();
+                    row_kernels_[index](row);
+                }
+                if (stream.shift_after > 0) shift_left(row.acc, width, stream.shift_after);
+                activations += stream.steps.size();
+                corrections += runs;
             }
         }
+        epilogue_.apply(work.acc, width, positions, columns, output,
+                        work.unit * plan_.positions_per_unit(), work.residual, work.output);
     }
 
     RowKernel row_kernel_of(const Stream& stream) const {
@@ -280,49 +329,38 @@ class DenseConvolution : public Convolution {
         return bytes && stream.whole_slots ? kernels_.row8 : nullptr;
     }
 
-    static bool has_sums(const Stream& stream) {
-        return stream.arithmetic == Arithmetic::runs16 || stream.arithmetic == Arithmetic::dotruns;
-    }
-
-    // Per position and run (RowArguments::sums).
-    void sum_activations(const Work& work) const {
+    // What run_rows reads, per stream and position: the activations in the order of the steps, and
+    // per run what RowArguments::corrections says.
+    void order_activations(const Work& work) const {
         const EvenCut lines = plan_.lines(work.units);
-        int32_t* sums = work.sums;
+        uint32_t* row = work.rows;
+        int32_t* corrections = work.corrections;
         for (std::size_t index = 0; index < weights_->streams().size(); ++index) {
             const Stream& stream = weights_->streams()[index];
-            if (!has_sums(stream)) continue;
             for (int line = 0; line < lines.pieces(); ++line) {
-                const uint8_t* base = work.strip + plan_.line_offset(line);
-                for (int p = 0; p < lines.length(line); ++p) {
-                    const int32_t* offset = plan_.offsets(int(index)).data();
+                const uint8_t* position = work.strip + plan_.line_offset(line);
+                for (int p = 0; p < lines.length(line); ++p, position += 4) {
+                    const uint32_t* from = row;
+                    for (int32_t offset : plan_.offsets(int(index)))
+                        std::memcpy(row++, position + offset, 4);
                     for (uint16_t steps : stream.run_steps) {
-                        uint32_t lower = 0, upper = 0;
-                        for (int k = 0; k < steps; ++k, ++offset) {
-                            const uint8_t* a = base + *offset + 4 * p;
-                            lower += uint32_t(a[0] + a[1]);
-                            upper += uint32_t(a[2] + a[3]);
-                        }
-                        const bool halves = stream.arithmetic == Arithmetic::runs16;
-                        *sums++ = int32_t(halves ? (lower & 0xffffu) | upper << 16 : lower + upper);
+                        *corrections++ = minus_sum(from, steps, stream.arithmetic);
+                        from += steps;
                     }
                 }
             }
         }
     }
 
-    void run_row(RowKernel kernel, const Stream& stream, const Block& block, int64_t panel,
-                 const TileArguments& tile, const int32_t* sums) const {
-        RowArguments row;
-        row.activations = tile.activations;
-        row.offsets = tile.offsets;
-        row.packed = stream.codes.data() + panel * stream.panel_bytes + block.offset;
-        row.alpha = tile.alpha;
-        row.run_steps = tile.run_steps;
-        row.runs = tile.runs;
-        row.sums = sums + block.first_run;
-        row.acc = tile.acc;
-        row.first = tile.first;
-        kernel(row);
+    static int32_t minus_sum(const uint32_t* slots, int count, Arithmetic arithmetic) {
+        uint32_t lower = 0, upper = 0;
+        for (int k = 0; k < count; ++k) {
+            const uint32_t halves = (slots[k] & 0x00ff00ffu) + (slots[k] >> 8 & 0x00ff00ffu);
+            lower += halves & 0xffffu;
+            upper += halves >> 16;
+        }
+        const bool apart = arithmetic == Arithmetic::runs16;
+        return int32_t(apart ? (-lower & 0xffffu) | -upper << 16 : -(lower + upper));
     }
 
     static void shift_left(int32_t* acc, int count, int shift) {
@@ -333,11 +371,14 @@ class DenseConvolution : public Convolution {
     const Kernels& kernels_;
     StripPlan plan_;
     PreparedEpilogue epilogue_;
+    std::vector<RowKernel> row_kernels_;  // of each stream; null where there is none
+    bool by_rows_;
     int64_t codes_bytes_;
     int64_t wide_bytes_;
     int64_t alpha_bytes_;
     int64_t acc_bytes_;
-    int64_t sums_bytes_;
+    int64_t rows_bytes_;
+    int64_t corrections_bytes_;
 };
 
 }  // namespace

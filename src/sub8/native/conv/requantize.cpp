@@ -99,6 +99,8 @@ void PreparedEpilogue::prepare(const PackedWeights& weights, const Rescale& resc
 
 void PreparedEpilogue::prepare(const PackedWeights& weights, const FloatRescale& rescale) {
     form_ = Form::to_float;
+    const int64_t multiplier = rescale.multiplier;
+    bool narrow = multiplier >= 0 && multiplier <= INT32_MAX;
     check_length(rescale.offset, outputs_, "offset");
     check_length(rescale.scale, outputs_, "scale");
     multiplier_.assign(1, rescale.multiplier);
@@ -107,7 +109,10 @@ void PreparedEpilogue::prepare(const PackedWeights& weights, const FloatRescale&
     for (int o = 0; o < outputs_; ++o) {
         offset_[o] = channel(rescale.offset, o) - correction(weights, o) * rescale.multiplier;
         scale_[o] = channel(rescale.scale, o);
+        const int64_t room = INT32_MAX - weights.bounds()[o] * (narrow ? multiplier : 0);
+        narrow = narrow && offset_[o] >= -room && offset_[o] <= room;
     }
+    if (narrow) offset32_.assign(offset_.begin(), offset_.end());
 }
 
 void PreparedEpilogue::prepare(const PackedWeights& weights, const RawAccumulators&) {
@@ -145,10 +150,17 @@ void PreparedEpilogue::apply(const int32_t* acc, int64_t acc_pitch, int rows, in
                 to[j] = int32_t(uint32_t(from[j]) + uint32_t(offset[j]));
         } else {
             float* to = static_cast<float*>(result) + start + int64_t(row) * outputs_;
-            const int64_t* offset = offset_.data() + output;
             const float* scale = scale_.data() + output;
-            for (int j = 0; j < columns; ++j)
-                to[j] = float(from[j] * multiplier_[0] + offset[j]) * scale[j];
+            if (offset32_.empty()) {
+                const int64_t* offset = offset_.data() + output;
+                for (int j = 0; j < columns; ++j)
+                    to[j] = float(from[j] * multiplier_[0] + offset[j]) * scale[j];
+            } else {  // every total fits int32; made in vectors
+                const int32_t* offset = offset32_.data() + output;
+                const int32_t multiplier = int32_t(multiplier_[0]);
+                for (int j = 0; j < columns; ++j)
+                    to[j] = float(from[j] * multiplier + offset[j]) * scale[j];
+            }
         }
     }
 }

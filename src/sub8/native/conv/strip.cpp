@@ -60,7 +60,8 @@ StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
     line_positions_ = 0;
     if (pointwise_) {
         units_ = int64_t(geometry.batch) * geometry.out_h * geometry.out_w;
-        line_positions_ = slots_ <= kSlotsOfLongLines ? kLongLine : kShortLine;
+        const int longest = slots_ <= kSlotsOfLongLines ? kLongLine : kShortLine;
+        line_positions_ = int(std::min<int64_t>(longest, units_));
         const int64_t chunk =
             kStripBytes / (4 * int64_t(slots_)) / line_positions_ * line_positions_;
         units_per_chunk_ = int(std::min<int64_t>(std::max<int64_t>(chunk, kSmallestChunk), units_));

@@ -58,7 +58,7 @@ void QuantizeDynamic::run(const Frame& frame, const Worker& worker) const {
         return value == 0.0 ? kLowestExponent
                             : choose_exponent(floor_log2(value), exponent_.is_signed);
     };
-    if (worker.thread == 0) {
+    if (worker.share == 0) {
         auto* exponents = reinterpret_cast<std::int32_t*>(exponent_.chosen->write(frame));
         for (std::int64_t image = 0; image < shape_.batch; ++image)
             exponents[image] = chosen(image);

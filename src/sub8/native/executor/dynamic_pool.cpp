@@ -97,7 +97,7 @@ void DynamicMeanRound::run(const Frame& frame, const Worker& worker) const {
             reinterpret_cast<const std::uint64_t*>(exponent_.largest->read(frame));
         return chosen_exponent(largest[image], x_exponent_.of(frame, image), exponent_.is_signed);
     };
-    if (exponent_.chosen && worker.thread == 0) {
+    if (exponent_.chosen && worker.share == 0) {
         auto* exponents = reinterpret_cast<std::int32_t*>(exponent_.chosen->write(frame));
         for (std::int64_t image = 0; image < s.batch; ++image) exponents[image] = chosen(image);
     }

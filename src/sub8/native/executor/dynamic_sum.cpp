@@ -280,7 +280,7 @@ void DynamicRound::run(const Frame& frame, const Worker& worker) const {
         if (largest == 0) return kLowestExponent;
         return choose_exponent(63 - __builtin_clzll(largest) + unit, exponent_.is_signed);
     };
-    if (exponent_.chosen && worker.thread == 0) {
+    if (exponent_.chosen && worker.share == 0) {
         auto* exponents = reinterpret_cast<std::int32_t*>(exponent_.chosen->write(frame));
         for (std::int64_t image = 0; image < sum_.batch(); ++image) {
             exponents[image] = chosen(image, sum_.align(frame, image).unit);

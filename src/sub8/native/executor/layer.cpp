@@ -24,11 +24,13 @@ Layer::Layer(std::shared_ptr<const PackedWeights> weights, const ConvGeometry& g
     convolution_ = Convolution::create(std::move(weights), geometry, format, std::move(epilogue));
 }
 
+int Layer::shares(int threads) const { return convolution_->shares(threads); }
+
 std::size_t Layer::scratch_bytes(int threads) const { return convolution_->scratch_bytes(threads); }
 
 void Layer::run(const Frame& frame, const Worker& worker) const {
     convolution_->run(input_.read(frame), residual_ ? residual_->read(frame) : nullptr,
-                      output_.write(frame), worker.scratch, worker.thread, worker.threads);
+                      output_.write(frame), worker.scratch, worker.share, worker.shares);
 }
 
 }  // namespace sub8

@@ -15,6 +15,7 @@ class Layer : public Step {
           const InputFormat& format, Epilogue epilogue, const Buffer& input,
           const std::optional<Buffer>& residual, const Buffer& output);
     void run(const Frame& frame, const Worker& worker) const override;
+    int shares(int threads) const override;
     std::size_t scratch_bytes(int threads) const override;
 
   private:

@@ -126,24 +126,26 @@ void Program::run_steps(const Frame& frame, std::uint8_t* scratch,
                         std::int64_t* nanoseconds) const {
     using Clock = std::chrono::steady_clock;
     const ElementKernels& kernels = element_kernels(isa_);
-    const auto share = [&](const Step& step, int member) {
+    const auto run_share = [&](const Step& step, int share, int shares, int thread) {
         step.run(frame,
-                 Worker{member, threads_,
-                        scratch + scratch_stride_ * static_cast<std::size_t>(member), kernels});
+                 Worker{share, shares, scratch + scratch_stride_ * static_cast<std::size_t>(thread),
+                        kernels});
     };
     Clock::time_point before = Clock::now();
     for (std::size_t number = 0; number < steps_.size(); ++number) {
         const Step& step = *steps_[number];
-        if (threads_ == 1) {
-            share(step, 0);
+        const int shares = threads_ == 1 ? 1 : step.shares(threads_);
+        if (shares == 1) {
+            run_share(step, 0, 1, 0);
         } else {
             // Shares are stolen, not assigned: on a busy machine the caller does those whose thread
             // has not come.
             tbb::parallel_for(
-                tbb::blocked_range<int>(0, threads_, 1),
-                [&](const tbb::blocked_range<int>& members) {
-                    for (int member = members.begin(); member < members.end(); ++member) {
-                        share(step, member);
+                tbb::blocked_range<int>(0, shares, 1),
+                [&](const tbb::blocked_range<int>& range) {
+                    const int thread = tbb::this_task_arena::current_thread_index();
+                    for (int share = range.begin(); share < range.end(); ++share) {
+                        run_share(step, share, shares, thread);
                     }
                 },
                 tbb::simple_partitioner{});

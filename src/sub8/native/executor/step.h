@@ -12,10 +12,10 @@
 
 namespace sub8 {
 
-// One thread of the team that runs a program.
+// A thread of the team that runs a program, and the share of a step that it does.
 struct Worker {
-    int thread;
-    int threads;
+    int share;
+    int shares;
     std::uint8_t* scratch;  // 64-byte aligned, this thread's own
     const ElementKernels& kernels;
 };
@@ -26,9 +26,11 @@ class Step {
   public:
     virtual ~Step() = default;
 
-    // Does this worker's share. The shares of a team are complete together, with no order among
-    // them.
+    // Does this worker's share. All shares are complete together, with no order among them.
     virtual void run(const Frame& frame, const Worker& worker) const = 0;
+    // Into how many shares a team of `threads` best cuts the step: one where it is over before
+    // another thread has come.
+    virtual int shares(int threads) const { return bytes() < kSmallStep ? 1 : threads; }
     // Scratch that each of `threads` workers needs.
     virtual std::size_t scratch_bytes(int threads) const {
         (void)threads;
@@ -44,6 +46,15 @@ class Step {
     void writing(const Buffer& buffer, std::int64_t bytes) { declare(writes_, buffer, bytes); }
 
   private:
+    static constexpr std::uint64_t kSmallStep = 32 * 1024;  // bytes: a few microseconds
+
+    std::uint64_t bytes() const {
+        std::uint64_t sum = 0;
+        for (const Buffer& buffer : reads_) sum += buffer.bytes();
+        for (const Buffer& buffer : writes_) sum += buffer.bytes();
+        return sum;
+    }
+
     static void declare(std::vector<Buffer>& list, const Buffer& buffer, std::int64_t bytes) {
         if (bytes < 0 || static_cast<std::uint64_t>(bytes) > buffer.bytes()) {
             throw std::invalid_argument("a step needs " + std::to_string(bytes) +
@@ -63,10 +74,10 @@ struct Range {
 
 // This worker's contiguous share of 0..count-1.
 inline Range share(std::int64_t count, const Worker& worker) {
-    const std::int64_t size = count / worker.threads;
-    const std::int64_t rest = count % worker.threads;
-    const std::int64_t begin = size * worker.thread + (worker.thread < rest ? worker.thread : rest);
-    return {begin, begin + size + (worker.thread < rest ? 1 : 0)};
+    const std::int64_t size = count / worker.shares;
+    const std::int64_t rest = count % worker.shares;
+    const std::int64_t begin = size * worker.share + (worker.share < rest ? worker.share : rest);
+    return {begin, begin + size + (worker.share < rest ? 1 : 0)};
 }
 
 }  // namespace sub8

@@ -45,15 +45,14 @@ using TileKernel = void (*)(const TileArguments&);
 
 // One row times one panel with weights straight from their packed form.
 struct RowArguments {
-    const uint8_t* activations;
-    const int32_t* offsets;
+    const uint8_t* activations;  // 4 bytes per step, in the steps' order
     const uint8_t* packed;
     const uint8_t* alpha;
     const uint16_t* run_steps;
     int runs;
-    // Sums of each run's activations: runs16 of the lower and the upper halves, as an int16 pair;
-    // dotruns of all, as int32. [runs]
-    const int32_t* sums;
+    // Minus the sum of each run's activations, to take off what storing codes as unsigned adds:
+    // runs16 of the lower and the upper halves, as an int16 pair; dotruns of all, as int32. [runs]
+    const int32_t* corrections;
     int32_t* acc;  // [panel]
     bool first;
 };

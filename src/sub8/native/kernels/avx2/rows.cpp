@@ -17,6 +17,10 @@ inline void prefetch(const uint8_t* from) {
     _mm_prefetch(reinterpret_cast<const char*>(from + kAhead), _MM_HINT_T0);
 }
 
+// Keeps sums in their registers: the compiler would turn a chain of additions into a tree, whose
+// leaves it then has to spill.
+inline void settle(__m256i& sum0, __m256i& sum1) { asm("" : "+x"(sum0), "+x"(sum1)); }
+
 struct Totals {
     __m256i lower, upper;  // outputs 0-7, 8-15
 
@@ -38,64 +42,93 @@ struct Totals {
 // A stored vector holds two steps, each of a field for the lower outputs and the next one for the
 // upper ones. Upper fields are multiplied where they are, four times too large: 16 steps of 4 * 2 *
 // 2 * 255 fit 16 bits unsigned, and are shifted down then.
-void row2(const RowArguments& t) {
+struct TernarySums {
     const __m256i lower_field = _mm256_set1_epi8(0x03);
     const __m256i upper_field = _mm256_set1_epi8(0x0c);
+    __m256i lower, upper, four_times_upper = _mm256_setzero_si256();
+
+    explicit TernarySums(int32_t correction) : lower(_mm256_set1_epi32(correction)), upper(lower) {}
+
+    // One step; fields: of its stored vector, shifted to its fields.
+    void add(const uint8_t* activations, __m256i fields) {
+        const __m256i x = broadcast(activations);
+        lower = _mm256_add_epi16(lower, product(x, fields, lower_field));
+        four_times_upper = _mm256_add_epi16(four_times_upper, product(x, fields, upper_field));
+    }
+
+    // Both steps of a stored vector.
+    void add_vector(const uint8_t* activations, const uint8_t* packed) {
+        const __m256i x0 = broadcast(activations), x1 = broadcast(activations + 4);
+        const __m256i fields = load_unaligned(packed);
+        const __m256i next = _mm256_srli_epi16(fields, 4);
+        lower = _mm256_add_epi16(lower, _mm256_add_epi16(product(x0, fields, lower_field),
+                                                         product(x1, next, lower_field)));
+        four_times_upper = _mm256_add_epi16(
+            four_times_upper,
+            _mm256_add_epi16(product(x0, fields, upper_field), product(x1, next, upper_field)));
+        settle(lower, four_times_upper);
+    }
+
+    static __m256i product(__m256i x, __m256i fields, __m256i field) {
+        return _mm256_maddubs_epi16(x, _mm256_and_si256(fields, field));
+    }
+
+    void shift_down() {
+        upper = _mm256_add_epi16(upper, _mm256_srli_epi16(four_times_upper, 2));
+        four_times_upper = _mm256_setzero_si256();
+    }
+};
+
+void row2(const RowArguments& t) {
     const uint8_t* packed = t.packed;
     const uint8_t* alpha = t.alpha;
-    const int32_t* offsets = t.offsets;
+    const uint8_t* x = t.activations;
     Totals totals(t);
     bool odd = false;  // whether the run begins with the second step of a stored vector
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
+        TernarySums sums(t.corrections[run]);
         // Runs of one stored vector (N = 4): the loops below would take longer than the products.
         if (t.run_steps[run] == 2 && !odd) {
             prefetch(packed);
             prefetch(alpha);
-            const __m256i fields = load_unaligned(packed);
-            const __m256i next = _mm256_srli_epi16(fields, 4);
-            const __m256i x0 = broadcast(t.activations + offsets[0]);
-            const __m256i x1 = broadcast(t.activations + offsets[1]);
-            const auto both_steps = [&](__m256i field) {
-                return _mm256_add_epi16(_mm256_maddubs_epi16(x0, _mm256_and_si256(fields, field)),
-                                        _mm256_maddubs_epi16(x1, _mm256_and_si256(next, field)));
-            };
-            const __m256i activations = _mm256_set1_epi32(t.sums[run]);
-            const __m256i upper = _mm256_srli_epi16(both_steps(upper_field), 2);
-            totals.add(_mm256_sub_epi16(both_steps(lower_field), activations),
-                       _mm256_sub_epi16(upper, activations), alpha);
+            sums.add_vector(x, packed);
+            sums.shift_down();
+            totals.add(sums.lower, sums.upper, alpha);
             packed += 32;
-            offsets += 2;
+            x += 8;
             continue;
         }
-        __m256i sum0 = _mm256_setzero_si256(), sum1 = sum0;
         for (int steps = t.run_steps[run]; steps > 0;) {
-            __m256i four_times = _mm256_setzero_si256();
-            const auto step = [&](__m256i fields) {
-                const __m256i x = broadcast(t.activations + *offsets++);
-                sum0 = _mm256_add_epi16(
-                    sum0, _mm256_maddubs_epi16(x, _mm256_and_si256(fields, lower_field)));
-                four_times = _mm256_add_epi16(
-                    four_times, _mm256_maddubs_epi16(x, _mm256_and_si256(fields, upper_field)));
-            };
             int left = steps < 16 ? steps : 16;
             steps -= left;
-            if (odd) {
-                step(_mm256_srli_epi16(load_unaligned(packed), 4));
-                packed += 32;
-                --left;
+            if (left == 16 && !odd) {
+#pragma GCC unroll 8
+                for (int vector = 0; vector < 8; ++vector) {
+                    if (vector % 2 == 0) prefetch(packed + 32 * vector);
+                    sums.add_vector(x + 8 * vector, packed + 32 * vector);
+                }
+                packed += 256;
+                x += 64;
+            } else {
+                if (odd) {
+                    sums.add(x, _mm256_srli_epi16(load_unaligned(packed), 4));
+                    packed += 32;
+                    x += 4;
+                    --left;
+                }
+                for (; left >= 2; left -= 2, packed += 32, x += 8) {
+                    prefetch(packed);
+                    sums.add_vector(x, packed);
+                }
+                odd = left == 1;
+                if (odd) {
+                    sums.add(x, load_unaligned(packed));
+                    x += 4;
+                }
             }
-            for (; left >= 2; left -= 2, packed += 32) {
-                prefetch(packed);
-                const __m256i fields = load_unaligned(packed);
-                step(fields);
-                step(_mm256_srli_epi16(fields, 4));
-            }
-            odd = left == 1;
-            if (odd) step(load_unaligned(packed));
-            sum1 = _mm256_add_epi16(sum1, _mm256_srli_epi16(four_times, 2));
+            sums.shift_down();
         }
-        const __m256i activations = _mm256_set1_epi32(t.sums[run]);
-        totals.add(_mm256_sub_epi16(sum0, activations), _mm256_sub_epi16(sum1, activations), alpha);
+        totals.add(sums.lower, sums.upper, alpha);
     }
     totals.store_to(t.acc);
 }
@@ -104,20 +137,30 @@ void row4(const RowArguments& t) {
     const __m256i mask = _mm256_set1_epi8(0x0f);
     const uint8_t* packed = t.packed;
     const uint8_t* alpha = t.alpha;
-    const int32_t* offsets = t.offsets;
+    const uint8_t* x = t.activations;
     Totals totals(t);
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
-        __m256i sum0 = _mm256_setzero_si256(), sum1 = sum0;
-        for (int k = 0; k < t.run_steps[run]; ++k, packed += 32) {
-            prefetch(packed);
+        const __m256i correction = _mm256_slli_epi16(_mm256_set1_epi32(t.corrections[run]), 3);
+        __m256i sum0 = correction, sum1 = correction;
+        const auto step = [&] {
             const __m256i fields = load_unaligned(packed);
-            const __m256i x = broadcast(t.activations + *offsets++);
+            const __m256i four = broadcast(x);
             const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(fields, 4), mask);
-            sum0 = _mm256_add_epi16(sum0, _mm256_maddubs_epi16(x, _mm256_and_si256(fields, mask)));
-            sum1 = _mm256_add_epi16(sum1, _mm256_maddubs_epi16(x, upper));
+            sum0 =
+                _mm256_add_epi16(sum0, _mm256_maddubs_epi16(four, _mm256_and_si256(fields, mask)));
+            sum1 = _mm256_add_epi16(sum1, _mm256_maddubs_epi16(four, upper));
+            settle(sum0, sum1);
+            packed += 32;
+            x += 4;
+        };
+        int steps = t.run_steps[run];
+        for (; steps >= 2; steps -= 2) {
+            prefetch(packed);
+            step();
+            step();
         }
-        const __m256i eight_times = _mm256_slli_epi16(_mm256_set1_epi32(t.sums[run]), 3);
-        totals.add(_mm256_sub_epi16(sum0, eight_times), _mm256_sub_epi16(sum1, eight_times), alpha);
+        if (steps == 1) step();
+        totals.add(sum0, sum1, alpha);
     }
     totals.store_to(t.acc);
 }
@@ -125,20 +168,29 @@ void row4(const RowArguments& t) {
 void row8(const RowArguments& t) {
     const uint8_t* packed = t.packed;
     const uint8_t* alpha = t.alpha;
-    const int32_t* offsets = t.offsets;
+    const uint8_t* x = t.activations;
     const __m256i first_scale = _mm256_set1_epi32(0xffff);
     Totals totals(t);
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
         __m256i sum0 = _mm256_setzero_si256(), sum1 = sum0;
-        for (int k = 0; k < t.run_steps[run]; ++k, packed += 32) {
-            prefetch(packed);
+        const auto step = [&] {
             const __m128i* codes = reinterpret_cast<const __m128i*>(packed);
-            const __m256i x = broadcast(t.activations + *offsets++);
+            const __m256i two = broadcast(x);
             const __m256i w0 = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes));
             const __m256i w1 = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes + 1));
-            sum0 = _mm256_add_epi32(sum0, _mm256_madd_epi16(x, w0));
-            sum1 = _mm256_add_epi32(sum1, _mm256_madd_epi16(x, w1));
+            sum0 = _mm256_add_epi32(sum0, _mm256_madd_epi16(two, w0));
+            sum1 = _mm256_add_epi32(sum1, _mm256_madd_epi16(two, w1));
+            settle(sum0, sum1);
+            packed += 32;
+            x += 4;
+        };
+        int steps = t.run_steps[run];
+        for (; steps >= 2; steps -= 2) {
+            prefetch(packed);
+            step();
+            step();
         }
+        if (steps == 1) step();
         const __m256i alpha0 = _mm256_and_si256(load_alpha(alpha), first_scale);
         const __m256i alpha1 = _mm256_and_si256(load_alpha(alpha + kPanel), first_scale);
         totals.lower = _mm256_add_epi32(totals.lower, _mm256_mullo_epi32(sum0, alpha0));

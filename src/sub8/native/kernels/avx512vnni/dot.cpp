@@ -112,7 +112,7 @@ void row2(const RowArguments& t) {
     const __m512i upper_field = _mm512_set1_epi8(0x0c);
     const uint8_t* packed = t.packed;
     const uint8_t* alpha = t.alpha;
-    const int32_t* offsets = t.offsets;
+    const uint8_t* activations = t.activations;
     __m512i acc0 = _mm512_setzero_si512(), acc1 = acc0;
     if (!t.first) {
         acc0 = load(t.acc);
@@ -123,12 +123,14 @@ void row2(const RowArguments& t) {
         __m512i sum0 = _mm512_setzero_si512(), four_times = sum0, sum2 = sum0, four_times2 = sum0;
         int steps = t.run_steps[run];
         const auto first_step = [&](__m512i fields) {
-            const __m512i x = broadcast(t.activations + *offsets++);
+            const __m512i x = broadcast(activations);
+            activations += 4;
             sum0 = _mm512_dpbusd_epi32(sum0, x, _mm512_and_si512(fields, lower_field));
             four_times = _mm512_dpbusd_epi32(four_times, x, _mm512_and_si512(fields, upper_field));
         };
         const auto second_step = [&](__m512i fields) {
-            const __m512i x = broadcast(t.activations + *offsets++);
+            const __m512i x = broadcast(activations);
+            activations += 4;
             fields = _mm512_srli_epi16(fields, 4);
             sum2 = _mm512_dpbusd_epi32(sum2, x, _mm512_and_si512(fields, lower_field));
             four_times2 =
@@ -146,11 +148,11 @@ void row2(const RowArguments& t) {
         }
         odd = steps == 1;
         if (odd) first_step(load(packed));
-        const __m512i activations = _mm512_set1_epi32(t.sums[run]);
-        sum0 = _mm512_sub_epi32(_mm512_add_epi32(sum0, sum2), activations);
-        const __m512i sum1 = _mm512_sub_epi32(
+        const __m512i correction = _mm512_set1_epi32(t.corrections[run]);
+        sum0 = _mm512_add_epi32(_mm512_add_epi32(sum0, sum2), correction);
+        const __m512i sum1 = _mm512_add_epi32(
             _mm512_maskz_srai_epi32(0xffff, _mm512_add_epi32(four_times, four_times2), 2),
-            activations);
+            correction);
         acc0 = _mm512_add_epi32(acc0, _mm512_mullo_epi32(sum0, load_alpha(alpha)));
         acc1 = _mm512_add_epi32(acc1, _mm512_mullo_epi32(sum1, load_alpha(alpha + kPanel)));
     }
