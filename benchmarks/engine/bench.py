@@ -47,8 +47,9 @@ from rich.table import Table
 
 import sub8
 
-# Worker threads of a runtime spin for a while after a call; the next one's turn waits until they sleep.
-PAUSE_SECONDS = 0.02
+# Worker threads of a runtime spin for a while after a call (ONNX Runtime's for 39 ms); the next one's turn
+# waits until they sleep.
+PAUSE_SECONDS = 0.06
 WORKER = Path(__file__).with_name("worker.py")
 console = Console(stderr=True)
 

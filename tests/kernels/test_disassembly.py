@@ -49,7 +49,10 @@ LINE = re.compile(r"^\s*([0-9a-f]+):\t(?:\{vex\} )?(\S+)\s*(.*?)(?:\s+#.*)?$")
 VECTOR = re.compile(r"%[xyz]mm\d+")
 
 
-def functions(path: Path) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
+Code = list[tuple[int, str, str]]
+
+
+def functions(path: Path) -> Iterator[tuple[str, Code]]:
     """Name and (address, mnemonic, operands) of every function of an object file."""
     text = subprocess.run(
         ["objdump", "-d", "--no-show-raw-insn", "-C", str(path)],
@@ -64,7 +67,7 @@ def functions(path: Path) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
             yield head[1], [(int(m[1], 16), m[2], m[3]) for m in matches if m]
 
 
-def inner_loops(code: list[tuple[int, str, str]]) -> Iterator[list[tuple[str, str]]]:
+def inner_loops(code: Code) -> Iterator[list[tuple[str, str]]]:
     """Bodies of the loops that hold no other loop."""
     spans = []
     for address, mnemonic, operands in code:
@@ -82,32 +85,44 @@ def inner_loops(code: list[tuple[int, str, str]]) -> Iterator[list[tuple[str, st
             ]
 
 
-@pytest.mark.skipif(
+needs_compiler = pytest.mark.skipif(
     not (shutil.which("g++") and shutil.which("objdump")),
     reason="needs g++ and objdump to look at the kernels",
 )
+
+
+def compiled(path: str, flags: tuple[str, ...], folder: Path) -> dict[str, Code]:
+    """The functions of a kernel file, built as the package builds it."""
+    target = folder / "kernel.o"
+    options = ["-std=c++17", "-O3", "-DNDEBUG", "-fPIC", "-ffp-contract=off", f"-I{NATIVE}", *flags]
+    source = str(NATIVE / "kernels" / path)
+    built = subprocess.run(
+        ["g++", *options, "-c", source, "-o", str(target)], capture_output=True, text=True
+    )
+    if built.returncode != 0 and "unrecognized" in built.stderr:
+        pytest.skip("this compiler does not know the instruction set")
+    assert built.returncode == 0, built.stderr
+    return dict(functions(target))
+
+
+@needs_compiler
+@pytest.mark.parametrize("kernel", ["row2", "row4", "row8"])
+def test_row_kernels_spill_nothing(kernel: str, tmp_path: Path) -> None:
+    code = compiled("avx2/rows.cpp", AVX2, tmp_path)
+    body = next(body for name, body in code.items() if f"::{kernel}(" in name)
+    spills = [
+        f"{mnemonic} {operands}"
+        for _, mnemonic, operands in body
+        if mnemonic.startswith("v") and re.search(r"\(%r[sb]p\)$", operands)
+    ]
+    assert any(mnemonic.startswith("vpmadd") for _, mnemonic, _ in body)
+    assert not spills
+
+
+@needs_compiler
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.path)
 def test_inner_loops_hold_no_store_and_no_copy(source: Source, tmp_path: Path) -> None:
-    target = tmp_path / "kernel.o"
-    command = [
-        "g++",
-        "-std=c++17",
-        "-O3",
-        "-DNDEBUG",
-        "-fPIC",
-        "-ffp-contract=off",
-        f"-I{NATIVE}",
-        *source.flags,
-    ]
-    compiled = subprocess.run(
-        [*command, "-c", str(NATIVE / "kernels" / source.path), "-o", str(target)],
-        capture_output=True,
-        text=True,
-    )
-    if compiled.returncode != 0 and "unrecognized" in compiled.stderr:
-        pytest.skip("this compiler does not know the instruction set")
-    assert compiled.returncode == 0, compiled.stderr
-    code = dict(functions(target))
+    code = compiled(source.path, source.flags, tmp_path)
     for kernel in source.kernels:
         body = next(body for name, body in code.items() if f"::{kernel}(" in name)
         hot = [

@@ -121,6 +121,27 @@ def test_one_program_runs_in_many_threads_at_once(isa):
         np.testing.assert_array_equal(result, run_reference(plan, {"t0": image})[name])
 
 
+@pytest.mark.parametrize(("rows", "kind"), [(1, "ternary"), (2, "int4"), (1, "int8")])
+def test_rows_are_cut_into_many_shares(rows, kind):
+    largest, exponent = {"ternary": (1, -9), "int4": (7, -7), "int8": (127, -3)}[kind]
+    rng = np.random.default_rng(0)
+    values = rng.integers(-largest, largest, (2050, 2048), endpoint=True).astype(np.int8)
+    alpha = rng.integers(1, 16, (2050, 32)).astype(np.uint8)
+    weight = p.ClusteredWeight(kind, values, alpha, -14, 64)
+    fmt, out = Format.dfp(True, -4), Format.dfp(True, exponent)
+    bias = rng.integers(-999, 999, 2050).astype(np.int32)
+    layer = p.Linear(
+        name="linear", x="x", terms=(weight,), bias=bias, out="y", low=out.low, high=out.high
+    )
+    formats = {"image": None, "x": fmt, "y": out, "result": None}
+    quantize = p.Quantize(name="quantize", x="image", out="x")
+    dequantize = p.Dequantize(name="dequantize", x="y", out="result")
+    plan = p.Plan(("image",), ("result",), (quantize, layer, dequantize), formats)
+    arrays = {"image": rng.normal(0, 3, (rows, 2048)).astype(np.float32)}
+    assert len(np.unique(run_reference(plan, arrays)["result"])) > 50
+    check(plan, arrays, threads=(1, 2, 3))
+
+
 def test_a_profile_times_every_step():
     plan = layer_plan(Format.dfp(True, -4))
     (segment,) = lower(plan, {"t0": (2, 16, 20, 20)}, PackedLayers(ISAS[-1]), threads=1)

@@ -28,9 +28,8 @@ class Step {
 
     // Does this worker's share. All shares are complete together, with no order among them.
     virtual void run(const Frame& frame, const Worker& worker) const = 0;
-    // Into how many shares a team of `threads` best cuts the step: one where it is over before
-    // another thread has come.
-    virtual int shares(int threads) const { return bytes() < kSmallStep ? 1 : threads; }
+    // Into how many shares a team of `threads` best cuts the step.
+    virtual int shares(int threads) const { return threads; }
     // Scratch that each of `threads` workers needs.
     virtual std::size_t scratch_bytes(int threads) const {
         (void)threads;
@@ -46,15 +45,6 @@ class Step {
     void writing(const Buffer& buffer, std::int64_t bytes) { declare(writes_, buffer, bytes); }
 
   private:
-    static constexpr std::uint64_t kSmallStep = 32 * 1024;  // bytes: a few microseconds
-
-    std::uint64_t bytes() const {
-        std::uint64_t sum = 0;
-        for (const Buffer& buffer : reads_) sum += buffer.bytes();
-        for (const Buffer& buffer : writes_) sum += buffer.bytes();
-        return sum;
-    }
-
     static void declare(std::vector<Buffer>& list, const Buffer& buffer, std::int64_t bytes) {
         if (bytes < 0 || static_cast<std::uint64_t>(bytes) > buffer.bytes()) {
             throw std::invalid_argument("a step needs " + std::to_string(bytes) +
