@@ -73,7 +73,8 @@ std::vector<uint8_t> run(sub8::Isa isa, const Case& c, bool raw) {
     const std::size_t bytes = (convolution->scratch_bytes(2) + 127) / 64 * 64;
     std::unique_ptr<void, void (*)(void*)> scratch(std::aligned_alloc(64, bytes), std::free);
     for (int thread = 0; thread < 2; ++thread) {
-        convolution->run(input.data(), residual.data(), output.data(), scratch.get(), thread, 2);
+        convolution->run(input.data(), residual.data(), output.data(), scratch.get(), thread, 2,
+                         false);
     }
     return output;
 }

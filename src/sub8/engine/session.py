@@ -1,5 +1,6 @@
 """The run-time API: a quantised model, compiled once, run on any batch and image size it allows."""
 
+import math
 import os
 import tempfile
 import threading
@@ -8,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, NoReturn, TypeAlias, overload
 
 import numpy as np
 import onnx_ir as ir
@@ -159,15 +160,18 @@ class Session:
                     f"the model has {len(self.inputs)} inputs; pass arrays by name: {', '.join(self.inputs)}"
                 )
             x = {self.inputs[0]: x}
+        elif x.keys() != set(self.inputs):
+            self._refuse_names(x)
+        return {name: _checked(name, x[name], self._declared[name]) for name in self.inputs}
+
+    def _refuse_names(self, x: Mapping[str, Any]) -> NoReturn:
         for name in x:
-            if name not in self._declared:
+            if name not in self.inputs:
                 raise InputError(
                     f"no input is named {name!r}; the model's inputs: {', '.join(self.inputs)}"
                 )
-        missing = [name for name in self.inputs if name not in x]
-        if missing:
-            raise InputError(f"input {missing[0]!r} is missing")
-        return {name: _checked(name, x[name], self._declared[name]) for name in self.inputs}
+        missing = next(name for name in self.inputs if name not in x)
+        raise InputError(f"input {missing!r} is missing")
 
 
 def _sizes(declared: ir.Value) -> tuple[int | None, ...] | None:
@@ -192,7 +196,7 @@ def _checked(name: str, array: Any, sizes: tuple[int | None, ...] | None) -> NDA
         raise InputError(
             f"input {name!r} of shape {list(array.shape)} is empty; pass at least one image"
         )
-    if np.isnan(array.min()):
+    if math.isnan(array.min()):
         raise InputError(f"input {name!r} holds NaN, which has no 8-bit form")
     return np.ascontiguousarray(array)
 

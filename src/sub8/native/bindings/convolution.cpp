@@ -107,7 +107,7 @@ class BoundConvolution {
         nb::gil_scoped_release release;
         tbb::parallel_for(0, threads, [&](int i) {
             convolution_->run(input.data(), residual_data, output.data(), scratch[i].get(), i,
-                              threads);
+                              threads, false);
         });
     }
 

@@ -52,14 +52,14 @@ class Convolution {
 
     // Into how many shares a team of `threads` best cuts it.
     virtual int shares(int threads) const { return threads; }
-    // Computes the share of thread `thread` (0..threads-1) of the whole output; the shares of all
-    // threads make it complete, in any order, without a barrier in between. input: 8-bit [batch,
-    // in_h, in_w, groups * inputs]. residual: 8-bit, shaped as the output, or null; it may be the
-    // output itself. output: 8-bit, float32 or int32 [batch, out_h, out_w, outputs]; it must not
-    // overlap the input. scratch: scratch_bytes(threads), 64-byte aligned, not shared between
-    // threads.
+    // Computes share number `share` (0..shares-1) of the whole output; all shares make it complete,
+    // in any order, without a barrier in between. input: 8-bit [batch, in_h, in_w, groups *
+    // inputs]. residual: 8-bit, shaped as the output, or null; it may be the output itself. output:
+    // 8-bit, float32 or int32 [batch, out_h, out_w, outputs]; it must not overlap the input.
+    // scratch: scratch_bytes(threads), 64-byte aligned, not shared between threads. again: whether
+    // it is as another share of the same run left it.
     virtual void run(const void* input, const void* residual, void* output, void* scratch,
-                     int thread, int threads) const = 0;
+                     int share, int shares, bool again) const = 0;
 };
 
 }  // namespace sub8

@@ -61,6 +61,7 @@ class DenseConvolution : public Convolution {
             steps += int64_t(stream.steps.size());
             runs += int64_t(stream.run_steps.size());
             row_kernels_.push_back(row_kernel_of(stream));
+            row_blocks_.push_back(joined_blocks(stream));
         }
         const int64_t chunk = int64_t(plan_.units_per_chunk()) * plan_.positions_per_unit();
         codes_bytes_ = aligned(vectors * 2 * kernels_.panel);
@@ -69,6 +70,8 @@ class DenseConvolution : public Convolution {
         by_rows_ = plan_.units() * plan_.positions_per_unit() <= kUnpackedRows &&
                    std::all_of(row_kernels_.begin(), row_kernels_.end(),
                                [](RowKernel kernel) { return kernel != nullptr; });
+        one_strip_ =
+            by_rows_ && weights_->shape().groups == 1 && plan_.chunk_limit(0) >= plan_.units();
         rows_bytes_ = aligned(kUnpackedRows * steps * int64_t(sizeof(uint32_t)));
         corrections_bytes_ = aligned(kUnpackedRows * runs * int64_t(sizeof(int32_t)));
         acc_bytes_ = aligned(chunk * kernels_.panel * int64_t(sizeof(int32_t)));
@@ -89,9 +92,9 @@ class DenseConvolution : public Convolution {
         return int(std::max<int64_t>(1, most));
     }
 
-    void run(const void* input, const void* residual, void* output, void* scratch, int thread,
-             int threads) const override {
-        assert(thread >= 0 && thread < threads);
+    void run(const void* input, const void* residual, void* output, void* scratch, int share,
+             int shares, bool again) const override {
+        assert(share >= 0 && share < shares);
         assert(!epilogue_.needs_residual() || residual != nullptr);
         assert(reinterpret_cast<uintptr_t>(scratch) % kAlignment == 0);
         uint8_t* memory = static_cast<uint8_t*>(scratch);
@@ -110,18 +113,20 @@ class DenseConvolution : public Convolution {
         work.strip = memory;
         work.residual = residual;
         work.output = output;
-        const Share share = share_of(thread, threads);
+        const Share part = share_of(share, shares);
         const int panels_per_group = weights_->panels_per_group();
-        for (int64_t unit = share.first_unit; unit < share.end_unit;) {
+        for (int64_t unit = part.first_unit; unit < part.end_unit;) {
             work.unit = unit;
-            work.units = int(std::min(plan_.chunk_limit(unit), share.end_unit) - unit);
-            for (int64_t panel = share.first_panel; panel < share.end_panel;) {
+            work.units = int(std::min(plan_.chunk_limit(unit), part.end_unit) - unit);
+            for (int64_t panel = part.first_panel; panel < part.end_panel;) {
                 const int group = int(panel / panels_per_group);
                 const int64_t end =
-                    std::min<int64_t>(share.end_panel, int64_t(group + 1) * panels_per_group);
-                plan_.build(static_cast<const uint8_t*>(input), group, unit, work.units,
-                            work.strip);
-                if (by_rows_) order_activations(work);
+                    std::min<int64_t>(part.end_panel, int64_t(group + 1) * panels_per_group);
+                if (!(again && one_strip_)) {
+                    plan_.build(static_cast<const uint8_t*>(input), group, unit, work.units,
+                                work.strip);
+                    if (by_rows_) order_activations(work);
+                }
                 for (; panel < end; ++panel) {
                     if (by_rows_)
                         run_rows(work, group, panel);
@@ -152,25 +157,27 @@ class DenseConvolution : public Convolution {
 
     // Splitting by panels repeats the strips, splitting by positions repeats the expansion of
     // weights.
-    Share share_of(int thread, int threads) const {
+    Share share_of(int share, int shares) const {
         const int64_t panels = int64_t(weights_->shape().groups) * weights_->panels_per_group();
         const int64_t units = plan_.units();
+        const Share by_panel{0, units, panels * share / shares, panels * (share + 1) / shares};
+        if (by_rows_) return by_panel;
         int64_t steps = 0;
         for (const Stream& stream : weights_->streams()) steps += int64_t(stream.steps.size());
         const double tile_effort =
             1.0 * double(steps) * plan_.positions_per_unit();              // per unit and panel
         const double strip_effort = 0.5 * double(plan_.slots_per_unit());  // per unit
         const double expand_effort = 2.0 * double(steps);                  // per panel
-        const double panel_share = double((panels + threads - 1) / threads);
-        const double unit_share = double((units + threads - 1) / threads);
+        const double panel_share = double((panels + shares - 1) / shares);
+        const double unit_share = double((units + shares - 1) / shares);
         const double by_panels = panel_share * (tile_effort * double(units) + expand_effort) +
                                  strip_effort * double(units);
         const double by_units = unit_share * (tile_effort * double(panels) + strip_effort) +
                                 expand_effort * double(panels);
         if (by_panels < by_units) {
-            return {0, units, panels * thread / threads, panels * (thread + 1) / threads};
+            return by_panel;
         }
-        return {units * thread / threads, units * (thread + 1) / threads, 0, panels};
+        return {units * share / shares, units * (share + 1) / shares, 0, panels};
     }
 
     // Expanded weights of one block and panel.
@@ -297,7 +304,7 @@ class DenseConvolution : public Convolution {
             for (int position = 0; position < positions; ++position) {
                 RowArguments row;
                 row.acc = work.acc + position * width;
-                for (const Block& block : stream.blocks) {
+                for (const Block& block : row_blocks_[index]) {
                     row.activations =
                         reinterpret_cast<const uint8_t*>(activations + block.first_step);
                     row.packed = stream.codes.data() + panel * stream.panel_bytes + block.offset;
@@ -305,7 +312,7 @@ class DenseConvolution : public Convolution {
                     row.run_steps = stream.run_steps.data() + block.first_run;
                     row.runs = block.runs;
                     row.corrections = corrections + block.first_run;
-                    row.first = index == 0 && &block == &stream.blocks.front();
+                    row.first = index == 0 && block.first_step == 0;
                     row_kernels_[index](row);
                 }
                 if (stream.shift_after > 0) shift_left(row.acc, width, stream.shift_after);
@@ -327,6 +334,23 @@ class DenseConvolution : public Convolution {
         const bool bytes =
             stream.arithmetic == Arithmetic::wide16 && stream.kind == WeightKind::int8;
         return bytes && stream.whole_slots ? kernels_.row8 : nullptr;
+    }
+
+    // Rows need no room for expanded weights, so that blocks with no padding between them are one.
+    static std::vector<Block> joined_blocks(const Stream& stream) {
+        std::vector<Block> joined;
+        bool padded = true;
+        for (const Block& block : stream.blocks) {
+            if (padded) {
+                joined.push_back(block);
+            } else {
+                joined.back().runs += block.runs;
+                joined.back().steps += block.steps;
+                joined.back().vectors += block.vectors;
+            }
+            padded = block.vectors != block.steps * stream.lanes() / 2;
+        }
+        return joined;
     }
 
     // What run_rows reads, per stream and position: the activations in the order of the steps, and
@@ -371,8 +395,10 @@ class DenseConvolution : public Convolution {
     const Kernels& kernels_;
     StripPlan plan_;
     PreparedEpilogue epilogue_;
-    std::vector<RowKernel> row_kernels_;  // of each stream; null where there is none
+    std::vector<RowKernel> row_kernels_;          // of each stream; null where there is none
+    std::vector<std::vector<Block>> row_blocks_;  // the same
     bool by_rows_;
+    bool one_strip_;  // by rows, and all shares read the same
     int64_t codes_bytes_;
     int64_t wide_bytes_;
     int64_t alpha_bytes_;

@@ -45,9 +45,9 @@ class DepthwiseConvolution : public Convolution {
         return std::size_t(acc_bytes_ + pad_bytes_ + 2 * pointer_bytes_ + copy_bytes_);
     }
 
-    void run(const void* input, const void* residual, void* output, void* scratch, int thread,
-             int threads) const override {
-        assert(thread >= 0 && thread < threads);
+    void run(const void* input, const void* residual, void* output, void* scratch, int share,
+             int shares, bool) const override {
+        assert(share >= 0 && share < shares);
         assert(!epilogue_.needs_residual() || residual != nullptr);
         Work work;
         uint8_t* memory = static_cast<uint8_t*>(scratch);
@@ -66,7 +66,7 @@ class DepthwiseConvolution : public Convolution {
         std::memset(work.pad, uint8_t(zero_point_), std::size_t(pad_bytes_));
 
         const int64_t rows = int64_t(geometry_.batch) * geometry_.out_h;
-        for (int64_t row = rows * thread / threads; row < rows * (thread + 1) / threads; ++row)
+        for (int64_t row = rows * share / shares; row < rows * (share + 1) / shares; ++row)
             run_row(work, row);
     }
 

@@ -30,7 +30,8 @@ std::size_t Layer::scratch_bytes(int threads) const { return convolution_->scrat
 
 void Layer::run(const Frame& frame, const Worker& worker) const {
     convolution_->run(input_.read(frame), residual_ ? residual_->read(frame) : nullptr,
-                      output_.write(frame), worker.scratch, worker.share, worker.shares);
+                      output_.write(frame), worker.scratch, worker.share, worker.shares,
+                      worker.again);
 }
 
 }  // namespace sub8

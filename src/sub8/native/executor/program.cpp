@@ -126,10 +126,13 @@ void Program::run_steps(const Frame& frame, std::uint8_t* scratch,
                         std::int64_t* nanoseconds) const {
     using Clock = std::chrono::steady_clock;
     const ElementKernels& kernels = element_kernels(isa_);
+    std::vector<const Step*> last(
+        static_cast<std::size_t>(threads_));  // that each thread worked on
     const auto run_share = [&](const Step& step, int share, int shares, int thread) {
+        const bool again = std::exchange(last[static_cast<std::size_t>(thread)], &step) == &step;
         step.run(frame,
-                 Worker{share, shares, scratch + scratch_stride_ * static_cast<std::size_t>(thread),
-                        kernels});
+                 Worker{share, shares, again,
+                        scratch + scratch_stride_ * static_cast<std::size_t>(thread), kernels});
     };
     Clock::time_point before = Clock::now();
     for (std::size_t number = 0; number < steps_.size(); ++number) {

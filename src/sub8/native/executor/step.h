@@ -16,6 +16,7 @@ namespace sub8 {
 struct Worker {
     int share;
     int shares;
+    bool again;             // its scratch is as another share of this step left it in this run
     std::uint8_t* scratch;  // 64-byte aligned, this thread's own
     const ElementKernels& kernels;
 };

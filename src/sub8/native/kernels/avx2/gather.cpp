@@ -156,6 +156,8 @@ void gather(const SlotArguments& s) {
             uint32_t* out = s.out + q * s.out_pitch + p;
             if (!readable) {
                 scalar::gather_slots(s, q, q + slots, p, p + positions);
+            } else if (slots == 8 && s.out_pitch == 1) {  // one position in all
+                store_unaligned(out, source(0));
             } else if (positions == 8) {
                 block8(source, slots, out, s.out_pitch);
             } else {
