@@ -171,7 +171,7 @@ def _units(model: ir.Model) -> dict[ir.Value, Unit]:
             unit = _finer(unit_of(inputs[0]), unit_of(inputs[1]))
         elif node.op_type in ("Relu", "Clip", "Reshape", "Flatten", "Transpose"):
             unit = unit_of(inputs[0])
-        if unit is None or result.name in constants:
+        if unit is None or is_constant(result):
             continue
         units[result] = unit
         if node.op_type in ("Conv", "Gemm", "MatMul", "Add"):
