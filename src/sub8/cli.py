@@ -85,7 +85,14 @@ def quantize(
         ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(metavar="SOLVER", help="hessian (default), optimal or paper.")
+        str | None,
+        typer.Option(
+            metavar="SOLVER",
+            help="hessian (default), optimal, paper, or reconstruct (best, slowest; needs PyTorch).",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="S", help="Of reconstruct, per block. Default: 2000.")
     ] = None,
     exponent: Annotated[
         str | None,
@@ -148,6 +155,7 @@ def quantize(
         weights=weights,
         cluster=cluster,
         method=method,
+        steps=steps,
         exponent=exponent,
         calibration=calibration_method,
         percentile=percentile,

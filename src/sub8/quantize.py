@@ -1,6 +1,7 @@
 """The verb ``quantize``: a float network and sample inputs to the standard Q/DQ artifact."""
 
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -91,9 +92,12 @@ def quantize(
         ``MeanBits(bits)`` or ``MaxLatencyRatio(ratio)`` is kept; of the recipe's weights only ``overrides`` then
         count. What was chosen is in the result's metadata ``sub8.choice``.
     preprocess: for uint8 images; default, the model's own metadata. It is stored in the result.
-    Raises InputError (unusable model, no calibration images, NaN) and UnsupportedModelError.
+    Raises InputError (unusable model, no calibration images, NaN; the method "reconstruct" without PyTorch or with
+    dynamic exponents) and UnsupportedModelError.
     """
     recipe = recipe or Recipe()
+    if recipe.method == "reconstruct":
+        _check_reconstructable(recipe)
     source, inputs = open_source(model, calibration, preprocess, images)
     batches = calibration_batches(inputs, source, recipe)
     count = sum(len(batch) for batch in batches)
@@ -113,9 +117,17 @@ def quantize(
         chooser = Chooser(graph, groups, formats, batches, recipe, threads, progress)
         choice = chooser.choose(budget)
         recipe = choice.recipe
-    walked = walk(
-        graph, groups, formats, batches, LayerQuantiser(recipe), threads=threads, progress=progress
-    )
+    if recipe.method == "reconstruct":
+        from sub8.reconstruct.network import reconstruct
+
+        walked = reconstruct(
+            graph, groups, formats, batches, recipe, threads=threads, progress=progress
+        )
+    else:
+        quantiser = LayerQuantiser(recipe)
+        walked = walk(
+            graph, groups, formats, batches, quantiser, threads=threads, progress=progress
+        )
     metadata = {
         "sub8.version": sub8.__version__,
         "sub8.recipe": json.dumps(recipe.to_dict()),
@@ -129,6 +141,17 @@ def quantize(
     return QuantizedModel(
         write_qdq(graph, walked.layers, formats, metadata), layer_summaries(walked)
     )
+
+
+def _check_reconstructable(recipe: Recipe) -> None:
+    if recipe.activations.exponent != "static":
+        raise InputError(
+            "method 'reconstruct' needs static activation exponents; use method 'hessian' with dynamic ones"
+        )
+    if importlib.util.find_spec("torch") is None:
+        raise InputError(
+            "PyTorch is needed for method 'reconstruct': pip install sub8[torch], or use method 'hessian'"
+        )
 
 
 def open_source(

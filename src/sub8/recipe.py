@@ -2,14 +2,14 @@
 
 import fnmatch
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sub8.errors import InputError
 from sub8.numerics.cluster import WeightKind
 
-Method = Literal["paper", "optimal", "hessian"]
+Method = Literal["paper", "optimal", "hessian", "reconstruct"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 
@@ -89,11 +89,39 @@ class Dfp8:
 
 
 @dataclass(frozen=True)
+class Reconstruction:
+    """How the method "reconstruct" fits the blocks of a network.
+
+    steps: gradient steps per block; twice as many take twice as long. batch: images per step.
+    drop: the part of all activations that a step leaves unquantised (QDrop, arXiv 2203.05740).
+    seed: of the order of images and of what is dropped.
+    """
+
+    steps: int = 2000
+    batch: int = 32
+    drop: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("batch", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InputError(f"{name} {value!r} must be a whole number of at least {least}")
+        if isinstance(self.drop, bool) or not isinstance(self.drop, (int, float)):
+            raise InputError(f"drop {self.drop!r} must be a number")
+        if not 0.0 <= self.drop < 1.0:
+            raise InputError(f"drop {self.drop} must be at least 0 and below 1")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a model is quantised.
 
     weights: every layer not named below; first, last, depthwise: the first and last weighted layers and
     the depthwise ones. overrides: shell-style patterns of layer names, the first match wins over all else.
+    method: "paper", "optimal" and "hessian" solve layer by layer; "reconstruct" starts from "hessian" and then
+    fits the integers of each block of layers together, by gradients, as ``reconstruction`` says (needs PyTorch
+    and static exponents).
     correct_statistics: re-estimate each output channel's mean and spread on calibration data.
     """
 
@@ -104,7 +132,13 @@ class Recipe:
     overrides: dict[str, WeightFormat] = field(default_factory=dict)
     activations: Dfp8 = field(default_factory=Dfp8)
     method: Method = "hessian"
+    reconstruction: Reconstruction = field(default_factory=Reconstruction)
     correct_statistics: bool = True
+
+    @property
+    def second_order(self) -> bool:
+        """Whether layers are solved through the second moments of their inputs."""
+        return self.method in ("hessian", "reconstruct")
 
     def weight_format(
         self, layer: str, *, first: bool, last: bool, depthwise: bool
@@ -157,6 +191,13 @@ class Recipe:
                         f"{source}: method {value!r} unknown; use {', '.join(METHODS)}"
                     )
                 arguments[key] = value
+            elif key == "reconstruction":
+                known = {"steps", "batch", "drop", "seed"}
+                table = _known(value, known, f"{source}: reconstruction")
+                try:
+                    arguments[key] = Reconstruction(**table)
+                except InputError as error:
+                    raise InputError(f"{source}: reconstruction: {error}") from error
             elif key == "correct_statistics":
                 if not isinstance(value, bool):
                     raise InputError(f"{source}: correct_statistics must be true or false")
@@ -184,6 +225,7 @@ class Recipe:
                 "percentile": self.activations.percentile,
             },
             "method": self.method,
+            "reconstruction": asdict(self.reconstruction),
             "correct_statistics": self.correct_statistics,
         }
 

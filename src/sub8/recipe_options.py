@@ -14,6 +14,7 @@ def recipe_from_options(
     weights: str | None = None,
     cluster: str | None = None,
     method: str | None = None,
+    steps: int | None = None,
     exponent: str | None = None,
     calibration: str | None = None,
     percentile: float | None = None,
@@ -37,9 +38,13 @@ def recipe_from_options(
     }
     if method is not None and method not in METHODS:
         raise InputError(f"method {method!r} unknown; use {', '.join(METHODS)}")
+    reconstruction = recipe.reconstruction
+    if steps is not None:
+        reconstruction = replace(reconstruction, steps=steps)
     return replace(
         recipe,
         weights=chosen,
+        reconstruction=reconstruction,
         activations=Dfp8(**{**vars(recipe.activations), **activations}),
         method=recipe.method if method is None else method,  # type: ignore[arg-type]
     )

@@ -41,7 +41,7 @@ class LayerQuantiser:
         fmt = self._recipe.weight_format(
             layer.name, first=group.first, last=group.last, depthwise=group.depthwise
         )
-        if self._recipe.method == "hessian" and layer.weight[0].size <= LARGEST_COLUMNS:
+        if self._recipe.second_order and layer.weight[0].size <= LARGEST_COLUMNS:
             terms = self._second_order(layer, fmt)
         elif fmt.kind == "int8":
             terms = _solve(layer, layer.weight, fmt, _first_order(self._recipe.method))
@@ -99,7 +99,7 @@ def _solve(
 
 
 def _first_order(method: Method) -> Method:
-    return "optimal" if method == "hessian" else method
+    return "paper" if method == "paper" else "optimal"
 
 
 def _scaled(weight: NDArray[np.floating], factor: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """Cached activations of the calibration data: real values of the float model, integers of the quantised one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,15 +65,16 @@ class Streams:
     """Both networks' activations that later groups still read, batch by batch.
 
     ``float_values[name]`` and ``quantised[name]`` are lists with one entry per batch. A tensor is dropped
-    when its last reader has been served.
+    when its last reader has been served; those in ``keep`` never are.
     """
 
-    def __init__(self, groups: Sequence[Group]):
+    def __init__(self, groups: Sequence[Group], keep: Iterable[str] = ()):
         self.float_values: dict[str, list[FloatArray]] = {}
         self.quantised: dict[str, list[Quantised]] = {}
         self._last_reader = {
             name: place for place, group in enumerate(groups) for name in group.inputs
         }
+        self._last_reader.update(dict.fromkeys(keep, len(groups)))
 
     def put(self, name: str, real: list[FloatArray], quantised: list[Quantised]) -> None:
         """Keep a tensor, unless no group reads it."""

@@ -4,7 +4,7 @@ Each layer is thus quantised on the inputs that it will really get: those of the
 before it. Only tensors that are still to be read are kept, the quantised side as 8-bit integers.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -115,20 +115,56 @@ def walk(
     model: normalised float model with one input; batches: its inputs. formats: by tensor name; a tensor
     without one stays float32. ``visit`` decides on each layer; its answer feeds the layers behind.
     """
-    streams = Streams(groups)
-    name = str(model.graph.inputs[0].name)
-    streams.put(name, list(batches), [Quantised.of(batch, formats.get(name)) for batch in batches])
-    walked = Walked({}, {})
-    for place, group in enumerate(groups):
-        if group.kind == "layer":
-            _walk_layer(model, group, place, formats, streams, visit, walked, threads)
-        else:
-            _walk_other(model, group, formats, streams, threads)
-        for source in group.inputs:
-            streams.drop(source, place)
+    walker = Walker(model, groups, formats, batches, threads=threads)
+    for place in range(len(groups)):
+        walker.step(place, visit)
         if progress is not None:
             progress("layers", place + 1, len(groups))
-    return walked
+    return walker.walked
+
+
+class Walker:
+    """The walk, one group at a time: ``step(0, visit)``, ``step(1, visit)`` and so on.
+
+    streams: both networks' activations so far. walked: the answers so far. keep: names of tensors whose
+    activations stay although no later group reads them. The other parameters are those of ``walk``.
+    """
+
+    def __init__(
+        self,
+        model: ir.Model,
+        groups: Sequence[Group],
+        formats: Mapping[str, Format],
+        batches: Sequence[FloatArray],
+        *,
+        keep: Iterable[str] = (),
+        threads: int | None = None,
+    ):
+        self._model, self._groups, self._formats, self._threads = model, groups, formats, threads
+        self.streams = Streams(groups, keep)
+        self.walked = Walked({}, {})
+        name = str(model.graph.inputs[0].name)
+        quantised = [Quantised.of(batch, formats.get(name)) for batch in batches]
+        self.streams.put(name, list(batches), quantised)
+
+    def step(self, place: int, visit: Visit) -> None:
+        """Go through the group at ``place``. A step may be taken again while the streams hold its inputs."""
+        group, streams = self._groups[place], self.streams
+        if group.kind == "layer":
+            _walk_layer(
+                self._model,
+                group,
+                place,
+                self._formats,
+                streams,
+                visit,
+                self.walked,
+                self._threads,
+            )
+        else:
+            _walk_other(self._model, group, self._formats, streams, self._threads)
+        for source in group.inputs:
+            streams.drop(source, place)
 
 
 def dequantized(terms: Sequence[ClusteredWeight]) -> FloatArray:

@@ -13,7 +13,7 @@ from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.dfp import Format
 from sub8.ptq import submodel
 from sub8.ptq.units import integer_bias
-from sub8.train.operators import Nodes, convolution
+from sub8.train.operators import Nodes, product
 from sub8.train.weight import ClusteredParameter
 
 _EPSILON = 1e-5
@@ -48,15 +48,15 @@ class LayerTwin(nn.Module):
         self.axis = submodel.channel_axis(group)
         start = submodel.accumulator(group)
         self.start = str(start.name)
-        behind = _behind(group, start)
-        self.tail = _piece(behind, group.results[0])
+        behind = nodes_behind(group, start)
+        self.tail = piece(behind, group.results[0])
         # An unsigned quantiser clamps at 0 by itself: while training a Relu before it only costs time.
         redundant = unsigned and len(behind) > 0 and behind[-1].op_type == "Relu"
         self.training_tail = self.tail
         if redundant:
             before = behind[-1].inputs[0]
             assert before is not None
-            self.training_tail = _piece(behind[:-1], str(before.name))
+            self.training_tail = piece(behind[:-1], str(before.name))
         (term,) = solution.terms
         outputs = term.shape[0]
         self.weight = ClusteredParameter(group.name, term, group.weight())
@@ -131,12 +131,12 @@ class LayerTwin(nn.Module):
             self.integers(input_format)
             assert self._exact is not None
             weight, bias = self._exact[2:]
-            y = self._product(x, weight, bias)
+            y = product(self.node, x, weight, bias)
         elif frozen or not self.norm:
             factor, bias = self._folding()
-            y = self._product(x, self.weight(factor), bias)
+            y = product(self.node, x, self.weight(factor), bias)
         else:
-            y = self._normalised(self._product(x, self.weight(), None))
+            y = self._normalised(product(self.node, x, self.weight(), None))
         tail = self.training_tail if self.training else self.tail
         if tail is None:
             return y
@@ -152,11 +152,6 @@ class LayerTwin(nn.Module):
         if now is None or self.input_exponent is None:
             return self.finest
         return self.finest + self.input_exponent - now
-
-    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self.node.op_type == "Conv":
-            return convolution(self.node, x, weight, bias)
-        return F.linear(x, weight, bias)
 
     def _normalised(self, y: Tensor) -> Tensor:
         """Batch norm over all processes' images together."""
@@ -183,7 +178,7 @@ class LayerTwin(nn.Module):
         return y.reshape(shape)
 
 
-def _behind(group: Group, start: ir.Value) -> list[ir.Node]:
+def nodes_behind(group: Group, start: ir.Value) -> list[ir.Node]:
     """The group's nodes after its accumulator: residual and clamps."""
     nodes = list(group.nodes)
     producer = start.producer()
@@ -191,5 +186,6 @@ def _behind(group: Group, start: ir.Value) -> list[ir.Node]:
     return nodes[nodes.index(producer) + 1 :]
 
 
-def _piece(nodes: list[ir.Node], result: str) -> Nodes | None:
+def piece(nodes: list[ir.Node], result: str) -> Nodes | None:
+    """The function of some nodes, None where there are none."""
     return Nodes(nodes, [result]) if nodes else None

@@ -93,6 +93,13 @@ def convolution(node: ir.Node, x: Tensor, weight: Tensor, bias: Tensor | None) -
     )
 
 
+def product(node: ir.Node, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A Conv, Gemm or MatMul node with another weight ``[O, I, *kernel]`` and bias ``[O]``."""
+    if node.op_type == "Conv":
+        return convolution(node, x, weight, bias)
+    return F.linear(x, weight, bias)
+
+
 def _conv(node: ir.Node, values: Values) -> Tensor:
     x, weight, *bias = values
     return convolution(node, x, weight, bias[0] if bias else None)

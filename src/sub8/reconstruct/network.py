@@ -1,0 +1,123 @@
+"""The method "reconstruct": walk a network block by block, solve, then fit the block's integers together."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from sub8.errors import UnsupportedModelError
+from sub8.graph.groups import Group
+from sub8.numerics.dfp import Format
+from sub8.progress import Progress
+from sub8.ptq.quantiser import LayerQuantiser
+from sub8.ptq.streams import FloatArray, Quantised
+from sub8.ptq.units import fits_int32
+from sub8.ptq.walk import Visit, Walked, Walker
+from sub8.recipe import Recipe
+from sub8.reconstruct.blocks import Block, find_blocks
+from sub8.reconstruct.descent import Calibrated, Samples, descend
+from sub8.reconstruct.soft import SoftBlock, SoftLayer
+
+Streamed = dict[str, tuple[list[FloatArray], list[Quantised]]]
+
+
+def reconstruct(
+    model: ir.Model,
+    groups: Sequence[Group],
+    formats: Mapping[str, Format],
+    batches: Sequence[FloatArray],
+    recipe: Recipe,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Walked:
+    """Quantise every layer as ``walk`` does with the second-order solver, then improve block after block.
+
+    A block's integers, scales and biases are fitted to the least mean squared error of its result against
+    the float model's (BRECQ, arXiv 2102.05426), on the inputs that the already finished blocks before it give.
+    Every eighth image is held out: a block that gets no better on these keeps the second-order solution.
+    So do blocks of 8-bit layers alone, and blocks that hold float islands or nodes without a PyTorch form.
+    Parameters as for ``walk``; all formats static.
+    The result depends on ``recipe.reconstruction.seed``, not on the state of PyTorch's own random numbers.
+    """
+    blocks = find_blocks(model, groups)
+    outputs = [str(value.name) for value in model.graph.outputs]
+    walker = Walker(model, groups, formats, batches, keep=outputs, threads=threads)
+    steps = recipe.reconstruction.steps
+    with _torch_threads(threads):
+        for number, block in enumerate(blocks):
+
+            def told(done: int, number: int = number) -> None:
+                if progress is not None:
+                    progress("blocks", number * steps + done, len(blocks) * steps)
+
+            _Fit(groups, formats, recipe, walker, block).run(told)
+            told(steps)
+    return walker.walked
+
+
+class _Fit:
+    """One block: its groups, and what the walker's streams hold before it."""
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        formats: Mapping[str, Format],
+        recipe: Recipe,
+        walker: Walker,
+        block: Block,
+    ):
+        self._groups = [groups[place] for place in block.places]
+        self._formats, self._recipe, self._walker, self._block = formats, recipe, walker, block
+        self._before = self._streamed(block.inputs)
+
+    def run(self, told: Callable[[int], None]) -> None:
+        """Walk through the block; the walker then holds the better one of its two solutions."""
+        self._walk(LayerQuantiser(self._recipe))
+        layers = self._walker.walked.layers
+        solution = {group.name: layers[group.name] for group in self._groups if group.layer}
+        kinds = {term.kind for layer in solution.values() for term in layer.terms}
+        if kinds <= {"int8"} or any(group.kind == "island" for group in self._groups):
+            return
+        try:
+            block = SoftBlock(self._groups, self._block.outputs, solution, self._formats)
+        except UnsupportedModelError:
+            return
+        data = Calibrated(
+            {name: Samples(seen) for name, (_, seen) in self._before.items()},
+            [Samples(real) for real, _ in self._streamed(self._block.outputs).values()],
+        )
+        before = data.error(block)
+        descend(block, data, self._recipe.reconstruction, told)
+        if data.error(block) < before and all(self._fits(layer) for layer in block.layers):
+            found = block.results()
+            self._walk(lambda layer: found[layer.name])
+
+    def _fits(self, layer: SoftLayer) -> bool:
+        found = layer.result()
+        real = np.ldexp(found.bias.astype(np.float64), found.bias_exponent)
+        return fits_int32(found.terms, real, self._formats.get(layer.group.inputs[0]))
+
+    def _walk(self, visit: Visit) -> None:
+        for name, (real, seen) in self._before.items():
+            self._walker.streams.put(name, real, seen)
+        for place in self._block.places:
+            self._walker.step(place, visit)
+
+    def _streamed(self, names: Iterable[str]) -> Streamed:
+        streams = self._walker.streams
+        return {name: (streams.float_values[name], streams.quantised[name]) for name in names}
+
+
+@contextmanager
+def _torch_threads(threads: int | None) -> Iterator[None]:
+    """PyTorch's own number of threads, put back afterwards."""
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,188 @@
+"""The method as a whole: better than its start, exactly what is exported, reproducible, clear about its limits."""
+
+import importlib.util
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+import sub8
+from sub8.errors import InputError
+from sub8.graph.groups import find_groups
+from sub8.oracle import OnnxRuntime
+from sub8.ptq.calibrate import calibrate
+from sub8.ptq.quantiser import LayerQuantiser
+from sub8.ptq.streams import Quantised
+from sub8.ptq.walk import walk
+from sub8.recipe import Dfp8, Int4, Int8, Recipe, Reconstruction, Ternary
+
+torch = pytest.importorskip("torch", reason="reconstruction needs PyTorch")
+
+import itertools
+
+from sub8.reconstruct.descent import Calibrated, Samples, descend  # noqa: E402
+from sub8.reconstruct.network import reconstruct  # noqa: E402
+from sub8.reconstruct.soft import SoftBlock  # noqa: E402
+
+QUICK = Reconstruction(steps=120, batch=16)
+TERNARY = Recipe(weights=Ternary(4), method="reconstruct", reconstruction=QUICK)
+
+
+def quantised(model, images, recipe):
+    """Groups, formats and the layers that reconstruction chooses."""
+    groups = find_groups(model)
+    formats = calibrate(model, groups, [images], len(images), recipe.activations, threads=1)
+    walked = reconstruct(model, groups, formats, [images], recipe, threads=1)
+    return groups, formats, walked.layers
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(
+        np.array_equal(x.values, y.values)
+        and np.array_equal(x.alpha, y.alpha)
+        and x.exponent == y.exponent
+        and np.array_equal(a[name].bias, b[name].bias)
+        for name in a
+        for x, y in zip(a[name].terms, b[name].terms, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def plain(net):
+    """Residual, strided and grouped layers without element-wise tables."""
+    rng = np.random.default_rng(1)
+
+    def weight(*shape):
+        return (rng.normal(size=shape) * np.sqrt(2 / np.prod(shape[1:]))).astype(np.float32)
+
+    return net(
+        """
+        c1 = Conv <pads = [1,1,1,1]> (x, w1)
+        r1 = Relu(c1)
+        c2 = Conv <pads = [1,1,1,1]> (r1, w2)
+        r2 = Relu(c2)
+        c3 = Conv <pads = [1,1,1,1], group = 2> (r2, w3)
+        s3 = Add(c3, r1)
+        r3 = Relu(s3)
+        c4 = Conv <pads = [1,1,1,1], strides = [2,2]> (r3, w4)
+        r4 = Relu(c4)
+        p = GlobalAveragePool(r4)
+        f = Flatten(p)
+        y = Gemm <transB = 1> (f, wl)
+        """,
+        w1=weight(8, 3, 3, 3),
+        w2=weight(12, 8, 3, 3),
+        w3=weight(8, 6, 3, 3),
+        w4=weight(12, 8, 3, 3),
+        wl=weight(5, 12),
+    )
+
+
+@pytest.fixture(scope="module")
+def result(plain, images):
+    return quantised(plain, images, TERNARY)
+
+
+def test_a_blocks_error_falls(plain, images):
+    groups = find_groups(plain)
+    formats = calibrate(plain, groups, [images], len(images), Dfp8(), threads=1)
+    recipe = Recipe(weights=Ternary("all"), first=Ternary("all"), method="optimal")
+    layers = walk(plain, groups, formats, [images], LayerQuantiser(recipe), threads=1).layers
+    places = next(i for i, group in enumerate(groups) if group.residual) + 1
+    outputs = groups[places - 1].results
+    session = sub8.ptq.submodel.piece(plain, ["x"], outputs, 1)
+    block = SoftBlock(groups[:places], outputs, layers, formats)
+    data = Calibrated(
+        {"x": Samples([Quantised.of(images, formats["x"])])}, [Samples([session.run(images)])]
+    )
+    before = data.error(block)
+    steps = []
+    descend(block, data, Reconstruction(steps=300, batch=16), steps.append)
+    assert data.error(block) < 0.9 * before
+    assert steps == list(range(1, 301))
+    for weight in block.weights:
+        levels = weight.levels.detach()
+        assert torch.equal(levels, levels.round())
+        assert float(levels.abs().max()) <= weight.largest
+
+
+def test_fitted_integers_are_exactly_what_the_engine_runs(plain, images, result):
+    groups, formats, layers = result
+    block = SoftBlock(groups, ["y"], layers, formats)
+    with torch.no_grad():
+        seen = torch.from_numpy(Quantised.of(images, formats["x"]).real())
+        found = block({"x": seen}, 0.0, torch.Generator())[0].numpy()
+    model = sub8.quantize(plain, images, TERNARY, threads=1)
+    np.testing.assert_array_equal(found, model.session(threads=1).run(images))
+    assert sub8.verify(model, images, threads=1).mismatches == 0
+
+
+def test_the_logits_come_closer_than_by_the_second_order_method(plain, images):
+    reference = OnnxRuntime(ir.to_proto(plain).SerializeToString(), threads=1).run(images)
+
+    def error(recipe):
+        session = sub8.quantize(plain, images, recipe, threads=1).session(threads=1)
+        return float(np.mean((session.run(images) - reference) ** 2))
+
+    assert error(TERNARY) < error(Recipe(weights=Ternary(4)))
+
+
+def test_the_seed_alone_decides(plain, images, result):
+    torch.manual_seed(12345)
+    before = torch.get_num_threads()
+    assert same(quantised(plain, images, TERNARY)[2], result[2])
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("weights", [Int4(4), Ternary("all", terms=2), Int8()])
+def test_every_kind_of_layer_and_weight(network, images, weights):
+    recipe = Recipe(
+        weights=weights, method="reconstruct", reconstruction=Reconstruction(steps=10, batch=8)
+    )
+    calls = []
+    model = sub8.quantize(
+        network, images, recipe, threads=1, progress=lambda *step: calls.append(step)
+    )
+    assert sub8.verify(model, images, threads=1).mismatches == 0
+    stages = [call for call in calls if call[0] == "blocks"]
+    assert stages[-1][1] == stages[-1][2]
+    assert all(a[1] <= b[1] for a, b in itertools.pairwise(stages))
+    if weights.kind == "int8":
+        _, formats, layers = quantised(network, images, recipe)
+        groups = find_groups(network)
+        solver = LayerQuantiser(Recipe(weights=weights))
+        assert same(layers, walk(network, groups, formats, [images], solver, threads=1).layers)
+
+
+def test_a_float_island_keeps_its_blocks_solution(net, images):
+    weight = np.random.default_rng(2).normal(size=(3, 3, 1, 1)).astype(np.float32) / 2
+    model = net(
+        """
+        a = Conv (x, w1)
+        b = LRN <size = 3> (a)
+        c = Conv (b, w2)
+        y = Relu(c)
+        """,
+        w1=weight,
+        w2=weight[::-1].copy(),
+    )
+    recipe = Recipe(Ternary(1), Ternary(1), Ternary(1), method="reconstruct", reconstruction=QUICK)
+    groups, formats, layers = quantised(model, images, recipe)
+    assert any(group.kind == "island" for group in groups)
+    solver = LayerQuantiser(Recipe(Ternary(1), Ternary(1), Ternary(1)))
+    assert same(layers, walk(model, groups, formats, [images], solver, threads=1).layers)
+
+
+def test_dynamic_exponents_are_refused(plain, images):
+    recipe = Recipe(method="reconstruct", activations=Dfp8(exponent="dynamic"))
+    with pytest.raises(InputError, match="static activation exponents"):
+        sub8.quantize(plain, images, recipe)
+
+
+def test_without_pytorch_the_remedy_is_named(plain, images, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *of: None if name == "torch" else find(name, *of)
+    )
+    with pytest.raises(InputError, match=r"pip install sub8\[torch\]"):
+        sub8.quantize(plain, images, TERNARY)
