@@ -1,6 +1,7 @@
 """The method as a whole: better than its start, exactly what is exported, reproducible, clear about its limits."""
 
 import importlib.util
+import itertools
 
 import numpy as np
 import onnx_ir as ir
@@ -17,8 +18,6 @@ from sub8.ptq.walk import walk
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Reconstruction, Ternary
 
 torch = pytest.importorskip("torch", reason="reconstruction needs PyTorch")
-
-import itertools
 
 from sub8.reconstruct.descent import Calibrated, Samples, descend  # noqa: E402
 from sub8.reconstruct.network import reconstruct  # noqa: E402

@@ -4,7 +4,7 @@ import pytest
 
 from sub8.errors import InputError
 from sub8.mixed.budget import MaxDrop, MaxLatencyRatio, MeanBits
-from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
+from sub8.recipe import Dfp8, Int4, Int8, Recipe, Reconstruction, Ternary
 from sub8.recipe_options import budget_from_options, recipe_from_options
 
 
@@ -72,3 +72,23 @@ def test_budgets(options, budget):
 def test_wrong_budgets(options, message):
     with pytest.raises(InputError, match=message):
         budget_from_options(**options)
+
+
+def test_steps_of_reconstruction_come_from_file_or_option(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text('method = "reconstruct"\n[reconstruction]\nsteps = 50\nseed = 3\n')
+    recipe = recipe_from_options(str(path))
+    assert recipe.reconstruction == Reconstruction(steps=50, seed=3)
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    changed = recipe_from_options(str(path), steps=7)
+    assert changed.reconstruction == Reconstruction(steps=7, seed=3)
+    with pytest.raises(InputError, match="steps 0 must be a whole number of at least 1"):
+        recipe_from_options(steps=0)
+
+
+@pytest.mark.parametrize("line", ["stride = 2", "drop = 1.0", 'batch = "many"', "seed = -1"])
+def test_a_wrong_reconstruction_names_its_key(tmp_path, line):
+    path = tmp_path / "recipe.toml"
+    path.write_text(f"[reconstruction]\n{line}\n")
+    with pytest.raises(InputError, match=f"reconstruction: .*{line.split()[0]}"):
+        recipe_from_options(str(path))
