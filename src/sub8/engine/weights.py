@@ -289,7 +289,9 @@ def _cluster(alpha: NDArray[np.integer], stored: float | None) -> int:
     inputs = alpha.shape[1]
 
     def agrees(cluster: int) -> bool:
-        return bool(np.all(alpha == np.repeat(alpha[:, ::cluster], cluster, axis=1)[:, :inputs]))
+        first = alpha[:, ::cluster]
+        others = (alpha[:, place::cluster] for place in range(1, cluster))
+        return all(np.array_equal(other, first[:, : other.shape[1]]) for other in others)
 
     if stored is not None and stored >= 1 and stored == int(stored):
         cluster = min(int(stored), inputs)
