@@ -10,7 +10,7 @@ namespace {
 // A strip should stay in the first-level cache, beside expanded weights and accumulators, ...
 constexpr int64_t kStripBytes = 16 * 1024;
 // ... but be long enough that expanding the weights anew for it costs little (2 % at 96 positions).
-constexpr int kSmallestChunk = 192;  // positions
+constexpr int kSmallestChunk = 224;  // positions
 // Whole numbers of tiles of 6, 4 and 3 positions. Gathering is quicker for longer lines, but a tile
 // then uses less of every cache line.
 constexpr int kShortLine = 12;
@@ -19,6 +19,12 @@ constexpr int kSlotsOfLongLines = 128;
 
 int64_t round_up(int64_t value, int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
+}
+
+// The longest of chunks as equal as possible: a short last one would expand all weights for little.
+int even_chunk(int64_t units, int64_t largest) {
+    const int64_t chunks = (units + largest - 1) / largest;
+    return int((units + chunks - 1) / chunks);
 }
 
 }  // namespace
@@ -64,14 +70,14 @@ StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
         line_positions_ = int(std::min<int64_t>(longest, units_));
         const int64_t chunk =
             kStripBytes / (4 * int64_t(slots_)) / line_positions_ * line_positions_;
-        units_per_chunk_ = int(std::min<int64_t>(std::max<int64_t>(chunk, kSmallestChunk), units_));
+        units_per_chunk_ = even_chunk(units_, std::max<int64_t>(chunk, kSmallestChunk));
         strip_bytes_ = round_up(line_offset(lines(units_per_chunk_).pieces()), 64);
     } else {
         units_ = int64_t(geometry.batch) * geometry.out_h;
         const int64_t fixed = int64_t(rows_per_output_ - row_step_) * row_pitch_ * 4;
         const int64_t rows = (kStripBytes - fixed) / (int64_t(row_step_) * row_pitch_ * 4);
         const int64_t smallest = (kSmallestChunk + geometry.out_w - 1) / geometry.out_w;
-        units_per_chunk_ = int(std::min<int64_t>(std::max(rows, smallest), geometry.out_h));
+        units_per_chunk_ = even_chunk(geometry.out_h, std::max(rows, smallest));
         const int64_t strip_rows = int64_t(units_per_chunk_ - 1) * row_step_ + rows_per_output_;
         strip_bytes_ = round_up(strip_rows * row_pitch_ * 4, 64);
         if (folded) {
