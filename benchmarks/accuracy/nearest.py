@@ -17,7 +17,8 @@ from sub8.ptq.calibrate import calibrate
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters, nearest
 from sub8.ptq.units import fits_int32, integer_bias, minimum_exponent
 from sub8.ptq.walk import CalibratedLayer, walk
-from sub8.quantize import QuantizedModel, calibration_batches, layer_summaries, open_source
+from sub8.quantize import calibration_batches, layer_summaries, open_source
+from sub8.quantized_model import QuantizedModel
 from sub8.study.point import Task
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from sub8.inspect import Inspection, inspect
     from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
     from sub8.preprocess import Preprocess
-    from sub8.quantize import QuantizedModel, quantize
+    from sub8.quantize import quantize
+    from sub8.quantized_model import QuantizedModel
     from sub8.quickstart import quickstart
     from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary, WeightFormat
     from sub8.train.finetune import finetune
@@ -48,7 +49,7 @@ _HOMES = {
     "MaxLatencyRatio": "mixed.budget",
     "MeanBits": "mixed.budget",
     "Preprocess": "preprocess",
-    "QuantizedModel": "quantize",
+    "QuantizedModel": "quantized_model",
     "Recipe": "recipe",
     "Session": "engine.session",
     "Ternary": "recipe",

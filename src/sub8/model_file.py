@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.read import read_model
 from sub8.preprocess import Preprocess
+from sub8.quantized_model import QuantizedModel
 
-if TYPE_CHECKING:
-    from sub8.quantize import QuantizedModel
-
-ModelSource: TypeAlias = Union[str, os.PathLike[str], ir.Model, "QuantizedModel"]
+ModelSource: TypeAlias = str | os.PathLike[str] | ir.Model | QuantizedModel
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,8 @@ class ModelFile:
             return cls(str(path), path, read_model(path))
         if isinstance(source, ir.Model):
             return cls(source.graph.name or "model", None, source)
-        graph = getattr(source, "model", None)
-        if isinstance(graph, ir.Model):
-            return cls(graph.graph.name or "model", None, graph)
+        if isinstance(source, QuantizedModel):
+            return cls(source.model.graph.name or "model", None, source.model)
         raise InputError(
             f"a model must be a path, an ir.Model or a QuantizedModel, not {type(source)}"
         )

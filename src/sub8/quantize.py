@@ -5,7 +5,6 @@ import importlib.util
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,19 +18,18 @@ from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.groups import find_groups
 from sub8.graph.normalise import normalise
 from sub8.graph.qdq import write_qdq
-from sub8.graph.write import write_model
 from sub8.model_file import ModelFile
 from sub8.preprocess import Preprocess
 from sub8.progress import Progress
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.ptq.walk import Walked, walk
+from sub8.quantized_model import LayerSummary, QuantizedModel
 from sub8.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
 
-    from sub8.engine.session import Session
     from sub8.mixed.budget import Budget
 
 Source: TypeAlias = "str | os.PathLike[str] | ir.Model | torch.nn.Module"
@@ -40,35 +38,6 @@ Calibration: TypeAlias = "DataSource | Iterable[NDArray[Any]]"
 # Input elements per batch: small enough that one batch's activations of a large network fit beside the cache.
 BATCH_ELEMENTS = 1 << 20
 LARGEST_BATCH = 64
-
-
-@dataclass(frozen=True)
-class LayerSummary:
-    """One quantised layer: kind of its weights, N (input channels per cluster), and the signal-to-noise
-    ratio of its 8-bit result against the float model's on the calibration data, in dB."""
-
-    name: str
-    kind: str
-    cluster: int
-    signal_to_noise: float
-
-
-@dataclass(frozen=True)
-class QuantizedModel:
-    """A quantised network. model: the Q/DQ ONNX graph with its metadata. layers: in execution order."""
-
-    model: ir.Model
-    layers: tuple[LayerSummary, ...]
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the ONNX file (beside, then renamed). Raises InputError where that is impossible."""
-        write_model(self.model, Path(path))
-
-    def session(self, threads: int | None = None) -> "Session":
-        """The integer engine on this model."""
-        from sub8.engine.session import Session
-
-        return Session(self.model, threads=threads)
 
 
 def quantize(

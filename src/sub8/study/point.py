@@ -12,7 +12,8 @@ from sub8.errors import InputError
 from sub8.evaluate import evaluate
 from sub8.inspect import inspect
 from sub8.preprocess import Preprocess
-from sub8.quantize import QuantizedModel, quantize
+from sub8.quantize import quantize
+from sub8.quantized_model import QuantizedModel
 from sub8.recipe import Method, Recipe, WeightFormat
 from sub8.verify import verify
 

@@ -2,7 +2,7 @@
 
 from sub8.errors import InputError
 from sub8.graph.qdq import write_qdq
-from sub8.quantize import LayerSummary, QuantizedModel
+from sub8.quantized_model import LayerSummary, QuantizedModel
 from sub8.train.network import Network
 
 

@@ -21,7 +21,8 @@ from sub8.errors import InputError
 from sub8.model_file import ModelFile
 from sub8.preprocess import Preprocess
 from sub8.progress import Progress
-from sub8.quantize import QuantizedModel, Source
+from sub8.quantize import Source
+from sub8.quantized_model import QuantizedModel
 from sub8.recipe import Recipe
 from sub8.train.artifact import export
 from sub8.train.checkpoint import load_checkpoint, read_record, save_checkpoint
