@@ -92,7 +92,7 @@ def quantize(
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(metavar="S", help="Of reconstruct, per block. Default: 2000.")
+        int | None, typer.Option(metavar="S", help="Of reconstruct, per block. Default: 600.")
     ] = None,
     exponent: Annotated[
         str | None,

@@ -97,7 +97,7 @@ class Reconstruction:
     seed: of the order of images and of what is dropped.
     """
 
-    steps: int = 2000
+    steps: int = 600
     batch: int = 32
     drop: float = 0.5
     seed: int = 0

@@ -172,6 +172,25 @@ def test_a_float_island_keeps_its_blocks_solution(net, images):
     assert same(layers, walk(model, groups, formats, [images], solver, threads=1).layers)
 
 
+def test_a_reshape_to_a_fixed_number_of_images_keeps_its_blocks_solution(net, images):
+    weight = np.random.default_rng(3).normal(size=(4, 3, 8, 8)).astype(np.float32) / 8
+    model = net(
+        """
+        c = Conv (x, w)
+        r = Relu(c)
+        f = Reshape(r, shape)
+        y = Gemm <transB = 1> (f, wl)
+        """,
+        w=weight,
+        shape=np.array([48, 4]),
+        wl=weight[:, :1, 0, :4].reshape(4, 4).copy(),
+    )
+    recipe = Recipe(Ternary(1), Ternary(1), Ternary(1), method="reconstruct", reconstruction=QUICK)
+    groups, formats, layers = quantised(model, images, recipe)
+    solver = LayerQuantiser(Recipe(Ternary(1), Ternary(1), Ternary(1)))
+    assert same(layers, walk(model, groups, formats, [images], solver, threads=1).layers)
+
+
 def test_dynamic_exponents_are_refused(plain, images):
     recipe = Recipe(method="reconstruct", activations=Dfp8(exponent="dynamic"))
     with pytest.raises(InputError, match="static activation exponents"):

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +77,24 @@ class Calibrated:
         positions = max(target.positions for target in self.targets)
         return min(batch, max(_FEWEST_IMAGES, _POSITIONS // positions))
 
-    def loss(self, block: SoftBlock, places: Tensor, drop: float, random: Any = None) -> Tensor:
+    def suits(self, block: SoftBlock) -> bool:
+        """Whether axis 0 counts images everywhere and the block takes any number of them: a graph of a fixed batch
+        size may reshape to it."""
+        images = {len(one) for one in (*self.inputs.values(), *self.targets)}
+        if len(images) != 1 or images == {0}:
+            return False
+        places = torch.arange(min(images.pop(), 3))
+        try:
+            with torch.no_grad():
+                results = block({name: x[places] for name, x in self.inputs.items()}, 0.0, None)
+        except RuntimeError:
+            return False
+        wanted = [target[places].shape for target in self.targets]
+        return [result.shape for result in results] == wanted
+
+    def loss(
+        self, block: SoftBlock, places: Tensor, drop: float, random: torch.Generator | None
+    ) -> Tensor:
         """Mean squared error of the block's results on some images, relative to the targets' variance."""
         results = block({name: x[places] for name, x in self.inputs.items()}, drop, random)
         loss = torch.zeros(())
@@ -91,9 +107,9 @@ class Calibrated:
         """The loss on the images held out, all activations rounded."""
         places = self.held_out()
         pieces = places.split(self.per_step(len(places)))
-        return sum(float(self.loss(block, piece, 0.0)) * len(piece) for piece in pieces) / len(
-            places
-        )
+        return sum(
+            float(self.loss(block, piece, 0.0, None)) * len(piece) for piece in pieces
+        ) / len(places)
 
 
 def descend(

@@ -38,7 +38,8 @@ def reconstruct(
     A block's integers, scales and biases are fitted to the least mean squared error of its result against
     the float model's (BRECQ, arXiv 2102.05426), on the inputs that the already finished blocks before it give.
     Every eighth image is held out: a block that gets no better on these keeps the second-order solution.
-    So do blocks of 8-bit layers alone, and blocks that hold float islands or nodes without a PyTorch form.
+    So do blocks of 8-bit layers alone, and blocks that hold float islands, nodes without a PyTorch form or reshapes to
+    a fixed number of images.
     Parameters as for ``walk``; all formats static.
     The result depends on ``recipe.reconstruction.seed``, not on the state of PyTorch's own random numbers.
     """
@@ -89,6 +90,8 @@ class _Fit:
             {name: Samples(seen) for name, (_, seen) in self._before.items()},
             [Samples(real) for real, _ in self._streamed(self._block.outputs).values()],
         )
+        if not data.suits(block):
+            return
         before = data.error(block)
         descend(block, data, self._recipe.reconstruction, told)
         if data.error(block) < before and all(self._fits(layer) for layer in block.layers):

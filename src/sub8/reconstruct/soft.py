@@ -189,11 +189,12 @@ class SoftBlock(nn.Module):
         return [term for layer in self.layers for term in layer.terms]
 
     def forward(
-        self, values: Mapping[str, Tensor], drop: float, random: torch.Generator
+        self, values: Mapping[str, Tensor], drop: float, random: torch.Generator | None
     ) -> list[Tensor]:
         """The block's real results for its inputs by name, before their own rounding.
 
-        drop: the part of the elements between the layers that stays unrounded (QDrop, arXiv 2203.05740).
+        drop: the part of the elements between the layers that stays unrounded (QDrop, arXiv 2203.05740); random
+            chooses them (None: PyTorch's own generator).
         """
         known, real = dict(values), dict[str, Tensor]()
         for twin, group in zip(self.twins, self._groups, strict=True):
@@ -216,7 +217,7 @@ class SoftBlock(nn.Module):
         return {layer.group.name: layer.result() for layer in self.layers}
 
 
-def _random_mask(like: Tensor, part: float, random: torch.Generator) -> Tensor:
+def _random_mask(like: Tensor, part: float, random: torch.Generator | None) -> Tensor:
     """True for a random part (in steps of 1/256) of the elements, laid out like the tensor; a random byte each."""
     count = like.numel()
     words = torch.randint(-(1 << 63), (1 << 63) - 1, (-(-count // 8),), generator=random)
