@@ -53,7 +53,6 @@ def main() -> None:
         epochs=chosen.epochs,
         batch=chosen.batch,
         learning_rate=2e-4,
-        weight_decay=1e-5,
         distillation=0.5,
         precision=chosen.precision,
         calibration_images=512,

@@ -77,10 +77,9 @@ class KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_resumes_to_identical_weights_after_a_kill(files, tmp_path, monkeypatch, optimizer):
+def test_resumes_to_identical_weights_after_a_kill(files, tmp_path, monkeypatch):
     torch.set_num_threads(1)
-    changes = {"optimizer": optimizer, "augment": True}
+    changes = {"augment": True}
     whole = finetune(files, tmp_path / "undisturbed", **changes)
     kill_at = int(np.random.default_rng().integers(1, 18))
     step = verb._Trainer._train_step
@@ -162,8 +161,8 @@ def test_labels_without_a_logit_are_refused(block, stripes):
 
 
 def test_settings_are_checked():
-    for wrong in ({"epochs": 0}, {"freeze": 1.5}, {"optimizer": "lion"}, {"precision": "fp16"}):
-        with pytest.raises(InputError, match=next(iter(wrong))):
+    for wrong in ({"epochs": 0}, {"freeze": 1.5}, {"learning_rate": 0.0}, {"precision": "fp16"}):
+        with pytest.raises(InputError, match=next(iter(wrong)).split("_")[0]):
             Training(**wrong)
 
 

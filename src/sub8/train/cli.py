@@ -52,15 +52,10 @@ def finetune(
     batch: Annotated[
         int, typer.Option(metavar="B", help="Images per step, all processes together.")
     ] = 128,
-    optimizer: Annotated[str, typer.Option(metavar="NAME", help="adam or sgd.")] = "adam",
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(metavar="R", help="The highest. Default: adam 0.0005, sgd 0.005."),
-    ] = None,
-    weight_decay: Annotated[float, typer.Option(metavar="D", help="On the weights.")] = 1e-4,
+    learning_rate: Annotated[float, typer.Option(metavar="R", help="Adam's, the highest.")] = 0.003,
     distillation: Annotated[
         float, typer.Option(metavar="PART", help="Part of the loss that the float model gives.")
-    ] = 0.5,
+    ] = 0.0,
     label_smoothing: Annotated[
         float, typer.Option(metavar="PART", help="Spread over all classes.")
     ] = 0.0,
@@ -112,9 +107,7 @@ def finetune(
     settings = Training(
         epochs=epochs,
         batch=batch,
-        optimizer=optimizer,  # type: ignore[arg-type]  # checked there
         learning_rate=learning_rate,
-        weight_decay=weight_decay,
         distillation=distillation,
         label_smoothing=label_smoothing,
         freeze=freeze,

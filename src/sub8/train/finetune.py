@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, broadcast
 from torch import Tensor, nn
 
 from sub8.data import DataSource, ImageRange, open_dataset
@@ -148,9 +148,11 @@ class _Trainer:
         self.network = network.to(device)
         _channels_last(self.network)
         self.teacher = FloatNetwork(network.model).to(device) if settings.distillation else None
-        self.optimizer = _optimizer(self.network, settings)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         # The optimiser is not wrapped: without gradient scaling a wrapper would do nothing.
         self.parallel: nn.Module = self.accelerator.prepare_model(self.network)
+        if processes > 1:
+            self._start_alike()
         self.steps_per_epoch = len(samples) // settings.batch
         self.steps = settings.epochs * self.steps_per_epoch
         self.question = {
@@ -176,6 +178,13 @@ class _Trainer:
         )
         self.network.cpu()
         return Finetuned(export(self.network), tuple(self.epochs), top1)
+
+    def _start_alike(self) -> None:
+        """Every process from the first one's solution: machines of different kinds may not find the same."""
+        state = self.network.state_dict()
+        for value in state.values():
+            broadcast(value)
+        self.network.load_state_dict(state)
 
     def _exhausted(self) -> bool:
         """Whether ``patience`` epochs have gone by since the best."""
@@ -234,7 +243,7 @@ class _Trainer:
         if not math.isfinite(found):
             raise InputError(
                 f"training diverged at step {self.step}; use a smaller learning rate than"
-                f" {settings.highest_rate}"
+                f" {settings.learning_rate}"
             )
         return found
 
@@ -356,15 +365,3 @@ def _channels_last(network: nn.Module) -> None:
     for parameter in network.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-
-
-def _optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    if settings.optimizer == "adam":
-        return torch.optim.AdamW(groups, lr=settings.highest_rate)
-    return torch.optim.SGD(groups, lr=settings.highest_rate, momentum=0.9, nesterov=True)

@@ -12,9 +12,7 @@ class Training:
     """Settings of ``finetune``.
 
     epochs: passes over the training data. batch: images per step, over all processes together.
-    optimizer: "adam" (AdamW) or "sgd" (momentum 0.9). learning_rate: the highest; it rises over the first
-        ``warmup`` of the steps and falls along a cosine to 0. None: 0.0005 (adam) or 0.005 (sgd).
-    weight_decay: on the weights, not on batch norm and biases.
+    learning_rate: Adam's highest; it rises over the first ``warmup`` of the steps and falls along a cosine to 0.
     distillation: share of the loss that comes from the full-precision model's logits (Kullback-Leibler
         divergence at ``temperature``); the rest is cross-entropy with ``label_smoothing``.
     freeze: the part of the steps after which batch norm stands still and folds.
@@ -27,11 +25,9 @@ class Training:
 
     epochs: int = 4
     batch: int = 128
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: float | None = None
-    weight_decay: float = 1e-4
+    learning_rate: float = 0.003
     warmup: float = 0.05
-    distillation: float = 0.5
+    distillation: float = 0.0
     temperature: float = 2.0
     label_smoothing: float = 0.0
     freeze: float = 0.9
@@ -54,29 +50,20 @@ class Training:
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise InputError(f"{name} {value!r} must lie between 0 and 1")
-        if self.optimizer not in ("sgd", "adam"):
-            raise InputError(f"optimizer {self.optimizer!r} unknown; use sgd or adam")
         if self.precision not in ("no", "bf16"):
             raise InputError(f"precision {self.precision!r} unknown; use no or bf16")
-        if not self.highest_rate > 0.0 or self.weight_decay < 0.0 or not self.temperature > 0.0:
-            raise InputError(
-                "learning rate and temperature must be above 0, weight decay not below"
-            )
-
-    @property
-    def highest_rate(self) -> float:
-        """The learning rate at its highest."""
-        if self.learning_rate is not None:
-            return self.learning_rate
-        return 0.005 if self.optimizer == "sgd" else 0.0005
+        if not self.learning_rate > 0.0 or not self.temperature > 0.0:
+            raise InputError("learning rate and temperature must be above 0")
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of one step of ``steps``."""
         warm = max(1, round(self.warmup * steps))
         if step < warm:
-            return self.highest_rate * (step + 1) / warm
+            return self.learning_rate * (step + 1) / warm
         return (
-            self.highest_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+            self.learning_rate
+            * 0.5
+            * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
         )
 
     def to_dict(self) -> dict[str, Any]:
