@@ -62,7 +62,7 @@ def finetune(files, folder=None, **changes):
 
 
 def test_learns_and_writes_the_best_epoch(files, tmp_path):
-    result = finetune(files, tmp_path / "training", distillation=0.1, epochs=8, learning_rate=0.1)
+    result = finetune(files, tmp_path / "training", epochs=8, batch=16, learning_rate=0.05)
     assert result.epochs[-1].loss < result.epochs[0].loss
     assert result.top1 == max(epoch.top1 for epoch in result.epochs) > 50.0
     path = tmp_path / "out.onnx"
@@ -79,7 +79,7 @@ class KilledError(Exception):
 
 def test_resumes_to_identical_weights_after_a_kill(files, tmp_path, monkeypatch):
     torch.set_num_threads(1)
-    changes = {"augment": True}
+    changes = {"augment": True, "distillation": 0.2}
     whole = finetune(files, tmp_path / "undisturbed", **changes)
     kill_at = int(np.random.default_rng().integers(1, 18))
     step = verb._Trainer._train_step
@@ -125,8 +125,8 @@ def test_two_processes_train_like_one(files, tmp_path):
     model, data = files
     arguments = [
         "-m", "sub8.cli", "finetune", model, "--train", data, "--train-images", "0:192",
-        "--validation", data, "--batch", "32", "--epochs", "3",
-        "--learning-rate", "0.01", "--distillation", "0.2", "--threads", "1", "--json",
+        "--validation", data, "--batch", "16", "--epochs", "8", "--no-augment",
+        "--learning-rate", "0.05", "--distillation", "0", "--threads", "1", "--json",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
@@ -147,9 +147,10 @@ def test_two_processes_train_like_one(files, tmp_path):
         loaded = OnnxRuntime(output, optimise=False, threads=1)
         logits.append(loaded.run(images))
     one, two = told
+    assert one["validation_top1"] > 90.0
     assert abs(one["validation_top1"] - two["validation_top1"]) <= 0.5
-    losses = [[epoch["loss"] for epoch in run["epochs"]] for run in told]
-    np.testing.assert_allclose(losses[0], losses[1], rtol=0.2)
+    first = [run["epochs"][0]["loss"] for run in told]
+    assert first[0] == pytest.approx(first[1], rel=0.1)
     agreeing = (logits[0].argmax(1) == logits[1].argmax(1)).mean()
     assert agreeing > 0.9
 

@@ -52,10 +52,10 @@ def finetune(
     batch: Annotated[
         int, typer.Option(metavar="B", help="Images per step, all processes together.")
     ] = 128,
-    learning_rate: Annotated[float, typer.Option(metavar="R", help="Adam's, the highest.")] = 0.003,
+    learning_rate: Annotated[float, typer.Option(metavar="R", help="Adam's, the highest.")] = 0.001,
     distillation: Annotated[
         float, typer.Option(metavar="PART", help="Part of the loss that the float model gives.")
-    ] = 0.0,
+    ] = 0.5,
     label_smoothing: Annotated[
         float, typer.Option(metavar="PART", help="Spread over all classes.")
     ] = 0.0,

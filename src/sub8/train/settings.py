@@ -25,9 +25,9 @@ class Training:
 
     epochs: int = 4
     batch: int = 128
-    learning_rate: float = 0.003
+    learning_rate: float = 0.001
     warmup: float = 0.05
-    distillation: float = 0.0
+    distillation: float = 0.5
     temperature: float = 2.0
     label_smoothing: float = 0.0
     freeze: float = 0.9
