@@ -60,11 +60,7 @@ SUB8_INLINE void runs16_short(const TileArguments& t, const uint8_t* const base,
     const uint16_t* run_steps = t.run_steps;
     const uint16_t* const end_of_runs = run_steps + t.runs;
     __m256i acc[rows][2];
-    if (t.first) {
-        SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
-    } else {
-        SUB8_ROWS(acc[r][0] = load(total + r * kPanel); acc[r][1] = load(total + r * kPanel + 8);)
-    }
+    read_totals(t, total, acc);
     for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
         const int8_t* const end = w + *run_steps * 64;
         __m256i s[rows][2];
@@ -86,7 +82,7 @@ SUB8_INLINE void runs16_short(const TileArguments& t, const uint8_t* const base,
         const __m256i alpha1 = load_alpha(alpha + kPanel);
         SUB8_ROWS(scale_sums(alpha0, alpha1, s[r][0], s[r][1], acc[r][0], acc[r][1]);)
     }
-    SUB8_ROWS(store(total + r * kPanel, acc[r][0]); store(total + r * kPanel + 8, acc[r][1]);)
+    write_totals(acc, total);
 }
 
 }  // namespace

@@ -46,11 +46,7 @@ SUB8_INLINE void runs16_two(const TileArguments& t, const uint8_t* const base,
     const int32_t* offsets = t.offsets;
     const int16_t* alpha = t.wide_alpha;
     __m256i acc[rows][2];
-    if (t.first) {
-        SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
-    } else {
-        SUB8_ROWS(acc[r][0] = load(total + r * kPanel); acc[r][1] = load(total + r * kPanel + 8);)
-    }
+    read_totals(t, total, acc);
 #pragma GCC unroll 1
     for (; w != end; w += 128, alpha += 2 * kPanel, offsets += 2) {
         const uint8_t* a = base + offsets[0];
@@ -58,7 +54,7 @@ SUB8_INLINE void runs16_two(const TileArguments& t, const uint8_t* const base,
         const __m256i w0 = load(w), w1 = load(w + 32), w2 = load(w + 64), w3 = load(w + 96);
         SUB8_ROWS(multiply_two(a + 4 * r, b + 4 * r, w0, w1, w2, w3, alpha, acc[r][0], acc[r][1]);)
     }
-    SUB8_ROWS(store(total + r * kPanel, acc[r][0]); store(total + r * kPanel + 8, acc[r][1]);)
+    write_totals(acc, total);
 }
 
 }  // namespace

@@ -92,4 +92,20 @@ inline __m256i load_alpha(const uint8_t* from) {
     return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
 
+// A tile's int32 sums, two vectors a row.
+template <int rows>
+SUB8_INLINE void read_totals(const TileArguments& t, const int32_t* total,
+                             __m256i (&acc)[rows][2]) {
+    if (t.first) {
+        SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
+    } else {
+        SUB8_ROWS(acc[r][0] = load(total + r * kPanel); acc[r][1] = load(total + r * kPanel + 8);)
+    }
+}
+
+template <int rows>
+SUB8_INLINE void write_totals(const __m256i (&acc)[rows][2], int32_t* total) {
+    SUB8_ROWS(store(total + r * kPanel, acc[r][0]); store(total + r * kPanel + 8, acc[r][1]);)
+}
+
 }  // namespace sub8::avx2

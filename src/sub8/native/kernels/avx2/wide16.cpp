@@ -15,11 +15,7 @@ SUB8_INLINE void wide16(const TileArguments& t, const uint8_t* base, int32_t* to
     const int16_t* const end = w + t.steps * 32;
     const int32_t* offsets = t.offsets;
     __m256i acc[rows][2];
-    if (t.first) {
-        SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
-    } else {
-        SUB8_ROWS(acc[r][0] = load(total + r * kPanel); acc[r][1] = load(total + r * kPanel + 8);)
-    }
+    read_totals(t, total, acc);
 #pragma GCC unroll 1
     for (; w != end; w += 32) {
         const uint8_t* a = base + *offsets++;
@@ -27,7 +23,7 @@ SUB8_INLINE void wide16(const TileArguments& t, const uint8_t* base, int32_t* to
         const __m256i w1 = load(w + 16);
         SUB8_ROWS(multiply_wide(a + 4 * r, w0, w1, acc[r][0], acc[r][1]);)
     }
-    SUB8_ROWS(store(total + r * kPanel, acc[r][0]); store(total + r * kPanel + 8, acc[r][1]);)
+    write_totals(acc, total);
 }
 
 }  // namespace
