@@ -9,7 +9,7 @@ from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
 from sub8.ptq.solvers import solve
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters
 from sub8.ptq.solvers.hessian import Effort, solve_hessian
-from sub8.ptq.solvers.quadratic import Quadratic, fit
+from sub8.ptq.solvers.quadratic import Grid, Quadratic, fit, improve
 from sub8.recipe import WeightFormat
 
 
@@ -65,16 +65,66 @@ def test_one_small_cluster_is_solved_almost_as_well_as_by_brute_force():
     assert np.sum(error @ gram[0] * error) < 1.15 * least
 
 
-def test_descent_and_refit_never_raise_the_loss():
+def swept(problem: Quadratic, scale: np.ndarray, q: np.ndarray, largest: int, sweeps: int):
+    """Coordinate descent as defined, column by column, with NumPy."""
+    q = q.copy()
+    diagonal = np.einsum("gnn->gn", problem.s)
+    for _ in range(sweeps):
+        for j in range(q.shape[2]):
+            product = np.einsum("grn,gn->gr", q, problem.s[:, j])
+            step = (problem.b[:, :, j] / scale - product) / diagonal[:, None, j]
+            q[:, :, j] = np.clip(np.rint(q[:, :, j] + step), -largest, largest)
+    return q
+
+
+def fitted_by_definition(problem: Quadratic, alpha: np.ndarray, q: np.ndarray, grid: Grid):
+    scale = np.maximum(alpha, 0.5) * grid.unit
+    for _ in range(4):
+        q = swept(problem, scale, q, grid.largest, 1)
+        curvature = np.einsum("grn,gnm,grm->gr", q, problem.s, q)
+        product = np.einsum("grn,grn->gr", q, problem.b)
+        fits = (curvature > 0) & (product > 0)
+        scale = np.where(fits, product / np.where(fits, curvature, 1), scale)
+    below = np.clip(np.floor(scale / grid.unit), 1, grid.largest_alpha)
+    above = np.clip(below + 1, 1, grid.largest_alpha)
+    q_below, q_above = (swept(problem, a * grid.unit, q, grid.largest, 2) for a in (below, above))
+    lower = problem.loss(below * grid.unit, q_below) <= problem.loss(above * grid.unit, q_above)
+    return np.where(lower, below, above), np.where(lower[..., None], q_below, q_above)
+
+
+@pytest.mark.parametrize("largest", [1, 7, 127])
+@pytest.mark.parametrize(("groups", "rows", "columns"), [(1, 1, 7), (2, 9, 60), (3, 4, 8)])
+def test_native_fit_follows_its_definition(groups, rows, columns, largest):
+    rng = np.random.default_rng(columns)
+    problem = Quadratic(covariance(rng, groups, columns), rng.normal(0, 1, (groups, rows, columns)))
+    grid = Grid(largest, 2.0**-10, 255)
+    alpha, q = problem.start(largest)
+    found, integers = fit(problem, (alpha / grid.unit, q), grid)
+    wanted, wanted_integers = fitted_by_definition(problem, alpha / grid.unit, q, grid)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(integers, wanted_integers)
+    assert problem.loss(found * grid.unit, integers).sum() < 0
+
+
+@pytest.mark.parametrize("columns", [4, 60])
+def test_improving_never_raises_a_loss_and_says_whether_it_did(columns):
     rng = np.random.default_rng(2)
-    problem = Quadratic(covariance(rng, 2, 60), rng.normal(0, 1, (2, 9, 60)))
-    for largest in (1, 7):
-        alpha, q = problem.start(largest)
-        before = problem.loss(alpha, q)
-        after = problem.loss(alpha, problem.descend(alpha, q, largest, 1))
-        assert (after <= before + 1e-12).all()
-        whole, fitted = fit(problem, alpha, q, largest, 1e-3, 255)
-        assert problem.loss(whole * 1e-3, fitted).sum() < before.sum()
+    problem = Quadratic(covariance(rng, 2, columns), rng.normal(0, 1, (2, 9, columns)))
+    grid = Grid(1, 1e-3, 255)
+    alpha = rng.integers(1, 255, (2, 9)).astype(float)
+    q = rng.integers(-1, 2, (2, 9, columns)).astype(float)
+    changed = True
+    for _ in range(50):
+        if not changed:
+            break
+        before, former = problem.loss(alpha * grid.unit, q), (alpha, q)
+        alpha, q, changed = improve(problem, alpha, q, grid)
+        after = problem.loss(alpha * grid.unit, q)
+        still = after >= before
+        np.testing.assert_array_equal(alpha[still], former[0][still])
+        np.testing.assert_array_equal(q[still], former[1][still])
+        assert changed == bool((~still).any())
+    assert not changed
 
 
 def test_more_passes_and_starts_never_raise_the_loss():

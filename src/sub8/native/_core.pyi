@@ -1,4 +1,6 @@
-"""The C++ core: steps, programs of steps, packed weights."""
+"""
+The C++ core: steps, programs of steps, packed weights; the solver's inner loop.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -203,3 +205,8 @@ class Program:
 
     @property
     def isa(self) -> str: ...
+
+def fit_clusters(s: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], b: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], alpha: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], q: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], largest: int, unit: float, largest_alpha: int, keep: bool) -> int:
+    """
+    Fit rows of one cluster in place, float64: s [g, n, n], b [g, R, n], alpha [g, R] in units, q [g, R, n]. Returns how many rows changed.
+    """

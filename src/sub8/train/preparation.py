@@ -14,7 +14,7 @@ from sub8.ptq.calibrate import calibrate
 from sub8.ptq.correct import channel_means, channel_variances
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.ptq.units import minimum_exponent
-from sub8.ptq.walk import CalibratedLayer, dequantized, walk
+from sub8.ptq.walk import CalibratedLayer, Visit, dequantized, walk
 from sub8.quantize import (
     Calibration,
     Source,
@@ -67,7 +67,15 @@ def prepare(
     formats = calibrate(
         graph, groups, batches, count, recipe.activations, threads=threads, progress=progress
     )
-    maker = _TwinMaker(recipe)
+    if recipe.method == "reconstruct":
+        from sub8.reconstruct.network import reconstruct
+
+        solved = reconstruct(
+            graph, groups, formats, batches, recipe, threads=threads, progress=progress
+        )
+        maker = _TwinMaker(lambda layer: solved.layers[layer.name])
+    else:
+        maker = _TwinMaker(LayerQuantiser(recipe))
     walked = walk(graph, groups, formats, batches, maker, threads=threads, progress=progress)
     metadata = {
         "sub8.version": sub8.__version__,
@@ -92,12 +100,12 @@ def prepare(
 class _TwinMaker:
     """Builds each layer's twin around its post-training solution, on the inputs that the twins before it produce."""
 
-    def __init__(self, recipe: Recipe):
-        self._quantise = LayerQuantiser(recipe)
+    def __init__(self, solve: Visit):
+        self._solve = solve
         self.twins: dict[str, LayerTwin] = {}
 
     def __call__(self, layer: CalibratedLayer) -> QuantizedLayer:
-        solution = self._quantise(layer)
+        solution = self._solve(layer)
         twin = LayerTwin(
             layer.group, solution, minimum_exponent(layer), layer.input_format, layer.output_format
         )

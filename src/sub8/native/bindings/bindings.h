@@ -11,5 +11,6 @@ void bind_layers(nanobind::module_& m);
 void bind_elements(nanobind::module_& m);
 void bind_dynamic(nanobind::module_& m);
 void bind_program(nanobind::module_& m);
+void bind_solver(nanobind::module_& m);
 
 }  // namespace sub8

@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 from sub8.numerics.cluster import WeightKind
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters, Floats
 from sub8.ptq.solvers.optimal import solve_optimal
-from sub8.ptq.solvers.quadratic import Quadratic, fit
+from sub8.ptq.solvers.quadratic import Grid, Quadratic, fit, improve
 
 # Share of H's mean diagonal added to it in the loss that is minimised.
 DAMPING = 0.003
+# Columns of H that are multiplied by all rows' errors at once.
+STRETCH = 96
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,11 @@ def solve_hessian(
     groups, columns = gram.shape[:2]
     rows = weight.reshape(groups, -1, columns)
     exponent = limits.finest_exponent(solve_optimal(weight, clusters)[1])
-    unit = float(np.ldexp(1.0, exponent))
+    grid = Grid(clusters.largest, float(np.ldexp(1.0, exponent)), limits.largest)
     loss_matrix = damped(gram, damping)
     best: _Solution | None = None
     for start in effort.starts:
-        solution = _Solution(rows, clusters, unit, limits.largest)
+        solution = _Solution(rows, clusters, grid)
         solution.feed_back(damped(gram, start))
         for _ in range(effort.passes):
             if not solution.refine(loss_matrix):
@@ -94,13 +96,14 @@ def damped(gram: NDArray[np.float64], damping: float) -> Floats:
 class _Solution:
     """The integers ``[g, R, K]`` and whole alphas ``[g, R, G]`` found so far for weights ``[g, R, K]``."""
 
-    def __init__(self, w: Floats, clusters: Clusters, unit: float, largest_alpha: int):
-        self.w, self.unit, self.largest_alpha = w, unit, largest_alpha
-        self.largest = clusters.largest
+    def __init__(self, w: Floats, clusters: Clusters, grid: Grid):
+        self.w, self.grid = w, grid
         size, columns = clusters.size, clusters.columns
         self.parts = [slice(c * size, min((c + 1) * size, columns)) for c in range(clusters.count)]
         self.q = np.zeros(w.shape)
         self.alpha = np.ones((*w.shape[:2], clusters.count))
+        # Products with H or its factor are taken for a stretch of clusters at once; inside it they are kept current.
+        self.stretch = max(1, STRETCH // size)
 
     def feed_back(self, h: Floats) -> None:
         """Stage 1, the clusters with the most energy first."""
@@ -112,37 +115,48 @@ class _Solution:
         factor = np.linalg.cholesky(h[:, columns[:, None], columns])
         error = np.zeros(self.w.shape)  # w - x of the clusters fixed so far, in the permuted order
         stop = len(columns)
-        for c in order[::-1]:
-            part = self.parts[c]
-            start = stop - (part.stop - part.start)
-            block = factor[:, start:stop, start:stop]
-            square = block @ block.transpose(0, 2, 1)
-            pushed = error[:, :, stop:] @ factor[:, stop:, start:stop]
-            linear = self.w[:, :, part] @ square + pushed @ block.transpose(0, 2, 1)
-            problem = Quadratic(square, linear)
-            alpha, q = problem.start(self.largest)
-            self._fix(c, problem, alpha, q)
-            error[:, :, start:stop] = self.w[:, :, part] - self._x(c)
-            stop = start
+        for first in range(0, len(order), self.stretch):
+            stretch = order[::-1][first : first + self.stretch]
+            end = stop
+            begin = end - sum(self.parts[c].stop - self.parts[c].start for c in stretch)
+            outside = error[:, :, end:] @ factor[:, end:, begin:end]
+            for c in stretch:
+                part = self.parts[c]
+                start = stop - (part.stop - part.start)
+                block = factor[:, start:stop, start:stop]
+                square = block @ block.transpose(0, 2, 1)
+                pushed = outside[:, :, start - begin : stop - begin]
+                pushed = pushed + error[:, :, stop:end] @ factor[:, stop:end, start:stop]
+                linear = self.w[:, :, part] @ square + pushed @ block.transpose(0, 2, 1)
+                problem = Quadratic(square, linear)
+                alpha, q = problem.start(self.grid.largest)
+                self.alpha[:, :, c], self.q[:, :, part] = fit(
+                    problem, (alpha / self.grid.unit, q), self.grid
+                )
+                error[:, :, start:stop] = self.w[:, :, part] - self._x(c)
+                stop = start
 
     def refine(self, h: Floats) -> bool:
         """Stage 2, one pass; whether anything changed."""
         changed = False
         error = self.error()
-        for c, part in enumerate(self.parts):
-            square = h[:, part, part]
-            linear = error @ h[:, :, part] + self._x(c) @ square
-            problem = Quadratic(square, linear)
-            old_alpha, old_q = self.alpha[:, :, c].copy(), self.q[:, :, part].copy()
-            before = problem.loss(old_alpha * self.unit, old_q)
-            self._fix(c, problem, old_alpha * self.unit, old_q)
-            after = problem.loss(self.alpha[:, :, c] * self.unit, self.q[:, :, part])
-            # Rounding the refitted alpha may undo what the descent won.
-            better = after < before
-            self.alpha[:, :, c] = np.where(better, self.alpha[:, :, c], old_alpha)
-            self.q[:, :, part] = np.where(better[..., None], self.q[:, :, part], old_q)
-            error[:, :, part] = self.w[:, :, part] - self._x(c)
-            changed |= bool(better.any())
+        for first in range(0, len(self.parts), self.stretch):
+            stretch = range(first, min(first + self.stretch, len(self.parts)))
+            begin, end = self.parts[stretch[0]].start, self.parts[stretch[-1]].stop
+            pull = error @ h[:, :, begin:end]
+            for c in stretch:
+                part = self.parts[c]
+                square = h[:, part, part]
+                x = self._x(c)
+                linear = pull[:, :, part.start - begin : part.stop - begin] + x @ square
+                self.alpha[:, :, c], self.q[:, :, part], better = improve(
+                    Quadratic(square, linear), self.alpha[:, :, c], self.q[:, :, part], self.grid
+                )
+                if better:
+                    error[:, :, part] = self.w[:, :, part] - self._x(c)
+                    change = x - self._x(c)
+                    pull[:, :, part.stop - begin :] += change @ h[:, part, part.stop : end]
+                    changed = True
         return changed
 
     def take_better_rows(self, other: "_Solution", h: Floats) -> None:
@@ -161,11 +175,5 @@ class _Solution:
         x = np.concatenate([self._x(c) for c in range(len(self.parts))], axis=2)
         return self.w - x
 
-    def _fix(self, c: int, problem: Quadratic, alpha: Floats, q: Floats) -> None:
-        part = self.parts[c]
-        self.alpha[:, :, c], self.q[:, :, part] = fit(
-            problem, alpha, q, self.largest, self.unit, self.largest_alpha
-        )
-
     def _x(self, c: int) -> Floats:
-        return self.alpha[:, :, c, None] * self.unit * self.q[:, :, self.parts[c]]
+        return self.alpha[:, :, c, None] * self.grid.unit * self.q[:, :, self.parts[c]]
