@@ -8,6 +8,7 @@ import sub8
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.groups import find_groups
 from sub8.oracle import OnnxRuntime
+from sub8.recipe import Reconstruction
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
@@ -71,10 +72,10 @@ def integers(model: ir.Model) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("method", ["optimal", "hessian"])
+@pytest.mark.parametrize("method", ["optimal", "hessian", "reconstruct"])
 @pytest.mark.parametrize("weights", [sub8.Ternary(4), sub8.Int4(4)])
 def test_training_starts_as_post_training_quantisation(block, images, weights, method):
-    recipe = sub8.Recipe(weights=weights, method=method)
+    recipe = sub8.Recipe(weights=weights, method=method, reconstruction=Reconstruction(steps=40))
     network = prepare(block, recipe, images, threads=1)
     expected = sub8.quantize(block, images, recipe, threads=1)
     wanted = integers(expected.model)
