@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 import sub8
 from sub8.data import Dataset, DataSource, ImageRange, load_batches, open_dataset
 from sub8.errors import InputError, UnsupportedModelError
-from sub8.graph.groups import find_groups
+from sub8.graph.groups import Group, find_groups
 from sub8.graph.normalise import normalise
 from sub8.graph.qdq import write_qdq
 from sub8.model_file import ModelFile
+from sub8.numerics.dfp import Format
 from sub8.preprocess import Preprocess
 from sub8.progress import Progress
 from sub8.ptq.calibrate import calibrate
@@ -86,17 +87,9 @@ def quantize(
         chooser = Chooser(graph, groups, formats, batches, recipe, threads, progress)
         choice = chooser.choose(budget)
         recipe = choice.recipe
-    if recipe.method == "reconstruct":
-        from sub8.reconstruct.network import reconstruct
-
-        walked = reconstruct(
-            graph, groups, formats, batches, recipe, threads=threads, progress=progress
-        )
-    else:
-        quantiser = LayerQuantiser(recipe)
-        walked = walk(
-            graph, groups, formats, batches, quantiser, threads=threads, progress=progress
-        )
+    walked = solve_layers(
+        graph, groups, formats, batches, recipe, threads=threads, progress=progress
+    )
     metadata = {
         "sub8.version": sub8.__version__,
         "sub8.recipe": json.dumps(recipe.to_dict()),
@@ -110,6 +103,25 @@ def quantize(
     return QuantizedModel(
         write_qdq(graph, walked.layers, formats, metadata), layer_summaries(walked)
     )
+
+
+def solve_layers(
+    graph: ir.Model,
+    groups: Sequence[Group],
+    formats: Mapping[str, Format],
+    batches: Sequence[NDArray[np.float32]],
+    recipe: Recipe,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Walked:
+    """Every layer's integers, by the recipe's method; parameters as for ``walk``."""
+    if recipe.method != "reconstruct":
+        quantiser = LayerQuantiser(recipe)
+        return walk(graph, groups, formats, batches, quantiser, threads=threads, progress=progress)
+    from sub8.reconstruct.network import reconstruct
+
+    return reconstruct(graph, groups, formats, batches, recipe, threads=threads, progress=progress)
 
 
 def _check_reconstructable(recipe: Recipe) -> None:

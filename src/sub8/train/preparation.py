@@ -1,6 +1,7 @@
 """``prepare``: a float network, a recipe and sample inputs to a network that trains in low precision."""
 
 import json
+from collections.abc import Mapping
 
 import sub8
 from sub8.data import ImageRange
@@ -12,15 +13,15 @@ from sub8.preprocess import Preprocess
 from sub8.progress import Progress
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.correct import channel_means, channel_variances
-from sub8.ptq.quantiser import LayerQuantiser
 from sub8.ptq.units import minimum_exponent
-from sub8.ptq.walk import CalibratedLayer, Visit, dequantized, walk
+from sub8.ptq.walk import CalibratedLayer, dequantized, walk
 from sub8.quantize import (
     Calibration,
     Source,
     calibration_batches,
     calibration_summary,
     open_source,
+    solve_layers,
     source_sha256,
 )
 from sub8.recipe import Recipe
@@ -67,15 +68,10 @@ def prepare(
     formats = calibrate(
         graph, groups, batches, count, recipe.activations, threads=threads, progress=progress
     )
-    if recipe.method == "reconstruct":
-        from sub8.reconstruct.network import reconstruct
-
-        solved = reconstruct(
-            graph, groups, formats, batches, recipe, threads=threads, progress=progress
-        )
-        maker = _TwinMaker(lambda layer: solved.layers[layer.name])
-    else:
-        maker = _TwinMaker(LayerQuantiser(recipe))
+    solved = solve_layers(
+        graph, groups, formats, batches, recipe, threads=threads, progress=progress
+    )
+    maker = _TwinMaker(solved.layers)
     walked = walk(graph, groups, formats, batches, maker, threads=threads, progress=progress)
     metadata = {
         "sub8.version": sub8.__version__,
@@ -100,12 +96,12 @@ def prepare(
 class _TwinMaker:
     """Builds each layer's twin around its post-training solution, on the inputs that the twins before it produce."""
 
-    def __init__(self, solve: Visit):
-        self._solve = solve
+    def __init__(self, solutions: Mapping[str, QuantizedLayer]):
+        self._solutions = solutions
         self.twins: dict[str, LayerTwin] = {}
 
     def __call__(self, layer: CalibratedLayer) -> QuantizedLayer:
-        solution = self._solve(layer)
+        solution = self._solutions[layer.name]
         twin = LayerTwin(
             layer.group, solution, minimum_exponent(layer), layer.input_format, layer.output_format
         )
