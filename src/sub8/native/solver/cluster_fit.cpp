@@ -15,9 +15,7 @@ namespace {
 constexpr int kRounds = 4;
 constexpr int kSweeps = 2;
 
-double clamp(double value, double low, double high) {
-    return std::min(std::max(value, low), high);
-}
+double clamp(double value, double low, double high) { return std::min(std::max(value, low), high); }
 
 // Half to even. Without SSE4.1 std::rint is a call; |value| is below 2^51 here.
 double round_even(double value) {

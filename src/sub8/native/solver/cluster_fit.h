@@ -1,8 +1,9 @@
-// Post-training quantisation's inner loop: one cluster of weights, one quadratic, every row by itself.
+// Post-training quantisation's inner loop: one cluster of weights, one quadratic, every row by
+// itself.
 //
-// For a row minimise x S x' - 2 b x' over x = alpha * q: alpha a whole multiple of `unit`, q integers
-// in [-largest, largest]. Coordinate descent over q and refits of alpha take turns at real alphas;
-// then both whole alphas next to the one found are descended from.
+// For a row minimise x S x' - 2 b x' over x = alpha * q: alpha a whole multiple of `unit`, q
+// integers in [-largest, largest]. Coordinate descent over q and refits of alpha take turns at real
+// alphas; then both whole alphas next to the one found are descended from.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,8 @@ struct ClusterRows {
     double* q;        // [groups, rows, columns]
 };
 
-// Fits every row, in parallel; what a row becomes depends on nothing but that row. With `keep` a row
-// that would get no smaller loss stays as it is. Returns how many rows changed.
+// Fits every row, in parallel; what a row becomes depends on nothing but that row. With `keep` a
+// row that would get no smaller loss stays as it is. Returns how many rows changed.
 std::int64_t fit_clusters(const ClusterRows& problem, const ClusterGrid& grid, bool keep);
 
 }  // namespace sub8

@@ -36,11 +36,8 @@ class Quadratic:
 
     def loss(self, alpha: Floats, q: Floats) -> Floats:
         """``[g, R]``: the quadratic at ``alpha * q``."""
-        curvature, product = self._terms(q)
-        return alpha * (alpha * curvature - 2 * product)
-
-    def _terms(self, q: Floats) -> tuple[Floats, Floats]:
-        return np.einsum("grn,grn->gr", q @ self.s, q), np.einsum("grn,grn->gr", q, self.b)
+        curvature = np.einsum("grn,grn->gr", q @ self.s, q)
+        return alpha * (alpha * curvature - 2 * np.einsum("grn,grn->gr", q, self.b))
 
     def start(self, largest: int) -> tuple[Floats, Floats]:
         """A first (alpha, q) next to the unconstrained optimum, as if S were diagonal."""
