@@ -63,35 +63,40 @@ MaxPool::MaxPool(const Buffer& x, const Buffer& out, const PoolShape& shape, boo
 }
 
 std::size_t MaxPool::scratch_bytes(int) const {
-    return static_cast<std::size_t>(shape_.kernel_height * shape_.kernel_width) *
-           sizeof(const std::uint8_t*);
+    const std::int64_t pointers = std::max(shape_.kernel_height, shape_.kernel_width);
+    return static_cast<std::size_t>(pointers) * sizeof(const std::uint8_t*) +
+           static_cast<std::size_t>(shape_.width * shape_.channels);
 }
 
+// First the largest of a window's rows, for whole lines; neighbouring windows share them.
 void MaxPool::run(const Frame& frame, const Worker& worker) const {
     const PoolShape& s = shape_;
     const std::uint8_t* input = x_.read(frame);
     std::uint8_t* out = out_.write(frame);
-    const std::uint8_t** rows = reinterpret_cast<const std::uint8_t**>(worker.scratch);
+    const std::uint8_t** sources = reinterpret_cast<const std::uint8_t**>(worker.scratch);
+    std::uint8_t* line =
+        reinterpret_cast<std::uint8_t*>(sources + std::max(s.kernel_height, s.kernel_width));
+    const std::uint8_t lowest = is_signed_ ? 0x80 : 0;
+    const auto largest = [&](const Span& span, std::int64_t dilation, const std::uint8_t* from,
+                             std::int64_t pitch, std::int64_t bytes, std::uint8_t* to) {
+        for (std::int64_t i = 0; i < span.count; ++i)
+            sources[i] = from + (span.first + i * dilation) * pitch;
+        if (span.count == 0) {
+            std::memset(to, lowest, static_cast<std::size_t>(bytes));
+        } else {
+            worker.kernels.largest_of_rows(sources, static_cast<int>(span.count), bytes, is_signed_,
+                                           to);
+        }
+    };
     const Range part = share(s.batch * s.out_height, worker);
-    for (std::int64_t line = part.begin; line < part.end; ++line) {
-        const std::uint8_t* image = input + line / s.out_height * s.height * s.width * s.channels;
-        const Span vertical = rows_[static_cast<std::size_t>(line % s.out_height)];
+    for (std::int64_t row = part.begin; row < part.end; ++row) {
+        const std::uint8_t* image = input + row / s.out_height * s.height * s.width * s.channels;
+        const Span vertical = rows_[static_cast<std::size_t>(row % s.out_height)];
+        largest(vertical, s.dilation_height, image, s.width * s.channels, s.width * s.channels,
+                line);
         for (std::int64_t column = 0; column < s.out_width; ++column) {
-            const Span horizontal = columns_[static_cast<std::size_t>(column)];
-            std::uint8_t* target = out + (line * s.out_width + column) * s.channels;
-            int count = 0;
-            for (std::int64_t i = 0; i < vertical.count; ++i) {
-                const std::int64_t y = vertical.first + i * s.dilation_height;
-                for (std::int64_t j = 0; j < horizontal.count; ++j) {
-                    const std::int64_t x = horizontal.first + j * s.dilation_width;
-                    rows[count++] = image + (y * s.width + x) * s.channels;
-                }
-            }
-            if (count == 0) {
-                std::memset(target, is_signed_ ? 0x80 : 0, static_cast<std::size_t>(s.channels));
-            } else {
-                worker.kernels.largest_of_rows(rows, count, s.channels, is_signed_, target);
-            }
+            largest(columns_[static_cast<std::size_t>(column)], s.dilation_width, line, s.channels,
+                    s.channels, out + (row * s.out_width + column) * s.channels);
         }
     }
 }

@@ -138,16 +138,16 @@ template <typename X>
 inline void largest_as(const u8* const* rows, int row_count, i64 count, u8* __restrict bytes) {
     typedef X Vector __attribute__((vector_size(32)));
     constexpr i64 kBlock = 2 * sizeof(Vector);
+    // One vector at a time: an array of two would go through the stack in halves.
+    typedef X Unaligned __attribute__((vector_size(32), aligned(1), may_alias));
+    const auto at = [](const u8* from) { return reinterpret_cast<const Unaligned*>(from); };
     i64 begin = 0;
     for (; begin + kBlock <= count; begin += kBlock) {
-        Vector best[2];
-        __builtin_memcpy(best, rows[0] + begin, kBlock);
-        Vector first = best[0], second = best[1];
+        Vector first = *at(rows[0] + begin), second = *at(rows[0] + begin + sizeof(Vector));
         for (int row = 1; row < row_count; ++row) {
-            Vector x[2];
-            __builtin_memcpy(x, rows[row] + begin, kBlock);
-            first = first > x[0] ? first : x[0];
-            second = second > x[1] ? second : x[1];
+            const Vector x = *at(rows[row] + begin), y = *at(rows[row] + begin + sizeof(Vector));
+            first = first > x ? first : x;
+            second = second > y ? second : y;
         }
         __builtin_memcpy(bytes + begin, &first, sizeof first);
         __builtin_memcpy(bytes + begin + sizeof first, &second, sizeof second);
