@@ -76,7 +76,9 @@ StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
         units_ = int64_t(geometry.batch) * geometry.out_h;
         const int64_t fixed = int64_t(rows_per_output_ - row_step_) * row_pitch_ * 4;
         const int64_t rows = (kStripBytes - fixed) / (int64_t(row_step_) * row_pitch_ * 4);
-        const int64_t smallest = (kSmallestChunk + geometry.out_w - 1) / geometry.out_w;
+        // Input rows that two chunks need are arranged twice, so that tall kernels get tall chunks.
+        const int64_t smallest = std::max<int64_t>(
+            (kSmallestChunk + geometry.out_w - 1) / geometry.out_w, rows_per_output_ + 1);
         units_per_chunk_ = even_chunk(geometry.out_h, std::max(rows, smallest));
         const int64_t strip_rows = int64_t(units_per_chunk_ - 1) * row_step_ + rows_per_output_;
         strip_bytes_ = round_up(strip_rows * row_pitch_ * 4, 64);
