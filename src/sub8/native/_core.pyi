@@ -88,6 +88,10 @@ class Convolution:
 
     def __init__(self, weights: PackedWeights, geometry: ConvGeometry, is_signed: bool, zero_point: int, epilogue: object) -> None: ...
 
+    @property
+    def algorithm(self) -> str:
+        """What it does: direct, depthwise, winograd 4x4, ..."""
+
     def run(self, input: Annotated[NDArray, dict(order='C', device='cpu', writable=False)], residual: object | None, output: Annotated[NDArray, dict(order='C', device='cpu')], threads: int = 1) -> None:
         """Fill output (NHWC) from input and residual (8-bit NHWC)."""
 

@@ -86,6 +86,8 @@ class BoundConvolution {
           residual_(element_ == 1 && std::get<Rescale>(epilogue).has_residual),
           convolution_(Convolution::create(std::move(weights), geometry, input, epilogue)) {}
 
+    std::string algorithm() const { return convolution_->algorithm(); }
+
     // input and residual: 8-bit NHWC. output: as the epilogue says, NHWC; written.
     void run(const Bytes& input, const nb::object& residual,
              nb::ndarray<nb::c_contig, nb::device::cpu> output, int threads) const {
@@ -206,6 +208,8 @@ void bind_convolution(nb::module_& module) {
             },
             nb::arg("weights"), nb::arg("geometry"), nb::arg("is_signed"), nb::arg("zero_point"),
             nb::arg("epilogue"))
+        .def_prop_ro("algorithm", &BoundConvolution::algorithm,
+                     "What it does: direct, depthwise, winograd 4x4, ...")
         .def("run", &BoundConvolution::run, nb::arg("input"), nb::arg("residual").none(),
              nb::arg("output"), nb::arg("threads") = 1,
              "Fill output (NHWC) from input and residual (8-bit NHWC).");

@@ -38,8 +38,9 @@ std::unique_ptr<const Convolution> Convolution::create(std::shared_ptr<const Pac
     if (auto depthwise = std::dynamic_pointer_cast<const DepthwiseWeights>(weights)) {
         return make_depthwise(std::move(depthwise), geometry, input, epilogue);
     }
-    return make_dense(std::dynamic_pointer_cast<const DenseWeights>(weights), geometry, input,
-                      epilogue);
+    auto dense = std::dynamic_pointer_cast<const DenseWeights>(weights);
+    if (auto winograd = make_winograd(dense, geometry, input, epilogue)) return winograd;
+    return make_dense(std::move(dense), geometry, input, epilogue);
 }
 
 }  // namespace sub8

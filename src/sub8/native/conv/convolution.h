@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 
 #include "conv/epilogue.h"
 #include "conv/weights.h"
@@ -46,6 +47,9 @@ class Convolution {
     static std::unique_ptr<const Convolution> create(std::shared_ptr<const PackedWeights> weights,
                                                      const ConvGeometry& geometry,
                                                      const InputFormat& input, Epilogue epilogue);
+
+    // What it does: "direct", "depthwise", "winograd 4x4" and the like.
+    virtual std::string algorithm() const = 0;
 
     // Bytes of working memory that each thread must bring, for a team of `threads`.
     virtual std::size_t scratch_bytes(int threads) const = 0;

@@ -12,6 +12,7 @@
 #include "conv/even_cut.h"
 #include "conv/layers.h"
 #include "conv/requantize.h"
+#include "conv/share.h"
 #include "conv/strip.h"
 
 namespace sub8 {
@@ -27,15 +28,6 @@ constexpr int64_t kRowShares = 8;
 constexpr int64_t kRowShareBytes = 256 * 1024;
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-// What one thread does: units [first_unit, end_unit) times panels [first_panel, end_panel) of all
-// groups.
-struct Share {
-    int64_t first_unit;
-    int64_t end_unit;
-    int64_t first_panel;
-    int64_t end_panel;
-};
 
 // Once so many positions have their accumulators, they go to the epilogue together.
 constexpr int kEpilogueRows = 24;
@@ -76,6 +68,8 @@ class DenseConvolution : public Convolution {
         corrections_bytes_ = aligned(kUnpackedRows * runs * int64_t(sizeof(int32_t)));
         acc_bytes_ = aligned(chunk * kernels_.panel * int64_t(sizeof(int32_t)));
     }
+
+    std::string algorithm() const override { return "direct"; }
 
     std::size_t scratch_bytes(int) const override {
         return std::size_t(codes_bytes_ + wide_bytes_ + alpha_bytes_ + acc_bytes_ + rows_bytes_ +
@@ -155,29 +149,16 @@ class DenseConvolution : public Convolution {
 
     int positions_of(const Work& work) const { return work.units * plan_.positions_per_unit(); }
 
-    // Splitting by panels repeats the strips, splitting by positions repeats the expansion of
-    // weights.
     Share share_of(int share, int shares) const {
         const int64_t panels = int64_t(weights_->shape().groups) * weights_->panels_per_group();
-        const int64_t units = plan_.units();
-        const Share by_panel{0, units, panels * share / shares, panels * (share + 1) / shares};
-        if (by_rows_) return by_panel;
+        if (by_rows_) return share_by_panels(plan_.units(), panels, share, shares);
         int64_t steps = 0;
         for (const Stream& stream : weights_->streams()) steps += int64_t(stream.steps.size());
-        const double tile_effort =
-            1.0 * double(steps) * plan_.positions_per_unit();              // per unit and panel
-        const double strip_effort = 0.5 * double(plan_.slots_per_unit());  // per unit
-        const double expand_effort = 2.0 * double(steps);                  // per panel
-        const double panel_share = double((panels + shares - 1) / shares);
-        const double unit_share = double((units + shares - 1) / shares);
-        const double by_panels = panel_share * (tile_effort * double(units) + expand_effort) +
-                                 strip_effort * double(units);
-        const double by_units = unit_share * (tile_effort * double(panels) + strip_effort) +
-                                expand_effort * double(panels);
-        if (by_panels < by_units) {
-            return by_panel;
-        }
-        return {units * share / shares, units * (share + 1) / shares, 0, panels};
+        Effort effort;
+        effort.both = 1.0 * double(steps) * plan_.positions_per_unit();
+        effort.unit = 0.5 * double(plan_.slots_per_unit());
+        effort.panel = 2.0 * double(steps);
+        return cut_share(plan_.units(), panels, effort, share, shares);
     }
 
     // Expanded weights of one block and panel.

@@ -41,6 +41,8 @@ class DepthwiseConvolution : public Convolution {
         copy_bytes_ = few_channels_ ? aligned(taps_ * int64_t(kSegment) * kDepthwiseBlock) : 0;
     }
 
+    std::string algorithm() const override { return "depthwise"; }
+
     std::size_t scratch_bytes(int) const override {
         return std::size_t(acc_bytes_ + pad_bytes_ + 2 * pointer_bytes_ + copy_bytes_);
     }

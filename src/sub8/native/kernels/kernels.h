@@ -135,6 +135,8 @@ struct DepthwiseArguments {
     ptrdiff_t acc_pitch;
 };
 
+struct WinogradKernels;  // kernels/winograd.h
+
 struct Kernels {
     int panel;                                  // outputs
     int rows;                                   // largest tile, <= kLargestTile
@@ -163,6 +165,8 @@ struct Kernels {
     void (*depthwise)(const DepthwiseArguments&);
     uint8_t
         depthwise_order[kDepthwiseBlock];  // channel of the block at each place of a weight vector
+    const WinogradKernels*
+        winograd;  // [kWinogradForms], by falling savings; null where there are none
 };
 
 const Kernels& scalar_kernels();

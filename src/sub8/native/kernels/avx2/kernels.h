@@ -13,5 +13,6 @@ void add_expand(Kernels* kernels);
 void add_rescale(Kernels* kernels);
 void add_gather(Kernels* kernels);
 void add_depthwise(Kernels* kernels);
+void add_winograd(Kernels* kernels);
 
 }  // namespace sub8::avx2

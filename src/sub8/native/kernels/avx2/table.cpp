@@ -15,6 +15,7 @@ Kernels make_kernels() {
     avx2::add_rescale(&kernels);
     avx2::add_gather(&kernels);
     avx2::add_depthwise(&kernels);
+    avx2::add_winograd(&kernels);
     return kernels;
 }
 

@@ -1,0 +1,249 @@
+// Winograd transforms (x86 AVX2); what they compute: kernels/winograd.h.
+#include "kernels/winograd.h"
+
+#include "kernels/avx2/kernels.h"
+#include "kernels/avx2/tile.h"
+#include "kernels/avx2/transpose.h"
+
+namespace sub8::avx2 {
+namespace {
+
+// Unsigned, so that arithmetic wraps around.
+typedef uint16_t Words __attribute__((vector_size(32)));
+typedef uint32_t Totals __attribute__((vector_size(32)));
+
+// F(m) in one direction.
+template <int m>
+struct Filter;
+
+template <>
+struct Filter<2> {
+    static constexpr int shift = 1;
+    static constexpr uint32_t odd_inverse = 1;
+    static SUB8_INLINE void input(const Words (&d)[4], Words (&v)[4]) {
+        v[0] = d[0] - d[2];
+        v[1] = d[1] + d[2];
+        v[2] = d[2] - d[1];
+        v[3] = d[1] - d[3];
+    }
+    static SUB8_INLINE void kernel(const Words (&g)[3], Words (&u)[4]) {
+        const Words ends = g[0] + g[2];
+        u[0] = g[0];
+        u[1] = ends + g[1];
+        u[2] = ends - g[1];
+        u[3] = g[2];
+    }
+    static SUB8_INLINE void output(const Totals (&p)[4], Totals (&y)[2]) {
+        y[0] = (p[0] + p[0]) + (p[1] + p[2]);
+        y[1] = (p[1] - p[2]) - (p[3] + p[3]);
+    }
+};
+
+template <>
+struct Filter<4> {
+    static constexpr int shift = 3;
+    static constexpr uint32_t odd_inverse = 0xaaaaaaab;  // 3 * 0xaaaaaaab = 1 modulo 2^32
+    static SUB8_INLINE void input(const Words (&d)[6], Words (&v)[6]) {
+        const Words even = d[4] - (d[2] << 2), odd = d[3] - (d[1] << 2);
+        const Words even2 = d[4] - d[2], odd2 = (d[3] - d[1]) << 1;
+        v[0] = (d[0] << 2) - d[2] + even;
+        v[1] = even + odd;
+        v[2] = even - odd;
+        v[3] = even2 + odd2;
+        v[4] = even2 - odd2;
+        v[5] = d[5] - d[3] - (odd2 << 1);
+    }
+    static SUB8_INLINE void kernel(const Words (&g)[3], Words (&u)[6]) {
+        const Words ends = g[0] + g[2];
+        const Words wide = g[0] + (g[2] << 2), middle = g[1] + g[1];
+        u[0] = g[0];
+        u[1] = ends + g[1];
+        u[2] = ends - g[1];
+        u[3] = wide + middle;
+        u[4] = wide - middle;
+        u[5] = g[2];
+    }
+    // 24 y from products whose kernels are 4, -6, -6, 24, 24 and 1 times too large.
+    static SUB8_INLINE void output(const Totals (&p)[6], Totals (&y)[4]) {
+        const Totals sum1 = p[1] + p[2], difference1 = (p[1] - p[2]) << 2;
+        const Totals sum2 = p[3] + p[4], difference2 = (p[3] - p[4]) << 1;
+        y[0] = (p[0] << 2) + (p[0] << 1) + sum2 - (sum1 << 2);
+        y[1] = difference2 - difference1;
+        y[2] = (sum2 - sum1) << 2;
+        y[3] = (difference2 << 2) - difference1 + (p[5] << 4) + (p[5] << 3);
+    }
+};
+
+template <int rows, int columns>
+struct Form {
+    static constexpr int points_down = rows + 2;
+    static constexpr int points_across = columns + 2;
+    static constexpr int shift = Filter<rows>::shift + Filter<columns>::shift;
+    static constexpr uint32_t odd_inverse =
+        Filter<rows>::odd_inverse * Filter<columns>::odd_inverse;
+
+    // 16 channels of one tile: [points][16].
+    static SUB8_INLINE void input_tile(const uint8_t* from, ptrdiff_t pitch, ptrdiff_t column,
+                                       __m128i flip, Words* out, ptrdiff_t out_pitch) {
+        Words half[points_across][points_down];
+#pragma GCC unroll 6
+        for (int i = 0; i < points_down; ++i) {
+            Words d[points_across], v[points_across];
+#pragma GCC unroll 6
+            for (int j = 0; j < points_across; ++j) {
+                const uint8_t* at = from + i * pitch + j * column;
+                const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+                d[j] = Words(_mm256_cvtepu8_epi16(_mm_xor_si128(bytes, flip)));
+            }
+            Filter<columns>::input(d, v);
+#pragma GCC unroll 6
+            for (int j = 0; j < points_across; ++j) half[j][i] = v[j];
+        }
+#pragma GCC unroll 6
+        for (int j = 0; j < points_across; ++j) {
+            Words v[points_down];
+            Filter<rows>::input(half[j], v);
+#pragma GCC unroll 6
+            for (int i = 0; i < points_down; ++i) out[(i * points_across + j) * out_pitch] = v[i];
+        }
+    }
+
+    static void input(const WinogradInput& w) {
+        constexpr int points = points_down * points_across;
+        const __m128i flip = _mm_set1_epi8(char(w.flip));
+        for (int tile = 0; tile < w.tiles; tile += 8) {
+            const int tiles = w.tiles - tile < 8 ? w.tiles - tile : 8;
+            for (int channel = 0; channel < w.channels; channel += kWinogradChannels) {
+                Words values[points][8];
+                for (int t = 0; t < tiles; ++t) {
+                    const uint8_t* from =
+                        w.input + ptrdiff_t(tile + t) * columns * w.channels + channel;
+                    input_tile(from, w.pitch, w.channels, flip, &values[0][t], 8);
+                }
+                uint32_t* out = w.out + channel / 2 * w.pair_pitch + tile;
+                for (int p = 0; p < points; ++p, out += w.point_pitch) {
+                    __m256i v[8];
+                    for (int t = 0; t < 8; ++t)
+                        v[t] = __m256i(values[p][t < tiles ? t : tiles - 1]);
+                    transpose(v);
+                    for (int q = 0; q < 8; ++q) store_unaligned(out + q * w.pair_pitch, v[q]);
+                }
+            }
+        }
+    }
+
+    // 8 outputs of one pair of channels.
+    static SUB8_INLINE void weights_pair(const Words (&g)[3][3], int16_t* out,
+                                         ptrdiff_t point_pitch) {
+        Words half[points_across][3];
+#pragma GCC unroll 3
+        for (int i = 0; i < 3; ++i) {
+            Words u[points_across];
+            Filter<columns>::kernel(g[i], u);
+#pragma GCC unroll 6
+            for (int j = 0; j < points_across; ++j) half[j][i] = u[j];
+        }
+#pragma GCC unroll 6
+        for (int j = 0; j < points_across; ++j) {
+            Words u[points_down];
+            Filter<rows>::kernel(half[j], u);
+#pragma GCC unroll 6
+            for (int i = 0; i < points_down; ++i)
+                store(out + (i * points_across + j) * point_pitch, __m256i(u[i]));
+        }
+    }
+
+    static void weights(const WinogradWeights& w) {
+        const __m256i one = _mm256_set1_epi16(1);
+        // Two codes of each four to the upper bytes of words; zero-extended scales to both words.
+        const __m256i first_codes =
+            _mm256_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1, 0, -1, 1,
+                             -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13);
+        const __m256i last_codes = _mm256_add_epi8(
+            first_codes, _mm256_setr_epi8(0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0,
+                                          2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2, 0, 2));
+        const int halves = w.lanes / 2;
+        const ptrdiff_t step = ptrdiff_t(kPanel) * w.lanes;
+        for (int slot = 0; slot < w.slots; ++slot) {
+            const int8_t* const codes = w.codes + slot * 9 * step;
+            for (int part = 0; part < 2; ++part) {  // outputs 0-7, 8-15
+                const __m256i scales =
+                    w.alpha == nullptr
+                        ? one
+                        : load_alpha(w.alpha + (ptrdiff_t(w.alpha_runs[slot]) * 2 + part) * kPanel);
+                for (int half = 0; half < halves; ++half) {
+                    Words g[3][3];
+                    __m256i scale = scales;
+                    if (halves == 2 && half == 0)
+                        scale = _mm256_blend_epi16(scales, _mm256_slli_epi32(scales, 16), 0xaa);
+                    if (halves == 2 && half == 1)
+                        scale = _mm256_blend_epi16(_mm256_srli_epi32(scales, 16), scales, 0xaa);
+#pragma GCC unroll 9
+                    for (int tap = 0; tap < 9; ++tap) {
+                        const int8_t* at = codes + tap * step + part * 8 * w.lanes;
+                        __m256i code;
+                        if (halves == 1) {
+                            code = _mm256_cvtepi8_epi16(
+                                _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+                        } else {
+                            code = _mm256_shuffle_epi8(load_unaligned(at),
+                                                       half == 0 ? first_codes : last_codes);
+                            code = _mm256_srai_epi16(code, 8);
+                        }
+                        g[tap / 3][tap % 3] = Words(_mm256_mullo_epi16(code, scale));
+                    }
+                    const ptrdiff_t pair = w.pairs[slot * halves + half];
+                    weights_pair(g, w.out + (pair * 2 + part) * kPanel, w.point_pitch);
+                }
+            }
+        }
+    }
+
+    static void output(const WinogradOutput& w) {
+        for (int tile = 0; tile < w.tiles; ++tile) {
+            for (int part = 0; part < 2; ++part) {
+                const int32_t* from = w.products + tile * kPanel + part * 8;
+                Totals half[columns][points_down];
+#pragma GCC unroll 6
+                for (int i = 0; i < points_down; ++i) {
+                    Totals p[points_across], y[columns];
+#pragma GCC unroll 6
+                    for (int j = 0; j < points_across; ++j)
+                        p[j] = Totals(load(from + (i * points_across + j) * w.point_pitch));
+                    Filter<columns>::output(p, y);
+#pragma GCC unroll 4
+                    for (int j = 0; j < columns; ++j) half[j][i] = y[j];
+                }
+                int32_t* const to = w.acc + ptrdiff_t(tile) * columns * kPanel + part * 8;
+                const __m256i factor = w.factor == nullptr ? _mm256_set1_epi32(1)
+                                                           : load_unaligned(w.factor + part * 8);
+#pragma GCC unroll 4
+                for (int j = 0; j < columns; ++j) {
+                    Totals y[rows];
+                    Filter<rows>::output(half[j], y);
+#pragma GCC unroll 4
+                    for (int i = 0; i < rows; ++i) {
+                        __m256i total = __m256i(odd_inverse == 1 ? y[i] : y[i] * odd_inverse);
+                        total = _mm256_srai_epi32(total, shift);
+                        if (w.factor != nullptr) total = _mm256_mullo_epi32(total, factor);
+                        store(to + i * w.row_pitch + j * kPanel, total);
+                    }
+                }
+            }
+        }
+    }
+
+    static constexpr WinogradKernels kernels() {
+        return {rows, columns, shift, input, weights, output};
+    }
+};
+
+// By falling savings.
+constexpr WinogradKernels kForms[kWinogradForms] = {Form<4, 4>::kernels(), Form<2, 4>::kernels(),
+                                                    Form<2, 2>::kernels()};
+
+}  // namespace
+
+void add_winograd(Kernels* kernels) { kernels->winograd = kForms; }
+
+}  // namespace sub8::avx2

@@ -1,0 +1,79 @@
+// Winograd's minimal filtering of 3x3 kernels (Lavin and Gray, arXiv 1509.09308), in whole numbers.
+//
+// F(m) computes m outputs of a row filtered by 3 weights from m + 2 inputs with m + 2 products
+// instead of 3 m: y = At ((G g) * (Bt d)). In two directions a tile of m x n outputs takes
+// (m + 2)(n + 2) products, its *points*, for every input channel: F(2x2) 4 an output, F(2x4) 3,
+// F(4x4) 2.25, instead of 9. Products of a point over all channels are a matrix product of int16.
+//
+// G holds fractions. Here every row of G is multiplied by its denominator (kKernelTransform2 and 4)
+// and At by what makes up for it, so that all is whole and the result `scale` times too large:
+// 2 for F(2), 24 for F(4). Everything wraps around modulo 2^32, which harms nothing: the scale of a
+// form is an odd number times 2^shift; the odd number has an inverse modulo 2^32, and the shift is
+// undone by an arithmetic one, exactly where |y| < 2^(31 - shift).
+//
+// Example, F(2), input 1 2 3 4, weights 5 6 7 (y0 = 38, y1 = 56): Bt d = 1-3, 2+3, 3-2, 2-4;
+// kernel 5, 5+6+7, 5-6+7, 7; products -10, 90, 6, -14; 2 y0 = 2 (-10) + 90 + 6, 2 y1 = 90 - 6 -
+// 2 (-14).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sub8 {
+
+constexpr int kWinogradForms = 3;
+constexpr int kWinogradChannels = 16;  // the input transform takes so many at a time
+
+// Transformed inputs of uint8 are at most 255 * (8 * 8 + 2 * 2) = 17340, so that they fit int16.
+constexpr int kKernelTransform2[4][3] = {{1, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 1}};
+constexpr int kKernelTransform4[6][3] = {{1, 0, 0}, {1, 1, 1},  {1, -1, 1},
+                                         {1, 2, 4}, {1, -2, 4}, {0, 0, 1}};
+
+// A row of tiles. Points are numbered row by row.
+struct WinogradInput {
+    const uint8_t*
+        input;        // the first tile's first input; next to it columns + 2 a tile, overlapping
+    ptrdiff_t pitch;  // bytes from row to row
+    int channels;     // a multiple of kWinogradChannels; also the bytes from column to column
+    int tiles;
+    uint8_t flip;  // XORed into every input byte, so that it is unsigned
+    // Two channels side by side in int16: point p, pair q, tile t at out[p * point_pitch + q *
+    // pair_pitch + t]. Words after the last tile, up to a multiple of 8 tiles, are overwritten.
+    uint32_t* out;
+    ptrdiff_t point_pitch;
+    ptrdiff_t pair_pitch;
+};
+
+// The weights of a panel of outputs.
+struct WinogradWeights {
+    const int8_t* codes;        // [slots][3][3][panel][lanes]
+    int lanes;                  // 4, or 2
+    int slots;                  // of `lanes` channels
+    const uint8_t* alpha;       // [panel][2] for lanes 0 1 | 2 3, or for lanes 0 and 1; null: all 1
+    const int32_t* alpha_runs;  // which of them a slot has, [slots]
+    const int32_t* pairs;       // the pair of channels that two lanes hold, [slots][lanes / 2]
+    int16_t* out;               // [points][pairs of channels][panel][2], 64-byte aligned
+    ptrdiff_t point_pitch;      // int16 from point to point
+};
+
+// A row of tiles of a panel.
+struct WinogradOutput {
+    const int32_t* products;  // [points][tiles][panel], 64-byte aligned
+    ptrdiff_t point_pitch;    // int32 from point to point
+    int tiles;
+    const int32_t* factor;  // [panel] of the results, null: 1
+    int32_t* acc;           // output row r, column c: acc + r * row_pitch + c * panel
+    ptrdiff_t row_pitch;
+};
+
+struct WinogradKernels {
+    int rows, columns;  // outputs of a tile
+    int shift;          // see above
+    void (*input)(const WinogradInput&);
+    void (*weights)(const WinogradWeights&);
+    void (*output)(const WinogradOutput&);
+
+    int points() const { return (rows + 2) * (columns + 2); }
+};
+
+}  // namespace sub8
