@@ -1,4 +1,4 @@
-"""3x3 layers by Winograd's transforms give the exact sums of the direct form, up to the last value that they can hold."""
+"""Layers by Winograd's transforms give the exact sums of the direct form, up to the last value that they can hold."""
 
 import itertools
 
@@ -117,6 +117,50 @@ def test_sums_up_to_the_last_that_a_form_can_bring_back() -> None:
             check_form(form, values, alpha, same_padding(64, (32, 32), outputs=16))
 
 
+@st.composite
+def stems(draw: st.DrawFn) -> Case:
+    """7x7 of stride 2 over an image; images are large enough for transforms to pay."""
+    is_signed = draw(st.booleans())
+    return Case(
+        inputs=draw(st.integers(1, 3)),
+        outputs=draw(st.sampled_from([33, 48, 64, 70])),
+        kernel=(7, 7),
+        strides=(2, 2),
+        size=(draw(st.integers(40, 61)), draw(st.integers(40, 61))),
+        pads=tuple(draw(st.integers(0, 7)) for _ in range(4)),  # type: ignore[arg-type]
+        kinds=("int8",),
+        clusters=(1000,),
+        batch=draw(st.integers(1, 2)),
+        is_signed=is_signed,
+        zero_point=draw(st.integers(-128, 127) if is_signed else st.integers(0, 255)),
+        extremes=draw(st.booleans()),
+        seed=draw(st.integers(0, 1000)),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(stems(), st.integers(1, 3))
+def test_any_stem_is_exact(case: Case, threads: int) -> None:
+    layer = Layer(case)
+    np.testing.assert_array_equal(layer.raw("avx2", threads), layer.accumulators)
+
+
+@pytest.mark.parametrize("size", [(60, 60), (61, 60), (62, 63), (63, 64), (64, 65), (65, 62)])
+@pytest.mark.parametrize("pads", [(3, 3, 3, 3), (2, 3, 3, 2), (0, 6, 5, 1)])
+def test_stem_on_every_remainder_of_tiles(
+    size: tuple[int, int], pads: tuple[int, int, int, int]
+) -> None:
+    for extremes in (False, True):
+        layer = Layer(
+            Case(
+                inputs=3, outputs=64, kernel=(7, 7), strides=(2, 2), size=size, pads=pads,
+                kinds=("int8",), clusters=(3,), zero_point=100, extremes=extremes,
+            )
+        )  # fmt: skip
+        assert algorithm(layer) == "winograd 3x3"
+        np.testing.assert_array_equal(layer.raw("avx2"), layer.accumulators)
+
+
 def test_layers_without_a_form_stay_direct() -> None:
     for changes in (
         {"strides": (2, 2)},
@@ -125,6 +169,7 @@ def test_layers_without_a_form_stay_direct() -> None:
         {"inputs": 40},
         {"clusters": (3,)},
         {"groups": 2, "clusters": (16,)},
+        {"kernel": (7, 7), "strides": (2, 2), "pads": (3, 3, 3, 3)},
         {"kinds": ("ternary", "ternary"), "clusters": (4, 4), "shifts": (0, 3)},
     ):
         layer = Layer(Case(**(vars(same_padding(64, (16, 16))) | changes)))

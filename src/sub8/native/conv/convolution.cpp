@@ -39,7 +39,8 @@ std::unique_ptr<const Convolution> Convolution::create(std::shared_ptr<const Pac
         return make_depthwise(std::move(depthwise), geometry, input, epilogue);
     }
     auto dense = std::dynamic_pointer_cast<const DenseWeights>(weights);
-    if (auto winograd = make_winograd(dense, geometry, input, epilogue)) return winograd;
+    if (auto winograd = make_winograd_3x3(dense, geometry, input, epilogue)) return winograd;
+    if (auto winograd = make_winograd_stem(dense, geometry, input, epilogue)) return winograd;
     return make_dense(std::move(dense), geometry, input, epilogue);
 }
 

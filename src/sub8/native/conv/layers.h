@@ -63,12 +63,16 @@ class DepthwiseWeights : public PackedWeights {
 std::unique_ptr<const Convolution> make_dense(std::shared_ptr<const DenseWeights> weights,
                                               const ConvGeometry& geometry,
                                               const InputFormat& input, const Epilogue& epilogue);
-// A 3x3 layer of stride 1 with fewer multiplications (kernels/winograd.h); null where the layer is
-// none, or `make_dense` is faster.
-std::unique_ptr<const Convolution> make_winograd(std::shared_ptr<const DenseWeights> weights,
-                                                 const ConvGeometry& geometry,
-                                                 const InputFormat& input,
-                                                 const Epilogue& epilogue);
+// With fewer multiplications (conv/winograd.h): a 3x3 layer of stride 1, and a 7x7 one of stride 2
+// over an image. Null where the layer is none, or `make_dense` is faster.
+std::unique_ptr<const Convolution> make_winograd_3x3(std::shared_ptr<const DenseWeights> weights,
+                                                     const ConvGeometry& geometry,
+                                                     const InputFormat& input,
+                                                     const Epilogue& epilogue);
+std::unique_ptr<const Convolution> make_winograd_stem(std::shared_ptr<const DenseWeights> weights,
+                                                      const ConvGeometry& geometry,
+                                                      const InputFormat& input,
+                                                      const Epilogue& epilogue);
 std::unique_ptr<const Convolution> make_depthwise(std::shared_ptr<const DepthwiseWeights> weights,
                                                   const ConvGeometry& geometry,
                                                   const InputFormat& input,

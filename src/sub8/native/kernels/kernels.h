@@ -135,7 +135,7 @@ struct DepthwiseArguments {
     ptrdiff_t acc_pitch;
 };
 
-struct WinogradKernels;  // kernels/winograd.h
+struct WinogradForms;  // kernels/winograd.h
 
 struct Kernels {
     int panel;                                  // outputs
@@ -165,8 +165,7 @@ struct Kernels {
     void (*depthwise)(const DepthwiseArguments&);
     uint8_t
         depthwise_order[kDepthwiseBlock];  // channel of the block at each place of a weight vector
-    const WinogradKernels*
-        winograd;  // [kWinogradForms], by falling savings; null where there are none
+    const WinogradForms* winograd;         // null where there are none
 };
 
 const Kernels& scalar_kernels();

@@ -1,17 +1,18 @@
-// Winograd's minimal filtering of 3x3 kernels (Lavin and Gray, arXiv 1509.09308), in whole numbers.
+// Winograd's minimal filtering (Lavin and Gray, arXiv 1509.09308), in whole numbers.
 //
-// F(m) computes m outputs of a row filtered by 3 weights from m + 2 inputs with m + 2 products
-// instead of 3 m: y = At ((G g) * (Bt d)). In two directions a tile of m x n outputs takes
-// (m + 2)(n + 2) products, its *points*, for every input channel: F(2x2) 4 an output, F(2x4) 3,
-// F(4x4) 2.25, instead of 9. Products of a point over all channels are a matrix product of int16.
+// F(m, r) computes m outputs of a row filtered by r weights from m + r - 1 inputs with as many
+// products, its *points*, instead of m r: y = At ((G g) * (Bt d)). In two directions a tile of
+// m x n outputs takes (m + r - 1)(n + r - 1) products for every input channel; an output of a 3x3
+// kernel thus 4 with tiles of 2x2, 3 with 2x4 and 2.25 with 4x4, instead of 9. Products of a point
+// over all channels are a matrix product of int16.
 //
-// G holds fractions. Here every row of G is multiplied by its denominator (kKernelTransform2 and 4)
-// and At by what makes up for it, so that all is whole and the result `scale` times too large:
-// 2 for F(2), 24 for F(4). Everything wraps around modulo 2^32, which harms nothing: the scale of a
-// form is an odd number times 2^shift; the odd number has an inverse modulo 2^32, and the shift is
-// undone by an arithmetic one, exactly where |y| < 2^(31 - shift).
+// G holds fractions. Here every row of G is multiplied by its denominator (kKernelTransform...) and
+// At by what makes up for it, so that all is whole and the result `scale` times too large: 2 for
+// F(2, 3), 24 for F(4, 3) and F(3, 4). Everything wraps around modulo 2^32, which harms nothing:
+// the scale of a form is an odd number times 2^shift; the odd number has an inverse modulo 2^32,
+// and the shift is undone by an arithmetic one, exactly where |y| < 2^(31 - shift).
 //
-// Example, F(2), input 1 2 3 4, weights 5 6 7 (y0 = 38, y1 = 56): Bt d = 1-3, 2+3, 3-2, 2-4;
+// Example, F(2, 3), input 1 2 3 4, weights 5 6 7 (y0 = 38, y1 = 56): Bt d = 1-3, 2+3, 3-2, 2-4;
 // kernel 5, 5+6+7, 5-6+7, 7; products -10, 90, 6, -14; 2 y0 = 2 (-10) + 90 + 6, 2 y1 = 90 - 6 -
 // 2 (-14).
 #pragma once
@@ -25,18 +26,19 @@ constexpr int kWinogradForms = 3;
 constexpr int kWinogradChannels = 16;  // the input transform takes so many at a time
 
 // Transformed inputs of uint8 are at most 255 * (8 * 8 + 2 * 2) = 17340, so that they fit int16.
-constexpr int kKernelTransform2[4][3] = {{1, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 1}};
-constexpr int kKernelTransform4[6][3] = {{1, 0, 0}, {1, 1, 1},  {1, -1, 1},
-                                         {1, 2, 4}, {1, -2, 4}, {0, 0, 1}};
+constexpr int kKernelTransform2x3[4][3] = {{1, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 1}};
+constexpr int kKernelTransform4x3[6][3] = {{1, 0, 0}, {1, 1, 1},  {1, -1, 1},
+                                           {1, 2, 4}, {1, -2, 4}, {0, 0, 1}};
+constexpr int kKernelTransform3x4[6][4] = {{1, 0, 0, 0}, {1, 1, 1, 1},   {1, -1, 1, -1},
+                                           {1, 2, 4, 8}, {1, -2, 4, -8}, {0, 0, 0, 1}};
 
 // A row of tiles. Points are numbered row by row.
 struct WinogradInput {
-    const uint8_t*
-        input;        // the first tile's first input; next to it columns + 2 a tile, overlapping
-    ptrdiff_t pitch;  // bytes from row to row
-    int channels;     // a multiple of kWinogradChannels; also the bytes from column to column
-    int tiles;
-    uint8_t flip;  // XORed into every input byte, so that it is unsigned
+    const uint8_t* input;  // the first tile's first input
+    ptrdiff_t pitch;       // bytes from row to row
+    int channels;          // a multiple of kWinogradChannels; also the bytes from column to column
+    int tiles;             // side by side, overlapping
+    uint8_t flip;          // XORed into every input byte, so that it is unsigned
     // Two channels side by side in int16: point p, pair q, tile t at out[p * point_pitch + q *
     // pair_pitch + t]. Words after the last tile, up to a multiple of 8 tiles, are overwritten.
     uint32_t* out;
@@ -44,7 +46,7 @@ struct WinogradInput {
     ptrdiff_t pair_pitch;
 };
 
-// The weights of a panel of outputs.
+// The 3x3 weights of a panel of outputs.
 struct WinogradWeights {
     const int8_t* codes;        // [slots][3][3][panel][lanes]
     int lanes;                  // 4, or 2
@@ -66,14 +68,20 @@ struct WinogradOutput {
     ptrdiff_t row_pitch;
 };
 
-struct WinogradKernels {
+struct WinogradForm {
     int rows, columns;  // outputs of a tile
+    int taps;           // of the kernel, in each direction
     int shift;          // see above
     void (*input)(const WinogradInput&);
-    void (*weights)(const WinogradWeights&);
+    void (*weights)(const WinogradWeights&);  // null but for 3 taps
     void (*output)(const WinogradOutput&);
 
-    int points() const { return (rows + 2) * (columns + 2); }
+    int points() const { return (rows + taps - 1) * (columns + taps - 1); }
+};
+
+struct WinogradForms {
+    WinogradForm taps3[kWinogradForms];  // by falling savings
+    WinogradForm taps4;
 };
 
 }  // namespace sub8

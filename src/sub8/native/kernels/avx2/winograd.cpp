@@ -12,12 +12,12 @@ namespace {
 typedef uint16_t Words __attribute__((vector_size(32)));
 typedef uint32_t Totals __attribute__((vector_size(32)));
 
-// F(m) in one direction.
-template <int m>
+// F(outputs, taps) in one direction.
+template <int outputs, int taps>
 struct Filter;
 
 template <>
-struct Filter<2> {
+struct Filter<2, 3> {
     static constexpr int shift = 1;
     static constexpr uint32_t odd_inverse = 1;
     static SUB8_INLINE void input(const Words (&d)[4], Words (&v)[4]) {
@@ -39,8 +39,9 @@ struct Filter<2> {
     }
 };
 
-template <>
-struct Filter<4> {
+// Kernels at the points 0, 1, -1, 2, -2 and infinity are 4, -6, -6, 24, 24 times and once too
+// large.
+struct SixPoints {
     static constexpr int shift = 3;
     static constexpr uint32_t odd_inverse = 0xaaaaaaab;  // 3 * 0xaaaaaaab = 1 modulo 2^32
     static SUB8_INLINE void input(const Words (&d)[6], Words (&v)[6]) {
@@ -53,6 +54,21 @@ struct Filter<4> {
         v[4] = even2 - odd2;
         v[5] = d[5] - d[3] - (odd2 << 1);
     }
+    // 24 times the products' sums weighted by 1, p, p^2 and p^3, p the point; infinity counts
+    // extra.
+    static SUB8_INLINE void moments(const Totals (&p)[6], Totals (&y)[4]) {
+        const Totals sum1 = p[1] + p[2], difference1 = (p[1] - p[2]) << 2;
+        const Totals sum2 = p[3] + p[4], difference2 = (p[3] - p[4]) << 1;
+        y[0] = (p[0] << 2) + (p[0] << 1) + sum2 - (sum1 << 2);
+        y[1] = difference2 - difference1;
+        y[2] = (sum2 - sum1) << 2;
+        y[3] = (difference2 << 2) - difference1;
+    }
+    static SUB8_INLINE Totals infinity(const Totals (&p)[6]) { return (p[5] << 4) + (p[5] << 3); }
+};
+
+template <>
+struct Filter<4, 3> : SixPoints {
     static SUB8_INLINE void kernel(const Words (&g)[3], Words (&u)[6]) {
         const Words ends = g[0] + g[2];
         const Words wide = g[0] + (g[2] << 2), middle = g[1] + g[1];
@@ -63,24 +79,31 @@ struct Filter<4> {
         u[4] = wide - middle;
         u[5] = g[2];
     }
-    // 24 y from products whose kernels are 4, -6, -6, 24, 24 and 1 times too large.
     static SUB8_INLINE void output(const Totals (&p)[6], Totals (&y)[4]) {
-        const Totals sum1 = p[1] + p[2], difference1 = (p[1] - p[2]) << 2;
-        const Totals sum2 = p[3] + p[4], difference2 = (p[3] - p[4]) << 1;
-        y[0] = (p[0] << 2) + (p[0] << 1) + sum2 - (sum1 << 2);
-        y[1] = difference2 - difference1;
-        y[2] = (sum2 - sum1) << 2;
-        y[3] = (difference2 << 2) - difference1 + (p[5] << 4) + (p[5] << 3);
+        moments(p, y);
+        y[3] += infinity(p);
     }
 };
 
-template <int rows, int columns>
+template <>
+struct Filter<3, 4> : SixPoints {
+    static SUB8_INLINE void output(const Totals (&p)[6], Totals (&y)[3]) {
+        Totals all[4];
+        moments(p, all);
+        y[0] = all[0];
+        y[1] = all[1];
+        y[2] = all[2] + infinity(p);
+    }
+};
+
+template <int rows, int columns, int taps>
 struct Form {
-    static constexpr int points_down = rows + 2;
-    static constexpr int points_across = columns + 2;
-    static constexpr int shift = Filter<rows>::shift + Filter<columns>::shift;
-    static constexpr uint32_t odd_inverse =
-        Filter<rows>::odd_inverse * Filter<columns>::odd_inverse;
+    using Down = Filter<rows, taps>;
+    using Across = Filter<columns, taps>;
+    static constexpr int points_down = rows + taps - 1;
+    static constexpr int points_across = columns + taps - 1;
+    static constexpr int shift = Down::shift + Across::shift;
+    static constexpr uint32_t odd_inverse = Down::odd_inverse * Across::odd_inverse;
 
     // 16 channels of one tile: [points][16].
     static SUB8_INLINE void input_tile(const uint8_t* from, ptrdiff_t pitch, ptrdiff_t column,
@@ -95,14 +118,14 @@ struct Form {
                 const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
                 d[j] = Words(_mm256_cvtepu8_epi16(_mm_xor_si128(bytes, flip)));
             }
-            Filter<columns>::input(d, v);
+            Across::input(d, v);
 #pragma GCC unroll 6
             for (int j = 0; j < points_across; ++j) half[j][i] = v[j];
         }
 #pragma GCC unroll 6
         for (int j = 0; j < points_across; ++j) {
             Words v[points_down];
-            Filter<rows>::input(half[j], v);
+            Down::input(half[j], v);
 #pragma GCC unroll 6
             for (int i = 0; i < points_down; ++i) out[(i * points_across + j) * out_pitch] = v[i];
         }
@@ -139,14 +162,14 @@ struct Form {
 #pragma GCC unroll 3
         for (int i = 0; i < 3; ++i) {
             Words u[points_across];
-            Filter<columns>::kernel(g[i], u);
+            Across::kernel(g[i], u);
 #pragma GCC unroll 6
             for (int j = 0; j < points_across; ++j) half[j][i] = u[j];
         }
 #pragma GCC unroll 6
         for (int j = 0; j < points_across; ++j) {
             Words u[points_down];
-            Filter<rows>::kernel(half[j], u);
+            Down::kernel(half[j], u);
 #pragma GCC unroll 6
             for (int i = 0; i < points_down; ++i)
                 store(out + (i * points_across + j) * point_pitch, __m256i(u[i]));
@@ -210,7 +233,7 @@ struct Form {
 #pragma GCC unroll 6
                     for (int j = 0; j < points_across; ++j)
                         p[j] = Totals(load(from + (i * points_across + j) * w.point_pitch));
-                    Filter<columns>::output(p, y);
+                    Across::output(p, y);
 #pragma GCC unroll 4
                     for (int j = 0; j < columns; ++j) half[j][i] = y[j];
                 }
@@ -220,7 +243,7 @@ struct Form {
 #pragma GCC unroll 4
                 for (int j = 0; j < columns; ++j) {
                     Totals y[rows];
-                    Filter<rows>::output(half[j], y);
+                    Down::output(half[j], y);
 #pragma GCC unroll 4
                     for (int i = 0; i < rows; ++i) {
                         __m256i total = __m256i(odd_inverse == 1 ? y[i] : y[i] * odd_inverse);
@@ -233,17 +256,17 @@ struct Form {
         }
     }
 
-    static constexpr WinogradKernels kernels() {
-        return {rows, columns, shift, input, weights, output};
+    static constexpr WinogradForm form() {
+        if constexpr (taps == 3) return {rows, columns, taps, shift, input, weights, output};
+        return {rows, columns, taps, shift, input, nullptr, output};
     }
 };
 
-// By falling savings.
-constexpr WinogradKernels kForms[kWinogradForms] = {Form<4, 4>::kernels(), Form<2, 4>::kernels(),
-                                                    Form<2, 2>::kernels()};
+constexpr WinogradForms kForms = {
+    {Form<4, 4, 3>::form(), Form<2, 4, 3>::form(), Form<2, 2, 3>::form()}, Form<3, 3, 4>::form()};
 
 }  // namespace
 
-void add_winograd(Kernels* kernels) { kernels->winograd = kForms; }
+void add_winograd(Kernels* kernels) { kernels->winograd = &kForms; }
 
 }  // namespace sub8::avx2

@@ -1,0 +1,111 @@
+// The driver of convolutions by Winograd's transforms (kernels/winograd.h).
+//
+// For a chunk of rows of tiles: their inputs are arranged and transformed once; then, for every
+// panel of outputs, each point's products are summed over the channels by the int16 tile kernels,
+// and the sums transformed back into accumulators for the epilogue.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "conv/layers.h"
+#include "conv/requantize.h"
+#include "conv/share.h"
+#include "kernels/winograd.h"
+
+namespace sub8 {
+
+// Sizes of a layer in one form, and what it costs.
+struct WinogradTiling {
+    // pairs: of channels that are summed.
+    WinogradTiling(const WinogradForm& form, int pairs, const ConvGeometry& geometry);
+
+    // Vector instructions, transforms of the weights included.
+    Effort effort() const;
+    double total_effort(int panels) const;
+
+    int points;
+    int pairs;
+    int across;           // tiles in a row
+    int down;             // rows of tiles in an image
+    int64_t units;        // rows of tiles in the batch
+    int chunk;            // units that are worked on together
+    int64_t pair_pitch;   // words from pair to pair of transformed inputs
+    int64_t point_bytes;  // of transformed inputs
+};
+
+class WinogradConvolution : public Convolution {
+  public:
+    std::string algorithm() const override;
+    std::size_t scratch_bytes(int threads) const override;
+    void run(const void* input, const void* residual, void* output, void* scratch, int share,
+             int shares, bool again) const override;
+
+    // int16 from point to point of a panel's transformed weights, whole lines of 64 bytes.
+    static int64_t point_weights(int pairs, int panel);
+
+  protected:
+    // channels: of a column of arranged rows, a multiple of kWinogradChannels. factors: of the
+    // results, whole panels; empty: 1. scratch: bytes for transformed_weights, a multiple of 64.
+    WinogradConvolution(std::shared_ptr<const DenseWeights> weights, const ConvGeometry& geometry,
+                        const InputFormat& input, const Epilogue& epilogue,
+                        const WinogradForm& form, int channels, int pairs,
+                        std::vector<int32_t> factors, int64_t scratch);
+
+    const DenseWeights& weights() const { return *weights_; }
+    const ConvGeometry& geometry() const { return geometry_; }
+    uint8_t zero_point() const { return zero_point_; }
+    // Of a row of tiles, overlaps and padding included.
+    int arranged_columns() const { return tiling_.across * form_.columns + form_.taps - 1; }
+
+  private:
+    // Rows [first, first + count) of the grid on which the kernel has stride 1, each
+    // [arranged_columns][channels], padding filled in.
+    virtual void arrange_rows(const uint8_t* image, int first, int count, uint8_t* rows) const = 0;
+    // [points][pairs][panel][2], `point_weights` apart, 64-byte aligned.
+    virtual const int16_t* transformed_weights(int64_t panel, uint8_t* scratch) const = 0;
+
+    struct Work {
+        uint8_t* rows;
+        uint32_t* inputs;
+        uint8_t* weights;
+        int32_t* products;
+        int32_t* acc;
+    };
+    int64_t row_bytes() const { return int64_t(arranged_columns()) * channels_; }
+    int64_t point_products(int64_t tiles) const;
+    int64_t acc_pitch() const;
+    void transform_inputs(const uint8_t* input, int64_t unit, int place, const Work& work) const;
+    void multiply(const int16_t* weights, int tiles, const Work& work) const;
+    void finish(int64_t unit, int place, int units, int64_t panel, const void* residual,
+                void* output, const Work& work) const;
+
+    std::shared_ptr<const DenseWeights> weights_;
+    const Kernels& kernels_;
+    const WinogradForm& form_;
+    ConvGeometry geometry_;
+    uint8_t zero_point_;
+    uint8_t flip_;
+    int channels_;
+    std::vector<int32_t> factors_;
+    WinogradTiling tiling_;
+    PreparedEpilogue epilogue_;
+    std::vector<int32_t> offsets_;  // bytes from pair to pair of transformed inputs
+    int64_t rows_bytes_;
+    int64_t inputs_bytes_;
+    int64_t weights_bytes_;
+    int64_t products_bytes_;
+    int64_t acc_bytes_;
+};
+
+// Whether `form` can bring back every sum before it is multiplied with its factor; no factors: 1.
+bool sums_fit(const DenseWeights& weights, const std::vector<int32_t>& factors,
+              const WinogradForm& form);
+// Vector instructions of the direct form.
+double direct_effort(const DenseWeights& weights, const ConvGeometry& geometry);
+// The share of them below which transforms were measured to be faster.
+constexpr double kWinogradWorthwhile = 0.9;
+
+}  // namespace sub8

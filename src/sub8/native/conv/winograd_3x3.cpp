@@ -1,0 +1,235 @@
+// 3x3 kernels of stride 1. Their weights stay 2, 4 or 8 bits wide in memory; a panel's are expanded
+// and transformed when its turn comes.
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "conv/winograd.h"
+
+namespace sub8 {
+namespace {
+
+constexpr int kTaps = 9;
+
+// The one stream of a layer, as the weights' transform reads it.
+class Taps {
+  public:
+    // Whether every step is one tap of whole pairs of channels (2q, 2q + 1).
+    static bool readable(const DenseWeights& weights) {
+        const WeightShape& shape = weights.shape();
+        if (weights.streams().size() != 1 || weights.folded() || shape.groups != 1) return false;
+        if (shape.kernel_h != 3 || shape.kernel_w != 3) return false;
+        if (shape.inputs % kWinogradChannels != 0) return false;
+        const Stream& stream = weights.streams()[0];
+        for (const Slot& slot : stream.slots) {
+            for (int lane = 0; lane < stream.lanes(); lane += 2) {
+                if (slot[lane] < 0 || slot[lane] % 2 != 0 || slot[lane + 1] != slot[lane] + 1)
+                    return false;
+            }
+        }
+        return true;
+    }
+
+    explicit Taps(const DenseWeights& weights)
+        : weights_(weights),
+          stream_(weights.streams()[0]),
+          panel_(weights.kernels().panel),
+          one_scale_(true) {
+        const int lanes = stream_.lanes();
+        int run = 0, end = stream_.run_steps[0];
+        for (std::size_t slot = 0; slot < stream_.slots.size(); ++slot) {
+            while (int(slot) * kTaps >= end) end += stream_.run_steps[++run];
+            runs_.push_back(run);
+            for (int lane = 0; lane < lanes; lane += 2)
+                pairs_.push_back(stream_.slots[slot][lane] / 2);
+        }
+        for (int output = 0; output < weights.shape().outputs; ++output) {
+            factors_.push_back(alpha(output, 0, 0));
+            for (std::size_t slot = 0; slot < stream_.slots.size(); ++slot) {
+                for (int half = 0; half < 2; ++half)
+                    one_scale_ = one_scale_ && alpha(output, int(slot), half) == factors_[output];
+            }
+        }
+        if (!one_scale_) factors_.assign(factors_.size(), 1);
+    }
+
+    const Stream& stream() const { return stream_; }
+    // Of each slot.
+    const std::vector<int32_t>& runs() const { return runs_; }
+    // Of each half of each slot.
+    const std::vector<int32_t>& pairs() const { return pairs_; }
+    // Every output has one scale, which its sums may be multiplied with in the end.
+    bool one_scale() const { return one_scale_; }
+    // Those scales, in whole panels; empty where there are several.
+    std::vector<int32_t> factors() const {
+        std::vector<int32_t> all = factors_;
+        all.resize(std::size_t(weights_.panels_per_group()) * panel_, 0);
+        return one_scale_ ? all : std::vector<int32_t>();
+    }
+
+    // No transformed weight leaves int16, no sum what `form` can bring back.
+    bool fit(const WinogradForm& form) const {
+        return sums_fit(weights_, factors(), form) && transforms_fit(form);
+    }
+
+  private:
+    int alpha(int output, int slot, int half) const {
+        const int64_t run =
+            int64_t(output / panel_) * int64_t(stream_.run_steps.size()) + runs_[slot];
+        return stream_.alpha[(run * panel_ + output % panel_) * 2 + half];
+    }
+
+    bool transforms_fit(const WinogradForm& form) const {
+        const auto growth = [](int outputs) { return outputs == 2 ? 3 : 7; };
+        const auto rows = [](int outputs) {
+            return outputs == 2 ? kKernelTransform2x3 : kKernelTransform4x3;
+        };
+        const int most = INT16_MAX / (growth(form.rows) * growth(form.columns));
+        const int inputs = weights_.shape().inputs, lanes = stream_.lanes();
+        const std::vector<int8_t> values = weights_.unpack(0);
+        for (int output = 0; output < weights_.shape().outputs; ++output) {
+            for (std::size_t slot = 0; slot < stream_.slots.size(); ++slot) {
+                for (int lane = 0; lane < lanes; ++lane) {
+                    const int half = lanes == 4 ? lane / 2 : lane;
+                    const int scale = one_scale_ ? 1 : alpha(output, int(slot), half);
+                    const int8_t* taps =
+                        values.data() +
+                        (int64_t(output) * inputs + stream_.slots[slot][lane]) * kTaps;
+                    int largest = 0;
+                    for (int tap = 0; tap < kTaps; ++tap)
+                        largest = std::max(largest, std::abs(int(taps[tap])));
+                    if (largest * scale <= most) continue;
+                    for (int i = 0; i < form.rows + 2; ++i) {
+                        for (int j = 0; j < form.columns + 2; ++j) {
+                            int sum = 0;
+                            for (int tap = 0; tap < kTaps; ++tap) {
+                                sum += rows(form.rows)[i][tap / 3] *
+                                       rows(form.columns)[j][tap % 3] * taps[tap];
+                            }
+                            if (std::abs(sum * scale) > INT16_MAX) return false;
+                        }
+                    }
+                }
+            }
+        }
+        return true;
+    }
+
+    const DenseWeights& weights_;
+    const Stream& stream_;
+    int panel_;
+    bool one_scale_;
+    std::vector<int32_t> runs_;
+    std::vector<int32_t> pairs_;
+    std::vector<int32_t> factors_;
+};
+
+class Winograd3x3 : public WinogradConvolution {
+  public:
+    Winograd3x3(std::shared_ptr<const DenseWeights> weights, const ConvGeometry& geometry,
+                const InputFormat& input, const Epilogue& epilogue, const WinogradForm& form,
+                Taps taps)
+        : WinogradConvolution(weights, geometry, input, epilogue, form, weights->shape().inputs,
+                              weights->shape().inputs / 2, taps.factors(),
+                              code_bytes(*weights) + transformed_bytes(form, *weights)),
+          form_(form),
+          taps_(std::move(taps)) {}
+
+  private:
+    static int64_t code_bytes(const DenseWeights& weights) {
+        int64_t vectors = 0;
+        for (const Block& block : weights.streams()[0].blocks) vectors += block.vectors;
+        return vectors * 2 * weights.kernels().panel;
+    }
+
+    static int64_t point_size(const DenseWeights& weights) {
+        return point_weights(weights.shape().inputs / 2, weights.kernels().panel);
+    }
+
+    static int64_t transformed_bytes(const WinogradForm& form, const DenseWeights& weights) {
+        return form.points() * point_size(weights) * int64_t(sizeof(int16_t));
+    }
+
+    void arrange_rows(const uint8_t* image, int first, int count, uint8_t* rows) const override {
+        const int64_t channels = weights().shape().inputs;
+        const int64_t columns = arranged_columns();
+        const int64_t left = std::min<int64_t>(geometry().pad_left, columns);
+        const int64_t inside = std::min<int64_t>(geometry().in_w, columns - left);
+        for (int r = 0; r < count; ++r, rows += columns * channels) {
+            const int row = first + r - geometry().pad_top;
+            if (row < 0 || row >= geometry().in_h) {
+                std::memset(rows, zero_point(), std::size_t(columns * channels));
+                continue;
+            }
+            uint8_t* const right = rows + (left + inside) * channels;
+            std::memset(rows, zero_point(), std::size_t(left * channels));
+            std::memcpy(rows + left * channels, image + int64_t(row) * geometry().in_w * channels,
+                        std::size_t(inside * channels));
+            std::memset(right, zero_point(), std::size_t((columns - left - inside) * channels));
+        }
+    }
+
+    const int16_t* transformed_weights(int64_t panel, uint8_t* scratch) const override {
+        const Kernels& kernels = weights().kernels();
+        const Stream& stream = taps_.stream();
+        const uint8_t* packed = stream.codes.data() + panel * stream.panel_bytes;
+        const int64_t step = int64_t(kernels.panel) * stream.lanes();
+        int8_t* const codes = reinterpret_cast<int8_t*>(
+            scratch + form_.points() * point_size(weights()) * int64_t(sizeof(int16_t)));
+        WinogradWeights arguments;
+        arguments.codes = codes;
+        if (stream.kind == WeightKind::int8) {
+            arguments.codes = reinterpret_cast<const int8_t*>(packed);
+        } else {
+            const auto expand =
+                stream.kind == WeightKind::ternary ? kernels.expand2 : kernels.expand4;
+            for (const Block& block : stream.blocks)
+                expand(packed + block.offset, block.vectors, codes + block.first_step * step);
+        }
+        arguments.lanes = stream.lanes();
+        arguments.slots = int(stream.slots.size());
+        arguments.alpha = nullptr;
+        if (!taps_.one_scale()) {
+            arguments.alpha =
+                stream.alpha.data() + panel * int64_t(stream.run_steps.size()) * kernels.panel * 2;
+        }
+        arguments.alpha_runs = taps_.runs().data();
+        arguments.pairs = taps_.pairs().data();
+        arguments.out = reinterpret_cast<int16_t*>(scratch);
+        arguments.point_pitch = point_size(weights());
+        form_.weights(arguments);
+        return arguments.out;
+    }
+
+    const WinogradForm& form_;
+    Taps taps_;
+};
+
+}  // namespace
+
+std::unique_ptr<const Convolution> make_winograd_3x3(std::shared_ptr<const DenseWeights> weights,
+                                                     const ConvGeometry& geometry,
+                                                     const InputFormat& input,
+                                                     const Epilogue& epilogue) {
+    const WinogradForms* forms = weights->kernels().winograd;
+    if (forms == nullptr || geometry.stride_h != 1 || geometry.stride_w != 1 ||
+        geometry.dilation_h != 1 || geometry.dilation_w != 1 || !Taps::readable(*weights)) {
+        return nullptr;
+    }
+    Taps taps(*weights);
+    const int pairs = weights->shape().inputs / 2, panels = weights->panels_per_group();
+    double least = kWinogradWorthwhile * direct_effort(*weights, geometry);
+    const WinogradForm* best = nullptr;
+    for (const WinogradForm& form : forms->taps3) {
+        const double effort = WinogradTiling(form, pairs, geometry).total_effort(panels);
+        if (effort >= least || !taps.fit(form)) continue;
+        least = effort;
+        best = &form;
+    }
+    if (best == nullptr) return nullptr;
+    return std::make_unique<Winograd3x3>(std::move(weights), geometry, input, epilogue, *best,
+                                         std::move(taps));
+}
+
+}  // namespace sub8
