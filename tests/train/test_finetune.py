@@ -127,30 +127,52 @@ def test_stops_early_without_progress(files):
     assert len(result.epochs) < 6
 
 
-def test_two_processes_train_like_one(files, tmp_path):
-    """The command under torchrun with two gloo processes on loopback, and alone, same global batch."""
+LAUNCH = (
+    "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0",
+    "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0",
+)  # fmt: skip
+
+
+def run_command(files, output, *arguments, launch=()) -> dict:
+    """What the command tells, alone or under ``launch``."""
     model, data = files
-    arguments = [
-        "-m", "sub8.cli", "finetune", model, "--train", data, "--train-images", "0:192",
-        "--validation", data, "--batch", "16", "--epochs", "14", "--no-augment",
-        "--learning-rate", "0.02", "--distillation", "0", "--threads", "1", "--json",
+    command = [
+        sys.executable, *launch, "-m", "sub8.cli", "finetune", model, "--train", data, "--validation", data,
+        "--batch", "16", "--no-augment", "--distillation", "0", "--threads", "1", "--json", "-o", str(output),
+        *arguments,
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
-    launch += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout[done.stdout.index("{") :])
+
+
+def test_two_processes_find_the_gradients_of_one(files, tmp_path):
+    """One step on the same 16 images, two gloo processes on loopback and one; Adam's first moments are gradients."""
+    found = []
+    for name, launch in (("one", ()), ("two", LAUNCH)):
+        output = tmp_path / f"{name}.onnx"
+        run_command(files, output, "--train-images", "0:16", "--epochs", "1", launch=launch)
+        state = load_file(tmp_path / f"{name}.onnx.training" / "latest.safetensors")
+        found.append({key: value for key, value in state.items() if key.endswith(".exp_avg")})
+    one, two = found
+    assert one.keys() == two.keys() and len(one) > 20
+    for key, gradient in one.items():
+        # Scales that batch norm cancels have gradients of rounding errors alone, some 1e-8.
+        close = 1e-9 + 1e-4 * float(gradient.abs().max())
+        torch.testing.assert_close(two[key], gradient, rtol=0, atol=close, msg=key)
+
+
+def test_two_processes_train_like_one(files, tmp_path):
+    """The command under torchrun with two gloo processes on loopback, and alone, same global batch."""
+    arguments = (
+        "--train-images", "0:192", "--epochs", "14", "--learning-rate", "0.02",
+    )  # fmt: skip
     told, logits = [], []
     images = np.random.default_rng(0).normal(size=(64, 3, 8, 8)).astype(np.float32)
-    for name, prefix in (("one", []), ("two", launch)):
+    for name, launch in (("one", ()), ("two", LAUNCH)):
         output = tmp_path / f"{name}.onnx"
-        done = subprocess.run(
-            [sys.executable, *prefix, *arguments, "-o", str(output)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        told.append(json.loads(done.stdout[done.stdout.index("{") :]))
+        told.append(run_command(files, output, *arguments, launch=launch))
         loaded = OnnxRuntime(output, optimise=False, threads=1)
         logits.append(loaded.run(images))
     one, two = told
