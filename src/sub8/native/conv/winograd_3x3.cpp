@@ -12,6 +12,27 @@ namespace {
 
 constexpr int kTaps = 9;
 
+// Whether int16 holds every point of one channel's kernel.
+bool transform_fits(const int8_t* taps, int scale, const WinogradForm& form) {
+    const auto matrix = [](int outputs) {
+        return outputs == 2 ? kKernelTransform2x3 : kKernelTransform4x3;
+    };
+    const auto largest_row = [](int outputs) { return outputs == 2 ? 3 : 1 + 2 + 4; };
+    int largest = 0;
+    for (int tap = 0; tap < kTaps; ++tap) largest = std::max(largest, std::abs(int(taps[tap])));
+    if (largest * scale * largest_row(form.rows) * largest_row(form.columns) <= INT16_MAX)
+        return true;
+    for (int i = 0; i < form.rows + 2; ++i) {
+        for (int j = 0; j < form.columns + 2; ++j) {
+            int sum = 0;
+            for (int tap = 0; tap < kTaps; ++tap)
+                sum += matrix(form.rows)[i][tap / 3] * matrix(form.columns)[j][tap % 3] * taps[tap];
+            if (std::abs(sum * scale) > INT16_MAX) return false;
+        }
+    }
+    return true;
+}
+
 // The one stream of a layer, as the weights' transform reads it.
 class Taps {
   public:
@@ -81,35 +102,15 @@ class Taps {
     }
 
     bool transforms_fit(const WinogradForm& form) const {
-        const auto growth = [](int outputs) { return outputs == 2 ? 3 : 7; };
-        const auto rows = [](int outputs) {
-            return outputs == 2 ? kKernelTransform2x3 : kKernelTransform4x3;
-        };
-        const int most = INT16_MAX / (growth(form.rows) * growth(form.columns));
         const int inputs = weights_.shape().inputs, lanes = stream_.lanes();
         const std::vector<int8_t> values = weights_.unpack(0);
         for (int output = 0; output < weights_.shape().outputs; ++output) {
             for (std::size_t slot = 0; slot < stream_.slots.size(); ++slot) {
                 for (int lane = 0; lane < lanes; ++lane) {
-                    const int half = lanes == 4 ? lane / 2 : lane;
-                    const int scale = one_scale_ ? 1 : alpha(output, int(slot), half);
-                    const int8_t* taps =
-                        values.data() +
-                        (int64_t(output) * inputs + stream_.slots[slot][lane]) * kTaps;
-                    int largest = 0;
-                    for (int tap = 0; tap < kTaps; ++tap)
-                        largest = std::max(largest, std::abs(int(taps[tap])));
-                    if (largest * scale <= most) continue;
-                    for (int i = 0; i < form.rows + 2; ++i) {
-                        for (int j = 0; j < form.columns + 2; ++j) {
-                            int sum = 0;
-                            for (int tap = 0; tap < kTaps; ++tap) {
-                                sum += rows(form.rows)[i][tap / 3] *
-                                       rows(form.columns)[j][tap % 3] * taps[tap];
-                            }
-                            if (std::abs(sum * scale) > INT16_MAX) return false;
-                        }
-                    }
+                    const int scale =
+                        one_scale_ ? 1 : alpha(output, int(slot), lanes == 4 ? lane / 2 : lane);
+                    const int64_t channel = int64_t(output) * inputs + stream_.slots[slot][lane];
+                    if (!transform_fits(values.data() + channel * kTaps, scale, form)) return false;
                 }
             }
         }
