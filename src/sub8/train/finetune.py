@@ -229,40 +229,41 @@ class _Trainer:
                 self.progress("training steps", self.step, self.steps)
             if self.step % settings.checkpoint_every == 0 and place + 1 < self.steps_per_epoch:
                 self._save(_LATEST)
+        self._settle()
         with self._averaged():
-            self._settle()
             top1 = self._validate()
             if log is not None:
                 log.add_scalar("validation/top1", top1, self.step)
             self.epochs.append(Epoch(self.loss / self.steps_per_epoch, top1))
             self.loss = 0.0
             if self._kept() == len(self.epochs) - 1:
-                self.best = self._state()
+                self.best = {
+                    name: value.detach().clone()
+                    for name, value in self.network.state_dict().items()
+                }
                 self._save(_BEST)
         self._save(_LATEST)
 
-    def _state(self) -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The network with the average of its weights, where there is one."""
-        if self.average is None:
+        """The network with the average of its weights, once there is one."""
+        if self.average is None or not int(self.average.n_averaged):
             yield
             return
-        state = self._state()
+        parameters = list(self.network.parameters())
+        now = [parameter.detach().clone() for parameter in parameters]
         with torch.no_grad():
-            pairs = zip(self.network.parameters(), self.average.parameters(), strict=True)
-            for parameter, mean in pairs:
+            for parameter, mean in zip(parameters, self.average.parameters(), strict=True):
                 parameter.copy_(mean)
         yield
-        self.network.load_state_dict(state)
+        with torch.no_grad():
+            for parameter, value in zip(parameters, now, strict=True):
+                parameter.copy_(value)
 
     def _train_step(self, indices: np.ndarray) -> float:
         """One step on this process's share of the batch; the loss is the mean over its own images."""
         settings, accelerator = self.settings, self.accelerator
-        due = self.average is None and self.step >= settings.freeze * self.steps
-        if due and not self.network.frozen:
+        if self.step >= settings.freeze * self.steps and not self.network.frozen:
             self._settle()
             self.network.freeze()
         for group in self.optimizer.param_groups:
@@ -275,7 +276,7 @@ class _Trainer:
         self.optimizer.zero_grad()
         accelerator.backward(loss)
         self.optimizer.step()
-        if self.average is not None:
+        if self.average is not None and self.network.frozen:
             self.average.update_parameters(nn.ParameterList(self.network.parameters()))
         found = float(loss.detach())
         if not math.isfinite(found):
@@ -384,7 +385,9 @@ class _Trainer:
         self.epochs = [Epoch(**epoch) for epoch in record["epochs"]]
         if self.epochs:
             load_checkpoint(self.folder / _BEST, {"network": self.network})
-            self.best = self._state()
+            self.best = {
+                name: value.detach().clone() for name, value in self.network.state_dict().items()
+            }
         load_checkpoint(latest, self._modules(), self.optimizer)
 
     @contextmanager

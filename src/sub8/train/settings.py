@@ -16,9 +16,9 @@ class Training:
         or stays where weights are averaged.
     distillation: share of the loss that comes from the full-precision model's logits (Kullback-Leibler
         divergence at ``temperature``); the rest is cross-entropy with ``label_smoothing``.
-    freeze: the part of the steps after which batch norm stands still and folds; not where weights are averaged.
-    average: the part of the steps over which the weights that are kept are the mean, with exponentially falling
-        weight, under batch norm statistics of their own. 0: no averaging.
+    freeze: the part of the steps after which batch norm stands still and folds.
+    average: the part of the steps over which the weights kept are the mean, with exponentially falling weight;
+        after ``freeze``. 0: no averaging.
     augment: random flips, and crops of the padded image (small images) or resized crops (photographs).
     patience: epochs without a better validation accuracy before training stops.
     calibration_images: training images that choose exponents and start the batch norms.
