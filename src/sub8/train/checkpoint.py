@@ -1,7 +1,6 @@
-"""Checkpoints: modules, optimiser and random state in one safetensors file."""
+"""Checkpoints: network, optimiser and random state in one safetensors file."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,17 @@ from torch import Tensor, nn
 from sub8.errors import InputError
 from sub8.files import write_file
 
-_OPTIMIZER, _RANDOM = "optimizer.", "random"
+_NETWORK, _OPTIMIZER, _RANDOM = "network.", "optimizer.", "random"
 
 
 def save_checkpoint(
     path: Path,
-    modules: Mapping[str, nn.Module],
+    network: nn.Module,
     optimizer: torch.optim.Optimizer | None,
     record: dict[str, Any],
 ) -> None:
     """Write beside, then rename. record: plain data that goes along. Raises InputError."""
-    tensors = {
-        f"{part}.{name}": value
-        for part, module in modules.items()
-        for name, value in module.state_dict().items()
-    }
+    tensors = {_NETWORK + name: value for name, value in network.state_dict().items()}
     header = {"record": json.dumps(record)}
     if optimizer is not None:
         state = optimizer.state_dict()
@@ -55,23 +50,19 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def load_checkpoint(
-    path: Path,
-    modules: Mapping[str, nn.Module],
-    optimizer: torch.optim.Optimizer | None = None,
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer | None = None
 ) -> None:
     """Take over everything that ``save_checkpoint`` wrote. Raises InputError where it does not fit."""
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             header = file.metadata()
-        for part, module in modules.items():
-            prefix = f"{part}."
-            own = {
-                name.removeprefix(prefix): value
-                for name, value in tensors.items()
-                if name.startswith(prefix)
-            }
-            module.load_state_dict(own)
+        own = {
+            name.removeprefix(_NETWORK): value
+            for name, value in tensors.items()
+            if name.startswith(_NETWORK)
+        }
+        network.load_state_dict(own)
         if optimizer is None:
             return
         told = json.loads(header["optimizer"])

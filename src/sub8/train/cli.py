@@ -63,13 +63,6 @@ def finetune(
         float,
         typer.Option(metavar="PART", help="Part of the training after which batch norm is folded."),
     ] = 0.9,
-    average: Annotated[
-        float,
-        typer.Option(
-            metavar="PART",
-            help="Part of the training over whose steps weights are averaged in the end, at a constant rate.",
-        ),
-    ] = 0.0,
     augment: Annotated[
         bool, typer.Option("--augment/--no-augment", help="Random flips and crops.")
     ] = True,
@@ -118,7 +111,6 @@ def finetune(
         distillation=distillation,
         label_smoothing=label_smoothing,
         freeze=freeze,
-        average=average,
         augment=augment,
         patience=patience,
         checkpoint_every=checkpoint_every,

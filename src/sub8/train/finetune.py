@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from sub8.data import DataSource, ImageRange, open_dataset
 from sub8.errors import InputError
@@ -171,7 +170,6 @@ class _Trainer:
             self._start_alike()
         self.steps_per_epoch = len(samples) // settings.batch
         self.steps = settings.epochs * self.steps_per_epoch
-        self.average = _average_of(self.network, round(settings.average * self.steps))
         self.question = {
             "settings": settings.to_dict(),
             "recipe": recipe.to_dict(),
@@ -230,35 +228,17 @@ class _Trainer:
             if self.step % settings.checkpoint_every == 0 and place + 1 < self.steps_per_epoch:
                 self._save(_LATEST)
         self._settle()
-        with self._averaged():
-            top1 = self._validate()
-            if log is not None:
-                log.add_scalar("validation/top1", top1, self.step)
-            self.epochs.append(Epoch(self.loss / self.steps_per_epoch, top1))
-            self.loss = 0.0
-            if self._kept() == len(self.epochs) - 1:
-                self.best = {
-                    name: value.detach().clone()
-                    for name, value in self.network.state_dict().items()
-                }
-                self._save(_BEST)
+        top1 = self._validate()
+        if log is not None:
+            log.add_scalar("validation/top1", top1, self.step)
+        self.epochs.append(Epoch(self.loss / self.steps_per_epoch, top1))
+        self.loss = 0.0
+        if self._kept() == len(self.epochs) - 1:
+            self.best = {
+                name: value.detach().clone() for name, value in self.network.state_dict().items()
+            }
+            self._save(_BEST)
         self._save(_LATEST)
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """The network with the average of its weights, once there is one."""
-        if self.average is None or not int(self.average.n_averaged):
-            yield
-            return
-        parameters = list(self.network.parameters())
-        now = [parameter.detach().clone() for parameter in parameters]
-        with torch.no_grad():
-            for parameter, mean in zip(parameters, self.average.parameters(), strict=True):
-                parameter.copy_(mean)
-        yield
-        with torch.no_grad():
-            for parameter, value in zip(parameters, now, strict=True):
-                parameter.copy_(value)
 
     def _train_step(self, indices: np.ndarray) -> float:
         """One step on this process's share of the batch; the loss is the mean over its own images."""
@@ -276,8 +256,6 @@ class _Trainer:
         self.optimizer.zero_grad()
         accelerator.backward(loss)
         self.optimizer.step()
-        if self.average is not None and self.network.frozen:
-            self.average.update_parameters(nn.ParameterList(self.network.parameters()))
         found = float(loss.detach())
         if not math.isfinite(found):
             raise InputError(
@@ -351,17 +329,8 @@ class _Trainer:
             "loss": self.loss,
             "epochs": [asdict(epoch) for epoch in self.epochs],
         }
-        if name == _LATEST:
-            save_checkpoint(self.folder / name, self._modules(), self.optimizer, record)
-        else:
-            save_checkpoint(self.folder / name, {"network": self.network}, None, record)
-
-    def _modules(self) -> dict[str, nn.Module]:
-        """What training goes on with."""
-        modules: dict[str, nn.Module] = {"network": self.network}
-        if self.average is not None:
-            modules["average"] = self.average
-        return modules
+        optimizer = self.optimizer if name == _LATEST else None
+        save_checkpoint(self.folder / name, self.network, optimizer, record)
 
     def _resume(self) -> None:
         if self.folder is None:
@@ -384,11 +353,11 @@ class _Trainer:
         self.step, self.loss = record["step"], record["loss"]
         self.epochs = [Epoch(**epoch) for epoch in record["epochs"]]
         if self.epochs:
-            load_checkpoint(self.folder / _BEST, {"network": self.network})
+            load_checkpoint(self.folder / _BEST, self.network)
             self.best = {
                 name: value.detach().clone() for name, value in self.network.state_dict().items()
             }
-        load_checkpoint(latest, self._modules(), self.optimizer)
+        load_checkpoint(latest, self.network, self.optimizer)
 
     @contextmanager
     def _log(self) -> Iterator[Log | None]:
@@ -406,19 +375,6 @@ class _Trainer:
         finally:
             if writer is not None:
                 writer.close()
-
-
-def _average_of(network: nn.Module, steps: int) -> AveragedModel | None:
-    """The mean of the network's parameters over about so many steps; None for no steps."""
-    if steps < 1:
-        return None
-
-    def update(means: Any, values: Any, count: Any) -> None:
-        share_of_new = 1.0 / min(int(count) + 1, steps)
-        for mean, value in zip(means, values, strict=True):
-            mean.lerp_(value, share_of_new)
-
-    return AveragedModel(nn.ParameterList(network.parameters()), multi_avg_fn=update)
 
 
 def _channels_last(network: nn.Module) -> None:

@@ -12,13 +12,10 @@ class Training:
     """Settings of ``finetune``.
 
     epochs: passes over the training data. batch: images per step, over all processes together.
-    learning_rate: Adam's highest; it rises over the first ``warmup`` of the steps and falls along a cosine to 0,
-        or stays where weights are averaged.
+    learning_rate: Adam's highest; it rises over the first ``warmup`` of the steps and falls along a cosine to 0.
     distillation: share of the loss that comes from the full-precision model's logits (Kullback-Leibler
         divergence at ``temperature``); the rest is cross-entropy with ``label_smoothing``.
     freeze: the part of the steps after which batch norm stands still and folds.
-    average: the part of the steps over which the weights kept are the mean, with exponentially falling weight;
-        after ``freeze``. 0: no averaging.
     augment: random flips, and crops of the padded image (small images) or resized crops (photographs).
     patience: epochs without a better validation accuracy before training stops.
     calibration_images: training images that choose exponents and start the batch norms.
@@ -34,7 +31,6 @@ class Training:
     temperature: float = 2.0
     label_smoothing: float = 0.0
     freeze: float = 0.9
-    average: float = 0.0
     augment: bool = True
     patience: int = 5
     calibration_images: int = 1000
@@ -50,7 +46,7 @@ class Training:
                 raise InputError(f"{name} {value!r} must be a whole number of at least 1")
         if self.calibration_images < 2:
             raise InputError(f"calibration_images {self.calibration_images} must be at least 2")
-        for name in ("warmup", "distillation", "freeze", "average", "label_smoothing"):
+        for name in ("warmup", "distillation", "freeze", "label_smoothing"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise InputError(f"{name} {value!r} must lie between 0 and 1")
@@ -64,8 +60,6 @@ class Training:
         warm = max(1, round(self.warmup * steps))
         if step < warm:
             return self.learning_rate * (step + 1) / warm
-        if self.average > 0.0:
-            return self.learning_rate
         return (
             self.learning_rate
             * 0.5
