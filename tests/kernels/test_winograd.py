@@ -166,6 +166,7 @@ def test_layers_without_a_form_stay_direct() -> None:
         {"strides": (2, 2)},
         {"dilations": (2, 2), "pads": (2, 2, 2, 2)},
         {"kernel": (1, 3), "pads": (0, 1, 0, 1)},
+        {"size": (5, 5000)},
         {"inputs": 40},
         {"clusters": (3,)},
         {"groups": 2, "clusters": (16,)},

@@ -14,6 +14,8 @@ constexpr int64_t kAlignment = 64;
 constexpr int64_t kLine = 64;
 // Transformed inputs of a chunk should leave the second-level cache room for a panel's weights.
 constexpr int64_t kChunkBytes = 512 * 1024;
+// One row of tiles may take more, up to this.
+constexpr int64_t kLargestChunkBytes = 2 * 1024 * 1024;
 // Tiles that the input transform writes at once.
 constexpr int kTilesAtOnce = 8;
 // Vector instructions per result of the input and the kernel transform.
@@ -36,12 +38,15 @@ WinogradTiling::WinogradTiling(const WinogradForm& form, int pairs, const ConvGe
       units(int64_t(geometry.batch) * down) {
     const int64_t unit_bytes = int64_t(points) * pairs * across * int64_t(sizeof(uint32_t));
     const int64_t largest = std::max<int64_t>(1, std::min(units, kChunkBytes / unit_bytes));
-    chunk = int(pieces(int(units), pieces(int(units), int(largest))));
+    const int64_t chunks = (units + largest - 1) / largest;
+    chunk = int((units + chunks - 1) / chunks);
     const int writes = pieces(across, kTilesAtOnce) * kTilesAtOnce;
     pair_pitch = (int64_t(chunk) - 1) * across + writes;
     const int written = pieces(2 * pairs, kWinogradChannels) * kWinogradChannels / 2;
     point_bytes = odd_lines(written * pair_pitch * int64_t(sizeof(uint32_t)));
 }
+
+bool WinogradTiling::fits_cache() const { return points * point_bytes <= kLargestChunkBytes; }
 
 // A panel has two vectors.
 Effort WinogradTiling::effort() const {

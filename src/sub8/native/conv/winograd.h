@@ -22,6 +22,8 @@ struct WinogradTiling {
     // pairs: of channels that are summed.
     WinogradTiling(const WinogradForm& form, int pairs, const ConvGeometry& geometry);
 
+    // Whether a chunk's transformed inputs are near enough; very wide images' are not.
+    bool fits_cache() const;
     // Vector instructions, transforms of the weights included.
     Effort effort() const;
     double total_effort(int panels) const;

@@ -223,8 +223,9 @@ std::unique_ptr<const Convolution> make_winograd_3x3(std::shared_ptr<const Dense
     double least = kWinogradWorthwhile * direct_effort(*weights, geometry);
     const WinogradForm* best = nullptr;
     for (const WinogradForm& form : forms->taps3) {
-        const double effort = WinogradTiling(form, pairs, geometry).total_effort(panels);
-        if (effort >= least || !taps.fit(form)) continue;
+        const WinogradTiling tiling(form, pairs, geometry);
+        const double effort = tiling.total_effort(panels);
+        if (effort >= least || !tiling.fits_cache() || !taps.fit(form)) continue;
         least = effort;
         best = &form;
     }

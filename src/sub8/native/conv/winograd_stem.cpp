@@ -134,9 +134,11 @@ std::unique_ptr<const Convolution> make_winograd_stem(std::shared_ptr<const Dens
     const WinogradForms* forms = weights->kernels().winograd;
     if (forms == nullptr || !suits(*weights, geometry)) return nullptr;
     const WinogradForm& form = forms->taps4;
-    const double effort = WinogradTiling(form, pairs_of(*weights), geometry)
-                              .total_effort(weights->panels_per_group());
-    if (effort >= kWinogradWorthwhile * direct_effort(*weights, geometry)) return nullptr;
+    const WinogradTiling tiling(form, pairs_of(*weights), geometry);
+    if (!tiling.fits_cache() || tiling.total_effort(weights->panels_per_group()) >=
+                                    kWinogradWorthwhile * direct_effort(*weights, geometry)) {
+        return nullptr;
+    }
     const std::vector<int32_t> scales = scales_of(*weights);
     if (!sums_fit(*weights, scales, form)) return nullptr;
     std::vector<Line> lines = transformed(
