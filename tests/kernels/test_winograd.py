@@ -15,10 +15,14 @@ from .layer_cases import KINDS, Case, Layer, convolve
 pytestmark = pytest.mark.skipif("avx2" not in _core.supported_isas(), reason="transforms need AVX2")
 
 
-def algorithm(layer: Layer, isa: str = "avx2") -> str:
+def algorithm(layer: Layer) -> str:
     case = layer.case
     return _core.Convolution(
-        layer.packed(isa), case.geometry(), case.is_signed, case.zero_point, _core.RawAccumulators()
+        layer.packed("avx2"),
+        case.geometry(),
+        case.is_signed,
+        case.zero_point,
+        _core.RawAccumulators(),
     ).algorithm
 
 

@@ -12,13 +12,13 @@
 #include "conv/even_cut.h"
 #include "conv/layers.h"
 #include "conv/requantize.h"
+#include "conv/scratch.h"
 #include "conv/share.h"
 #include "conv/strip.h"
 
 namespace sub8 {
 namespace {
 
-constexpr int64_t kAlignment = 64;
 // Up to so many rows it is faster to unpack the weights anew for each than to expand them into
 // memory.
 constexpr int64_t kUnpackedRows = 2;
@@ -26,8 +26,6 @@ constexpr int64_t kUnpackedRows = 2;
 constexpr int64_t kRowShares = 8;
 // ... of at least so many packed bytes (about 8 microseconds).
 constexpr int64_t kRowShareBytes = 256 * 1024;
-
-int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 // Once so many positions have their accumulators, they go to the epilogue together.
 constexpr int kEpilogueRows = 24;
@@ -90,21 +88,15 @@ class DenseConvolution : public Convolution {
              int shares, bool again) const override {
         assert(share >= 0 && share < shares);
         assert(!epilogue_.needs_residual() || residual != nullptr);
-        assert(reinterpret_cast<uintptr_t>(scratch) % kAlignment == 0);
-        uint8_t* memory = static_cast<uint8_t*>(scratch);
-        const auto take = [&memory](int64_t bytes) {
-            uint8_t* const taken = memory;
-            memory += bytes;
-            return taken;
-        };
+        Scratch memory(scratch);
         Work work;
-        work.codes = reinterpret_cast<int8_t*>(take(codes_bytes_));
-        work.wide = reinterpret_cast<int16_t*>(take(wide_bytes_));
-        work.alpha = reinterpret_cast<int16_t*>(take(alpha_bytes_));
-        work.acc = reinterpret_cast<int32_t*>(take(acc_bytes_));
-        work.rows = reinterpret_cast<uint32_t*>(take(rows_bytes_));
-        work.corrections = reinterpret_cast<int32_t*>(take(corrections_bytes_));
-        work.strip = memory;
+        work.codes = memory.take<int8_t>(codes_bytes_);
+        work.wide = memory.take<int16_t>(wide_bytes_);
+        work.alpha = memory.take<int16_t>(alpha_bytes_);
+        work.acc = memory.take<int32_t>(acc_bytes_);
+        work.rows = memory.take<uint32_t>(rows_bytes_);
+        work.corrections = memory.take<int32_t>(corrections_bytes_);
+        work.strip = memory.take<uint8_t>(int64_t(plan_.bytes()));
         work.residual = residual;
         work.output = output;
         const Share part = share_of(share, shares);

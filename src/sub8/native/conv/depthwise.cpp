@@ -9,13 +9,12 @@
 
 #include "conv/layers.h"
 #include "conv/requantize.h"
+#include "conv/scratch.h"
 
 namespace sub8 {
 namespace {
 
 constexpr int kSegment = 32;  // positions whose accumulators are kept until the epilogue
-
-int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 class DepthwiseConvolution : public Convolution {
   public:
@@ -51,17 +50,13 @@ class DepthwiseConvolution : public Convolution {
              int shares, bool) const override {
         assert(share >= 0 && share < shares);
         assert(!epilogue_.needs_residual() || residual != nullptr);
+        Scratch memory(scratch);
         Work work;
-        uint8_t* memory = static_cast<uint8_t*>(scratch);
-        work.acc = reinterpret_cast<int32_t*>(memory);
-        memory += acc_bytes_;
-        work.pad = memory;
-        memory += pad_bytes_;
-        work.rows = reinterpret_cast<const uint8_t**>(memory);
-        memory += pointer_bytes_;
-        work.shifted = reinterpret_cast<const uint8_t**>(memory);
-        memory += pointer_bytes_;
-        work.copy = memory;
+        work.acc = memory.take<int32_t>(acc_bytes_);
+        work.pad = memory.take<uint8_t>(pad_bytes_);
+        work.rows = memory.take<const uint8_t*>(pointer_bytes_);
+        work.shifted = memory.take<const uint8_t*>(pointer_bytes_);
+        work.copy = memory.take<uint8_t>(copy_bytes_);
         work.input = static_cast<const uint8_t*>(input);
         work.residual = residual;
         work.output = output;

@@ -6,11 +6,11 @@
 #include <utility>
 
 #include "conv/even_cut.h"
+#include "conv/scratch.h"
 
 namespace sub8 {
 namespace {
 
-constexpr int64_t kAlignment = 64;
 constexpr int64_t kLine = 64;
 // Transformed inputs of a chunk should leave the second-level cache room for a panel's weights.
 constexpr int64_t kChunkBytes = 512 * 1024;
@@ -20,8 +20,6 @@ constexpr int64_t kLargestChunkBytes = 2 * 1024 * 1024;
 constexpr int kTilesAtOnce = 8;
 // Vector instructions per result of the input and the kernel transform.
 constexpr double kInputEffort = 24.0, kWeightEffort = 9.0;
-
-int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 // So many cache lines as the next odd number: what lies that far apart falls into different sets.
 int64_t odd_lines(int64_t bytes) { return (bytes + kLine - 1) / kLine * kLine | kLine; }
@@ -61,6 +59,13 @@ double WinogradTiling::total_effort(int panels) const {
     const Effort one = effort();
     const double chunks = double((units + chunk - 1) / chunk);
     return (one.both * panels + one.unit) * double(units) + one.panel * panels * chunks;
+}
+
+int alpha_of(const DenseWeights& weights, int output, int run, int half) {
+    const Stream& stream = weights.streams()[0];
+    const int panel = weights.kernels().panel;
+    const int64_t place = int64_t(output / panel) * int64_t(stream.run_steps.size()) + run;
+    return stream.alpha[(place * panel + output % panel) * 2 + half];
 }
 
 bool sums_fit(const DenseWeights& weights, const std::vector<int32_t>& factors,
@@ -135,19 +140,13 @@ void WinogradConvolution::run(const void* input, const void* residual, void* out
                               int share, int shares, bool) const {
     assert(share >= 0 && share < shares);
     assert(!epilogue_.needs_residual() || residual != nullptr);
-    assert(reinterpret_cast<uintptr_t>(scratch) % kAlignment == 0);
-    uint8_t* memory = static_cast<uint8_t*>(scratch);
-    const auto take = [&memory](int64_t bytes) {
-        uint8_t* const taken = memory;
-        memory += bytes;
-        return taken;
-    };
+    Scratch memory(scratch);
     Work work;
-    work.rows = take(rows_bytes_);
-    work.inputs = reinterpret_cast<uint32_t*>(take(inputs_bytes_));
-    work.weights = take(weights_bytes_);
-    work.products = reinterpret_cast<int32_t*>(take(products_bytes_));
-    work.acc = reinterpret_cast<int32_t*>(take(acc_bytes_));
+    work.rows = memory.take<uint8_t>(rows_bytes_);
+    work.inputs = memory.take<uint32_t>(inputs_bytes_);
+    work.weights = memory.take<uint8_t>(weights_bytes_);
+    work.products = memory.take<int32_t>(products_bytes_);
+    work.acc = memory.take<int32_t>(acc_bytes_);
     const Share part =
         cut_share(tiling_.units, weights_->panels_per_group(), tiling_.effort(), share, shares);
     if (part.first_panel == part.end_panel) return;

@@ -53,10 +53,7 @@ class Taps {
     }
 
     explicit Taps(const DenseWeights& weights)
-        : weights_(weights),
-          stream_(weights.streams()[0]),
-          panel_(weights.kernels().panel),
-          one_scale_(true) {
+        : weights_(weights), stream_(weights.streams()[0]), one_scale_(true) {
         const int lanes = stream_.lanes();
         int run = 0, end = stream_.run_steps[0];
         for (std::size_t slot = 0; slot < stream_.slots.size(); ++slot) {
@@ -72,7 +69,6 @@ class Taps {
                     one_scale_ = one_scale_ && alpha(output, int(slot), half) == factors_[output];
             }
         }
-        if (!one_scale_) factors_.assign(factors_.size(), 1);
     }
 
     const Stream& stream() const { return stream_; }
@@ -85,7 +81,7 @@ class Taps {
     // Those scales, in whole panels; empty where there are several.
     std::vector<int32_t> factors() const {
         std::vector<int32_t> all = factors_;
-        all.resize(std::size_t(weights_.panels_per_group()) * panel_, 0);
+        all.resize(std::size_t(weights_.panels_per_group()) * weights_.kernels().panel, 0);
         return one_scale_ ? all : std::vector<int32_t>();
     }
 
@@ -96,9 +92,7 @@ class Taps {
 
   private:
     int alpha(int output, int slot, int half) const {
-        const int64_t run =
-            int64_t(output / panel_) * int64_t(stream_.run_steps.size()) + runs_[slot];
-        return stream_.alpha[(run * panel_ + output % panel_) * 2 + half];
+        return alpha_of(weights_, output, runs_[slot], half);
     }
 
     bool transforms_fit(const WinogradForm& form) const {
@@ -119,7 +113,6 @@ class Taps {
 
     const DenseWeights& weights_;
     const Stream& stream_;
-    int panel_;
     bool one_scale_;
     std::vector<int32_t> runs_;
     std::vector<int32_t> pairs_;

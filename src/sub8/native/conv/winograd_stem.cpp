@@ -58,13 +58,10 @@ std::vector<Line> transformed(const DenseWeights& weights, int64_t pitch) {
 
 // Of every output, in whole panels.
 std::vector<int32_t> scales_of(const DenseWeights& weights) {
-    const Stream& stream = weights.streams()[0];
-    const int panel = weights.kernels().panel;
-    std::vector<int32_t> scales(std::size_t(weights.panels_per_group()) * panel, 0);
-    for (int output = 0; output < weights.shape().outputs; ++output) {
-        const int64_t run = int64_t(output / panel) * int64_t(stream.run_steps.size());
-        scales[output] = stream.alpha[(run * panel + output % panel) * 2];
-    }
+    std::vector<int32_t> scales(std::size_t(weights.panels_per_group()) * weights.kernels().panel,
+                                0);
+    for (int output = 0; output < weights.shape().outputs; ++output)
+        scales[output] = alpha_of(weights, output, 0, 0);
     return scales;
 }
 

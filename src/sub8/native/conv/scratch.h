@@ -1,0 +1,33 @@
+// How a layer shares out the working memory that its caller brings.
+#pragma once
+
+#include <cassert>
+#include <cstdint>
+
+namespace sub8 {
+
+constexpr int64_t kScratchAlignment = 64;
+
+inline int64_t aligned(int64_t bytes) {
+    return (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
+}
+
+// Hands out pieces one after the other; aligned as long as their sizes are.
+class Scratch {
+  public:
+    explicit Scratch(void* memory) : next_(static_cast<uint8_t*>(memory)) {
+        assert(reinterpret_cast<uintptr_t>(memory) % kScratchAlignment == 0);
+    }
+
+    template <typename T>
+    T* take(int64_t bytes) {
+        uint8_t* const taken = next_;
+        next_ += bytes;
+        return reinterpret_cast<T*>(taken);
+    }
+
+  private:
+    uint8_t* next_;
+};
+
+}  // namespace sub8
