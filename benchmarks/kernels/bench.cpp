@@ -127,7 +127,9 @@ class Bench {
         macs_ = double(positions) * double(values.size());
     }
 
-    void run() { convolution_->run(input_.data(), nullptr, output_.data(), scratch_.get(), 0, 1); }
+    void run() {
+        convolution_->run(input_.data(), nullptr, output_.data(), scratch_.get(), 0, 1, false);
+    }
     double macs() const { return macs_; }
 
   private:
@@ -161,6 +163,7 @@ class TileBench {
         sub8::TileArguments tile{activations_.data(),
                                  1,
                                  offsets_.data(),
+                                 4 * kernels_.rows,
                                  weights_.get(),
                                  alpha_.data(),
                                  nullptr,

@@ -225,6 +225,7 @@ class DenseConvolution : public Convolution {
                 TileArguments tile;
                 tile.weights = expand(stream, block, panel, alpha, work);
                 tile.offsets = plan_.offsets(int(index)).data() + block.first_step;
+                tile.pitch = plan_.pitch(int(index));
                 tile.alpha = alpha;
                 tile.wide_alpha = work.alpha;
                 if (stream.run_length == RunLength::two)

@@ -27,6 +27,15 @@ int even_chunk(int64_t units, int64_t largest) {
     return int((units + chunks - 1) / chunks);
 }
 
+// The distance of evenly spaced offsets, else 0.
+int64_t pitch_of(const std::vector<int32_t>& offsets) {
+    const auto distance = [&](std::size_t k) { return int64_t(offsets[k]) - offsets[k - 1]; };
+    for (std::size_t k = 2; k < offsets.size(); ++k) {
+        if (distance(k) != distance(1)) return 0;
+    }
+    return offsets.size() > 1 ? distance(1) : 0;
+}
+
 }  // namespace
 
 StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
@@ -107,6 +116,7 @@ StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
                 throw std::invalid_argument("convolution: input rows are too large");
             offsets.push_back(int32_t(words * 4));
         }
+        pitches_.push_back(pitch_of(offsets));
         offsets_.push_back(std::move(offsets));
     }
 }

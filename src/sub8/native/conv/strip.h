@@ -50,6 +50,8 @@ class StripPlan {
     }
     // Byte offsets of the K-steps of stream `index`.
     const std::vector<int32_t>& offsets(int index) const { return offsets_[index]; }
+    // Bytes from one of them to the next, 0 where they are not evenly spaced.
+    int64_t pitch(int index) const { return pitches_[index]; }
     // What a real 0 is stored as: kernels take uint8 (NEON: int8) activations, so that bytes of the
     // other sign have their top bit flipped, which adds 128 (NEON: subtracts it).
     int stored_zero() const { return zero_point_ + (flip_ == 0 ? 0 : signed_ ? 128 : -128); }
@@ -103,6 +105,7 @@ class StripPlan {
     std::vector<Section> sections_;
     std::vector<int> section_of_stream_;
     std::vector<std::vector<int32_t>> offsets_;
+    std::vector<int64_t> pitches_;
 };
 
 }  // namespace sub8

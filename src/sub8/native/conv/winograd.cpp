@@ -185,6 +185,7 @@ void WinogradConvolution::multiply(const int16_t* weights, int tiles, const Work
     const EvenCut cut(tiles, kernels_.rows);
     TileArguments tile{};
     tile.offsets = offsets_.data();
+    tile.pitch = tiling_.pair_pitch * int64_t(sizeof(uint32_t));
     tile.steps = tiling_.pairs;
     tile.first = true;
     for (int point = 0; point < tiling_.points; ++point) {

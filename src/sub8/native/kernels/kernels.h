@@ -30,6 +30,7 @@ struct TileArguments {
         activations;  // 4 bytes per position: step k, row r at activations + offsets[k] + 4 * r
     int tiles;
     const int32_t* offsets;  // bytes [steps]
+    ptrdiff_t pitch;         // from one offset to the next; 0 where they are not evenly spaced
     const void*
         weights;  // expanded: int8 [steps][panel][4] or int16 [steps][panel][2]; 64-byte aligned
     const uint8_t* alpha;       // [runs][panel][2]

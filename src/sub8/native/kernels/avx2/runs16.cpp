@@ -11,93 +11,98 @@ namespace sub8::avx2 {
 namespace {
 
 template <int rows>
-SUB8_INLINE void runs16(const TileArguments& t, const uint8_t* const base, int32_t* const total) {
-    const int8_t* w = static_cast<const int8_t*>(t.weights);
-    const int32_t* offsets = t.offsets;
-    const uint8_t* alpha = t.alpha;
-    const uint16_t* run_steps = t.run_steps;
-    const uint16_t* const end_of_runs = run_steps + t.runs;
-    bool first = t.first;
-    for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
-        const int8_t* const end = w + *run_steps * 64;
-        __m256i s[rows][2];
-        SUB8_ROWS(s[r][0] = _mm256_setzero_si256(); s[r][1] = _mm256_setzero_si256();)
-        const auto step = [&]() SUB8_INLINE_LAMBDA {
-            const uint8_t* a = base + *offsets++;
-            const __m256i w0 = load(w);
-            const __m256i w1 = load(w + 32);
-            SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
-            w += 64;
-        };
-        if ((*run_steps & 1) != 0) step();
+struct Runs16 {
+    template <typename Activations>
+    static SUB8_INLINE void tile(const TileArguments& t, Activations activations,
+                                 int32_t* const total) {
+        const int8_t* w = static_cast<const int8_t*>(t.weights);
+        const uint8_t* alpha = t.alpha;
+        const uint16_t* run_steps = t.run_steps;
+        const uint16_t* const end_of_runs = run_steps + t.runs;
+        bool first = t.first;
+        for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
+            const int8_t* const end = w + *run_steps * 64;
+            __m256i s[rows][2];
+            SUB8_ROWS(s[r][0] = _mm256_setzero_si256(); s[r][1] = _mm256_setzero_si256();)
+            const auto step = [&]() SUB8_INLINE_LAMBDA {
+                const uint8_t* a = activations.next();
+                const __m256i w0 = load(w);
+                const __m256i w1 = load(w + 32);
+                SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
+                w += 64;
+            };
+            if ((*run_steps & 1) != 0) step();
 #pragma GCC unroll 1
-        while (w != end) {
-            step();
-            step();
-        }
-        const __m256i alpha0 = load_alpha(alpha);
-        const __m256i alpha1 = load_alpha(alpha + kPanel);
-        if (first) {
-            SUB8_ROWS(store(total + r * kPanel, _mm256_madd_epi16(s[r][0], alpha0));
-                      store(total + r * kPanel + 8, _mm256_madd_epi16(s[r][1], alpha1));)
-            first = false;
-        } else {
-            SUB8_ROWS(int32_t* row = total + r * kPanel; __m256i t0 = load(row);
-                      __m256i t1 = load(row + 8);
-                      scale_sums(alpha0, alpha1, s[r][0], s[r][1], t0, t1); store(row, t0);
-                      store(row + 8, t1);)
+            while (w != end) {
+                step();
+                step();
+            }
+            const __m256i alpha0 = load_alpha(alpha);
+            const __m256i alpha1 = load_alpha(alpha + kPanel);
+            if (first) {
+                SUB8_ROWS(store(total + r * kPanel, _mm256_madd_epi16(s[r][0], alpha0));
+                          store(total + r * kPanel + 8, _mm256_madd_epi16(s[r][1], alpha1));)
+                first = false;
+            } else {
+                SUB8_ROWS(int32_t* row = total + r * kPanel; __m256i t0 = load(row);
+                          __m256i t1 = load(row + 8);
+                          scale_sums(alpha0, alpha1, s[r][0], s[r][1], t0, t1); store(row, t0);
+                          store(row + 8, t1);)
+            }
         }
     }
-}
+};
 
 // The same for short runs: 1-3 rows, whose int32 sums stay in registers beside the int16 ones.
 template <int rows>
-SUB8_INLINE void runs16_short(const TileArguments& t, const uint8_t* const base,
-                              int32_t* const total) {
-    const int8_t* w = static_cast<const int8_t*>(t.weights);
-    const int32_t* offsets = t.offsets;
-    const uint8_t* alpha = t.alpha;
-    const uint16_t* run_steps = t.run_steps;
-    const uint16_t* const end_of_runs = run_steps + t.runs;
-    __m256i acc[rows][2];
-    read_totals(t, total, acc);
-    for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
-        const int8_t* const end = w + *run_steps * 64;
-        __m256i s[rows][2];
-        {
-            const uint8_t* a = base + *offsets++;
-            const __m256i w0 = load(w);
-            const __m256i w1 = load(w + 32);
-            SUB8_ROWS(start_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
-            w += 64;
-        }
+struct Runs16Short {
+    template <typename Activations>
+    static SUB8_INLINE void tile(const TileArguments& t, Activations activations,
+                                 int32_t* const total) {
+        const int8_t* w = static_cast<const int8_t*>(t.weights);
+        const uint8_t* alpha = t.alpha;
+        const uint16_t* run_steps = t.run_steps;
+        const uint16_t* const end_of_runs = run_steps + t.runs;
+        __m256i acc[rows][2];
+        read_totals(t, total, acc);
+        for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
+            const int8_t* const end = w + *run_steps * 64;
+            __m256i s[rows][2];
+            {
+                const uint8_t* a = activations.next();
+                const __m256i w0 = load(w);
+                const __m256i w1 = load(w + 32);
+                SUB8_ROWS(start_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
+                w += 64;
+            }
 #pragma GCC unroll 1
-        for (; w != end; w += 64) {
-            const uint8_t* a = base + *offsets++;
-            const __m256i w0 = load(w);
-            const __m256i w1 = load(w + 32);
-            SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
+            for (; w != end; w += 64) {
+                const uint8_t* a = activations.next();
+                const __m256i w0 = load(w);
+                const __m256i w1 = load(w + 32);
+                SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
+            }
+            const __m256i alpha0 = load_alpha(alpha);
+            const __m256i alpha1 = load_alpha(alpha + kPanel);
+            SUB8_ROWS(scale_sums(alpha0, alpha1, s[r][0], s[r][1], acc[r][0], acc[r][1]);)
         }
-        const __m256i alpha0 = load_alpha(alpha);
-        const __m256i alpha1 = load_alpha(alpha + kPanel);
-        SUB8_ROWS(scale_sums(alpha0, alpha1, s[r][0], s[r][1], acc[r][0], acc[r][1]);)
+        write_totals(acc, total);
     }
-    write_totals(acc, total);
-}
+};
 
 }  // namespace
 
 void add_runs16(Kernels* kernels) {
-    kernels->runs16[1] = tiles<1, kPanel, runs16<1>>;
-    kernels->runs16[2] = tiles<2, kPanel, runs16<2>>;
-    kernels->runs16[3] = tiles<3, kPanel, runs16<3>>;
-    kernels->runs16[4] = tiles<4, kPanel, runs16<4>>;
-    kernels->runs16[5] = tiles<5, kPanel, runs16<5>>;
-    kernels->runs16[6] = tiles<6, kPanel, runs16<6>>;
+    kernels->runs16[1] = tiles<1, kPanel, one_tile<Runs16<1>>>;
+    kernels->runs16[2] = tiles<2, kPanel, one_tile<Runs16<2>>>;
+    kernels->runs16[3] = tiles<3, kPanel, one_tile<Runs16<3>>>;
+    kernels->runs16[4] = tiles<4, kPanel, one_tile<Runs16<4>>>;
+    kernels->runs16[5] = tiles<5, kPanel, one_tile<Runs16<5>>>;
+    kernels->runs16[6] = tiles<6, kPanel, one_tile<Runs16<6>>>;
     kernels->short_rows = 3;
-    kernels->runs16_short[1] = tiles<1, kPanel, runs16_short<1>>;
-    kernels->runs16_short[2] = tiles<2, kPanel, runs16_short<2>>;
-    kernels->runs16_short[3] = tiles<3, kPanel, runs16_short<3>>;
+    kernels->runs16_short[1] = tiles<1, kPanel, one_tile<Runs16Short<1>>>;
+    kernels->runs16_short[2] = tiles<2, kPanel, one_tile<Runs16Short<2>>>;
+    kernels->runs16_short[3] = tiles<3, kPanel, one_tile<Runs16Short<3>>>;
 }
 
 }  // namespace sub8::avx2
