@@ -23,7 +23,13 @@ struct Runs16 {
         for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
             const int8_t* const end = w + *run_steps * 64;
             __m256i s[rows][2];
-            SUB8_ROWS(s[r][0] = _mm256_setzero_si256(); s[r][1] = _mm256_setzero_si256();)
+            {
+                const uint8_t* a = activations.next();
+                const __m256i w0 = load(w);
+                const __m256i w1 = load(w + 32);
+                SUB8_ROWS(start_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
+                w += 64;
+            }
             const auto step = [&]() SUB8_INLINE_LAMBDA {
                 const uint8_t* a = activations.next();
                 const __m256i w0 = load(w);
@@ -31,7 +37,7 @@ struct Runs16 {
                 SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
                 w += 64;
             };
-            if ((*run_steps & 1) != 0) step();
+            if ((*run_steps & 1) == 0) step();
 #pragma GCC unroll 1
             while (w != end) {
                 step();
@@ -39,16 +45,15 @@ struct Runs16 {
             }
             const __m256i alpha0 = load_alpha(alpha);
             const __m256i alpha1 = load_alpha(alpha + kPanel);
-            if (first) {
-                SUB8_ROWS(store(total + r * kPanel, _mm256_madd_epi16(s[r][0], alpha0));
-                          store(total + r * kPanel + 8, _mm256_madd_epi16(s[r][1], alpha1));)
-                first = false;
-            } else {
-                SUB8_ROWS(int32_t* row = total + r * kPanel; __m256i t0 = load(row);
-                          __m256i t1 = load(row + 8);
-                          scale_sums(alpha0, alpha1, s[r][0], s[r][1], t0, t1); store(row, t0);
-                          store(row + 8, t1);)
+            SUB8_ROWS(s[r][0] = _mm256_madd_epi16(s[r][0], alpha0);
+                      s[r][1] = _mm256_madd_epi16(s[r][1], alpha1);)
+            if (!first) {
+                SUB8_ROWS(const int32_t* row = total + r * kPanel;
+                          s[r][0] = _mm256_add_epi32(s[r][0], load(row));
+                          s[r][1] = _mm256_add_epi32(s[r][1], load(row + 8));)
             }
+            SUB8_ROWS(store(total + r * kPanel, s[r][0]); store(total + r * kPanel + 8, s[r][1]);)
+            first = false;
         }
     }
 };
