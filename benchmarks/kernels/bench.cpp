@@ -148,7 +148,6 @@ class TileBench {
         for (int run = 0; run < runs; ++run) {
             run_steps_.push_back(uint16_t(steps_ * (run + 1) / runs - steps_ * run / runs));
         }
-        for (int k = 0; k < steps_; ++k) offsets_.push_back(k * 4 * kernels_.rows);
         activations_.assign(std::size_t(steps_) * 4 * kernels_.rows, 200);
         alpha_.assign(std::size_t(runs) * kernels_.panel * 2, 3);
         weights_ = allocate(std::size_t(steps_) * kernels_.panel * 4);
@@ -161,9 +160,8 @@ class TileBench {
 
     void run() {
         sub8::TileArguments tile{activations_.data(),
-                                 1,
-                                 offsets_.data(),
                                  4 * kernels_.rows,
+                                 1,
                                  weights_.get(),
                                  alpha_.data(),
                                  nullptr,
@@ -181,7 +179,6 @@ class TileBench {
     const sub8::Kernels& kernels_;
     int steps_;
     std::vector<uint16_t> run_steps_;
-    std::vector<int32_t> offsets_;
     std::vector<uint8_t> activations_, alpha_;
     Memory weights_, acc_;
 };

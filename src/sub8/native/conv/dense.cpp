@@ -205,7 +205,7 @@ class DenseConvolution : public Convolution {
         const int first = int(panel - int64_t(group) * weights_->panels_per_group()) * width;
         const int columns = std::min(width, weights_->outputs_per_group() - first);
         const int output = group * weights_->outputs_per_group() + first;
-        const EvenCut lines = plan_.lines(work.units);
+        const Lines lines = plan_.lines(work.units);
         const bool single = streams.size() == 1 && streams[0].blocks.size() == 1;
         const int64_t first_position = work.unit * plan_.positions_per_unit();
 
@@ -213,8 +213,8 @@ class DenseConvolution : public Convolution {
             const Stream& stream = streams[index];
             int largest_rows = 0;
             const TileKernel* kernels = tile_kernels(stream, &largest_rows);
-            const EvenCut longer(lines.length(0), largest_rows);
-            const EvenCut shorter(lines.length(lines.pieces() - 1), largest_rows);
+            const EvenCut full(lines.length(0), largest_rows);
+            const EvenCut rest(lines.length(lines.count() - 1), largest_rows);
             for (const Block& block : stream.blocks) {
                 const bool first_pass = index == 0 && &block == &stream.blocks.front();
                 const bool end_of_stream = &block == &stream.blocks.back();
@@ -224,8 +224,7 @@ class DenseConvolution : public Convolution {
                     (panel * int64_t(stream.run_steps.size()) + block.first_run) * width * 2;
                 TileArguments tile;
                 tile.weights = expand(stream, block, panel, alpha, work);
-                tile.offsets = plan_.offsets(int(index)).data() + block.first_step;
-                tile.pitch = plan_.pitch(int(index));
+                tile.pitch = plan_.pitch();
                 tile.alpha = alpha;
                 tile.wide_alpha = work.alpha;
                 if (stream.run_length == RunLength::two)
@@ -236,9 +235,10 @@ class DenseConvolution : public Convolution {
                 tile.first = first_pass;
                 int64_t position = 0;  // within the chunk
                 int64_t finished = 0;  // positions that the epilogue has had
-                for (int line = 0; line < lines.pieces(); ++line) {
-                    const EvenCut& cut = lines.length(line) == lines.length(0) ? longer : shorter;
-                    tile.activations = work.strip + plan_.line_offset(line);
+                for (int line = 0; line < lines.count(); ++line) {
+                    const EvenCut& cut = lines.length(line) == lines.length(0) ? full : rest;
+                    tile.activations = work.strip + plan_.offset(line, int(index)) +
+                                       block.first_step * plan_.pitch();
                     for (int t = 0; t < cut.pieces(); t += tile.tiles) {
                         const int rows = cut.length(t);
                         tile.tiles = cut.alike(t);
@@ -251,7 +251,7 @@ class DenseConvolution : public Convolution {
                         tile.activations += 4 * done;
                         position += done;
                     }
-                    const bool last_line = line + 1 == lines.pieces();
+                    const bool last_line = line + 1 == lines.count();
                     if (last_pass && (last_line || position - finished >= kEpilogueRows)) {
                         const int32_t* acc = work.acc + (single ? 0 : finished) * width;
                         epilogue_.apply(acc, width, int(position - finished), columns, output,
@@ -330,17 +330,17 @@ class DenseConvolution : public Convolution {
     // What run_rows reads, per stream and position: the activations in the order of the steps, and
     // per run what RowArguments::corrections says.
     void order_activations(const Work& work) const {
-        const EvenCut lines = plan_.lines(work.units);
+        const Lines lines = plan_.lines(work.units);
         uint32_t* row = work.rows;
         int32_t* corrections = work.corrections;
         for (std::size_t index = 0; index < weights_->streams().size(); ++index) {
             const Stream& stream = weights_->streams()[index];
-            for (int line = 0; line < lines.pieces(); ++line) {
-                const uint8_t* position = work.strip + plan_.line_offset(line);
+            for (int line = 0; line < lines.count(); ++line) {
+                const uint8_t* position = work.strip + plan_.offset(line, int(index));
                 for (int p = 0; p < lines.length(line); ++p, position += 4) {
                     const uint32_t* from = row;
-                    for (int32_t offset : plan_.offsets(int(index)))
-                        std::memcpy(row++, position + offset, 4);
+                    for (std::size_t step = 0; step < stream.steps.size(); ++step)
+                        std::memcpy(row++, position + int64_t(step) * plan_.pitch(), 4);
                     for (uint16_t steps : stream.run_steps) {
                         *corrections++ = minus_sum(from, steps, stream.arithmetic);
                         from += steps;

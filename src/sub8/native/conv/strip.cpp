@@ -9,13 +9,19 @@ namespace {
 
 // A strip should stay in the first-level cache, beside expanded weights and accumulators, ...
 constexpr int64_t kStripBytes = 16 * 1024;
-// ... but be long enough that expanding the weights anew for it costs little (2 % at 96 positions).
+// ... but be long enough that expanding the weights anew for it costs little (2 % at 96 positions),
+// ...
 constexpr int kSmallestChunk = 224;  // positions
+// ... though not so long that it leaves the second-level cache.
+constexpr int64_t kLargestStripBytes = 256 * 1024;
+constexpr int kFewPositions = 96;
 // Whole numbers of tiles of 6, 4 and 3 positions. Gathering is quicker for longer lines, but a tile
 // then uses less of every cache line.
 constexpr int kShortLine = 12;
 constexpr int kLongLine = 24;
-constexpr int kSlotsOfLongLines = 128;
+constexpr int kStepsOfLongLines = 128;
+// Lines are copied in pieces of so many positions; what follows them is overwritten.
+constexpr int kCopied = kShortLine;
 
 int64_t round_up(int64_t value, int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -25,15 +31,6 @@ int64_t round_up(int64_t value, int64_t multiple) {
 int even_chunk(int64_t units, int64_t largest) {
     const int64_t chunks = (units + largest - 1) / largest;
     return int((units + chunks - 1) / chunks);
-}
-
-// The distance of evenly spaced offsets, else 0.
-int64_t pitch_of(const std::vector<int32_t>& offsets) {
-    const auto distance = [&](std::size_t k) { return int64_t(offsets[k]) - offsets[k - 1]; };
-    for (std::size_t k = 2; k < offsets.size(); ++k) {
-        if (distance(k) != distance(1)) return 0;
-    }
-    return offsets.size() > 1 ? distance(1) : 0;
 }
 
 }  // namespace
@@ -50,75 +47,84 @@ StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
       channels_(shape.groups * shape.inputs) {
     flip_ = signed_ != kernels.signed_activations ? 0x80 : 0;
     input_bytes_ = int64_t(geometry.batch) * geometry.in_h * geometry.in_w * channels_;
-    const int taps_w = folded ? 1 : shape.kernel_w;
     pointwise_ = shape.kernel_h == 1 && shape.kernel_w == 1 && geometry.pad_top == 0 &&
                  geometry.pad_left == 0 &&
                  int64_t(geometry.out_h - 1) * geometry.stride_h < geometry.in_h &&
                  int64_t(geometry.out_w - 1) * geometry.stride_w < geometry.in_w;
     add_sections(streams);
+    add_phases(folded ? 1 : shape.kernel_w);
+    add_steps(streams);
 
-    int largest_shift = 0;
-    for (int kx = 0; kx < taps_w; ++kx) {
-        const int column = folded ? 0 : kx * geometry.dilation_w;
-        const int residue = column % geometry.stride_w;
-        const auto found = std::find(phases_.begin(), phases_.end(), residue);
-        phase_of_tap_.push_back(int(found - phases_.begin()));
-        if (found == phases_.end()) phases_.push_back(residue);
-        shift_of_tap_.push_back(column / geometry.stride_w);
-        largest_shift = std::max(largest_shift, shift_of_tap_.back());
-    }
-    row_positions_ = geometry.out_w + largest_shift;
-    row_pitch_ = int64_t(phases_.size()) * slots_ * row_positions_;
-    row_step_ = shape.kernel_h == 1 ? 1 : geometry.stride_h;
-    rows_per_output_ = (shape.kernel_h - 1) * geometry.dilation_h + 1;
-    row_bytes_ = 0;
-    line_positions_ = 0;
+    const int64_t images_rows = int64_t(geometry.batch) * geometry.out_h;
+    units_ = pointwise_ ? images_rows * geometry.out_w : images_rows;
+    const int longest = steps_ <= kStepsOfLongLines ? kLongLine : kShortLine;
+    line_positions_ = int(std::min<int64_t>(longest, images_rows * geometry.out_w));
+    const int64_t position_bytes = int64_t(steps_) * 4;
+    rows_bytes_ = padded_row_bytes_ = 0;
     if (pointwise_) {
-        units_ = int64_t(geometry.batch) * geometry.out_h * geometry.out_w;
-        const int longest = slots_ <= kSlotsOfLongLines ? kLongLine : kShortLine;
-        line_positions_ = int(std::min<int64_t>(longest, units_));
-        const int64_t chunk =
-            kStripBytes / (4 * int64_t(slots_)) / line_positions_ * line_positions_;
+        const int64_t chunk = kStripBytes / position_bytes / line_positions_ * line_positions_;
         units_per_chunk_ = even_chunk(units_, std::max<int64_t>(chunk, kSmallestChunk));
-        strip_bytes_ = round_up(line_offset(lines(units_per_chunk_).pieces()), 64);
     } else {
-        units_ = int64_t(geometry.batch) * geometry.out_h;
-        const int64_t fixed = int64_t(rows_per_output_ - row_step_) * row_pitch_ * 4;
-        const int64_t rows = (kStripBytes - fixed) / (int64_t(row_step_) * row_pitch_ * 4);
+        const auto rows_of = [&](int64_t positions) {
+            return (positions + geometry.out_w - 1) / geometry.out_w;
+        };
         // Input rows that two chunks need are arranged twice, so that tall kernels get tall chunks.
-        const int64_t smallest = std::max<int64_t>(
-            (kSmallestChunk + geometry.out_w - 1) / geometry.out_w, rows_per_output_ + 1);
-        units_per_chunk_ = even_chunk(geometry.out_h, std::max(rows, smallest));
-        const int64_t strip_rows = int64_t(units_per_chunk_ - 1) * row_step_ + rows_per_output_;
-        strip_bytes_ = round_up(strip_rows * row_pitch_ * 4, 64);
+        const int64_t wanted = std::max({rows_of(kStripBytes / position_bytes),
+                                         rows_of(kSmallestChunk), int64_t(rows_per_output_) + 1});
+        const int64_t most = kLargestStripBytes / (position_bytes * geometry.out_w);
+        units_per_chunk_ =
+            even_chunk(geometry.out_h, std::max(rows_of(kFewPositions), std::min(wanted, most)));
+        const int64_t rows = int64_t(units_per_chunk_ - 1) * row_step_ + rows_per_output_;
+        rows_bytes_ = round_up((rows * row_pitch_ + kCopied) * 4, 64);
         if (folded) {
             const int64_t columns = int64_t(geometry.out_w - 1) * geometry.stride_w +
                                     int64_t(shape.kernel_w - 1) * geometry.dilation_w + 1;
             // A margin, so that fast kernels may read whole vectors.
-            row_bytes_ = round_up(columns * channels_ + 64, 64);
+            padded_row_bytes_ = round_up(columns * channels_ + 64, 64);
         }
     }
+    const int64_t words = int64_t(lines(units_per_chunk_).count()) * steps_ * line_positions_;
+    strip_bytes_ = round_up((words + kCopied) * 4, 64);
+}
+
+// Where the taps of a kernel's row lie in an arranged row.
+void StripPlan::add_phases(int taps_w) {
+    int largest_shift = 0;
+    for (int kx = 0; kx < taps_w; ++kx) {
+        const int column = folded_ ? 0 : kx * geometry_.dilation_w;
+        const int residue = column % geometry_.stride_w;
+        const auto found = std::find(phases_.begin(), phases_.end(), residue);
+        phase_of_tap_.push_back(int(found - phases_.begin()));
+        if (found == phases_.end()) phases_.push_back(residue);
+        shift_of_tap_.push_back(column / geometry_.stride_w);
+        largest_shift = std::max(largest_shift, shift_of_tap_.back());
+    }
+    row_positions_ = geometry_.out_w + largest_shift;
+    row_pitch_ = int64_t(phases_.size()) * slots_ * row_positions_;
+    row_step_ = shape_.kernel_h == 1 ? 1 : geometry_.stride_h;
+    rows_per_output_ = (shape_.kernel_h - 1) * geometry_.dilation_h + 1;
+}
+
+// Streams that read the same share their steps.
+void StripPlan::add_steps(const std::vector<Stream>& streams) {
+    steps_ = 0;
     for (std::size_t index = 0; index < streams.size(); ++index) {
-        const Stream& stream = streams[index];
         const int first_slot = sections_[section_of_stream_[index]].first_slot;
-        std::vector<int32_t> offsets;
-        for (const Step& step : stream.steps) {
+        std::vector<int64_t> sources;
+        for (const Step& step : streams[index].steps) {
             const int64_t slot = first_slot + step.slot;
-            int64_t words;
-            if (pointwise_) {
-                words = slot * line_positions_;
-            } else {
-                words = int64_t(step.ky) * geometry.dilation_h * row_pitch_ +
-                        (phase_of_tap_[step.kx] * int64_t(slots_) + slot) * row_positions_ +
-                        shift_of_tap_[step.kx];
-            }
-            if (words * 4 > INT32_MAX)
-                throw std::invalid_argument("convolution: input rows are too large");
-            offsets.push_back(int32_t(words * 4));
+            sources.push_back(int64_t(step.ky) * geometry_.dilation_h * row_pitch_ +
+                              (phase_of_tap_[step.kx] * int64_t(slots_) + slot) * row_positions_ +
+                              shift_of_tap_[step.kx]);
         }
-        pitches_.push_back(pitch_of(offsets));
-        offsets_.push_back(std::move(offsets));
+        const auto same =
+            std::search(sources_.begin(), sources_.end(), sources.begin(), sources.end());
+        first_step_.push_back(int(same - sources_.begin()));
+        if (same == sources_.end()) sources_.insert(sources_.end(), sources.begin(), sources.end());
     }
+    if (int64_t(sources_.size()) > INT32_MAX / (4 * kLongLine))
+        throw std::invalid_argument("convolution: kernels are too large");
+    steps_ = int(sources_.size());
 }
 
 void StripPlan::add_sections(const std::vector<Stream>& streams) {
@@ -161,7 +167,9 @@ int64_t StripPlan::chunk_limit(int64_t unit) const {
 }
 
 int64_t StripPlan::slots_per_unit() const {
-    return pointwise_ ? slots_ : row_pitch_ * std::min(row_step_, rows_per_output_);
+    if (pointwise_) return slots_;
+    const int64_t copies = int64_t(steps_) * geometry_.out_w / kCopied;
+    return row_pitch_ * std::min(row_step_, rows_per_output_) + copies;
 }
 
 uint32_t StripPlan::pad_word(const Section& section) const {
@@ -187,9 +195,9 @@ void StripPlan::gather(const Section& section, const uint8_t* from, int64_t pitc
     kernels_.gather_slots(arguments);
 }
 
-void StripPlan::build_row(const uint8_t* input, int group, int image, int row, uint8_t* strip_row,
+void StripPlan::build_row(const uint8_t* input, int group, int image, int row, uint8_t* arranged,
                           uint8_t* padded_row) const {
-    uint32_t* words = reinterpret_cast<uint32_t*>(strip_row);
+    uint32_t* words = reinterpret_cast<uint32_t*>(arranged);
     const bool inside = row >= 0 && row < geometry_.in_h;
     if (!inside) {
         for (std::size_t phase = 0; phase < phases_.size(); ++phase) {
@@ -213,7 +221,7 @@ void StripPlan::build_row(const uint8_t* input, int group, int image, int row, u
         std::memcpy(padded_row + left * channels_, input + row_start,
                     std::size_t(copied) * channels_);
         for (const Section& section : sections_) {
-            gather(section, padded_row, int64_t(stride) * channels_, int64_t(row_bytes_),
+            gather(section, padded_row, int64_t(stride) * channels_, int64_t(padded_row_bytes_),
                    geometry_.out_w, words + int64_t(section.first_slot) * row_positions_,
                    row_positions_);
         }
@@ -245,7 +253,8 @@ void StripPlan::build_row(const uint8_t* input, int group, int image, int row, u
 
 void StripPlan::build(const uint8_t* input, int group, int64_t first, int count,
                       uint8_t* scratch) const {
-    if (pointwise_) return build_lines(input, group, first, count, scratch);
+    if (pointwise_) return gather_lines(input, group, first, count, scratch);
+    uint8_t* const arranged = scratch + strip_bytes_;
     const int image = int(first / geometry_.out_h);
     const int first_row = int(first % geometry_.out_h);
     const int rows = shape_.kernel_h == 1 ? count : (count - 1) * row_step_ + rows_per_output_;
@@ -253,17 +262,55 @@ void StripPlan::build(const uint8_t* input, int group, int64_t first, int count,
         const int row = (shape_.kernel_h == 1 ? (first_row + r) * geometry_.stride_h
                                               : first_row * geometry_.stride_h + r) -
                         geometry_.pad_top;
-        build_row(input, group, image, row, scratch + r * row_pitch_ * 4, scratch + strip_bytes_);
+        build_row(input, group, image, row, arranged + r * row_pitch_ * 4, arranged + rows_bytes_);
+    }
+    copy_lines(arranged, count, scratch);
+}
+
+void StripPlan::copy_lines(const uint8_t* rows, int count, uint8_t* strip) const {
+    struct Part {  // of a line, within one output row
+        const uint32_t* from;
+        int to;
+        int positions;
+    };
+    const Lines cut = lines(count);
+    int row = 0, column = 0;
+    uint32_t* out = reinterpret_cast<uint32_t*>(strip);
+    for (int line = 0; line < cut.count(); ++line) {
+        Part parts[kLongLine];
+        int used = 0;
+        for (int done = 0; done < cut.length(line);) {
+            Part& part = parts[used++];
+            part.from =
+                reinterpret_cast<const uint32_t*>(rows) + row * row_step_ * row_pitch_ + column;
+            part.to = done;
+            part.positions = std::min(cut.length(line) - done, geometry_.out_w - column);
+            done += part.positions;
+            column += part.positions;
+            if (column == geometry_.out_w) {
+                ++row;
+                column = 0;
+            }
+        }
+        // Step by step, part by part: each overwrites what the one before it wrote too much.
+        for (int step = 0; step < steps_; ++step, out += line_positions_) {
+            for (int p = 0; p < used; ++p) {
+                const uint32_t* from = parts[p].from + sources_[step];
+                for (int done = 0; done < parts[p].positions; done += kCopied)
+                    std::memcpy(out + parts[p].to + done, from + done, kCopied * 4);
+            }
+        }
     }
 }
 
-void StripPlan::build_lines(const uint8_t* input, int group, int64_t first, int count,
-                            uint8_t* scratch) const {
+void StripPlan::gather_lines(const uint8_t* input, int group, int64_t first, int count,
+                             uint8_t* strip) const {
     const bool whole = geometry_.stride_h == 1 && geometry_.stride_w == 1 &&
                        geometry_.out_h == geometry_.in_h && geometry_.out_w == geometry_.in_w;
-    const EvenCut cut = lines(count);
-    for (int line = 0; line < cut.pieces(); ++line) {
-        uint32_t* words = reinterpret_cast<uint32_t*>(scratch + line_offset(line));
+    const Lines cut = lines(count);
+    for (int line = 0; line < cut.count(); ++line) {
+        uint32_t* words =
+            reinterpret_cast<uint32_t*>(strip) + int64_t(line) * steps_ * line_positions_;
         for (int done = 0; done < cut.length(line);) {
             int64_t source = first;
             int positions = cut.length(line) - done;

@@ -1,33 +1,49 @@
 // Strips: the part of an input that some output positions need, rearranged for the micro-kernels.
 //
 // A kernel wants, for each K-step, the 4-byte slots (four channels, or two widened ones) of
-// neighbouring output positions side by side: strip[row][phase][slot][position]. A K-step (slot,
-// ky, kx) of the tile that starts at output column x then reads at a fixed offset from the tile's
-// start, whatever the tile, stride or padding.
+// neighbouring output positions side by side, and the next step's at an even distance. So the
+// positions of a chunk are cut into lines of 12 or 24, strip[line][step][position]: a tile reads
+// memory nearly in order, and tiles are full whatever the image's width.
 //
-// Example: one input row a b c d e, kernel 1x3, stride 2, padding 1. Outputs 0 1 2 need columns
-// -1..5, split by column modulo 2: phase 0 holds (pad b d pad), phase 1 holds (a c e). Taps kx = 0,
-// 1, 2 of outputs 0..2 are then phase 0 from 0, phase 1 from 0 and phase 0 from 1, each contiguous.
-//
-// Point-wise layers (1x1 without padding) need no rows: any range of positions is cut into lines of
-// 12 or 24 positions, strip[line][slot][position], so that a tile reads memory nearly in order.
+// The steps of point-wise layers (1x1 without padding) are their slots, gathered from the input.
+// Other layers' input rows are first arranged as rows[row][phase][slot][position], where a K-step
+// (slot, ky, kx) of an output row lies at a fixed offset, whatever the stride or padding; from
+// there lines are copied. Example: one input row a b c d e, kernel 1x3, stride 2, padding 1.
+// Outputs 0 1 2 need columns -1..5, split by column modulo 2: phase 0 holds (pad b d pad), phase 1
+// holds (a c e). Taps kx = 0, 1, 2 of outputs 0..2 are then phase 0 from 0, phase 1 from 0 and
+// phase 0 from 1, each contiguous.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "conv/convolution.h"
-#include "conv/even_cut.h"
 #include "conv/packing.h"
 
 namespace sub8 {
+
+// Positions cut into lines of one length, but for the last.
+class Lines {
+  public:
+    Lines(int positions, int longest)
+        : count_((positions + longest - 1) / longest),
+          longest_(longest),
+          last_(positions - (count_ - 1) * longest) {}
+
+    int count() const { return count_; }
+    int length(int line) const { return line + 1 < count_ ? longest_ : last_; }
+
+  private:
+    int count_;
+    int longest_;
+    int last_;
+};
 
 class StripPlan {
   public:
     StripPlan(const Kernels& kernels, const WeightShape& shape, const std::vector<Stream>& streams,
               bool folded, const ConvGeometry& geometry, const InputFormat& input);
 
-    bool pointwise() const { return pointwise_; }
     // Units are what a chunk is a range of: output positions of the batch where pointwise, else
     // output rows.
     int64_t units() const { return units_; }
@@ -35,23 +51,18 @@ class StripPlan {
     // Units that are worked on together.
     int units_per_chunk() const { return units_per_chunk_; }
     // Positions of a chunk of `units`, line by line: neighbours in the strip.
-    EvenCut lines(int units) const {
-        return pointwise_ ? EvenCut(units, line_positions_)
-                          : EvenCut(units * geometry_.out_w, geometry_.out_w);
-    }
+    Lines lines(int units) const { return Lines(units * positions_per_unit(), line_positions_); }
     // Where a chunk that begins at `unit` must end at the latest: no chunk spans two images, but
     // point-wise.
     int64_t chunk_limit(int64_t unit) const;
 
-    std::size_t bytes() const { return strip_bytes_ + row_bytes_; }
-    // Bytes from the strip's start to the first position of a line.
-    int64_t line_offset(int line) const {
-        return int64_t(line) * (pointwise_ ? slots_ * line_positions_ : row_step_ * row_pitch_) * 4;
+    std::size_t bytes() const { return strip_bytes_ + rows_bytes_ + padded_row_bytes_; }
+    // Bytes from step to step.
+    int64_t pitch() const { return int64_t(line_positions_) * 4; }
+    // Bytes from the strip's start to the first step of stream `index` in a line.
+    int64_t offset(int line, int index) const {
+        return (int64_t(line) * steps_ + first_step_[index]) * pitch();
     }
-    // Byte offsets of the K-steps of stream `index`.
-    const std::vector<int32_t>& offsets(int index) const { return offsets_[index]; }
-    // Bytes from one of them to the next, 0 where they are not evenly spaced.
-    int64_t pitch(int index) const { return pitches_[index]; }
     // What a real 0 is stored as: kernels take uint8 (NEON: int8) activations, so that bytes of the
     // other sign have their top bit flipped, which adds 128 (NEON: subtracts it).
     int stored_zero() const { return zero_point_ + (flip_ == 0 ? 0 : signed_ ? 128 : -128); }
@@ -71,10 +82,13 @@ class StripPlan {
         std::vector<int32_t> table;
     };
     void add_sections(const std::vector<Stream>& streams);
-    void build_lines(const uint8_t* input, int group, int64_t first, int count,
-                     uint8_t* scratch) const;
-    void build_row(const uint8_t* input, int group, int image, int row, uint8_t* strip_row,
+    void add_phases(int taps_w);
+    void add_steps(const std::vector<Stream>& streams);
+    void gather_lines(const uint8_t* input, int group, int64_t first, int count,
+                      uint8_t* strip) const;
+    void build_row(const uint8_t* input, int group, int image, int row, uint8_t* arranged,
                    uint8_t* padded_row) const;
+    void copy_lines(const uint8_t* rows, int count, uint8_t* strip) const;
     void gather(const Section& section, const uint8_t* from, int64_t pitch, int64_t readable,
                 int positions, uint32_t* out, int64_t out_pitch) const;
     uint32_t pad_word(const Section& section) const;
@@ -96,16 +110,18 @@ class StripPlan {
     std::vector<int> shift_of_tap_;
     std::vector<int> phases_;  // residues of columns modulo the stride
     int row_positions_;        // per phase
-    int64_t row_pitch_;        // words from strip row to strip row
-    int row_step_;             // strip rows from output row to output row
+    int64_t row_pitch_;        // words from arranged row to arranged row
+    int row_step_;             // arranged rows from output row to output row
     int rows_per_output_;
-    int line_positions_;  // of the longest line where pointwise
+    int line_positions_;  // of the longest line
+    int steps_;           // of a line, all streams'
     std::size_t strip_bytes_;
-    std::size_t row_bytes_;
+    std::size_t rows_bytes_;
+    std::size_t padded_row_bytes_;
     std::vector<Section> sections_;
     std::vector<int> section_of_stream_;
-    std::vector<std::vector<int32_t>> offsets_;
-    std::vector<int64_t> pitches_;
+    std::vector<int> first_step_;   // of each stream
+    std::vector<int64_t> sources_;  // of each step: words from the start of an output row's rows
 };
 
 }  // namespace sub8

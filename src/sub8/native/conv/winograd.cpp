@@ -106,8 +106,6 @@ WinogradConvolution::WinogradConvolution(std::shared_ptr<const DenseWeights> wei
       weights_bytes_(scratch) {
     assert(!kernels_.signed_activations);
     const int64_t tiles = int64_t(tiling_.chunk) * tiling_.across;
-    for (int pair = 0; pair < pairs; ++pair)
-        offsets_.push_back(int32_t(pair * tiling_.pair_pitch * int64_t(sizeof(uint32_t))));
     rows_bytes_ = aligned((form.rows + form.taps - 1) * row_bytes());
     inputs_bytes_ = tiling_.points * tiling_.point_bytes;
     products_bytes_ = tiling_.points * point_products(tiles) * int64_t(sizeof(int32_t));
@@ -184,7 +182,6 @@ void WinogradConvolution::transform_inputs(const uint8_t* input, int64_t unit, i
 void WinogradConvolution::multiply(const int16_t* weights, int tiles, const Work& work) const {
     const EvenCut cut(tiles, kernels_.rows);
     TileArguments tile{};
-    tile.offsets = offsets_.data();
     tile.pitch = tiling_.pair_pitch * int64_t(sizeof(uint32_t));
     tile.steps = tiling_.pairs;
     tile.first = true;

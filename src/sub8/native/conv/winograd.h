@@ -94,7 +94,6 @@ class WinogradConvolution : public Convolution {
     std::vector<int32_t> factors_;
     WinogradTiling tiling_;
     PreparedEpilogue epilogue_;
-    std::vector<int32_t> offsets_;  // bytes from pair to pair of transformed inputs
     int64_t rows_bytes_;
     int64_t inputs_bytes_;
     int64_t weights_bytes_;

@@ -27,10 +27,9 @@ constexpr int kLargestTile =
 // Tiles side by side; a tile is `rows` neighbouring positions times one panel of outputs.
 struct TileArguments {
     const uint8_t*
-        activations;  // 4 bytes per position: step k, row r at activations + offsets[k] + 4 * r
+        activations;  // 4 bytes a position: step k, row r at activations + k * pitch + 4 * r
+    ptrdiff_t pitch;  // bytes from step to step
     int tiles;
-    const int32_t* offsets;  // bytes [steps]
-    ptrdiff_t pitch;         // from one offset to the next; 0 where they are not evenly spaced
     const void*
         weights;  // expanded: int8 [steps][panel][4] or int16 [steps][panel][2]; 64-byte aligned
     const uint8_t* alpha;       // [runs][panel][2]

@@ -10,104 +10,101 @@
 namespace sub8::avx2 {
 namespace {
 
+// The products of one step; the sums of a run start with them.
 template <int rows>
-struct Runs16 {
-    template <typename Activations>
-    static SUB8_INLINE void tile(const TileArguments& t, Activations activations,
-                                 int32_t* const total) {
-        const int8_t* w = static_cast<const int8_t*>(t.weights);
-        const uint8_t* alpha = t.alpha;
-        const uint16_t* run_steps = t.run_steps;
-        const uint16_t* const end_of_runs = run_steps + t.runs;
-        bool first = t.first;
-        for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
-            const int8_t* const end = w + *run_steps * 64;
-            __m256i s[rows][2];
-            {
-                const uint8_t* a = activations.next();
-                const __m256i w0 = load(w);
-                const __m256i w1 = load(w + 32);
-                SUB8_ROWS(start_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
-                w += 64;
-            }
-            const auto step = [&]() SUB8_INLINE_LAMBDA {
-                const uint8_t* a = activations.next();
-                const __m256i w0 = load(w);
-                const __m256i w1 = load(w + 32);
-                SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
-                w += 64;
-            };
-            if ((*run_steps & 1) == 0) step();
+SUB8_INLINE void start_step(const uint8_t* a, const int8_t* w, __m256i (&sums)[rows][2]) {
+    const __m256i w0 = load(w);
+    const __m256i w1 = load(w + 32);
+    SUB8_ROWS(start_pairs(a + 4 * r, w0, w1, sums[r][0], sums[r][1]);)
+}
+
+template <int rows>
+SUB8_INLINE void add_step(const uint8_t* a, const int8_t* w, __m256i (&sums)[rows][2]) {
+    const __m256i w0 = load(w);
+    const __m256i w1 = load(w + 32);
+    SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, sums[r][0], sums[r][1]);)
+}
+
+SUB8_INLINE void add_scaled(int32_t* total, __m256i sums, __m256i alpha) {
+    store(total, _mm256_add_epi32(_mm256_madd_epi16(sums, alpha), load(total)));
+}
+
+template <int rows>
+SUB8_INLINE void runs16(const TileArguments& t, const uint8_t* a, int32_t* const total) {
+    const int8_t* w = static_cast<const int8_t*>(t.weights);
+    const uint8_t* alpha = t.alpha;
+    const uint16_t* run_steps = t.run_steps;
+    const uint16_t* const end_of_runs = run_steps + t.runs;
+    bool first = t.first;
+    for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
+        const int8_t* const end = w + *run_steps * 64;
+        __m256i s[rows][2];
+        start_step(a, w, s);
+        a += t.pitch;
+        w += 64;
+        const auto step = [&]() SUB8_INLINE_LAMBDA {
+            add_step(a, w, s);
+            a += t.pitch;
+            w += 64;
+        };
+        if ((*run_steps & 1) == 0) step();
 #pragma GCC unroll 1
-            while (w != end) {
-                step();
-                step();
-            }
-            const __m256i alpha0 = load_alpha(alpha);
-            const __m256i alpha1 = load_alpha(alpha + kPanel);
-            SUB8_ROWS(s[r][0] = _mm256_madd_epi16(s[r][0], alpha0);
-                      s[r][1] = _mm256_madd_epi16(s[r][1], alpha1);)
-            if (!first) {
-                SUB8_ROWS(const int32_t* row = total + r * kPanel;
-                          s[r][0] = _mm256_add_epi32(s[r][0], load(row));
-                          s[r][1] = _mm256_add_epi32(s[r][1], load(row + 8));)
-            }
-            SUB8_ROWS(store(total + r * kPanel, s[r][0]); store(total + r * kPanel + 8, s[r][1]);)
-            first = false;
+        while (w != end) {
+            step();
+            step();
         }
+        const __m256i alpha0 = load_alpha(alpha);
+        const __m256i alpha1 = load_alpha(alpha + kPanel);
+        if (first) {
+            SUB8_ROWS(store(total + r * kPanel, _mm256_madd_epi16(s[r][0], alpha0));
+                      store(total + r * kPanel + 8, _mm256_madd_epi16(s[r][1], alpha1));)
+        } else {
+            SUB8_ROWS(add_scaled(total + r * kPanel, s[r][0], alpha0);
+                      add_scaled(total + r * kPanel + 8, s[r][1], alpha1);)
+        }
+        first = false;
     }
-};
+}
 
 // The same for short runs: 1-3 rows, whose int32 sums stay in registers beside the int16 ones.
 template <int rows>
-struct Runs16Short {
-    template <typename Activations>
-    static SUB8_INLINE void tile(const TileArguments& t, Activations activations,
-                                 int32_t* const total) {
-        const int8_t* w = static_cast<const int8_t*>(t.weights);
-        const uint8_t* alpha = t.alpha;
-        const uint16_t* run_steps = t.run_steps;
-        const uint16_t* const end_of_runs = run_steps + t.runs;
-        __m256i acc[rows][2];
-        read_totals(t, total, acc);
-        for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
-            const int8_t* const end = w + *run_steps * 64;
-            __m256i s[rows][2];
-            {
-                const uint8_t* a = activations.next();
-                const __m256i w0 = load(w);
-                const __m256i w1 = load(w + 32);
-                SUB8_ROWS(start_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
-                w += 64;
-            }
+SUB8_INLINE void runs16_short(const TileArguments& t, const uint8_t* a, int32_t* const total) {
+    const int8_t* w = static_cast<const int8_t*>(t.weights);
+    const uint8_t* alpha = t.alpha;
+    const uint16_t* run_steps = t.run_steps;
+    const uint16_t* const end_of_runs = run_steps + t.runs;
+    __m256i acc[rows][2];
+    read_totals(t, total, acc);
+    for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
+        const int8_t* const end = w + *run_steps * 64;
+        __m256i s[rows][2];
+        start_step(a, w, s);
+        a += t.pitch;
 #pragma GCC unroll 1
-            for (; w != end; w += 64) {
-                const uint8_t* a = activations.next();
-                const __m256i w0 = load(w);
-                const __m256i w1 = load(w + 32);
-                SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, s[r][0], s[r][1]);)
-            }
-            const __m256i alpha0 = load_alpha(alpha);
-            const __m256i alpha1 = load_alpha(alpha + kPanel);
-            SUB8_ROWS(scale_sums(alpha0, alpha1, s[r][0], s[r][1], acc[r][0], acc[r][1]);)
+        for (w += 64; w != end; w += 64) {
+            add_step(a, w, s);
+            a += t.pitch;
         }
-        write_totals(acc, total);
+        const __m256i alpha0 = load_alpha(alpha);
+        const __m256i alpha1 = load_alpha(alpha + kPanel);
+        SUB8_ROWS(scale_sums(alpha0, alpha1, s[r][0], s[r][1], acc[r][0], acc[r][1]);)
     }
-};
+    write_totals(acc, total);
+}
 
 }  // namespace
 
 void add_runs16(Kernels* kernels) {
-    kernels->runs16[1] = tiles<1, kPanel, one_tile<Runs16<1>>>;
-    kernels->runs16[2] = tiles<2, kPanel, one_tile<Runs16<2>>>;
-    kernels->runs16[3] = tiles<3, kPanel, one_tile<Runs16<3>>>;
-    kernels->runs16[4] = tiles<4, kPanel, one_tile<Runs16<4>>>;
-    kernels->runs16[5] = tiles<5, kPanel, one_tile<Runs16<5>>>;
-    kernels->runs16[6] = tiles<6, kPanel, one_tile<Runs16<6>>>;
+    kernels->runs16[1] = tiles<1, kPanel, runs16<1>>;
+    kernels->runs16[2] = tiles<2, kPanel, runs16<2>>;
+    kernels->runs16[3] = tiles<3, kPanel, runs16<3>>;
+    kernels->runs16[4] = tiles<4, kPanel, runs16<4>>;
+    kernels->runs16[5] = tiles<5, kPanel, runs16<5>>;
+    kernels->runs16[6] = tiles<6, kPanel, runs16<6>>;
     kernels->short_rows = 3;
-    kernels->runs16_short[1] = tiles<1, kPanel, one_tile<Runs16Short<1>>>;
-    kernels->runs16_short[2] = tiles<2, kPanel, one_tile<Runs16Short<2>>>;
-    kernels->runs16_short[3] = tiles<3, kPanel, one_tile<Runs16Short<3>>>;
+    kernels->runs16_short[1] = tiles<1, kPanel, runs16_short<1>>;
+    kernels->runs16_short[2] = tiles<2, kPanel, runs16_short<2>>;
+    kernels->runs16_short[3] = tiles<3, kPanel, runs16_short<3>>;
 }
 
 }  // namespace sub8::avx2

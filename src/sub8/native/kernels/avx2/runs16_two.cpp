@@ -39,35 +39,29 @@ SUB8_INLINE void multiply_two(const uint8_t* a, const uint8_t* b, __m256i a_w0, 
 }
 
 template <int rows>
-struct Runs16Two {
-    template <typename Activations>
-    static SUB8_INLINE void tile(const TileArguments& t, Activations activations,
-                                 int32_t* const total) {
-        const int8_t* w = static_cast<const int8_t*>(t.weights);
-        const int8_t* const end = w + t.steps * 64;
-        const int16_t* alpha = t.wide_alpha;
-        __m256i acc[rows][2];
-        read_totals(t, total, acc);
+SUB8_INLINE void runs16_two(const TileArguments& t, const uint8_t* a, int32_t* const total) {
+    const int8_t* w = static_cast<const int8_t*>(t.weights);
+    const int8_t* const end = w + t.steps * 64;
+    const int16_t* alpha = t.wide_alpha;
+    __m256i acc[rows][2];
+    read_totals(t, total, acc);
 #pragma GCC unroll 1
-        for (; w != end; w += 128, alpha += 2 * kPanel) {
-            const uint8_t* a = activations.next();
-            const uint8_t* b = activations.next();
-            const __m256i w0 = load(w), w1 = load(w + 32), w2 = load(w + 64), w3 = load(w + 96);
-            SUB8_ROWS(
-                multiply_two(a + 4 * r, b + 4 * r, w0, w1, w2, w3, alpha, acc[r][0], acc[r][1]);)
-        }
-        write_totals(acc, total);
+    for (; w != end; w += 128, alpha += 2 * kPanel, a += 2 * t.pitch) {
+        const uint8_t* b = a + t.pitch;
+        const __m256i w0 = load(w), w1 = load(w + 32), w2 = load(w + 64), w3 = load(w + 96);
+        SUB8_ROWS(multiply_two(a + 4 * r, b + 4 * r, w0, w1, w2, w3, alpha, acc[r][0], acc[r][1]);)
     }
-};
+    write_totals(acc, total);
+}
 
 }  // namespace
 
 void add_runs16_two(Kernels* kernels) {
     kernels->two_rows = 4;
-    kernels->runs16_two[1] = tiles<1, kPanel, one_tile<Runs16Two<1>>>;
-    kernels->runs16_two[2] = tiles<2, kPanel, one_tile<Runs16Two<2>>>;
-    kernels->runs16_two[3] = tiles<3, kPanel, one_tile<Runs16Two<3>>>;
-    kernels->runs16_two[4] = tiles<4, kPanel, one_tile<Runs16Two<4>>>;
+    kernels->runs16_two[1] = tiles<1, kPanel, runs16_two<1>>;
+    kernels->runs16_two[2] = tiles<2, kPanel, runs16_two<2>>;
+    kernels->runs16_two[3] = tiles<3, kPanel, runs16_two<3>>;
+    kernels->runs16_two[4] = tiles<4, kPanel, runs16_two<4>>;
 }
 
 }  // namespace sub8::avx2

@@ -23,35 +23,6 @@ inline void store_unaligned(void* to, __m256i value) {
 inline __m256i broadcast(const uint8_t* from) {
     return _mm256_set1_epi32(*reinterpret_cast<const int32_t*>(from));
 }
-// Where one step after the other finds its activations.
-struct Scattered {
-    const uint8_t* base;
-    const int32_t* offsets;
-    SUB8_INLINE const uint8_t* next() { return base + *offsets++; }
-};
-
-// Evenly spaced. It saves two of some 35 instructions a step, which counts: the kernels are as near
-// to the limit of instructions a cycle as to that of multiplications.
-struct Spaced {
-    const uint8_t* at;
-    ptrdiff_t pitch;
-    SUB8_INLINE const uint8_t* next() {
-        const uint8_t* const here = at;
-        at += pitch;
-        return here;
-    }
-};
-
-// A tile by Kernel::tile, in the form that suits its activations.
-template <typename Kernel>
-SUB8_INLINE void one_tile(const TileArguments& t, const uint8_t* base, int32_t* total) {
-    if (t.pitch != 0) {
-        Kernel::tile(t, Spaced{base + t.offsets[0], t.pitch}, total);
-    } else {
-        Kernel::tile(t, Scattered{base, t.offsets}, total);
-    }
-}
-
 // Steps of one row. In assembly, because gcc would rather start all rows' products at once and then
 // spill the accumulators; so it has to keep to one row after the other.
 

@@ -10,39 +10,36 @@ namespace sub8::avx2 {
 namespace {
 
 template <int rows>
-struct Wide16 {
-    template <typename Activations>
-    static SUB8_INLINE void tile(const TileArguments& t, Activations activations, int32_t* total) {
-        const int16_t* w = static_cast<const int16_t*>(t.weights);
-        const int16_t* const end = w + t.steps * 32;
-        __m256i acc[rows][2];
-        read_totals(t, total, acc);
-        const auto step = [&]() SUB8_INLINE_LAMBDA {
-            const uint8_t* a = activations.next();
-            const __m256i w0 = load(w);
-            const __m256i w1 = load(w + 16);
-            SUB8_ROWS(multiply_wide(a + 4 * r, w0, w1, acc[r][0], acc[r][1]);)
-            w += 32;
-        };
-        if (t.steps % 2 != 0) step();
+SUB8_INLINE void wide16(const TileArguments& t, const uint8_t* a, int32_t* total) {
+    const int16_t* w = static_cast<const int16_t*>(t.weights);
+    const int16_t* const end = w + t.steps * 32;
+    __m256i acc[rows][2];
+    read_totals(t, total, acc);
+    const auto step = [&]() SUB8_INLINE_LAMBDA {
+        const __m256i w0 = load(w);
+        const __m256i w1 = load(w + 16);
+        SUB8_ROWS(multiply_wide(a + 4 * r, w0, w1, acc[r][0], acc[r][1]);)
+        a += t.pitch;
+        w += 32;
+    };
+    if (t.steps % 2 != 0) step();
 #pragma GCC unroll 1
-        while (w != end) {
-            step();
-            step();
-        }
-        write_totals(acc, total);
+    while (w != end) {
+        step();
+        step();
     }
-};
+    write_totals(acc, total);
+}
 
 }  // namespace
 
 void add_wide16(Kernels* kernels) {
-    kernels->wide16[1] = tiles<1, kPanel, one_tile<Wide16<1>>>;
-    kernels->wide16[2] = tiles<2, kPanel, one_tile<Wide16<2>>>;
-    kernels->wide16[3] = tiles<3, kPanel, one_tile<Wide16<3>>>;
-    kernels->wide16[4] = tiles<4, kPanel, one_tile<Wide16<4>>>;
-    kernels->wide16[5] = tiles<5, kPanel, one_tile<Wide16<5>>>;
-    kernels->wide16[6] = tiles<6, kPanel, one_tile<Wide16<6>>>;
+    kernels->wide16[1] = tiles<1, kPanel, wide16<1>>;
+    kernels->wide16[2] = tiles<2, kPanel, wide16<2>>;
+    kernels->wide16[3] = tiles<3, kPanel, wide16<3>>;
+    kernels->wide16[4] = tiles<4, kPanel, wide16<4>>;
+    kernels->wide16[5] = tiles<5, kPanel, wide16<5>>;
+    kernels->wide16[6] = tiles<6, kPanel, wide16<6>>;
 }
 
 }  // namespace sub8::avx2

@@ -59,7 +59,7 @@ struct Tile {
 };
 
 template <int rows>
-SUB8_INLINE void dot(const TileArguments& t, const uint8_t* activations, int32_t* total) {
+SUB8_INLINE void dot(const TileArguments& t, const uint8_t* a, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     Tile<rows> acc;
     if (t.first) {
@@ -67,7 +67,7 @@ SUB8_INLINE void dot(const TileArguments& t, const uint8_t* activations, int32_t
     } else {
         acc.read(total);
     }
-    for (int k = 0; k < t.steps; ++k, w += 4 * kPanel) acc.step(activations + t.offsets[k], w);
+    for (int k = 0; k < t.steps; ++k, a += t.pitch, w += 4 * kPanel) acc.step(a, w);
     acc.write(total);
 }
 
@@ -83,9 +83,8 @@ SUB8_INLINE void add_scaled(__m512i& total, __m512i sums, __m512i scale) {
 // `fits16`: the sums of a run fit int16, so that one vpdpwssd multiplies them and adds them to the
 // totals.
 template <int rows, bool fits16>
-SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* activations, int32_t* total) {
+SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* a, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
-    const int32_t* offsets = t.offsets;
     const uint8_t* alpha = t.alpha;
     Tile<rows> acc, sum;
     if (t.first) {
@@ -95,8 +94,7 @@ SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* activations, int
     }
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
         sum.clear();
-        for (int k = t.run_steps[run]; k > 0; --k, w += 4 * kPanel)
-            sum.step(activations + *offsets++, w);
+        for (int k = t.run_steps[run]; k > 0; --k, a += t.pitch, w += 4 * kPanel) sum.step(a, w);
         const __m512i alpha0 = load_alpha(alpha);
         const __m512i alpha1 = load_alpha(alpha + kPanel);
         SUB8_ROWS(add_scaled<fits16>(acc.v[r][0], sum.v[r][0], alpha0);

@@ -41,7 +41,7 @@ SUB8_INLINE void step(const uint8_t* a, const int8_t* w, __m256i (&s)[rows][2]) 
 }
 
 template <int rows>
-SUB8_INLINE void dot(const TileArguments& t, const uint8_t* activations, int32_t* total) {
+SUB8_INLINE void dot(const TileArguments& t, const uint8_t* a, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     __m256i s[rows][2];
     if (t.first) {
@@ -49,7 +49,7 @@ SUB8_INLINE void dot(const TileArguments& t, const uint8_t* activations, int32_t
     } else {
         SUB8_ROWS(s[r][0] = load(total + r * kPanel); s[r][1] = load(total + r * kPanel + 8);)
     }
-    for (int k = 0; k < t.steps; ++k, w += 4 * kPanel) step(activations + t.offsets[k], w, s);
+    for (int k = 0; k < t.steps; ++k, a += t.pitch, w += 4 * kPanel) step(a, w, s);
     SUB8_ROWS(store(total + r * kPanel, s[r][0]); store(total + r * kPanel + 8, s[r][1]);)
 }
 
@@ -65,16 +65,14 @@ SUB8_INLINE void add_scaled(int32_t* total, __m256i sums, __m256i scale, bool fi
 }
 
 template <int rows, bool fits16>
-SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* activations, int32_t* total) {
+SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* a, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
-    const int32_t* offsets = t.offsets;
     const uint8_t* alpha = t.alpha;
     bool first = t.first;
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
         __m256i s[rows][2];
         SUB8_ROWS(s[r][0] = _mm256_setzero_si256(); s[r][1] = _mm256_setzero_si256();)
-        for (int k = t.run_steps[run]; k > 0; --k, w += 4 * kPanel)
-            step(activations + *offsets++, w, s);
+        for (int k = t.run_steps[run]; k > 0; --k, a += t.pitch, w += 4 * kPanel) step(a, w, s);
         const __m256i alpha0 = load_first_alpha(alpha);
         const __m256i alpha1 = load_first_alpha(alpha + kPanel);
         SUB8_ROWS(add_scaled<fits16>(total + r * kPanel, s[r][0], alpha0, first);

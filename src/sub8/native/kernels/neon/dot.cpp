@@ -33,7 +33,7 @@ struct Tile {
 };
 
 template <int rows>
-SUB8_INLINE void dot(const TileArguments& t, const uint8_t* activations, int32_t* total) {
+SUB8_INLINE void dot(const TileArguments& t, const uint8_t* a, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     Tile<rows> acc;
     if (t.first) {
@@ -41,21 +41,19 @@ SUB8_INLINE void dot(const TileArguments& t, const uint8_t* activations, int32_t
     } else {
         acc.read(total);
     }
-    for (int k = 0; k < t.steps; ++k, w += 4 * kPanel) acc.step(activations + t.offsets[k], w);
+    for (int k = 0; k < t.steps; ++k, a += t.pitch, w += 4 * kPanel) acc.step(a, w);
     acc.write(total);
 }
 
 template <int rows>
-SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* activations, int32_t* total) {
+SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* a, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
-    const int32_t* offsets = t.offsets;
     const uint8_t* alpha = t.alpha;
     bool first = t.first;
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
         Tile<rows> sum;
         sum.clear();
-        for (int k = t.run_steps[run]; k > 0; --k, w += 4 * kPanel)
-            sum.step(activations + *offsets++, w);
+        for (int k = t.run_steps[run]; k > 0; --k, a += t.pitch, w += 4 * kPanel) sum.step(a, w);
         for (int i = 0; i < 4; ++i) {
             // The first scale of each output's pair.
             const uint16x4_t pairs = vreinterpret_u16_u8(vld1_u8(alpha + 8 * i));

@@ -25,7 +25,7 @@ void runs16(const TileArguments& t, const uint8_t* activations, int32_t* total, 
         for (int run = 0; run < t.runs; ++run) {
             int16_t sums[kPanel][2] = {};
             for (const int end = step + t.run_steps[run]; step < end; ++step) {
-                const uint8_t* a = activations + t.offsets[step] + 4 * r;
+                const uint8_t* a = activations + step * t.pitch + 4 * r;
                 const int8_t* w = weights + step * kPanel * 4;
                 for (int o = 0; o < kPanel; ++o) {
                     sums[o][0] = int16_t(sums[o][0] + pair_lane(a, w + 4 * o));
@@ -49,7 +49,7 @@ void wide16(const TileArguments& t, const uint8_t* activations, int32_t* total, 
         }
         for (int step = 0; step < t.steps; ++step) {
             const int16_t* a =
-                reinterpret_cast<const int16_t*>(activations + t.offsets[step] + 4 * r);
+                reinterpret_cast<const int16_t*>(activations + step * t.pitch + 4 * r);
             const int16_t* w = weights + step * kPanel * 2;
             for (int o = 0; o < kPanel; ++o) acc[o] += a[0] * w[2 * o] + a[1] * w[2 * o + 1];
         }
