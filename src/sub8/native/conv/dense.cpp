@@ -9,12 +9,12 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "conv/even_cut.h"
 #include "conv/layers.h"
 #include "conv/requantize.h"
 #include "conv/scratch.h"
 #include "conv/share.h"
 #include "conv/strip.h"
+#include "conv/tiling.h"
 
 namespace sub8 {
 namespace {
@@ -213,8 +213,6 @@ class DenseConvolution : public Convolution {
             const Stream& stream = streams[index];
             int largest_rows = 0;
             const TileKernel* kernels = tile_kernels(stream, &largest_rows);
-            const EvenCut full(lines.length(0), largest_rows);
-            const EvenCut rest(lines.length(lines.count() - 1), largest_rows);
             for (const Block& block : stream.blocks) {
                 const bool first_pass = index == 0 && &block == &stream.blocks.front();
                 const bool end_of_stream = &block == &stream.blocks.back();
@@ -236,21 +234,19 @@ class DenseConvolution : public Convolution {
                 int64_t position = 0;  // within the chunk
                 int64_t finished = 0;  // positions that the epilogue has had
                 for (int line = 0; line < lines.count(); ++line) {
-                    const EvenCut& cut = lines.length(line) == lines.length(0) ? full : rest;
                     tile.activations = work.strip + plan_.offset(line, int(index)) +
                                        block.first_step * plan_.pitch();
-                    for (int t = 0; t < cut.pieces(); t += tile.tiles) {
-                        const int rows = cut.length(t);
-                        tile.tiles = cut.alike(t);
+                    for_each_tile(lines.length(line), largest_rows, [&](int rows, int count) {
+                        tile.tiles = count;
                         tile.acc = work.acc + (single ? position - finished : position) * width;
                         kernels[rows](tile);
-                        const int done = tile.tiles * rows;
+                        const int done = count * rows;
                         if (end_of_stream && stream.shift_after > 0) {
                             shift_left(tile.acc, done * width, stream.shift_after);
                         }
                         tile.activations += 4 * done;
                         position += done;
-                    }
+                    });
                     const bool last_line = line + 1 == lines.count();
                     if (last_pass && (last_line || position - finished >= kEpilogueRows)) {
                         const int32_t* acc = work.acc + (single ? 0 : finished) * width;

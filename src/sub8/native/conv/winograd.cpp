@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <utility>
 
-#include "conv/even_cut.h"
 #include "conv/scratch.h"
+#include "conv/tiling.h"
 
 namespace sub8 {
 namespace {
@@ -180,7 +180,6 @@ void WinogradConvolution::transform_inputs(const uint8_t* input, int64_t unit, i
 }
 
 void WinogradConvolution::multiply(const int16_t* weights, int tiles, const Work& work) const {
-    const EvenCut cut(tiles, kernels_.rows);
     TileArguments tile{};
     tile.pitch = tiling_.pair_pitch * int64_t(sizeof(uint32_t));
     tile.steps = tiling_.pairs;
@@ -190,14 +189,12 @@ void WinogradConvolution::multiply(const int16_t* weights, int tiles, const Work
             reinterpret_cast<const uint8_t*>(work.inputs) + point * tiling_.point_bytes;
         tile.weights = weights + point * point_weights(tiling_.pairs, kernels_.panel);
         tile.acc = work.products + point * point_products(tiles);
-        for (int t = 0; t < cut.pieces(); t += tile.tiles) {
-            const int rows = cut.length(t);
-            tile.tiles = cut.alike(t);
+        for_each_tile(tiles, kernels_.rows, [&](int rows, int count) {
+            tile.tiles = count;
             kernels_.wide16[rows](tile);
-            const int done = tile.tiles * rows;
-            tile.activations += 4 * done;
-            tile.acc += int64_t(done) * kernels_.panel;
-        }
+            tile.activations += 4 * rows * count;
+            tile.acc += int64_t(rows) * count * kernels_.panel;
+        });
     }
 }
 

@@ -109,42 +109,50 @@ class Rounded {
     bool residual_signed_;
 };
 
+// A copy of the arguments, and pointers that move on: a store of bytes could change what it points
+// to, for all the compiler knows, and everything would be read again for every row.
 template <typename Form>
-void rescale_narrow(const RescaleArguments& t) {
-    const RescaleConstants& c = *t.constants;
-    const Rounded<Form> rounded(c);
-    const Narrowing<Form> narrow(c);
-    const auto residual_of = [&](int row, int column) {
-        return Form::has_residual ? t.residual + row * t.pitch + column : nullptr;
-    };
+void rescale_narrow(const RescaleArguments& arguments) {
+    const RescaleArguments t = arguments;
+    const int32_t* const offsets = t.constants->offset32 + t.output;
+    const Rounded<Form> rounded(*t.constants);
+    const Narrowing<Form> narrow(*t.constants);
     int column = 0;
     for (; column + 16 <= t.columns; column += 16) {
-        const __m256i offset0 = load_unaligned(c.offset32 + t.output + column);
-        const __m256i offset1 = load_unaligned(c.offset32 + t.output + column + 8);
-        const auto row_values = [&](int row) {
-            const int32_t* from = t.acc + row * t.acc_pitch + column;
-            return _mm256_packs_epi32(rounded(from, residual_of(row, column), offset0),
-                                      rounded(from + 8, residual_of(row, column + 8), offset1));
+        const __m256i offset0 = load_unaligned(offsets + column);
+        const __m256i offset1 = load_unaligned(offsets + column + 8);
+        const int32_t* acc = t.acc + column;
+        const uint8_t* residual = Form::has_residual ? t.residual + column : nullptr;
+        uint8_t* out = t.out + column;
+        const auto next_row = [&]() SUB8_INLINE_LAMBDA {
+            const __m256i v0 = rounded(acc, residual, offset0);
+            const __m256i v1 = rounded(acc + 8, residual + (Form::has_residual ? 8 : 0), offset1);
+            acc += t.acc_pitch;
+            if (Form::has_residual) residual += t.pitch;
+            return _mm256_packs_epi32(v0, v1);
         };
-        const auto put = [&](int row, __m128i bytes) {
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(t.out + row * t.pitch + column), bytes);
+        const auto put = [&](__m128i bytes) SUB8_INLINE_LAMBDA {
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+            out += t.pitch;
         };
-        int row = 0;
-        for (; row + 2 <= t.rows; row += 2) {
-            const __m256i bytes = narrow(row_values(row), row_values(row + 1));
-            put(row, _mm256_castsi256_si128(bytes));
-            put(row + 1, _mm256_extracti128_si256(bytes, 1));
+        for (int pairs = t.rows / 2; pairs > 0; --pairs) {
+            const __m256i first = next_row();
+            const __m256i bytes = narrow(first, next_row());
+            put(_mm256_castsi256_si128(bytes));
+            put(_mm256_extracti128_si256(bytes, 1));
         }
-        if (row < t.rows) {
-            const __m256i last = row_values(row);
-            put(row, _mm256_castsi256_si128(narrow(last, last)));
+        if (t.rows % 2 != 0) {
+            const __m256i last = next_row();
+            put(_mm256_castsi256_si128(narrow(last, last)));
         }
     }
     if (column + 8 > t.columns) return;
     // Half a vector of outputs, of two rows at once; a last row alone is paired with itself.
-    const __m256i offset = load_unaligned(c.offset32 + t.output + column);
+    const __m256i offset = load_unaligned(offsets + column);
     const auto row_values = [&](int row) {
-        return rounded(t.acc + row * t.acc_pitch + column, residual_of(row, column), offset);
+        const uint8_t* residual =
+            Form::has_residual ? t.residual + row * t.pitch + column : nullptr;
+        return rounded(t.acc + row * t.acc_pitch + column, residual, offset);
     };
     for (int row = 0; row < t.rows; row += 2) {
         const int other = std::min(row + 1, t.rows - 1);

@@ -65,6 +65,17 @@ SUB8_INLINE void multiply_wide(const uint8_t* a, __m256i w0, __m256i w1, __m256i
         : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
 }
 
+// sums = the same.
+SUB8_INLINE void start_wide(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0,
+                            __m256i& sum1) {
+    asm volatile(
+        "vpbroadcastd %[a], %[s1]\n\t"
+        "vpmaddwd %[w0], %[s1], %[s0]\n\t"
+        "vpmaddwd %[w1], %[s1], %[s1]"
+        : [s0] "=&x"(sum0), [s1] "=&x"(sum1)
+        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
+}
+
 // sum += u8 pairs * s8 pairs, in int16.
 SUB8_INLINE void add_products(__m256i a, __m256i w, __m256i& sum) {
     __m256i product;

@@ -14,7 +14,15 @@ SUB8_INLINE void wide16(const TileArguments& t, const uint8_t* a, int32_t* total
     const int16_t* w = static_cast<const int16_t*>(t.weights);
     const int16_t* const end = w + t.steps * 32;
     __m256i acc[rows][2];
-    read_totals(t, total, acc);
+    if (t.first) {
+        const __m256i w0 = load(w);
+        const __m256i w1 = load(w + 16);
+        SUB8_ROWS(start_wide(a + 4 * r, w0, w1, acc[r][0], acc[r][1]);)
+        a += t.pitch;
+        w += 32;
+    } else {
+        SUB8_ROWS(acc[r][0] = load(total + r * kPanel); acc[r][1] = load(total + r * kPanel + 8);)
+    }
     const auto step = [&]() SUB8_INLINE_LAMBDA {
         const __m256i w0 = load(w);
         const __m256i w1 = load(w + 16);
@@ -22,7 +30,7 @@ SUB8_INLINE void wide16(const TileArguments& t, const uint8_t* a, int32_t* total
         a += t.pitch;
         w += 32;
     };
-    if (t.steps % 2 != 0) step();
+    if ((end - w) % 64 != 0) step();
 #pragma GCC unroll 1
     while (w != end) {
         step();
