@@ -8,7 +8,6 @@ import onnx_ir as ir
 from sub8.engine import elementwise, layers, movement
 from sub8.engine.values import DynamicScale, Integers, Known, Real
 from sub8.engine.walk import Keep, Walk, input_at, node_name
-from sub8.engine.weights import is_constant
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, dynamic, patterns
 from sub8.numerics.dfp import Format
@@ -26,7 +25,7 @@ def interpret(model: ir.Model, keep: Keep) -> Walk:
     """
     walk = Walk(model, keep)
     for node in model.graph:
-        if not node.outputs or all(is_constant(value) for value in node.outputs):
+        if not node.outputs or not walk.computed(node):
             continue
         reader = _READERS.get((node.domain, node.op_type), elementwise.read_function)
         found = reader(walk, node) if node.inputs and node.inputs[0] is not None else None

@@ -24,9 +24,14 @@ class Walk:
 
     def of(self, value: ir.Value | None) -> Known | None:
         """What is known of a value that depends on the graph's inputs; None for constants and absent inputs."""
-        if value is None or is_constant(value):
+        if value is None:
             return None
-        return self.known.get(value, Real())
+        known = self.known.get(value)
+        return known if known is not None or is_constant(value) else Real()
+
+    def computed(self, node: ir.Node) -> bool:
+        """Whether a node's results depend on the graph's inputs; the nodes before it have been walked."""
+        return any(value in self.known for value in node.inputs) or not is_constant(node.outputs[0])
 
     def real_integers(self, value: ir.Value | None) -> Integers | None:
         """The 8-bit tensor that ``value`` is the dequantised form of."""

@@ -289,9 +289,7 @@ def _cluster(alpha: NDArray[np.integer], stored: float | None) -> int:
     inputs = alpha.shape[1]
 
     def agrees(cluster: int) -> bool:
-        first = alpha[:, ::cluster]
-        others = (alpha[:, place::cluster] for place in range(1, cluster))
-        return all(np.array_equal(other, first[:, : other.shape[1]]) for other in others)
+        return np.array_equal(alpha, alpha[:, np.arange(inputs) // cluster * cluster])
 
     if stored is not None and stored >= 1 and stored == int(stored):
         cluster = min(int(stored), inputs)

@@ -1,5 +1,7 @@
 """Shape inference that no file can make hang."""
 
+from collections.abc import Collection
+
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
@@ -18,9 +20,20 @@ def infer_shapes(model: ir.Model) -> None:
     # Propagated values tell the targets of computed Reshapes. ONNX keeps them element by element, so a
     # vector of 2**40 elements, which a file of 200 bytes can describe, must be ruled out first.
     passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
-    if not any(_is_long_vector(value) for node in model.graph for value in node.outputs):
+    results = [value for node in model.graph for value in node.outputs]
+    named = {dim for x in model.graph.inputs if x.shape is not None for dim in x.shape}
+    if all(_is_known(value, named) for value in results):
+        return
+    if not any(_is_long_vector(value) for value in results):
         _forget_shapes(model)  # names made up for unknown sizes would outlive better knowledge
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+
+
+def _is_known(value: ir.Value, named: Collection[int | ir.SymbolicDim]) -> bool:
+    """Whether every dimension is a number or one that the graph's inputs name."""
+    return value.shape is not None and all(
+        isinstance(dim, int) or (dim.value is not None and dim in named) for dim in value.shape
+    )
 
 
 def _forget_shapes(model: ir.Model) -> None:

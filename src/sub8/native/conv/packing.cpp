@@ -36,14 +36,16 @@ struct Codes {
     const WeightTerm& term;
     bool folded;
 
-    // Of output o (of all groups), 0 where the lane holds no channel.
-    int8_t operator()(const Slot& slot, int ky, int kx, int lane, int64_t o) const {
+    // Of output 0 (of all groups), null where the lane holds no channel.
+    const int8_t* first(const Slot& slot, int ky, int kx, int lane) const {
         const int channel = slot[lane];
-        if (channel < 0) return 0;
+        if (channel < 0) return nullptr;
         const int i = folded ? channel % shape.inputs : channel;
         if (folded) kx = channel / shape.inputs;
-        return term.values[((o * shape.inputs + i) * shape.kernel_h + ky) * shape.kernel_w + kx];
+        return term.values + (int64_t(i) * shape.kernel_h + ky) * shape.kernel_w + kx;
     }
+    // From output to output.
+    int64_t pitch() const { return int64_t(shape.inputs) * shape.kernel_h * shape.kernel_w; }
 };
 
 int largest_value(WeightKind kind) {
@@ -116,16 +118,17 @@ void cut_runs_by_codes(const Codes& codes, const Channels& channels, Order* orde
     for (std::size_t s = 0; s < order->slots.size(); ++s) {
         const bool same_scales = s > 0 && order->scales[s] == order->scales[s - 1];
         for (int tap = 0; tap < channels.taps; ++tap) {
-            bool fits = true;
-            for (int i = 0; i < 2 * outputs; ++i) {
-                const int lane = i % 2 * 2;
-                const auto magnitude = [&](int at) {
-                    return std::abs(
-                        codes(order->slots[s], tap / columns, tap % columns, at, i / 2));
-                };
-                added[i] = magnitude(lane) + magnitude(lane + 1);
-                fits = fits && magnitudes[i] + added[i] <= kLargestMagnitude;
+            std::fill(added.begin(), added.end(), 0);
+            for (int lane = 0; lane < 4; ++lane) {
+                const int8_t* code =
+                    codes.first(order->slots[s], tap / columns, tap % columns, lane);
+                if (code == nullptr) continue;
+                for (int o = 0; o < outputs; ++o, code += codes.pitch())
+                    added[2 * o + lane / 2] += std::abs(int(*code));
             }
+            bool fits = true;
+            for (int i = 0; i < 2 * outputs; ++i)
+                fits = fits && magnitudes[i] + added[i] <= kLargestMagnitude;
             const bool goes_on = fits && (same_scales || tap > 0) && !order->run_steps.empty() &&
                                  order->run_steps.back() < kLongRun;
             if (goes_on) {
@@ -266,17 +269,26 @@ void add_blocks(int panel, Stream* stream) {
     stream->panel_bytes = offset;
 }
 
+// How codes are stored: `bits` of (code + bias).
+struct Stored {
+    int bits;
+    int bias;
+    explicit Stored(WeightKind kind)
+        : bits(8 / packing_unit(kind)),
+          bias(kind == WeightKind::ternary ? 1
+               : kind == WeightKind::int4  ? 8
+                                           : 0) {}
+};
+
 void unpack_codes(WeightKind kind, const uint8_t* packed, int vectors, int width, int8_t* codes) {
     const int unit = packing_unit(kind);
-    for (int vector = 0; vector < vectors; ++vector) {
+    const Stored stored(kind);
+    const int mask = (1 << stored.bits) - 1;
+    for (int vector = 0; vector < vectors; ++vector, codes += width) {
         const uint8_t* from = packed + int64_t(vector / unit) * width;
-        const int field = vector % unit;
-        for (int b = 0; b < width; ++b) {
-            int code = int8_t(from[b]);
-            if (kind == WeightKind::ternary) code = ((from[b] >> (2 * field)) & 3) - 1;
-            if (kind == WeightKind::int4) code = ((from[b] >> (4 * field)) & 15) - 8;
-            codes[int64_t(vector) * width + b] = int8_t(code);
-        }
+        const int shift = stored.bits * (vector % unit);
+        for (int b = 0; b < width; ++b)
+            codes[b] = int8_t(((from[b] >> shift) & mask) - stored.bias);
     }
 }
 
@@ -284,21 +296,13 @@ void unpack_codes(WeightKind kind, const uint8_t* packed, int vectors, int width
 
 void pack_codes(WeightKind kind, const int8_t* codes, int vectors, int width, uint8_t* packed) {
     const int unit = packing_unit(kind);
+    const Stored stored(kind);
     assert(vectors % unit == 0);
     std::fill(packed, packed + int64_t(vectors / unit) * width, uint8_t(0));
-    for (int vector = 0; vector < vectors; ++vector) {
+    for (int vector = 0; vector < vectors; ++vector, codes += width) {
         uint8_t* to = packed + int64_t(vector / unit) * width;
-        const int field = vector % unit;
-        for (int b = 0; b < width; ++b) {
-            const int code = codes[int64_t(vector) * width + b];
-            if (kind == WeightKind::ternary) {
-                to[b] |= uint8_t((code + 1) << (2 * field));
-            } else if (kind == WeightKind::int4) {
-                to[b] |= uint8_t((code + 8) << (4 * field));
-            } else {
-                to[b] = uint8_t(code);
-            }
-        }
+        const int shift = stored.bits * (vector % unit);
+        for (int b = 0; b < width; ++b) to[b] = uint8_t(to[b] | (codes[b] + stored.bias) << shift);
     }
 }
 
@@ -309,8 +313,8 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
                             shape.kernel_h * (folded ? 1 : shape.kernel_w)};
     assert(!folded || term.cluster == shape.inputs);
     Stream stream;
-    const Codes code_of{shape, term, folded};
-    Order order = choose_order(kernels, code_of, channels, &stream.run_length);
+    const Codes term_codes{shape, term, folded};
+    Order order = choose_order(kernels, term_codes, channels, &stream.run_length);
     stream.kind = term.kind;
     stream.arithmetic = order.arithmetic;
     stream.slot_order = order.slot_order;
@@ -347,12 +351,14 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
             codes.assign(int64_t(block.vectors) * width, 0);
             for (int k = 0; k < block.steps; ++k) {
                 const Step& step = stream.steps[block.first_step + k];
-                for (int o = 0; o < valid; ++o) {
-                    for (int lane = 0; lane < lanes; ++lane) {
-                        codes[(int64_t(k) * panel + o) * lanes + lane] =
-                            code_of(stream.slots[step.slot], step.ky, step.kx, lane,
-                                    int64_t(group) * outputs + first + o);
-                    }
+                for (int lane = 0; lane < lanes; ++lane) {
+                    const int8_t* code =
+                        term_codes.first(stream.slots[step.slot], step.ky, step.kx, lane);
+                    if (code == nullptr) continue;
+                    code += (int64_t(group) * outputs + first) * term_codes.pitch();
+                    int8_t* to = codes.data() + int64_t(k) * panel * lanes + lane;
+                    for (int o = 0; o < valid; ++o, code += term_codes.pitch())
+                        to[o * lanes] = *code;
                 }
             }
             pack_codes(term.kind, codes.data(), block.vectors, width,
@@ -372,30 +378,36 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
     return stream;
 }
 
-std::vector<int8_t> unpack_output(const Kernels& kernels, const WeightShape& shape,
-                                  const Stream& stream, bool folded, int output) {
+std::vector<int8_t> unpack_stream(const Kernels& kernels, const WeightShape& shape,
+                                  const Stream& stream, bool folded) {
     const int panel = kernels.panel;
     const int outputs = shape.outputs / shape.groups;
     const int panels_per_group = (outputs + panel - 1) / panel;
-    const int within = output % outputs;
-    const int64_t p = int64_t(output / outputs) * panels_per_group + within / panel;
-    const int o = within % panel;
     const int lanes = stream.lanes();
-    std::vector<int8_t> weights(std::size_t(shape.inputs) * shape.kernel_h * shape.kernel_w, 0);
+    const int64_t taps = int64_t(shape.kernel_h) * shape.kernel_w;
+    const int64_t kernel_size = shape.inputs * taps;
+    std::vector<int8_t> weights(std::size_t(shape.outputs * kernel_size), 0);
     std::vector<int8_t> codes;
-    for (const Block& block : stream.blocks) {
-        codes.resize(std::size_t(block.vectors) * 2 * panel);
-        unpack_codes(stream.kind, stream.codes.data() + p * stream.panel_bytes + block.offset,
-                     block.vectors, 2 * panel, codes.data());
-        for (int k = 0; k < block.steps; ++k) {
-            const Step& step = stream.steps[block.first_step + k];
-            for (int lane = 0; lane < lanes; ++lane) {
-                const int channel = stream.slots[step.slot][lane];
-                if (channel < 0) continue;
-                const int i = folded ? channel % shape.inputs : channel;
-                const int kx = folded ? channel / shape.inputs : step.kx;
-                weights[(std::size_t(i) * shape.kernel_h + step.ky) * shape.kernel_w + kx] =
-                    codes[(std::size_t(k) * panel + o) * lanes + lane];
+    for (int64_t p = 0; p < int64_t(shape.groups) * panels_per_group; ++p) {
+        const int first = int(p % panels_per_group) * panel;
+        const int valid = std::min(panel, outputs - first);
+        int8_t* const kernels_of_panel =
+            weights.data() + (p / panels_per_group * outputs + first) * kernel_size;
+        for (const Block& block : stream.blocks) {
+            codes.resize(std::size_t(block.vectors) * 2 * panel);
+            unpack_codes(stream.kind, stream.codes.data() + p * stream.panel_bytes + block.offset,
+                         block.vectors, 2 * panel, codes.data());
+            const int8_t* code = codes.data();
+            for (int k = 0; k < block.steps; ++k, code += panel * lanes) {
+                const Step& step = stream.steps[block.first_step + k];
+                for (int lane = 0; lane < lanes; ++lane) {
+                    const int channel = stream.slots[step.slot][lane];
+                    if (channel < 0) continue;
+                    const int i = folded ? channel % shape.inputs : channel;
+                    const int kx = folded ? channel / shape.inputs : step.kx;
+                    int8_t* to = kernels_of_panel + i * taps + step.ky * shape.kernel_w + kx;
+                    for (int o = 0; o < valid; ++o) to[o * kernel_size] = code[o * lanes + lane];
+                }
             }
         }
     }

@@ -87,9 +87,9 @@ struct Stream {
 Stream make_stream(const Kernels& kernels, const WeightShape& shape, const WeightTerm& term,
                    bool folded, int panels_per_group);
 
-// Inverse of make_stream for one output: the integers [inputs, kernel_h, kernel_w] that it holds.
-std::vector<int8_t> unpack_output(const Kernels& kernels, const WeightShape& shape,
-                                  const Stream& stream, bool folded, int output);
+// Inverse of make_stream: the integers [outputs, inputs, kernel_h, kernel_w] that it holds.
+std::vector<int8_t> unpack_stream(const Kernels& kernels, const WeightShape& shape,
+                                  const Stream& stream, bool folded);
 
 // Stores `vectors` vectors of `width` codes; `vectors` is a whole number of packing units (1, 2 or
 // 4).

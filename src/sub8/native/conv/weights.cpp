@@ -149,13 +149,7 @@ std::size_t DepthwiseWeights::bytes() const {
 }
 
 std::vector<int8_t> DenseWeights::unpack(std::size_t term) const {
-    std::vector<int8_t> values;
-    for (int output = 0; output < shape().outputs; ++output) {
-        const std::vector<int8_t> part =
-            unpack_output(kernels_, shape(), streams_.at(term), folded_, output);
-        values.insert(values.end(), part.begin(), part.end());
-    }
-    return values;
+    return unpack_stream(kernels_, shape(), streams_.at(term), folded_);
 }
 
 std::vector<int8_t> DepthwiseWeights::unpack(std::size_t term) const {

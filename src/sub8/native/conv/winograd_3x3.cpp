@@ -85,9 +85,12 @@ class Taps {
         return one_scale_ ? all : std::vector<int32_t>();
     }
 
-    // No transformed weight leaves int16, no sum what `form` can bring back.
-    bool fit(const WinogradForm& form) const {
-        return sums_fit(weights_, factors(), form) && transforms_fit(form);
+    // No transformed weight leaves int16, no sum what `form` can bring back. values: of unpack,
+    // filled when first needed.
+    bool fit(const WinogradForm& form, std::vector<int8_t>* values) const {
+        if (!sums_fit(weights_, factors(), form)) return false;
+        if (values->empty()) *values = weights_.unpack(0);
+        return transforms_fit(form, *values);
     }
 
   private:
@@ -95,9 +98,8 @@ class Taps {
         return alpha_of(weights_, output, runs_[slot], half);
     }
 
-    bool transforms_fit(const WinogradForm& form) const {
+    bool transforms_fit(const WinogradForm& form, const std::vector<int8_t>& values) const {
         const int inputs = weights_.shape().inputs, lanes = stream_.lanes();
-        const std::vector<int8_t> values = weights_.unpack(0);
         for (int output = 0; output < weights_.shape().outputs; ++output) {
             for (std::size_t slot = 0; slot < stream_.slots.size(); ++slot) {
                 for (int lane = 0; lane < lanes; ++lane) {
@@ -213,12 +215,13 @@ std::unique_ptr<const Convolution> make_winograd_3x3(std::shared_ptr<const Dense
     }
     Taps taps(*weights);
     const int pairs = weights->shape().inputs / 2, panels = weights->panels_per_group();
+    std::vector<int8_t> values;
     double least = kWinogradWorthwhile * direct_effort(*weights, geometry);
     const WinogradForm* best = nullptr;
     for (const WinogradForm& form : forms->taps3) {
         const WinogradTiling tiling(form, pairs, geometry);
         const double effort = tiling.total_effort(panels);
-        if (effort >= least || !tiling.fits_cache() || !taps.fit(form)) continue;
+        if (effort >= least || !tiling.fits_cache() || !taps.fit(form, &values)) continue;
         least = effort;
         best = &form;
     }
