@@ -287,15 +287,12 @@ def _alphas(
 def _cluster(alpha: NDArray[np.integer], stored: float | None) -> int:
     """N: what the file's blocks say, where alphas agree with it, else the largest that they agree with."""
     inputs = alpha.shape[1]
-
-    def agrees(cluster: int) -> bool:
-        return np.array_equal(alpha, alpha[:, np.arange(inputs) // cluster * cluster])
-
+    changes = np.flatnonzero((alpha[:, 1:] != alpha[:, :-1]).any(axis=0)) + 1
     if stored is not None and stored >= 1 and stored == int(stored):
         cluster = min(int(stored), inputs)
-        if agrees(cluster):
+        if not np.any(changes % cluster):
             return cluster
-    return next(cluster for cluster in range(inputs, 0, -1) if agrees(cluster))
+    return int(np.gcd.reduce(changes)) if changes.size else inputs
 
 
 def _split(

@@ -31,10 +31,11 @@ void check(const WeightShape& shape, const std::vector<WeightTerm>& terms) {
         const int64_t count =
             int64_t(shape.outputs) * shape.inputs * shape.kernel_h * shape.kernel_w;
         const int largest = largest_value(term.kind);
-        for (int64_t i = 0; i < count; ++i) {
-            if (std::abs(int(term.values[i])) > largest) {
-                fail("value " + std::to_string(term.values[i]) + " out of its kind's range");
-            }
+        const auto out_of_range = [=](int8_t value) { return std::abs(int(value)) > largest; };
+        // Counted, which takes vectors, since almost never is there one to be found.
+        if (std::count_if(term.values, term.values + count, out_of_range) > 0) {
+            const int8_t* found = std::find_if(term.values, term.values + count, out_of_range);
+            fail("value " + std::to_string(*found) + " out of its kind's range");
         }
     }
 }
@@ -60,16 +61,18 @@ PackedWeights::PackedWeights(Isa isa, const WeightShape& shape,
         const int clusters = (shape.inputs + term.cluster - 1) / term.cluster;
         for (int64_t o = 0; o < shape.outputs; ++o) {
             int64_t sum = 0, magnitude = 0;
-            for (int i = 0; i < shape.inputs; ++i) {
-                const int alpha = term.alpha[o * clusters + i / term.cluster];
-                const int8_t* values = term.values + (o * shape.inputs + i) * taps;
-                int total = 0, total_magnitude = 0;
-                for (int tap = 0; tap < taps; ++tap) {
-                    total += values[tap];
-                    total_magnitude += std::abs(int(values[tap]));
+            for (int cluster = 0; cluster < clusters; ++cluster) {
+                const int alpha = term.alpha[o * clusters + cluster];
+                const int first = cluster * term.cluster;
+                const int count = std::min(term.cluster, shape.inputs - first) * taps;
+                const int8_t* values = term.values + (o * shape.inputs + first) * taps;
+                int64_t total = 0, total_magnitude = 0;
+                for (int i = 0; i < count; ++i) {
+                    total += values[i];
+                    total_magnitude += std::abs(int(values[i]));
                 }
-                sum += int64_t(alpha) * total;
-                magnitude += int64_t(alpha) * total_magnitude;
+                sum += alpha * total;
+                magnitude += alpha * total_magnitude;
             }
             sums_[o] += sum * (int64_t{1} << term.left_shift);
             bounds_[o] += 255 * (magnitude << term.left_shift);
