@@ -1,9 +1,10 @@
 // Speed of weighted layers on one core, beside what the core can do at most, measured in the same
 // moments.
 //
-//     cmake -S . -B build/bench -DSUB8_KERNEL_BENCH=ON && cmake --build build/bench --target
-//     sub8_kernel_bench build/bench/benchmarks/kernels/sub8_kernel_bench [isa [part of a layer's
-//     name]]
+//     cmake -S . -B build/bench -DSUB8_KERNEL_BENCH=ON
+//     cmake --build build/bench --target sub8_kernel_bench
+//     build/bench/benchmarks/kernels/sub8_kernel_bench [isa [part of a layer's name]]
+//
 // For every layer shape: rounds of (limit, layer, limit, layer, ...); the figures are medians over
 // rounds, and the fraction is the median of each round's ratio, so that a machine whose speed
 // drifts does not blur it.
