@@ -6,14 +6,20 @@ namespace sub8::avx2 {
 namespace {
 
 void expand2(const uint8_t* packed, int vectors, int8_t* out) {
-    const __m256i mask = _mm256_set1_epi8(3);
-    const __m256i one = _mm256_set1_epi8(1);
+    // Half a byte holds two codes; what each of them is, by all its 16 values.
+    const __m256i mask = _mm256_set1_epi8(15);
+    const __m256i first = _mm256_setr_epi8(-1, 0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2, -1,
+                                           0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2);
+    const __m256i second = _mm256_setr_epi8(-1, -1, -1, -1, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, -1,
+                                            -1, -1, -1, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2);
     for (int unit = 0; unit < vectors / 4; ++unit, packed += 32, out += 128) {
         const __m256i p = load_unaligned(packed);
-        store(out, _mm256_sub_epi8(_mm256_and_si256(p, mask), one));
-        store(out + 32, _mm256_sub_epi8(_mm256_and_si256(_mm256_srli_epi16(p, 2), mask), one));
-        store(out + 64, _mm256_sub_epi8(_mm256_and_si256(_mm256_srli_epi16(p, 4), mask), one));
-        store(out + 96, _mm256_sub_epi8(_mm256_and_si256(_mm256_srli_epi16(p, 6), mask), one));
+        const __m256i lower = _mm256_and_si256(p, mask);
+        const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(p, 4), mask);
+        store(out, _mm256_shuffle_epi8(first, lower));
+        store(out + 32, _mm256_shuffle_epi8(second, lower));
+        store(out + 64, _mm256_shuffle_epi8(first, upper));
+        store(out + 96, _mm256_shuffle_epi8(second, upper));
     }
 }
 

@@ -26,12 +26,11 @@ struct Filter<2, 3> {
         v[2] = d[2] - d[1];
         v[3] = d[1] - d[3];
     }
-    static SUB8_INLINE void kernel(const Words (&g)[3], Words (&u)[4]) {
-        const Words ends = g[0] + g[2];
-        u[0] = g[0];
-        u[1] = ends + g[1];
-        u[2] = ends - g[1];
-        u[3] = g[2];
+    static SUB8_INLINE Words kernel(const Words (&g)[3], int point) {
+        if (point == 0) return g[0];
+        if (point == 1) return g[0] + g[2] + g[1];
+        if (point == 2) return g[0] + g[2] - g[1];
+        return g[2];
     }
     static SUB8_INLINE void output(const Totals (&p)[4], Totals (&y)[2]) {
         y[0] = (p[0] + p[0]) + (p[1] + p[2]);
@@ -69,15 +68,13 @@ struct SixPoints {
 
 template <>
 struct Filter<4, 3> : SixPoints {
-    static SUB8_INLINE void kernel(const Words (&g)[3], Words (&u)[6]) {
-        const Words ends = g[0] + g[2];
-        const Words wide = g[0] + (g[2] << 2), middle = g[1] + g[1];
-        u[0] = g[0];
-        u[1] = ends + g[1];
-        u[2] = ends - g[1];
-        u[3] = wide + middle;
-        u[4] = wide - middle;
-        u[5] = g[2];
+    static SUB8_INLINE Words kernel(const Words (&g)[3], int point) {
+        if (point == 0) return g[0];
+        if (point == 1) return g[0] + g[2] + g[1];
+        if (point == 2) return g[0] + g[2] - g[1];
+        if (point == 3) return g[0] + (g[2] << 2) + (g[1] + g[1]);
+        if (point == 4) return g[0] + (g[2] << 2) - (g[1] + g[1]);
+        return g[2];
     }
     static SUB8_INLINE void output(const Totals (&p)[6], Totals (&y)[4]) {
         moments(p, y);
@@ -155,24 +152,17 @@ struct Form {
         }
     }
 
-    // 8 outputs of one pair of channels.
+    // 8 outputs of one pair of channels. Column by column, which the registers hold.
     static SUB8_INLINE void weights_pair(const Words (&g)[3][3], int16_t* out,
                                          ptrdiff_t point_pitch) {
-        Words half[points_across][3];
-#pragma GCC unroll 3
-        for (int i = 0; i < 3; ++i) {
-            Words u[points_across];
-            Across::kernel(g[i], u);
-#pragma GCC unroll 6
-            for (int j = 0; j < points_across; ++j) half[j][i] = u[j];
-        }
 #pragma GCC unroll 6
         for (int j = 0; j < points_across; ++j) {
-            Words u[points_down];
-            Down::kernel(half[j], u);
+            const Words column[3] = {Across::kernel(g[0], j), Across::kernel(g[1], j),
+                                     Across::kernel(g[2], j)};
 #pragma GCC unroll 6
             for (int i = 0; i < points_down; ++i)
-                store(out + (i * points_across + j) * point_pitch, __m256i(u[i]));
+                store(out + (i * points_across + j) * point_pitch,
+                      __m256i(Down::kernel(column, i)));
         }
     }
 
