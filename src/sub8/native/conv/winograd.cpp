@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <cstdlib>
 #include <utility>
 
@@ -26,6 +27,11 @@ int64_t odd_lines(int64_t bytes) { return (bytes + kLine - 1) / kLine * kLine | 
 
 int pieces(int length, int size) { return (length + size - 1) / size; }
 
+// Whether an edge tile has room for the last piece.
+int narrow_pieces(const WinogradForm& form, int length) {
+    return form.edges != nullptr && (length - 1) % form.rows < 2 ? 1 : 0;
+}
+
 }  // namespace
 
 WinogradTiling::WinogradTiling(const WinogradForm& form, int pairs, const ConvGeometry& geometry)
@@ -33,13 +39,14 @@ WinogradTiling::WinogradTiling(const WinogradForm& form, int pairs, const ConvGe
       pairs(pairs),
       across(pieces(geometry.out_w, form.columns)),
       down(pieces(geometry.out_h, form.rows)),
+      narrow_across(narrow_pieces(form, geometry.out_w)),
+      narrow_down(narrow_pieces(form, geometry.out_h)),
       units(int64_t(geometry.batch) * down) {
     const int64_t unit_bytes = int64_t(points) * pairs * across * int64_t(sizeof(uint32_t));
     const int64_t largest = std::max<int64_t>(1, std::min(units, kChunkBytes / unit_bytes));
     const int64_t chunks = (units + largest - 1) / largest;
     chunk = int((units + chunks - 1) / chunks);
-    const int writes = pieces(across, kTilesAtOnce) * kTilesAtOnce;
-    pair_pitch = (int64_t(chunk) - 1) * across + writes;
+    pair_pitch = int64_t(chunk) * across + kTilesAtOnce - 1;
     const int written = pieces(2 * pairs, kWinogradChannels) * kWinogradChannels / 2;
     point_bytes = odd_lines(written * pair_pitch * int64_t(sizeof(uint32_t)));
 }
@@ -49,7 +56,12 @@ bool WinogradTiling::fits_cache() const { return points * point_bytes <= kLarges
 // A panel has two vectors.
 Effort WinogradTiling::effort() const {
     Effort effort;
-    effort.both = across * (points * (4.0 * pairs + 16.0));
+    const double side = std::sqrt(points);  // edges, of square tiles alone, have two points less
+    const double products =
+        narrow_across + narrow_down == 0
+            ? across * points
+            : (side * across - 2 * narrow_across) * (side * down - 2 * narrow_down) / down;
+    effort.both = products * (4.0 * pairs + 16.0);
     effort.unit = across * (points * pairs / 8.0 * kInputEffort);
     effort.panel = points * (2.0 * pairs * kWeightEffort);
     return effort;
@@ -149,47 +161,99 @@ void WinogradConvolution::run(const void* input, const void* residual, void* out
         cut_share(tiling_.units, weights_->panels_per_group(), tiling_.effort(), share, shares);
     if (part.first_panel == part.end_panel) return;
     for (int64_t unit = part.first_unit; unit < part.end_unit; unit += tiling_.chunk) {
-        const int units = int(std::min<int64_t>(tiling_.chunk, part.end_unit - unit));
-        for (int u = 0; u < units; ++u)
-            transform_inputs(static_cast<const uint8_t*>(input), unit + u, u, work);
+        const Chunk chunk =
+            chunk_of(unit, int(std::min<int64_t>(tiling_.chunk, part.end_unit - unit)));
+        // Whole tiles may overwrite what lies behind them: lower edges, which come after them.
+        for (const bool lower : {false, true}) {
+            for (int64_t u = unit; u < unit + chunk.units; ++u) {
+                if (narrow(u) == lower)
+                    transform_inputs(static_cast<const uint8_t*>(input), chunk, u, work);
+            }
+        }
         for (int64_t panel = part.first_panel; panel < part.end_panel; ++panel) {
-            multiply(transformed_weights(panel, work.weights), units * tiling_.across, work);
-            for (int u = 0; u < units; ++u)
-                finish(unit + u, u, units, panel, residual, output, work);
+            multiply(transformed_weights(panel, work.weights), chunk, work);
+            for (int64_t u = unit; u < unit + chunk.units; ++u)
+                finish(chunk, u, panel, residual, output, work);
         }
     }
 }
 
-// Of a row of tiles, number `place` of its chunk.
-void WinogradConvolution::transform_inputs(const uint8_t* input, int64_t unit, int place,
+// Whether a row of tiles is a lower edge.
+bool WinogradConvolution::narrow(int64_t unit) const {
+    return tiling_.narrow_down != 0 && (unit + 1) % tiling_.down == 0;
+}
+
+WinogradConvolution::Chunk WinogradConvolution::chunk_of(int64_t first, int units) const {
+    int lower = 0;
+    for (int64_t unit = first; unit < first + units; ++unit) lower += narrow(unit) ? 1 : 0;
+    const int across = tiling_.across - tiling_.narrow_across;
+    const int upper = units - lower;
+    return {first,          units,          upper * tiling_.narrow_across,
+            upper * across, lower * across, lower * tiling_.narrow_across};
+}
+
+WinogradConvolution::Row WinogradConvolution::row_of(const Chunk& chunk, int64_t unit) const {
+    int alike = 0;  // rows of this kind before it
+    for (int64_t before = chunk.first; before < unit; ++before)
+        alike += narrow(before) == narrow(unit) ? 1 : 0;
+    const int across = tiling_.across - tiling_.narrow_across;
+    if (!narrow(unit)) return {false, chunk.right + alike * across, alike};
+    const int begin = chunk.right + chunk.whole;
+    return {true, begin + alike * across, begin + chunk.below + alike};
+}
+
+const WinogradForm& WinogradConvolution::form_of(bool narrow_row) const {
+    return narrow_row ? form_.edges->below : form_;
+}
+
+const WinogradForm& WinogradConvolution::edge_form_of(bool narrow_row) const {
+    return narrow_row ? form_.edges->corner : form_.edges->right;
+}
+
+// Of a row of tiles.
+void WinogradConvolution::transform_inputs(const uint8_t* input, const Chunk& chunk, int64_t unit,
                                            const Work& work) const {
+    const Row row = row_of(chunk, unit);
+    const WinogradForm& form = form_of(row.narrow);
     const int64_t image = unit / tiling_.down;
     const int64_t image_bytes = int64_t(geometry_.in_h) * geometry_.in_w * weights_->shape().inputs;
     arrange_rows(input + image * image_bytes, int(unit % tiling_.down) * form_.rows,
-                 form_.rows + form_.taps - 1, work.rows);
+                 form.rows + form.taps - 1, work.rows);
     WinogradInput rows;
     rows.input = work.rows;
     rows.pitch = row_bytes();
     rows.channels = channels_;
-    rows.tiles = tiling_.across;
+    rows.tiles = tiling_.across - tiling_.narrow_across;
     rows.flip = flip_;
-    rows.out = work.inputs + int64_t(place) * tiling_.across;
+    rows.out = work.inputs + row.tiles;
     rows.point_pitch = tiling_.point_bytes / int64_t(sizeof(uint32_t));
     rows.pair_pitch = tiling_.pair_pitch;
-    form_.input(rows);
+    form.input(rows);
+    if (tiling_.narrow_across == 0) return;
+    rows.input += int64_t(rows.tiles) * form_.columns * channels_;
+    rows.tiles = 1;
+    rows.out = work.inputs + row.edge;
+    edge_form_of(row.narrow).input(rows);
 }
 
-void WinogradConvolution::multiply(const int16_t* weights, int tiles, const Work& work) const {
+void WinogradConvolution::multiply(const int16_t* weights, const Chunk& chunk,
+                                   const Work& work) const {
+    const int points_across = form_.columns + form_.taps - 1;
     TileArguments tile{};
     tile.pitch = tiling_.pair_pitch * int64_t(sizeof(uint32_t));
     tile.steps = tiling_.pairs;
     tile.first = true;
     for (int point = 0; point < tiling_.points; ++point) {
+        const bool has_right = on_edge_grid(point % points_across);
+        const bool has_below = on_edge_grid(point / points_across);
+        const int begin = has_right ? 0 : chunk.right;
+        const int end = chunk.right + chunk.whole + (has_below ? chunk.below : 0) +
+                        (has_right && has_below ? chunk.corner : 0);
         tile.activations =
-            reinterpret_cast<const uint8_t*>(work.inputs) + point * tiling_.point_bytes;
+            reinterpret_cast<const uint8_t*>(work.inputs + begin) + point * tiling_.point_bytes;
         tile.weights = weights + point * point_weights(tiling_.pairs, kernels_.panel);
-        tile.acc = work.products + point * point_products(tiles);
-        for_each_tile(tiles, kernels_.rows, [&](int rows, int count) {
+        tile.acc = work.products + point * point_products(chunk.tiles()) + begin * kernels_.panel;
+        for_each_tile(end - begin, kernels_.rows, [&](int rows, int count) {
             tile.tiles = count;
             kernels_.wide16[rows](tile);
             tile.activations += 4 * rows * count;
@@ -198,22 +262,30 @@ void WinogradConvolution::multiply(const int16_t* weights, int tiles, const Work
     }
 }
 
-// Of a row of tiles, number `place` of its chunk of `units`.
-void WinogradConvolution::finish(int64_t unit, int place, int units, int64_t panel,
+// Of a row of tiles.
+void WinogradConvolution::finish(const Chunk& chunk, int64_t unit, int64_t panel,
                                  const void* residual, void* output, const Work& work) const {
+    const Row numbers = row_of(chunk, unit);
+    const WinogradForm& form = form_of(numbers.narrow);
     const int first = int(panel) * kernels_.panel;
     WinogradOutput tiles;
-    tiles.products = work.products + int64_t(place) * tiling_.across * kernels_.panel;
-    tiles.point_pitch = point_products(int64_t(units) * tiling_.across);
-    tiles.tiles = tiling_.across;
+    tiles.products = work.products + int64_t(numbers.tiles) * kernels_.panel;
+    tiles.point_pitch = point_products(chunk.tiles());
+    tiles.tiles = tiling_.across - tiling_.narrow_across;
     tiles.factor = factors_.empty() ? nullptr : factors_.data() + first;
     tiles.acc = work.acc;
     tiles.row_pitch = acc_pitch();
-    form_.output(tiles);
+    form.output(tiles);
+    if (tiling_.narrow_across != 0) {
+        tiles.acc += int64_t(tiles.tiles) * form_.columns * kernels_.panel;
+        tiles.products = work.products + int64_t(numbers.edge) * kernels_.panel;
+        tiles.tiles = 1;
+        edge_form_of(numbers.narrow).output(tiles);
+    }
     const int columns = std::min(kernels_.panel, weights_->shape().outputs - first);
     const int64_t image = unit / tiling_.down;
     const int row = int(unit % tiling_.down) * form_.rows;
-    for (int r = 0; r < std::min(form_.rows, geometry_.out_h - row); ++r) {
+    for (int r = 0; r < std::min(form.rows, geometry_.out_h - row); ++r) {
         const int64_t position = (image * geometry_.out_h + row + r) * int64_t(geometry_.out_w);
         epilogue_.apply(work.acc + r * acc_pitch(), kernels_.panel, geometry_.out_w, columns, first,
                         position, residual, output);

@@ -30,8 +30,10 @@ struct WinogradTiling {
 
     int points;
     int pairs;
-    int across;           // tiles in a row
-    int down;             // rows of tiles in an image
+    int across;         // tiles in a row
+    int down;           // rows of tiles in an image
+    int narrow_across;  // of them edge tiles: the last one, or none
+    int narrow_down;
     int64_t units;        // rows of tiles in the batch
     int chunk;            // units that are worked on together
     int64_t pair_pitch;   // words from pair to pair of transformed inputs
@@ -79,10 +81,30 @@ class WinogradConvolution : public Convolution {
     int64_t row_bytes() const { return int64_t(arranged_columns()) * channels_; }
     int64_t point_products(int64_t tiles) const;
     int64_t acc_pitch() const;
-    void transform_inputs(const uint8_t* input, int64_t unit, int place, const Work& work) const;
-    void multiply(const int16_t* weights, int tiles, const Work& work) const;
-    void finish(int64_t unit, int place, int units, int64_t panel, const void* residual,
-                void* output, const Work& work) const;
+    // The tiles of a chunk by kind, in this order, so that those that have a point are neighbours:
+    // right edges, whole tiles, lower edges, corners.
+    struct Chunk {
+        int64_t first;  // unit
+        int units;
+        int right, whole, below, corner;
+        int tiles() const { return right + whole + below + corner; }
+    };
+    // Numbers of the tiles of a row of tiles.
+    struct Row {
+        bool narrow;
+        int tiles;  // the first of those that are not the last one of an edge
+        int edge;
+    };
+    bool narrow(int64_t unit) const;
+    Chunk chunk_of(int64_t first, int units) const;
+    Row row_of(const Chunk& chunk, int64_t unit) const;
+    const WinogradForm& form_of(bool narrow_row) const;
+    const WinogradForm& edge_form_of(bool narrow_row) const;
+    void transform_inputs(const uint8_t* input, const Chunk& chunk, int64_t unit,
+                          const Work& work) const;
+    void multiply(const int16_t* weights, const Chunk& chunk, const Work& work) const;
+    void finish(const Chunk& chunk, int64_t unit, int64_t panel, const void* residual, void* output,
+                const Work& work) const;
 
     std::shared_ptr<const DenseWeights> weights_;
     const Kernels& kernels_;

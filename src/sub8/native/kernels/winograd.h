@@ -68,6 +68,8 @@ struct WinogradOutput {
     ptrdiff_t row_pitch;
 };
 
+struct WinogradEdges;
+
 struct WinogradForm {
     int rows, columns;  // outputs of a tile
     int taps;           // of the kernel, in each direction
@@ -75,9 +77,21 @@ struct WinogradForm {
     void (*input)(const WinogradInput&);
     void (*weights)(const WinogradWeights&);  // null but for 3 taps
     void (*output)(const WinogradOutput&);
+    const WinogradEdges* edges;  // of tiles of 4x4 outputs; else null
 
     int points() const { return (rows + taps - 1) * (columns + taps - 1); }
 };
+
+// Smaller tiles beside and below tiles of 4x4, where two outputs or one are left. The points of
+// F(2, 3) are among those of F(4, 3), number 0, 1, 2 and 5, and their kernels the same: these tiles
+// lie on the grid of 6x6 points too and do without the rest of it.
+struct WinogradEdges {
+    WinogradForm right;   // 4x2; its input transform takes one tile and overwrites nothing else
+    WinogradForm below;   // 2x4
+    WinogradForm corner;  // 2x2; like right
+};
+
+constexpr bool on_edge_grid(int point) { return point < 3 || point == 5; }
 
 struct WinogradForms {
     WinogradForm taps3[kWinogradForms];  // by falling savings

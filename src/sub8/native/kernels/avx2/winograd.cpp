@@ -1,6 +1,8 @@
 // Winograd transforms (x86 AVX2); what they compute: kernels/winograd.h.
 #include "kernels/winograd.h"
 
+#include <cstring>
+
 #include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
 #include "kernels/avx2/transpose.h"
@@ -93,7 +95,8 @@ struct Filter<3, 4> : SixPoints {
     }
 };
 
-template <int rows, int columns, int taps>
+// edge: its points lie on the grid of tiles of 4x4.
+template <int rows, int columns, int taps, bool edge = false>
 struct Form {
     using Down = Filter<rows, taps>;
     using Across = Filter<columns, taps>;
@@ -101,6 +104,14 @@ struct Form {
     static constexpr int points_across = columns + taps - 1;
     static constexpr int shift = Down::shift + Across::shift;
     static constexpr uint32_t odd_inverse = Down::odd_inverse * Across::odd_inverse;
+
+    // Number of a point.
+    static constexpr int at(int down, int across) {
+        if (!edge) return down * points_across + across;
+        if (rows == 2 && down == 3) down = 5;
+        if (columns == 2 && across == 3) across = 5;
+        return down * 6 + across;
+    }
 
     // 16 channels of one tile: [points][16].
     static SUB8_INLINE void input_tile(const uint8_t* from, ptrdiff_t pitch, ptrdiff_t column,
@@ -140,8 +151,16 @@ struct Form {
                         w.input + ptrdiff_t(tile + t) * columns * w.channels + channel;
                     input_tile(from, w.pitch, w.channels, flip, &values[0][t], 8);
                 }
-                uint32_t* out = w.out + channel / 2 * w.pair_pitch + tile;
-                for (int p = 0; p < points; ++p, out += w.point_pitch) {
+                for (int p = 0; p < points; ++p) {
+                    uint32_t* const out = w.out + channel / 2 * w.pair_pitch + tile +
+                                          at(p / points_across, p % points_across) * w.point_pitch;
+                    if (edge && columns == 2) {
+                        for (int q = 0; q < 8; ++q) {
+                            std::memcpy(out + q * w.pair_pitch,
+                                        reinterpret_cast<const uint32_t*>(&values[p][0]) + q, 4);
+                        }
+                        continue;
+                    }
                     __m256i v[8];
                     for (int t = 0; t < 8; ++t)
                         v[t] = __m256i(values[p][t < tiles ? t : tiles - 1]);
@@ -222,7 +241,7 @@ struct Form {
                     Totals p[points_across], y[columns];
 #pragma GCC unroll 6
                     for (int j = 0; j < points_across; ++j)
-                        p[j] = Totals(load(from + (i * points_across + j) * w.point_pitch));
+                        p[j] = Totals(load(from + at(i, j) * w.point_pitch));
                     Across::output(p, y);
 #pragma GCC unroll 4
                     for (int j = 0; j < columns; ++j) half[j][i] = y[j];
@@ -246,14 +265,18 @@ struct Form {
         }
     }
 
-    static constexpr WinogradForm form() {
-        if constexpr (taps == 3) return {rows, columns, taps, shift, input, weights, output};
-        return {rows, columns, taps, shift, input, nullptr, output};
+    static constexpr WinogradForm form(const WinogradEdges* edges = nullptr) {
+        if constexpr (taps == 3 && !edge)
+            return {rows, columns, taps, shift, input, weights, output, edges};
+        return {rows, columns, taps, shift, input, nullptr, output, edges};
     }
 };
 
+constexpr WinogradEdges kEdges = {Form<4, 2, 3, true>::form(), Form<2, 4, 3, true>::form(),
+                                  Form<2, 2, 3, true>::form()};
 constexpr WinogradForms kForms = {
-    {Form<4, 4, 3>::form(), Form<2, 4, 3>::form(), Form<2, 2, 3>::form()}, Form<3, 3, 4>::form()};
+    {Form<4, 4, 3>::form(&kEdges), Form<2, 4, 3>::form(), Form<2, 2, 3>::form()},
+    Form<3, 3, 4>::form()};
 
 }  // namespace
 
