@@ -12,6 +12,10 @@ inline int64_t aligned(int64_t bytes) {
     return (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
 }
 
+// An odd number of cache lines that holds so many bytes: what lies that far apart falls into
+// different sets.
+inline int64_t odd_lines(int64_t bytes) { return aligned(bytes) | kScratchAlignment; }
+
 // Hands out pieces one after the other; aligned as long as their sizes are.
 class Scratch {
   public:

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 #include <cstdlib>
 #include <utility>
 
@@ -10,68 +9,6 @@
 #include "conv/tiling.h"
 
 namespace sub8 {
-namespace {
-
-constexpr int64_t kLine = 64;
-// Transformed inputs of a chunk should leave the second-level cache room for a panel's weights.
-constexpr int64_t kChunkBytes = 512 * 1024;
-// One row of tiles may take more, up to this.
-constexpr int64_t kLargestChunkBytes = 2 * 1024 * 1024;
-// Tiles that the input transform writes at once.
-constexpr int kTilesAtOnce = 8;
-// Vector instructions per result of the input and the kernel transform.
-constexpr double kInputEffort = 24.0, kWeightEffort = 9.0;
-
-// So many cache lines as the next odd number: what lies that far apart falls into different sets.
-int64_t odd_lines(int64_t bytes) { return (bytes + kLine - 1) / kLine * kLine | kLine; }
-
-int pieces(int length, int size) { return (length + size - 1) / size; }
-
-// Whether an edge tile has room for the last piece.
-int narrow_pieces(const WinogradForm& form, int length) {
-    return form.edges != nullptr && (length - 1) % form.rows < 2 ? 1 : 0;
-}
-
-}  // namespace
-
-WinogradTiling::WinogradTiling(const WinogradForm& form, int pairs, const ConvGeometry& geometry)
-    : points(form.points()),
-      pairs(pairs),
-      across(pieces(geometry.out_w, form.columns)),
-      down(pieces(geometry.out_h, form.rows)),
-      narrow_across(narrow_pieces(form, geometry.out_w)),
-      narrow_down(narrow_pieces(form, geometry.out_h)),
-      units(int64_t(geometry.batch) * down) {
-    const int64_t unit_bytes = int64_t(points) * pairs * across * int64_t(sizeof(uint32_t));
-    const int64_t largest = std::max<int64_t>(1, std::min(units, kChunkBytes / unit_bytes));
-    const int64_t chunks = (units + largest - 1) / largest;
-    chunk = int((units + chunks - 1) / chunks);
-    pair_pitch = int64_t(chunk) * across + kTilesAtOnce - 1;
-    const int written = pieces(2 * pairs, kWinogradChannels) * kWinogradChannels / 2;
-    point_bytes = odd_lines(written * pair_pitch * int64_t(sizeof(uint32_t)));
-}
-
-bool WinogradTiling::fits_cache() const { return points * point_bytes <= kLargestChunkBytes; }
-
-// A panel has two vectors.
-Effort WinogradTiling::effort() const {
-    Effort effort;
-    const double side = std::sqrt(points);  // edges, of square tiles alone, have two points less
-    const double products =
-        narrow_across + narrow_down == 0
-            ? across * points
-            : (side * across - 2 * narrow_across) * (side * down - 2 * narrow_down) / down;
-    effort.both = products * (4.0 * pairs + 16.0);
-    effort.unit = across * (points * pairs / 8.0 * kInputEffort);
-    effort.panel = points * (2.0 * pairs * kWeightEffort);
-    return effort;
-}
-
-double WinogradTiling::total_effort(int panels) const {
-    const Effort one = effort();
-    const double chunks = double((units + chunk - 1) / chunk);
-    return (one.both * panels + one.unit) * double(units) + one.panel * panels * chunks;
-}
 
 int alpha_of(const DenseWeights& weights, int output, int run, int half) {
     const Stream& stream = weights.streams()[0];
@@ -161,12 +98,12 @@ void WinogradConvolution::run(const void* input, const void* residual, void* out
         cut_share(tiling_.units, weights_->panels_per_group(), tiling_.effort(), share, shares);
     if (part.first_panel == part.end_panel) return;
     for (int64_t unit = part.first_unit; unit < part.end_unit; unit += tiling_.chunk) {
-        const Chunk chunk =
-            chunk_of(unit, int(std::min<int64_t>(tiling_.chunk, part.end_unit - unit)));
+        const TileChunk chunk =
+            tiling_.chunk_of(unit, int(std::min<int64_t>(tiling_.chunk, part.end_unit - unit)));
         // Whole tiles may overwrite what lies behind them: lower edges, which come after them.
         for (const bool lower : {false, true}) {
             for (int64_t u = unit; u < unit + chunk.units; ++u) {
-                if (narrow(u) == lower)
+                if (tiling_.narrow(u) == lower)
                     transform_inputs(static_cast<const uint8_t*>(input), chunk, u, work);
             }
         }
@@ -178,30 +115,6 @@ void WinogradConvolution::run(const void* input, const void* residual, void* out
     }
 }
 
-// Whether a row of tiles is a lower edge.
-bool WinogradConvolution::narrow(int64_t unit) const {
-    return tiling_.narrow_down != 0 && (unit + 1) % tiling_.down == 0;
-}
-
-WinogradConvolution::Chunk WinogradConvolution::chunk_of(int64_t first, int units) const {
-    int lower = 0;
-    for (int64_t unit = first; unit < first + units; ++unit) lower += narrow(unit) ? 1 : 0;
-    const int across = tiling_.across - tiling_.narrow_across;
-    const int upper = units - lower;
-    return {first,          units,          upper * tiling_.narrow_across,
-            upper * across, lower * across, lower * tiling_.narrow_across};
-}
-
-WinogradConvolution::Row WinogradConvolution::row_of(const Chunk& chunk, int64_t unit) const {
-    int alike = 0;  // rows of this kind before it
-    for (int64_t before = chunk.first; before < unit; ++before)
-        alike += narrow(before) == narrow(unit) ? 1 : 0;
-    const int across = tiling_.across - tiling_.narrow_across;
-    if (!narrow(unit)) return {false, chunk.right + alike * across, alike};
-    const int begin = chunk.right + chunk.whole;
-    return {true, begin + alike * across, begin + chunk.below + alike};
-}
-
 const WinogradForm& WinogradConvolution::form_of(bool narrow_row) const {
     return narrow_row ? form_.edges->below : form_;
 }
@@ -211,9 +124,9 @@ const WinogradForm& WinogradConvolution::edge_form_of(bool narrow_row) const {
 }
 
 // Of a row of tiles.
-void WinogradConvolution::transform_inputs(const uint8_t* input, const Chunk& chunk, int64_t unit,
-                                           const Work& work) const {
-    const Row row = row_of(chunk, unit);
+void WinogradConvolution::transform_inputs(const uint8_t* input, const TileChunk& chunk,
+                                           int64_t unit, const Work& work) const {
+    const TileRow row = tiling_.row_of(chunk, unit);
     const WinogradForm& form = form_of(row.narrow);
     const int64_t image = unit / tiling_.down;
     const int64_t image_bytes = int64_t(geometry_.in_h) * geometry_.in_w * weights_->shape().inputs;
@@ -223,7 +136,7 @@ void WinogradConvolution::transform_inputs(const uint8_t* input, const Chunk& ch
     rows.input = work.rows;
     rows.pitch = row_bytes();
     rows.channels = channels_;
-    rows.tiles = tiling_.across - tiling_.narrow_across;
+    rows.tiles = tiling_.tiles_across();
     rows.flip = flip_;
     rows.out = work.inputs + row.tiles;
     rows.point_pitch = tiling_.point_bytes / int64_t(sizeof(uint32_t));
@@ -236,7 +149,7 @@ void WinogradConvolution::transform_inputs(const uint8_t* input, const Chunk& ch
     edge_form_of(row.narrow).input(rows);
 }
 
-void WinogradConvolution::multiply(const int16_t* weights, const Chunk& chunk,
+void WinogradConvolution::multiply(const int16_t* weights, const TileChunk& chunk,
                                    const Work& work) const {
     const int points_across = form_.columns + form_.taps - 1;
     TileArguments tile{};
@@ -263,15 +176,15 @@ void WinogradConvolution::multiply(const int16_t* weights, const Chunk& chunk,
 }
 
 // Of a row of tiles.
-void WinogradConvolution::finish(const Chunk& chunk, int64_t unit, int64_t panel,
+void WinogradConvolution::finish(const TileChunk& chunk, int64_t unit, int64_t panel,
                                  const void* residual, void* output, const Work& work) const {
-    const Row numbers = row_of(chunk, unit);
+    const TileRow numbers = tiling_.row_of(chunk, unit);
     const WinogradForm& form = form_of(numbers.narrow);
     const int first = int(panel) * kernels_.panel;
     WinogradOutput tiles;
     tiles.products = work.products + int64_t(numbers.tiles) * kernels_.panel;
     tiles.point_pitch = point_products(chunk.tiles());
-    tiles.tiles = tiling_.across - tiling_.narrow_across;
+    tiles.tiles = tiling_.tiles_across();
     tiles.factor = factors_.empty() ? nullptr : factors_.data() + first;
     tiles.acc = work.acc;
     tiles.row_pitch = acc_pitch();

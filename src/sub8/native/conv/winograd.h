@@ -12,33 +12,10 @@
 
 #include "conv/layers.h"
 #include "conv/requantize.h"
-#include "conv/share.h"
+#include "conv/winograd_tiling.h"
 #include "kernels/winograd.h"
 
 namespace sub8 {
-
-// Sizes of a layer in one form, and what it costs.
-struct WinogradTiling {
-    // pairs: of channels that are summed.
-    WinogradTiling(const WinogradForm& form, int pairs, const ConvGeometry& geometry);
-
-    // Whether a chunk's transformed inputs are near enough; very wide images' are not.
-    bool fits_cache() const;
-    // Vector instructions, transforms of the weights included.
-    Effort effort() const;
-    double total_effort(int panels) const;
-
-    int points;
-    int pairs;
-    int across;         // tiles in a row
-    int down;           // rows of tiles in an image
-    int narrow_across;  // of them edge tiles: the last one, or none
-    int narrow_down;
-    int64_t units;        // rows of tiles in the batch
-    int chunk;            // units that are worked on together
-    int64_t pair_pitch;   // words from pair to pair of transformed inputs
-    int64_t point_bytes;  // of transformed inputs
-};
 
 class WinogradConvolution : public Convolution {
   public:
@@ -81,30 +58,13 @@ class WinogradConvolution : public Convolution {
     int64_t row_bytes() const { return int64_t(arranged_columns()) * channels_; }
     int64_t point_products(int64_t tiles) const;
     int64_t acc_pitch() const;
-    // The tiles of a chunk by kind, in this order, so that those that have a point are neighbours:
-    // right edges, whole tiles, lower edges, corners.
-    struct Chunk {
-        int64_t first;  // unit
-        int units;
-        int right, whole, below, corner;
-        int tiles() const { return right + whole + below + corner; }
-    };
-    // Numbers of the tiles of a row of tiles.
-    struct Row {
-        bool narrow;
-        int tiles;  // the first of those that are not the last one of an edge
-        int edge;
-    };
-    bool narrow(int64_t unit) const;
-    Chunk chunk_of(int64_t first, int units) const;
-    Row row_of(const Chunk& chunk, int64_t unit) const;
     const WinogradForm& form_of(bool narrow_row) const;
     const WinogradForm& edge_form_of(bool narrow_row) const;
-    void transform_inputs(const uint8_t* input, const Chunk& chunk, int64_t unit,
+    void transform_inputs(const uint8_t* input, const TileChunk& chunk, int64_t unit,
                           const Work& work) const;
-    void multiply(const int16_t* weights, const Chunk& chunk, const Work& work) const;
-    void finish(const Chunk& chunk, int64_t unit, int64_t panel, const void* residual, void* output,
-                const Work& work) const;
+    void multiply(const int16_t* weights, const TileChunk& chunk, const Work& work) const;
+    void finish(const TileChunk& chunk, int64_t unit, int64_t panel, const void* residual,
+                void* output, const Work& work) const;
 
     std::shared_ptr<const DenseWeights> weights_;
     const Kernels& kernels_;

@@ -1,0 +1,94 @@
+#include "conv/winograd_tiling.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "conv/scratch.h"
+
+namespace sub8 {
+namespace {
+
+// Transformed inputs of a chunk should leave the second-level cache room for a panel's weights.
+constexpr int64_t kChunkBytes = 512 * 1024;
+// One row of tiles may take more, up to this.
+constexpr int64_t kLargestChunkBytes = 2 * 1024 * 1024;
+// Tiles that the input transform writes at once.
+constexpr int kTilesAtOnce = 8;
+// Vector instructions per result of the input and the kernel transform.
+constexpr double kInputEffort = 24.0, kWeightEffort = 9.0;
+
+int pieces(int length, int size) { return (length + size - 1) / size; }
+
+// Whether an edge tile has room for the last piece.
+int narrow_pieces(const WinogradForm& form, int length) {
+    return form.edges != nullptr && (length - 1) % form.rows < 2 ? 1 : 0;
+}
+
+}  // namespace
+
+WinogradTiling::WinogradTiling(const WinogradForm& form, int pairs, const ConvGeometry& geometry)
+    : points(form.points()),
+      pairs(pairs),
+      across(pieces(geometry.out_w, form.columns)),
+      down(pieces(geometry.out_h, form.rows)),
+      narrow_across(narrow_pieces(form, geometry.out_w)),
+      narrow_down(narrow_pieces(form, geometry.out_h)),
+      units(int64_t(geometry.batch) * down) {
+    const int64_t unit_bytes = int64_t(points) * pairs * across * int64_t(sizeof(uint32_t));
+    const int64_t largest = std::max<int64_t>(1, std::min(units, kChunkBytes / unit_bytes));
+    const int64_t chunks = (units + largest - 1) / largest;
+    chunk = int((units + chunks - 1) / chunks);
+    pair_pitch = int64_t(chunk) * across + kTilesAtOnce - 1;
+    const int written = pieces(2 * pairs, kWinogradChannels) * kWinogradChannels / 2;
+    point_bytes = odd_lines(written * pair_pitch * int64_t(sizeof(uint32_t)));
+}
+
+bool WinogradTiling::fits_cache() const { return points * point_bytes <= kLargestChunkBytes; }
+
+// A panel has two vectors.
+Effort WinogradTiling::effort() const {
+    Effort effort;
+    const double side = std::sqrt(points);  // edges, of square tiles alone, have two points less
+    const double products =
+        narrow_across + narrow_down == 0
+            ? across * points
+            : (side * across - 2 * narrow_across) * (side * down - 2 * narrow_down) / down;
+    effort.both = products * (4.0 * pairs + 16.0);
+    effort.unit = across * (points * pairs / 8.0 * kInputEffort);
+    effort.panel = points * (2.0 * pairs * kWeightEffort);
+    return effort;
+}
+
+double WinogradTiling::total_effort(int panels) const {
+    const Effort one = effort();
+    const double chunks = double((units + chunk - 1) / chunk);
+    return (one.both * panels + one.unit) * double(units) + one.panel * panels * chunks;
+}
+
+bool WinogradTiling::narrow(int64_t unit) const {
+    return narrow_down != 0 && (unit + 1) % down == 0;
+}
+
+TileChunk WinogradTiling::chunk_of(int64_t first, int count) const {
+    int lower = 0;
+    for (int64_t unit = first; unit < first + count; ++unit) lower += narrow(unit) ? 1 : 0;
+    const int upper = count - lower;
+    return {first,
+            count,
+            upper * narrow_across,
+            upper * tiles_across(),
+            lower * tiles_across(),
+            lower * narrow_across};
+}
+
+TileRow WinogradTiling::row_of(const TileChunk& chunk, int64_t unit) const {
+    const bool lower = narrow(unit);
+    int alike = 0;  // rows of this kind before it
+    for (int64_t before = chunk.first; before < unit; ++before)
+        alike += narrow(before) == lower ? 1 : 0;
+    if (!lower) return {false, chunk.right + alike * tiles_across(), alike};
+    const int begin = chunk.right + chunk.whole;
+    return {true, begin + alike * tiles_across(), begin + chunk.below + alike};
+}
+
+}  // namespace sub8

@@ -1,0 +1,59 @@
+// How a layer's outputs are cut into tiles of one of Winograd's forms (kernels/winograd.h).
+#pragma once
+
+#include <cstdint>
+
+#include "conv/convolution.h"
+#include "conv/share.h"
+#include "kernels/winograd.h"
+
+namespace sub8 {
+
+// The tiles of a chunk by kind, in this order, so that those that have a point are neighbours:
+// right edges, whole tiles, lower edges, corners.
+struct TileChunk {
+    int64_t first;  // unit
+    int units;
+    int right, whole, below, corner;
+    int tiles() const { return right + whole + below + corner; }
+};
+
+// Numbers of the tiles of a row of tiles within its chunk.
+struct TileRow {
+    bool narrow;  // a lower edge
+    int tiles;    // the first one
+    int edge;     // the right edge, if there is one
+};
+
+// Sizes of a layer in one form, and what it costs.
+struct WinogradTiling {
+    // pairs: of channels that are summed.
+    WinogradTiling(const WinogradForm& form, int pairs, const ConvGeometry& geometry);
+
+    // Whether a chunk's transformed inputs are near enough; very wide images' are not.
+    bool fits_cache() const;
+    // Vector instructions, transforms of the weights included.
+    Effort effort() const;
+    double total_effort(int panels) const;
+
+    // Whether a row of tiles is a lower edge.
+    bool narrow(int64_t unit) const;
+    // Units [first, first + count).
+    TileChunk chunk_of(int64_t first, int count) const;
+    TileRow row_of(const TileChunk& chunk, int64_t unit) const;
+    // Tiles of a row but for its right edge.
+    int tiles_across() const { return across - narrow_across; }
+
+    int points;
+    int pairs;
+    int across;         // tiles in a row
+    int down;           // rows of tiles in an image
+    int narrow_across;  // of them edge tiles: the last one, or none
+    int narrow_down;
+    int64_t units;        // rows of tiles in the batch
+    int chunk;            // units that are worked on together
+    int64_t pair_pitch;   // words from pair to pair of transformed inputs
+    int64_t point_bytes;  // of transformed inputs
+};
+
+}  // namespace sub8
