@@ -74,9 +74,11 @@ def check_form(expected: str, values: NDArray[np.int8], alpha: int, case: Case) 
     random = np.random.default_rng(case.seed).integers(0, 256, shape)
     scaled = values.astype(np.int64) * np.repeat(scales, inputs // 2, 1)[..., None, None]
     for x in (random, np.full(shape, 255)):
-        found = np.zeros((case.batch, *case.out_size, outputs), np.int32)
-        convolution.run(x.astype(np.uint8), None, found, 2)
-        np.testing.assert_array_equal(found, convolve(x - case.zero_point, scaled, case))
+        wanted = convolve(x - case.zero_point, scaled, case)
+        for threads in (1, 2):  # several images in one share, and one in each
+            found = np.zeros((case.batch, *case.out_size, outputs), np.int32)
+            convolution.run(x.astype(np.uint8), None, found, threads)
+            np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize(

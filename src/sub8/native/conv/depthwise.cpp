@@ -1,8 +1,8 @@
-// The driver of depthwise convolutions: straight on NHWC rows, 32 channels at a time.
+// The driver of depthwise convolutions: 32 channels at a time, on NHWC rows.
 //
-// An output row is cut into segments within which every tap moves on by the same step: the inner
-// part, where all columns are inside, and the positions at the borders one by one. Taps outside
-// read padding, which is as long as a segment of input.
+// The input rows of an output row stand in a ring, with their padding, so that all positions are
+// alike; an output row further down needs a new one or two only. It is cut into segments whose
+// accumulators stay near until the epilogue.
 #include <algorithm>
 #include <cassert>
 #include <cstring>
@@ -27,23 +27,22 @@ class DepthwiseConvolution : public Convolution {
           zero_point_(input.zero_point),
           flip_(input.is_signed ? 0x80 : 0),
           channels_(weights_->shape().outputs),
-          few_channels_(channels_ < kDepthwiseBlock),
+          column_(std::max(channels_, kDepthwiseBlock)),
+          rows_((weights_->shape().kernel_h - 1) * geometry.dilation_h + 1),
+          columns_(int64_t(geometry.out_w - 1) * geometry.stride_w +
+                   int64_t(weights_->shape().kernel_w - 1) * geometry.dilation_w + 1),
           taps_(2 * weights_->pairs()),
           epilogue_(kernels_, *weights_, zero_point_ + (input.is_signed ? 128 : 0), epilogue) {
         pitch_ = std::max(kDepthwiseBlock, kernels_.panel);
         acc_bytes_ = aligned((kSegment + 1) * int64_t(pitch_) * int64_t(sizeof(int32_t)));
-        step_ = few_channels_ ? kDepthwiseBlock : ptrdiff_t(geometry.stride_w) * channels_;
-        const int longest = std::min(kSegment, geometry.out_w);
-        pad_bytes_ = aligned((longest - 1) * int64_t(step_) + std::max(channels_, kDepthwiseBlock));
+        arranged_bytes_ = aligned(rows_ * columns_ * column_);
         pointer_bytes_ = aligned(taps_ * int64_t(sizeof(void*)));
-        // Rows of few channels are copied to where whole blocks may be read.
-        copy_bytes_ = few_channels_ ? aligned(taps_ * int64_t(kSegment) * kDepthwiseBlock) : 0;
     }
 
     std::string algorithm() const override { return "depthwise"; }
 
     std::size_t scratch_bytes(int) const override {
-        return std::size_t(acc_bytes_ + pad_bytes_ + 2 * pointer_bytes_ + copy_bytes_);
+        return std::size_t(acc_bytes_ + arranged_bytes_ + 2 * pointer_bytes_);
     }
 
     void run(const void* input, const void* residual, void* output, void* scratch, int share,
@@ -53,89 +52,78 @@ class DepthwiseConvolution : public Convolution {
         Scratch memory(scratch);
         Work work;
         work.acc = memory.take<int32_t>(acc_bytes_);
-        work.pad = memory.take<uint8_t>(pad_bytes_);
+        work.arranged = memory.take<uint8_t>(arranged_bytes_);
         work.rows = memory.take<const uint8_t*>(pointer_bytes_);
         work.shifted = memory.take<const uint8_t*>(pointer_bytes_);
-        work.copy = memory.take<uint8_t>(copy_bytes_);
         work.input = static_cast<const uint8_t*>(input);
         work.residual = residual;
         work.output = output;
-        std::memset(work.pad, uint8_t(zero_point_), std::size_t(pad_bytes_));
-
         const int64_t rows = int64_t(geometry_.batch) * geometry_.out_h;
-        for (int64_t row = rows * share / shares; row < rows * (share + 1) / shares; ++row)
-            run_row(work, row);
+        const int64_t first = rows * share / shares, end = rows * (share + 1) / shares;
+        for (int64_t row = first; row < end; ++row) {
+            const bool goes_on = row > first && row % geometry_.out_h != 0;
+            arrange(work, row, goes_on ? std::max(0, rows_ - geometry_.stride_h) : 0);
+            for (int x = 0; x < geometry_.out_w; x += kSegment)
+                run_segment(work, row, x, std::min(kSegment, geometry_.out_w - x));
+        }
     }
 
   private:
     struct Work {
         int32_t* acc;
-        uint8_t* pad;
+        uint8_t* arranged;  // input rows with their padding, each in its place of a ring
         const uint8_t** rows;
         const uint8_t** shifted;
-        uint8_t* copy;
         const uint8_t* input;
         const void* residual;
         void* output;
     };
 
-    // First output column from which, and one past the last up to which, every tap is inside.
-    void inner_columns(int* begin, int* end) const {
-        const int reach = (weights_->shape().kernel_w - 1) * geometry_.dilation_w;
-        *begin = std::min(geometry_.out_w,
-                          (geometry_.pad_left + geometry_.stride_w - 1) / geometry_.stride_w);
-        const int last = geometry_.in_w - 1 - reach + geometry_.pad_left;
-        *end = last < 0 ? 0 : std::min(geometry_.out_w, last / geometry_.stride_w + 1);
-        *end = std::max(*end, *begin);
+    // An input row's place; the first one that an image's outputs need is row -pad_top.
+    uint8_t* place(const Work& work, int in_y) const {
+        return work.arranged + (in_y + geometry_.pad_top) % rows_ * columns_ * column_;
     }
 
-    void run_row(const Work& work, int64_t row) const {
-        int begin, end;
-        inner_columns(&begin, &end);
-        int x = 0;
-        for (; x < begin; ++x) run_segment(work, row, x, 1);
-        for (; x < end; x += std::min(kSegment, end - x))
-            run_segment(work, row, x, std::min(kSegment, end - x));
-        for (; x < geometry_.out_w; ++x) run_segment(work, row, x, 1);
+    // The input rows of an output row; the first `there` are in their places.
+    void arrange(const Work& work, int64_t row, int there) const {
+        const int64_t image = row / geometry_.out_h;
+        const int first = int(row % geometry_.out_h) * geometry_.stride_h - geometry_.pad_top;
+        const int64_t left = std::min<int64_t>(geometry_.pad_left, columns_);
+        const int64_t inside = std::min<int64_t>(geometry_.in_w, columns_ - left);
+        for (int in_y = first + there; in_y < first + rows_; ++in_y) {
+            uint8_t* to = place(work, in_y);
+            const uint8_t* from =
+                work.input + (image * geometry_.in_h + in_y) * geometry_.in_w * channels_;
+            const bool exists = in_y >= 0 && in_y < geometry_.in_h;
+            if (exists && column_ == channels_) {
+                uint8_t* const right = to + (left + inside) * channels_;
+                std::memset(to, zero_point_, std::size_t(left * channels_));
+                std::memcpy(to + left * channels_, from, std::size_t(inside * channels_));
+                std::memset(right, zero_point_,
+                            std::size_t((columns_ - left - inside) * channels_));
+                continue;
+            }
+            std::memset(to, zero_point_, std::size_t(columns_ * column_));
+            for (int64_t x = 0; exists && x < inside; ++x, from += channels_)
+                std::memcpy(to + (left + x) * column_, from, std::size_t(channels_));
+        }
     }
 
     void place_taps(const Work& work, int64_t row, int x) const {
-        const int image = int(row / geometry_.out_h);
-        const int y = int(row % geometry_.out_h);
+        const int first = int(row % geometry_.out_h) * geometry_.stride_h - geometry_.pad_top;
         const WeightShape& shape = weights_->shape();
         int tap = 0;
         for (int ky = 0; ky < shape.kernel_h; ++ky) {
-            const int in_y = y * geometry_.stride_h - geometry_.pad_top + ky * geometry_.dilation_h;
-            for (int kx = 0; kx < shape.kernel_w; ++kx, ++tap) {
-                const int in_x =
-                    x * geometry_.stride_w - geometry_.pad_left + kx * geometry_.dilation_w;
-                const bool inside =
-                    in_y >= 0 && in_y < geometry_.in_h && in_x >= 0 && in_x < geometry_.in_w;
-                const int64_t pixel =
-                    (int64_t(image) * geometry_.in_h + in_y) * geometry_.in_w + in_x;
-                work.rows[tap] = inside ? work.input + pixel * channels_ : work.pad;
-            }
+            const uint8_t* from = place(work, first + ky * geometry_.dilation_h) +
+                                  int64_t(x) * geometry_.stride_w * column_;
+            for (int kx = 0; kx < shape.kernel_w; ++kx, ++tap)
+                work.rows[tap] = from + int64_t(kx) * geometry_.dilation_w * column_;
         }
-        for (; tap < taps_; ++tap) work.rows[tap] = work.pad;
-    }
-
-    void copy_few_channels(const Work& work, int positions) const {
-        const ptrdiff_t step = ptrdiff_t(geometry_.stride_w) * channels_;
-        for (int tap = 0; tap < taps_; ++tap) {
-            uint8_t* to = work.copy + int64_t(tap) * kSegment * kDepthwiseBlock;
-            const bool padding = work.rows[tap] == work.pad;
-            for (int p = 0; p < positions; ++p, to += kDepthwiseBlock) {
-                const uint8_t* from = padding ? work.pad : work.rows[tap] + p * step;
-                std::memcpy(to, from, std::size_t(channels_));
-                std::memset(to + channels_, 0, std::size_t(kDepthwiseBlock - channels_));
-            }
-            work.rows[tap] = to - positions * kDepthwiseBlock;
-        }
+        for (; tap < taps_; ++tap) work.rows[tap] = work.arranged;  // its weights are 0
     }
 
     void run_segment(const Work& work, int64_t row, int x, int positions) const {
         place_taps(work, row, x);
-        if (few_channels_) copy_few_channels(work, positions);
         const std::vector<int>& blocks = weights_->blocks();
         const int64_t position = row * geometry_.out_w + x;
         int finished = 0;  // channels
@@ -156,7 +144,7 @@ class DepthwiseConvolution : public Convolution {
         const int first_channel = weights_->blocks()[block];
         for (int tap = 0; tap < taps_; ++tap) work.shifted[tap] = work.rows[tap] + first_channel;
         DepthwiseArguments arguments;
-        arguments.step = step_;
+        arguments.step = ptrdiff_t(geometry_.stride_w) * column_;
         arguments.positions = positions;
         arguments.flip = flip_;
         arguments.acc = work.acc;
@@ -181,15 +169,15 @@ class DepthwiseConvolution : public Convolution {
     int zero_point_;
     uint8_t flip_;
     int channels_;
-    bool few_channels_;
+    int column_;  // bytes from column to column of the ring, whole blocks
+    int rows_;    // of the ring
+    int64_t columns_;
     int taps_;
     PreparedEpilogue epilogue_;
-    int pitch_;       // accumulators from position to position
-    ptrdiff_t step_;  // bytes of input from position to position
+    int pitch_;  // accumulators from position to position
     int64_t acc_bytes_;
-    int64_t pad_bytes_;
+    int64_t arranged_bytes_;
     int64_t pointer_bytes_;
-    int64_t copy_bytes_;
 };
 
 }  // namespace

@@ -100,7 +100,7 @@ void WinogradConvolution::run(const void* input, const void* residual, void* out
     for (int64_t unit = part.first_unit; unit < part.end_unit; unit += tiling_.chunk) {
         const TileChunk chunk =
             tiling_.chunk_of(unit, int(std::min<int64_t>(tiling_.chunk, part.end_unit - unit)));
-        // Whole tiles may overwrite what lies behind them: lower edges, which come after them.
+        // In the order of the tiles, since each may overwrite what follows it.
         for (const bool lower : {false, true}) {
             for (int64_t u = unit; u < unit + chunk.units; ++u) {
                 if (tiling_.narrow(u) == lower)
@@ -159,9 +159,9 @@ void WinogradConvolution::multiply(const int16_t* weights, const TileChunk& chun
     for (int point = 0; point < tiling_.points; ++point) {
         const bool has_right = on_edge_grid(point % points_across);
         const bool has_below = on_edge_grid(point / points_across);
-        const int begin = has_right ? 0 : chunk.right;
-        const int end = chunk.right + chunk.whole + (has_below ? chunk.below : 0) +
-                        (has_right && has_below ? chunk.corner : 0);
+        const int begin =
+            (has_right && has_below ? 0 : chunk.corner) + (has_right ? 0 : chunk.right);
+        const int end = chunk.tiles() - (has_below ? 0 : chunk.below);
         tile.activations =
             reinterpret_cast<const uint8_t*>(work.inputs + begin) + point * tiling_.point_bytes;
         tile.weights = weights + point * point_weights(tiling_.pairs, kernels_.panel);

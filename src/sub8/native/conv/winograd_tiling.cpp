@@ -75,10 +75,10 @@ TileChunk WinogradTiling::chunk_of(int64_t first, int count) const {
     const int upper = count - lower;
     return {first,
             count,
+            lower * narrow_across,
             upper * narrow_across,
             upper * tiles_across(),
-            lower * tiles_across(),
-            lower * narrow_across};
+            lower * tiles_across()};
 }
 
 TileRow WinogradTiling::row_of(const TileChunk& chunk, int64_t unit) const {
@@ -86,9 +86,9 @@ TileRow WinogradTiling::row_of(const TileChunk& chunk, int64_t unit) const {
     int alike = 0;  // rows of this kind before it
     for (int64_t before = chunk.first; before < unit; ++before)
         alike += narrow(before) == lower ? 1 : 0;
-    if (!lower) return {false, chunk.right + alike * tiles_across(), alike};
-    const int begin = chunk.right + chunk.whole;
-    return {true, begin + alike * tiles_across(), begin + chunk.below + alike};
+    const int whole = chunk.corner + chunk.right;
+    if (!lower) return {false, whole + alike * tiles_across(), chunk.corner + alike};
+    return {true, whole + chunk.whole + alike * tiles_across(), alike};
 }
 
 }  // namespace sub8

@@ -9,13 +9,14 @@
 
 namespace sub8 {
 
-// The tiles of a chunk by kind, in this order, so that those that have a point are neighbours:
-// right edges, whole tiles, lower edges, corners.
+// The tiles of a chunk by kind, in this order: corners, right edges, whole tiles, lower edges. So
+// those that have a point are neighbours, and those whose transform overwrites what follows them
+// come before it.
 struct TileChunk {
     int64_t first;  // unit
     int units;
-    int right, whole, below, corner;
-    int tiles() const { return right + whole + below + corner; }
+    int corner, right, whole, below;
+    int tiles() const { return corner + right + whole + below; }
 };
 
 // Numbers of the tiles of a row of tiles within its chunk.
