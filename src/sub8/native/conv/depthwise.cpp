@@ -91,11 +91,14 @@ class DepthwiseConvolution : public Convolution {
         const int64_t left = std::min<int64_t>(geometry_.pad_left, columns_);
         const int64_t inside = std::min<int64_t>(geometry_.in_w, columns_ - left);
         for (int in_y = first + there; in_y < first + rows_; ++in_y) {
-            uint8_t* to = place(work, in_y);
+            uint8_t* const to = place(work, in_y);
+            if (in_y < 0 || in_y >= geometry_.in_h) {
+                std::memset(to, zero_point_, std::size_t(columns_ * column_));
+                continue;
+            }
             const uint8_t* from =
                 work.input + (image * geometry_.in_h + in_y) * geometry_.in_w * channels_;
-            const bool exists = in_y >= 0 && in_y < geometry_.in_h;
-            if (exists && column_ == channels_) {
+            if (column_ == channels_) {
                 uint8_t* const right = to + (left + inside) * channels_;
                 std::memset(to, zero_point_, std::size_t(left * channels_));
                 std::memcpy(to + left * channels_, from, std::size_t(inside * channels_));
@@ -104,7 +107,7 @@ class DepthwiseConvolution : public Convolution {
                 continue;
             }
             std::memset(to, zero_point_, std::size_t(columns_ * column_));
-            for (int64_t x = 0; exists && x < inside; ++x, from += channels_)
+            for (int64_t x = 0; x < inside; ++x, from += channels_)
                 std::memcpy(to + (left + x) * column_, from, std::size_t(channels_));
         }
     }
