@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "conv/layers.h"
+#include "conv/padded_row.h"
 #include "conv/requantize.h"
 #include "conv/scratch.h"
 
@@ -88,28 +89,27 @@ class DepthwiseConvolution : public Convolution {
     void arrange(const Work& work, int64_t row, int there) const {
         const int64_t image = row / geometry_.out_h;
         const int first = int(row % geometry_.out_h) * geometry_.stride_h - geometry_.pad_top;
-        const int64_t left = std::min<int64_t>(geometry_.pad_left, columns_);
-        const int64_t inside = std::min<int64_t>(geometry_.in_w, columns_ - left);
+        const uint8_t* const pixels =
+            work.input + image * geometry_.in_h * geometry_.in_w * channels_;
         for (int in_y = first + there; in_y < first + rows_; ++in_y) {
             uint8_t* const to = place(work, in_y);
-            if (in_y < 0 || in_y >= geometry_.in_h) {
-                std::memset(to, zero_point_, std::size_t(columns_ * column_));
-                continue;
-            }
-            const uint8_t* from =
-                work.input + (image * geometry_.in_h + in_y) * geometry_.in_w * channels_;
             if (column_ == channels_) {
-                uint8_t* const right = to + (left + inside) * channels_;
-                std::memset(to, zero_point_, std::size_t(left * channels_));
-                std::memcpy(to + left * channels_, from, std::size_t(inside * channels_));
-                std::memset(right, zero_point_,
-                            std::size_t((columns_ - left - inside) * channels_));
-                continue;
+                copy_padded_row(pixels, geometry_, in_y, channels_, columns_, zero_point_, to);
+            } else {
+                copy_few_channels(pixels, in_y, to);
             }
-            std::memset(to, zero_point_, std::size_t(columns_ * column_));
-            for (int64_t x = 0; x < inside; ++x, from += channels_)
-                std::memcpy(to + (left + x) * column_, from, std::size_t(channels_));
         }
+    }
+
+    // A padded row of fewer channels, each column of which takes a whole block.
+    void copy_few_channels(const uint8_t* pixels, int row, uint8_t* to) const {
+        std::memset(to, zero_point_, std::size_t(columns_ * column_));
+        if (row < 0 || row >= geometry_.in_h) return;
+        const uint8_t* from = pixels + int64_t(row) * geometry_.in_w * channels_;
+        const int64_t left = geometry_.pad_left;
+        const int64_t end = std::min(columns_, left + geometry_.in_w);
+        for (int64_t column = left; column < end; ++column, from += channels_)
+            std::memcpy(to + column * column_, from, std::size_t(channels_));
     }
 
     void place_taps(const Work& work, int64_t row, int x) const {

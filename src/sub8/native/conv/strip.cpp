@@ -4,6 +4,9 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "conv/padded_row.h"
+#include "conv/tiling.h"
+
 namespace sub8 {
 namespace {
 
@@ -25,12 +28,6 @@ constexpr int kCopied = kShortLine;
 
 int64_t round_up(int64_t value, int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
-}
-
-// The longest of chunks as equal as possible: a short last one would expand all weights for little.
-int even_chunk(int64_t units, int64_t largest) {
-    const int64_t chunks = (units + largest - 1) / largest;
-    return int((units + chunks - 1) / chunks);
 }
 
 }  // namespace
@@ -214,12 +211,9 @@ void StripPlan::build_row(const uint8_t* input, int group, int image, int row, u
     if (folded_) {
         const int64_t columns = int64_t(geometry_.out_w - 1) * stride +
                                 int64_t(shape_.kernel_w - 1) * geometry_.dilation_w + 1;
-        const int64_t left = std::min<int64_t>(geometry_.pad_left, columns);
-        const int64_t copied =
-            std::max<int64_t>(0, std::min<int64_t>(geometry_.in_w, columns - left));
-        std::memset(padded_row, uint8_t(zero_point_), std::size_t(columns) * channels_);
-        std::memcpy(padded_row + left * channels_, input + row_start,
-                    std::size_t(copied) * channels_);
+        const int64_t image_bytes = int64_t(geometry_.in_h) * geometry_.in_w * channels_;
+        copy_padded_row(input + image * image_bytes, geometry_, row, channels_, columns,
+                        zero_point_, padded_row);
         for (const Section& section : sections_) {
             gather(section, padded_row, int64_t(stride) * channels_, int64_t(padded_row_bytes_),
                    geometry_.out_w, words + int64_t(section.first_slot) * row_positions_,

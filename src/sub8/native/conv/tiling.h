@@ -1,7 +1,15 @@
-// Cuts a row of positions into tiles.
+// How positions are cut into chunks, and a chunk's rows into tiles.
 #pragma once
 
+#include <cstdint>
+
 namespace sub8 {
+
+// The longest of chunks as equal as possible: a short last one would expand all weights for little.
+inline int even_chunk(int64_t units, int64_t largest) {
+    const int64_t chunks = (units + largest - 1) / largest;
+    return int((units + chunks - 1) / chunks);
+}
 
 // Calls run(rows, count) for the tiles of `largest` rows, and for a last one of what is left.
 template <typename Run>

@@ -55,9 +55,9 @@ WinogradConvolution::WinogradConvolution(std::shared_ptr<const DenseWeights> wei
       weights_bytes_(scratch) {
     assert(!kernels_.signed_activations);
     const int64_t tiles = int64_t(tiling_.chunk) * tiling_.across;
-    rows_bytes_ = aligned((form.rows + form.taps - 1) * row_bytes());
-    inputs_bytes_ = tiling_.points * tiling_.point_bytes;
-    products_bytes_ = tiling_.points * point_products(tiles) * int64_t(sizeof(int32_t));
+    rows_bytes_ = aligned(form.points_down() * row_bytes());
+    inputs_bytes_ = tiling_.points() * tiling_.point_bytes;
+    products_bytes_ = tiling_.points() * point_products(tiles) * int64_t(sizeof(int32_t));
     acc_bytes_ = aligned(form.rows * acc_pitch() * int64_t(sizeof(int32_t)));
 }
 
@@ -131,7 +131,7 @@ void WinogradConvolution::transform_inputs(const uint8_t* input, const TileChunk
     const int64_t image = unit / tiling_.down;
     const int64_t image_bytes = int64_t(geometry_.in_h) * geometry_.in_w * weights_->shape().inputs;
     arrange_rows(input + image * image_bytes, int(unit % tiling_.down) * form_.rows,
-                 form.rows + form.taps - 1, work.rows);
+                 form.points_down(), work.rows);
     WinogradInput rows;
     rows.input = work.rows;
     rows.pitch = row_bytes();
@@ -151,14 +151,13 @@ void WinogradConvolution::transform_inputs(const uint8_t* input, const TileChunk
 
 void WinogradConvolution::multiply(const int16_t* weights, const TileChunk& chunk,
                                    const Work& work) const {
-    const int points_across = form_.columns + form_.taps - 1;
     TileArguments tile{};
     tile.pitch = tiling_.pair_pitch * int64_t(sizeof(uint32_t));
     tile.steps = tiling_.pairs;
     tile.first = true;
-    for (int point = 0; point < tiling_.points; ++point) {
-        const bool has_right = on_edge_grid(point % points_across);
-        const bool has_below = on_edge_grid(point / points_across);
+    for (int point = 0; point < tiling_.points(); ++point) {
+        const bool has_right = on_edge_grid(point % tiling_.points_across);
+        const bool has_below = on_edge_grid(point / tiling_.points_across);
         const int begin =
             (has_right && has_below ? 0 : chunk.corner) + (has_right ? 0 : chunk.right);
         const int end = chunk.tiles() - (has_below ? 0 : chunk.below);

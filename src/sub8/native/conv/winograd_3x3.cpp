@@ -2,9 +2,9 @@
 // and transformed when its turn comes.
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
+#include "conv/padded_row.h"
 #include "conv/winograd.h"
 
 namespace sub8 {
@@ -150,19 +150,9 @@ class Winograd3x3 : public WinogradConvolution {
     void arrange_rows(const uint8_t* image, int first, int count, uint8_t* rows) const override {
         const int64_t channels = weights().shape().inputs;
         const int64_t columns = arranged_columns();
-        const int64_t left = std::min<int64_t>(geometry().pad_left, columns);
-        const int64_t inside = std::min<int64_t>(geometry().in_w, columns - left);
         for (int r = 0; r < count; ++r, rows += columns * channels) {
-            const int row = first + r - geometry().pad_top;
-            if (row < 0 || row >= geometry().in_h) {
-                std::memset(rows, zero_point(), std::size_t(columns * channels));
-                continue;
-            }
-            uint8_t* const right = rows + (left + inside) * channels;
-            std::memset(rows, zero_point(), std::size_t(left * channels));
-            std::memcpy(rows + left * channels, image + int64_t(row) * geometry().in_w * channels,
-                        std::size_t(inside * channels));
-            std::memset(right, zero_point(), std::size_t((columns - left - inside) * channels));
+            copy_padded_row(image, geometry(), first + r - geometry().pad_top, channels, columns,
+                            zero_point(), rows);
         }
     }
 

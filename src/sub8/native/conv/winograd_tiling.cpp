@@ -1,9 +1,9 @@
 #include "conv/winograd_tiling.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "conv/scratch.h"
+#include "conv/tiling.h"
 
 namespace sub8 {
 namespace {
@@ -27,35 +27,32 @@ int narrow_pieces(const WinogradForm& form, int length) {
 }  // namespace
 
 WinogradTiling::WinogradTiling(const WinogradForm& form, int pairs, const ConvGeometry& geometry)
-    : points(form.points()),
+    : points_down(form.points_down()),
+      points_across(form.points_across()),
       pairs(pairs),
       across(pieces(geometry.out_w, form.columns)),
       down(pieces(geometry.out_h, form.rows)),
       narrow_across(narrow_pieces(form, geometry.out_w)),
       narrow_down(narrow_pieces(form, geometry.out_h)),
       units(int64_t(geometry.batch) * down) {
-    const int64_t unit_bytes = int64_t(points) * pairs * across * int64_t(sizeof(uint32_t));
-    const int64_t largest = std::max<int64_t>(1, std::min(units, kChunkBytes / unit_bytes));
-    const int64_t chunks = (units + largest - 1) / largest;
-    chunk = int((units + chunks - 1) / chunks);
+    const int64_t unit_bytes = int64_t(points()) * pairs * across * int64_t(sizeof(uint32_t));
+    chunk = even_chunk(units, std::max<int64_t>(1, kChunkBytes / unit_bytes));
     pair_pitch = int64_t(chunk) * across + kTilesAtOnce - 1;
     const int written = pieces(2 * pairs, kWinogradChannels) * kWinogradChannels / 2;
     point_bytes = odd_lines(written * pair_pitch * int64_t(sizeof(uint32_t)));
 }
 
-bool WinogradTiling::fits_cache() const { return points * point_bytes <= kLargestChunkBytes; }
+bool WinogradTiling::fits_cache() const { return points() * point_bytes <= kLargestChunkBytes; }
 
 // A panel has two vectors.
 Effort WinogradTiling::effort() const {
     Effort effort;
-    const double side = std::sqrt(points);  // edges, of square tiles alone, have two points less
-    const double products =
-        narrow_across + narrow_down == 0
-            ? across * points
-            : (side * across - 2 * narrow_across) * (side * down - 2 * narrow_down) / down;
+    // Edges have two points less in their direction.
+    const double products = double(points_across * across - 2 * narrow_across) *
+                            (points_down * down - 2 * narrow_down) / down;
     effort.both = products * (4.0 * pairs + 16.0);
-    effort.unit = across * (points * pairs / 8.0 * kInputEffort);
-    effort.panel = points * (2.0 * pairs * kWeightEffort);
+    effort.unit = across * (points() * pairs / 8.0 * kInputEffort);
+    effort.panel = points() * (2.0 * pairs * kWeightEffort);
     return effort;
 }
 

@@ -45,7 +45,9 @@ struct WinogradTiling {
     // Tiles of a row but for its right edge.
     int tiles_across() const { return across - narrow_across; }
 
-    int points;
+    int points() const { return points_down * points_across; }
+
+    int points_down, points_across;  // of a tile
     int pairs;
     int across;         // tiles in a row
     int down;           // rows of tiles in an image

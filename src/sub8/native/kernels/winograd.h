@@ -79,7 +79,9 @@ struct WinogradForm {
     void (*output)(const WinogradOutput&);
     const WinogradEdges* edges;  // of tiles of 4x4 outputs; else null
 
-    int points() const { return (rows + taps - 1) * (columns + taps - 1); }
+    int points_down() const { return rows + taps - 1; }
+    int points_across() const { return columns + taps - 1; }
+    int points() const { return points_down() * points_across(); }
 };
 
 // Smaller tiles beside and below tiles of 4x4, where two outputs or one are left. The points of

@@ -21,7 +21,7 @@ SUB8_INLINE void wide16(const TileArguments& t, const uint8_t* a, int32_t* total
         a += t.pitch;
         w += 32;
     } else {
-        SUB8_ROWS(acc[r][0] = load(total + r * kPanel); acc[r][1] = load(total + r * kPanel + 8);)
+        read_totals(t, total, acc);
     }
     const auto step = [&]() SUB8_INLINE_LAMBDA {
         const __m256i w0 = load(w);
