@@ -16,9 +16,9 @@ def arena(offset=0, size=KIB):
     return _core.Buffer.arena(offset, size)
 
 
-def program(steps, arena_bytes=4 * KIB, inputs=(), outputs=(), threads=1, isa="scalar"):
+def program(steps, arena_bytes=4 * KIB, inputs=(), outputs=(), threads=1, parts=1, isa="scalar"):
     return _core.Program(
-        isa=isa, threads=threads, arena_bytes=arena_bytes,
+        isa=isa, threads=threads, parts=parts, arena_bytes=arena_bytes,
         input_bytes=list(inputs), output_bytes=list(outputs), steps=steps,
     )  # fmt: skip
 
@@ -222,6 +222,24 @@ def test_layers_that_do_not_fit_their_buffers():
 def test_team_sizes(threads):
     with pytest.raises(ValueError, match="threads"):
         program([], threads=threads)
+
+
+@pytest.mark.parametrize("parts", [0, -1])
+def test_no_parts(parts):
+    with pytest.raises(ValueError, match="part"):
+        program([], parts=parts)
+
+
+def test_arrays_hold_all_parts():
+    step = table(_core.Buffer.input(0, KIB), _core.Buffer.output(0, KIB))
+    three = program([step], inputs=[KIB], outputs=[KIB], threads=2, parts=3)
+    x, y = np.zeros(3 * KIB, np.uint8), np.ones(3 * KIB, np.uint8)
+    three.run([x], [y])
+    assert not y.any()
+    with pytest.raises(ValueError, match="1024 bytes instead of 3072"):
+        three.run([x[:KIB].copy()], [y])
+    with pytest.raises(ValueError, match="bytes instead of"):
+        three.run([x], [np.ones(4 * KIB, np.uint8)])
 
 
 def test_arrays_of_the_wrong_kind():

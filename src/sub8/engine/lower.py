@@ -9,6 +9,7 @@ from sub8.engine import lower_dynamic as dynamic
 from sub8.engine import lower_elements as elements
 from sub8.engine import lower_moves as moves
 from sub8.engine import plan as p
+from sub8.engine.batch import batch_parts
 from sub8.engine.lower_layers import lower_layer
 from sub8.engine.packing import PackedLayers
 from sub8.engine.placing import Lowering
@@ -44,6 +45,10 @@ def lower(
             raise InputError(
                 f"tensor {name!r} of shape {list(shape)} is empty; pass at least one image"
             )
+    parts = batch_parts(plan, shapes, threads)
+    if parts > 1:
+        part = {name: (shape[0] // parts, *shape[1:]) for name, shape in input_shapes.items()}
+        shapes = infer_shapes(plan, part)
     constants = {op.out: op for op in plan.operators if isinstance(op, p.Constant)}
     runs = _runs(plan)
     images: dict[str, int] = {}  # of dynamic tensors made by earlier segments
@@ -59,7 +64,7 @@ def lower(
         for operator in run:
             _publish(operator.out, plan, later, to)
         images.update({n: x.images for n, x in to.tensors.items() if x.exponents is not None})
-        segments.append(to.draft.finish(packed.isa, threads))
+        segments.append(to.draft.finish(packed.isa, threads, parts))
     return segments
 
 

@@ -1,7 +1,7 @@
 """Native segments: runs of integer operators as one program of the native core, and how they are put together."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,12 @@ class SegmentOutput:
     name: str
     shape: Shape
     dtype: np.dtype
+
+    def repeated(self, parts: int) -> "SegmentOutput":
+        """The output of so many parts of a batch, one after the other."""
+        if parts == 1:
+            return self
+        return replace(self, shape=(parts * self.shape[0], *self.shape[1:]))
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,8 @@ class SegmentDraft:
         """Append a step. touches: all buffers it uses; make: builds it, given where buffers lie."""
         self._steps.append(_DraftStep(operator, make, tuple(touches)))
 
-    def finish(self, isa: str, threads: int) -> NativeSegment:
-        """Place all buffers and build the program."""
+    def finish(self, isa: str, threads: int, parts: int = 1) -> NativeSegment:
+        """Place all buffers and build the program. parts: how many parts of a batch like this one there are."""
         inputs = list(self._inputs)
         outputs = list(self._outputs)
         arena = self._lifetimes()
@@ -119,6 +125,7 @@ class SegmentDraft:
         program = _core.Program(
             isa=isa,
             threads=threads,
+            parts=parts,
             arena_bytes=memory.size,
             input_bytes=[self._sizes[buffer] for buffer in inputs],
             output_bytes=[self._sizes[buffer] for buffer in outputs],
@@ -127,7 +134,7 @@ class SegmentDraft:
         return NativeSegment(
             program,
             tuple(self._inputs.values()),
-            tuple(self._outputs.values()),
+            tuple(output.repeated(parts) for output in self._outputs.values()),
             tuple(step.operator for step in self._steps),
         )
 

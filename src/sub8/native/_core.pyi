@@ -188,24 +188,29 @@ def dequantize_dynamic(x: Buffer, exponent: Exponent, out: Buffer, shape: Sequen
 class Program:
     """Steps in order, one arena, a fixed number of threads."""
 
-    def __init__(self, isa: str, threads: int, arena_bytes: int, input_bytes: Sequence[int], output_bytes: Sequence[int], steps: Sequence[Step]) -> None:
+    def __init__(self, isa: str, threads: int, parts: int, arena_bytes: int, input_bytes: Sequence[int], output_bytes: Sequence[int], steps: Sequence[Step]) -> None:
         """
-        Raises ValueError where a step's buffers do not fit the arena and the arrays.
+        parts: how often the steps run, each time on the next input_bytes and output_bytes of every array; threads share the parts where there are several. Raises ValueError where a step's buffers do not fit the arena and the arrays.
         """
 
     def run(self, inputs: Sequence[Annotated[NDArray, dict(order='C', device='cpu', writable=False)]], outputs: Sequence[Annotated[NDArray, dict(order='C', device='cpu')]]) -> None:
         """
-        One call, without the interpreter lock; safe from many threads. Arrays are C-contiguous and of exactly the program's sizes.
+        One call, without the interpreter lock; safe from many threads. Arrays are C-contiguous and of exactly the sizes of all parts.
         """
 
     def profile(self, inputs: Sequence[Annotated[NDArray, dict(order='C', device='cpu', writable=False)]], outputs: Sequence[Annotated[NDArray, dict(order='C', device='cpu')]]) -> list[int]:
-        """As run; returns nanoseconds per step."""
+        """
+        As run; returns nanoseconds per step, of all parts together divided by the threads that share them.
+        """
 
     @property
     def arena_bytes(self) -> int: ...
 
     @property
     def threads(self) -> int: ...
+
+    @property
+    def parts(self) -> int: ...
 
     @property
     def isa(self) -> str: ...

@@ -20,17 +20,19 @@ using OutputArray = nb::ndarray<nb::c_contig, nb::device::cpu>;
 
 template <typename Pointer, typename Array>
 std::vector<Pointer> pointers(const std::vector<Array>& arrays,
-                              const std::vector<std::size_t>& bytes, const char* what) {
-    if (arrays.size() != bytes.size()) {
-        throw std::invalid_argument("the program takes " + std::to_string(bytes.size()) + " " +
+                              const std::vector<std::size_t>& part_bytes, int parts,
+                              const char* what) {
+    if (arrays.size() != part_bytes.size()) {
+        throw std::invalid_argument("the program takes " + std::to_string(part_bytes.size()) + " " +
                                     what + " arrays, not " + std::to_string(arrays.size()));
     }
     std::vector<Pointer> result;
     for (std::size_t i = 0; i < arrays.size(); ++i) {
-        if (arrays[i].nbytes() != bytes[i]) {
+        const std::size_t bytes = part_bytes[i] * static_cast<std::size_t>(parts);
+        if (arrays[i].nbytes() != bytes) {
             throw std::invalid_argument(std::string(what) + " array " + std::to_string(i) +
                                         " has " + std::to_string(arrays[i].nbytes()) +
-                                        " bytes instead of " + std::to_string(bytes[i]));
+                                        " bytes instead of " + std::to_string(bytes));
         }
         if (reinterpret_cast<std::uintptr_t>(arrays[i].data()) % alignof(float) != 0) {
             throw std::invalid_argument(std::string(what) + " array " + std::to_string(i) +
@@ -43,8 +45,9 @@ std::vector<Pointer> pointers(const std::vector<Array>& arrays,
 
 void run(const Program& program, const std::vector<InputArray>& inputs,
          const std::vector<OutputArray>& outputs, std::int64_t* nanoseconds) {
-    const auto from = pointers<const std::uint8_t*>(inputs, program.input_bytes(), "input");
-    const auto to = pointers<std::uint8_t*>(outputs, program.output_bytes(), "output");
+    const int parts = program.parts();
+    const auto from = pointers<const std::uint8_t*>(inputs, program.input_bytes(), parts, "input");
+    const auto to = pointers<std::uint8_t*>(outputs, program.output_bytes(), parts, "output");
     const nb::gil_scoped_release unlocked;
     program.run(from, to, nanoseconds);
 }
@@ -55,22 +58,26 @@ void bind_program(nb::module_& m) {
     nb::class_<Program>(m, "Program", "Steps in order, one arena, a fixed number of threads.")
         .def(
             "__init__",
-            [](Program* self, const std::string& isa, int threads, std::size_t arena_bytes,
-               std::vector<std::size_t> input_bytes, std::vector<std::size_t> output_bytes,
+            [](Program* self, const std::string& isa, int threads, int parts,
+               std::size_t arena_bytes, std::vector<std::size_t> input_bytes,
+               std::vector<std::size_t> output_bytes,
                const std::vector<std::shared_ptr<Step>>& steps) {
-                new (self) Program(select_isa(isa), threads, arena_bytes, std::move(input_bytes),
-                                   std::move(output_bytes), {steps.begin(), steps.end()});
+                new (self)
+                    Program(select_isa(isa), threads, parts, arena_bytes, std::move(input_bytes),
+                            std::move(output_bytes), {steps.begin(), steps.end()});
             },
-            "isa"_a, "threads"_a, "arena_bytes"_a, "input_bytes"_a, "output_bytes"_a, "steps"_a,
-            "Raises ValueError where a step's buffers do not fit the arena and the arrays.")
+            "isa"_a, "threads"_a, "parts"_a, "arena_bytes"_a, "input_bytes"_a, "output_bytes"_a,
+            "steps"_a,
+            "parts: how often the steps run, each time on the next input_bytes and output_bytes of "
+            "every array; threads share the parts where there are several. Raises ValueError where "
+            "a step's buffers do not fit the arena and the arrays.")
         .def(
             "run",
             [](const Program& self, const std::vector<InputArray>& inputs,
                const std::vector<OutputArray>& outputs) { run(self, inputs, outputs, nullptr); },
             "inputs"_a.noconvert(), "outputs"_a.noconvert(),
             "One call, without the interpreter lock; safe from many threads. Arrays are "
-            "C-contiguous "
-            "and of exactly the program's sizes.")
+            "C-contiguous and of exactly the sizes of all parts.")
         .def(
             "profile",
             [](const Program& self, const std::vector<InputArray>& inputs,
@@ -80,9 +87,12 @@ void bind_program(nb::module_& m) {
                 return nanoseconds;
             },
             "inputs"_a.noconvert(), "outputs"_a.noconvert(),
-            "As run; returns nanoseconds per step.")
+            "As run; returns nanoseconds per step, of all parts together divided by the threads "
+            "that "
+            "share them.")
         .def_prop_ro("arena_bytes", &Program::arena_bytes)
         .def_prop_ro("threads", &Program::threads)
+        .def_prop_ro("parts", &Program::parts)
         .def_prop_ro("isa", [](const Program& self) { return isa_name(self.isa()); });
 }
 

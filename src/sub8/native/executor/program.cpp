@@ -12,7 +12,7 @@
 namespace sub8 {
 namespace {
 
-constexpr std::size_t kIdleArenas = 4;
+constexpr std::size_t kIdleArenas = 4;  // at least; as many as there are threads
 constexpr int kMostThreads = 1024;
 
 std::size_t rounded_up(std::size_t bytes) {
@@ -30,13 +30,19 @@ int checked_threads(int threads) {
     return threads;
 }
 
+int checked_parts(int parts) {
+    if (parts < 1) throw std::invalid_argument("a program has at least one part");
+    return parts;
+}
+
 }  // namespace
 
-Program::Program(Isa isa, int threads, std::size_t arena_bytes,
+Program::Program(Isa isa, int threads, int parts, std::size_t arena_bytes,
                  std::vector<std::size_t> input_bytes, std::vector<std::size_t> output_bytes,
                  std::vector<std::shared_ptr<const Step>> steps)
     : isa_(isa),
       threads_(checked_threads(threads)),
+      parts_(checked_parts(parts)),
       workers_(threads),
       arena_bytes_(rounded_up(arena_bytes)),
       scratch_stride_(0),
@@ -48,7 +54,7 @@ Program::Program(Isa isa, int threads, std::size_t arena_bytes,
         if (steps_[number] == nullptr) reject(number, "missing");
         check(*steps_[number], number);
         scratch_stride_ =
-            std::max(scratch_stride_, rounded_up(steps_[number]->scratch_bytes(threads)));
+            std::max(scratch_stride_, rounded_up(steps_[number]->scratch_bytes(team())));
     }
 }
 
@@ -101,33 +107,61 @@ std::unique_ptr<AlignedBytes> Program::take_memory() const {
             return memory;
         }
     }
-    return std::make_unique<AlignedBytes>(arena_bytes_ + scratch_stride_ * threads_);
+    return std::make_unique<AlignedBytes>(arena_bytes_ + scratch_stride_ * team());
 }
 
 void Program::give_back(std::unique_ptr<AlignedBytes> memory) const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (idle_.size() < kIdleArenas) idle_.push_back(std::move(memory));
+    if (idle_.size() < std::max(kIdleArenas, static_cast<std::size_t>(threads_)))
+        idle_.push_back(std::move(memory));
 }
 
 void Program::run(const std::vector<const std::uint8_t*>& inputs,
                   const std::vector<std::uint8_t*>& outputs, std::int64_t* nanoseconds) const {
-    std::unique_ptr<AlignedBytes> memory = take_memory();
-    const Frame frame{memory->data(), inputs.data(), outputs.data()};
-    std::uint8_t* scratch = memory->data() + arena_bytes_;
     if (threads_ == 1) {
-        run_steps(frame, scratch, nanoseconds);
+        for (int part = 0; part < parts_; ++part) run_part(part, inputs, outputs, nanoseconds);
     } else {
-        workers_.execute([&] { run_steps(frame, scratch, nanoseconds); });
+        workers_.execute([&] {
+            if (parts_ == 1) {
+                run_part(0, inputs, outputs, nanoseconds);
+            } else {
+                tbb::parallel_for(
+                    0, parts_, [&](int part) { run_part(part, inputs, outputs, nanoseconds); },
+                    tbb::simple_partitioner{});
+            }
+        });
     }
+    if (nanoseconds != nullptr && parts_ > 1) {
+        const int together = std::min(threads_, parts_);
+        for (std::size_t number = 0; number < steps_.size(); ++number) {
+            nanoseconds[number] /= together;
+        }
+    }
+}
+
+void Program::run_part(int part, const std::vector<const std::uint8_t*>& inputs,
+                       const std::vector<std::uint8_t*>& outputs, std::int64_t* nanoseconds) const {
+    std::vector<const std::uint8_t*> from(inputs);
+    std::vector<std::uint8_t*> to(outputs);
+    const auto place = static_cast<std::size_t>(part);
+    for (std::size_t i = 0; i < from.size(); ++i) from[i] += place * input_bytes_[i];
+    for (std::size_t i = 0; i < to.size(); ++i) to[i] += place * output_bytes_[i];
+    std::vector<std::int64_t> taken(nanoseconds == nullptr ? 0 : steps_.size());
+    std::unique_ptr<AlignedBytes> memory = take_memory();
+    run_steps(Frame{memory->data(), from.data(), to.data()}, memory->data() + arena_bytes_,
+              nanoseconds == nullptr ? nullptr : taken.data());
     give_back(std::move(memory));
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (std::size_t number = 0; number < taken.size(); ++number) {
+        nanoseconds[number] += taken[number];
+    }
 }
 
 void Program::run_steps(const Frame& frame, std::uint8_t* scratch,
                         std::int64_t* nanoseconds) const {
     using Clock = std::chrono::steady_clock;
     const ElementKernels& kernels = element_kernels(isa_);
-    std::vector<const Step*> last(
-        static_cast<std::size_t>(threads_));  // that each thread worked on
+    std::vector<const Step*> last(static_cast<std::size_t>(team()));  // that each thread worked on
     const auto run_share = [&](const Step& step, int share, int shares, int thread) {
         const bool again = std::exchange(last[static_cast<std::size_t>(thread)], &step) == &step;
         step.run(frame,
@@ -137,7 +171,7 @@ void Program::run_steps(const Frame& frame, std::uint8_t* scratch,
     Clock::time_point before = Clock::now();
     for (std::size_t number = 0; number < steps_.size(); ++number) {
         const Step& step = *steps_[number];
-        const int shares = threads_ == 1 ? 1 : step.shares(threads_);
+        const int shares = team() == 1 ? 1 : step.shares(team());
         if (shares == 1) {
             run_share(step, 0, 1, 0);
         } else {
