@@ -117,7 +117,10 @@ class Session:
         return {name: arrays[name] for name in self.outputs}
 
     def profile(self, x: Inputs) -> list[StepTime]:
-        """Time every operator in one run, in execution order."""
+        """Time every operator in one run, in execution order.
+
+        Where threads take images of their own, a time is that of all images divided by the number of threads.
+        """
         arrays = self._check(x)
         kinds = {operator.name: type(operator).__name__ for operator in self.plan.operators}
         milliseconds: dict[str, float] = {}

@@ -56,6 +56,12 @@ def finetune(
     distillation: Annotated[
         float, typer.Option(metavar="PART", help="Part of the loss that the float model gives.")
     ] = 0.5,
+    mirror_teacher: Annotated[
+        bool,
+        typer.Option(
+            "--mirror-teacher", help="The float model's answer to an image and its mirror image."
+        ),
+    ] = False,
     label_smoothing: Annotated[
         float, typer.Option(metavar="PART", help="Spread over all classes.")
     ] = 0.0,
@@ -109,6 +115,7 @@ def finetune(
         batch=batch,
         learning_rate=learning_rate,
         distillation=distillation,
+        mirror_teacher=mirror_teacher,
         label_smoothing=label_smoothing,
         freeze=freeze,
         augment=augment,

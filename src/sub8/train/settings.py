@@ -15,6 +15,8 @@ class Training:
     learning_rate: Adam's highest; it rises over the first ``warmup`` of the steps and falls along a cosine to 0.
     distillation: share of the loss that comes from the full-precision model's logits (Kullback-Leibler
         divergence at ``temperature``); the rest is cross-entropy with ``label_smoothing``.
+    mirror_teacher: those logits are the mean over an image and its mirror image; right where mirror images
+        belong to the same class.
     freeze: the part of the steps after which batch norm stands still and folds.
     augment: random flips, and crops of the padded image (small images) or resized crops (photographs).
     patience: epochs without a better validation accuracy before training stops.
@@ -29,6 +31,7 @@ class Training:
     warmup: float = 0.05
     distillation: float = 0.5
     temperature: float = 2.0
+    mirror_teacher: bool = False
     label_smoothing: float = 0.0
     freeze: float = 0.9
     augment: bool = True
