@@ -23,6 +23,7 @@ from safetensors.torch import load_file  # noqa: E402 - after the skip
 from sub8.graph.write import write_model  # noqa: E402
 from sub8.train import checkpoint  # noqa: E402
 from sub8.train import finetune as verb  # noqa: E402
+from sub8.train.network import FloatNetwork  # noqa: E402
 from sub8.train.settings import Training  # noqa: E402
 
 PREPROCESS = sub8.Preprocess(size=8, scale=1 / 255, mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -120,6 +121,37 @@ def test_a_broken_checkpoint_is_named(files, tmp_path):
     (tmp_path / "latest.safetensors").write_bytes(b"no tensors")
     with pytest.raises(InputError, match=r"latest\.safetensors"):
         checkpoint.read_record(tmp_path / "latest.safetensors")
+
+
+def test_a_mirrored_teacher_answers_to_image_and_mirror_image(block, images):
+    x = torch.from_numpy(images[:6])
+    mirrored = FloatNetwork(block.clone(), mirror=True)(x)
+    plain = FloatNetwork(block.clone())
+    assert not torch.allclose(mirrored, plain(x))
+    torch.testing.assert_close(mirrored, (plain(x) + plain(x.flip(-1))) / 2)
+
+
+def test_a_mirrored_teacher_teaches(files):
+    losses = [
+        finetune(files, epochs=1, distillation=0.5, mirror_teacher=mirror).epochs[0].loss
+        for mirror in (False, True)
+    ]
+    assert losses[0] != losses[1]
+
+
+def test_rows_of_numbers_have_no_mirror_image(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "rows.npz",
+        images=rng.normal(size=(64, 6)).astype(np.float32),
+        labels=rng.integers(0, 3, 64),
+    )
+    rows = str(tmp_path / "rows.npz")
+    with pytest.raises(InputError, match="mirror_teacher"):
+        verb.finetune(
+            torch.nn.Sequential(torch.nn.Linear(6, 3)), rows, rows,
+            settings=settings(distillation=0.5, mirror_teacher=True),
+        )  # fmt: skip
 
 
 def test_stops_early_without_progress(files):
