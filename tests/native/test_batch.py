@@ -20,14 +20,18 @@ from sub8.numerics.dfp import Format
 FORMAT = Format.dfp(True, -4)
 RANGE = {"low": FORMAT.low, "high": FORMAT.high}
 SHAPE = (4, 4, 6, 6)
+WEIGHT = ClusteredWeight(
+    "ternary",
+    np.random.default_rng(0).integers(-1, 2, (4, 4, 1, 1)).astype(np.int8),
+    np.full((4, 1), 3, np.uint8),
+    -6,
+    4,
+)
 
 
 def plan_of(*operators, fmt=FORMAT, others=()):
     """Input x, quantised to q; a 1x1 convolution of it, c; then the operators, whose last result is the output."""
-    rng = np.random.default_rng(0)
-    values = rng.integers(-1, 2, (4, 4, 1, 1)).astype(np.int8)
-    weight = ClusteredWeight("ternary", values, np.full((4, 1), 3, np.uint8), -6, 4)
-    conv = p.Conv(name="conv", x="q", terms=(weight,), bias=np.zeros(4, np.int32), out="c", **RANGE)
+    conv = p.Conv(name="conv", x="q", terms=(WEIGHT,), bias=np.zeros(4, np.int32), out="c", **RANGE)
     chain = (*others, p.Quantize(name="quantize", x="x", out="q"), conv, *operators)
     last = p.Dequantize(name="dequantize", x=chain[-1].out, out="y")
     formats = {"x": None, "y": None} | {op.out: fmt for op in chain}
@@ -105,6 +109,18 @@ def test_constants_that_all_images_share(shape):
         plan_of(p.Concat(name="concat", xs=("c", "q"), axis=0, out="o")),
         plan_of(
             p.Concat(name="concat", xs=("c", "k"), axis=1, out="o"), others=(constant(*SHAPE),)
+        ),
+        plan_of(
+            p.Conv(
+                name="second",
+                x="c",
+                terms=(WEIGHT,),
+                bias=np.zeros(4, np.int32),
+                residual="k",
+                out="o",
+                **RANGE,
+            ),
+            others=(constant(*SHAPE),),
         ),
         plan_of(fmt=Format(True, None)),
     ],

@@ -90,8 +90,8 @@ def _apart(operator: p.Operator, shapes: Mapping[str, Shape], constants: set[str
             # 0 copies the batch; -1 may stand for anything, but then the sizes say that it is the batch.
             kept = shapes[operator.x][0] == shapes[operator.out][0]
             return kept and operator.shape[0] in (0, -1)
-        case p.Linear():
-            return len(shapes[operator.x]) > 1
+        case p.Conv() | p.Linear():
+            return operator.residual not in constants
     return True
 
 
