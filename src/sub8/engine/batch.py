@@ -28,9 +28,7 @@ def batch_parts(plan: p.Plan, shapes: Mapping[str, Shape], threads: int) -> int:
         return 1
     if not any(isinstance(op, p.Conv) for op in plan.operators) or not images_apart(plan, shapes):
         return 1
-    largest = max(
-        math.prod(shapes[op.out]) for op in plan.operators if not isinstance(op, p.Island)
-    )
+    largest = max(math.prod(shape) for shape in shapes.values())
     fewest = min(images, max(threads, math.ceil(largest / _LARGEST_TENSOR)))
     cuts = (parts for parts in range(fewest, images + 1) if images % parts == 0)
     return next((parts for parts in cuts if _idle(parts, threads) <= _MOST_IDLE), 1)

@@ -101,7 +101,7 @@ class SegmentDraft:
         """Append a step. touches: all buffers it uses; make: builds it, given where buffers lie."""
         self._steps.append(_DraftStep(operator, make, tuple(touches)))
 
-    def finish(self, isa: str, threads: int, parts: int = 1) -> NativeSegment:
+    def finish(self, isa: str, threads: int, parts: int) -> NativeSegment:
         """Place all buffers and build the program. parts: how many parts of a batch like this one there are."""
         inputs = list(self._inputs)
         outputs = list(self._outputs)

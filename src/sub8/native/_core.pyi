@@ -200,7 +200,7 @@ class Program:
 
     def profile(self, inputs: Sequence[Annotated[NDArray, dict(order='C', device='cpu', writable=False)]], outputs: Sequence[Annotated[NDArray, dict(order='C', device='cpu')]]) -> list[int]:
         """
-        As run; returns nanoseconds per step, of all parts together divided by the threads that share them.
+        As run; returns nanoseconds per step, of all parts divided by the threads that share them.
         """
 
     @property

@@ -93,17 +93,18 @@ def finetune(
             f"{len(samples)} training images do not fill one batch of {settings.batch}"
         )
     chosen = epoch_order(len(samples), settings.seed, 0)[: settings.calibration_images]
+    calibration = samples.inputs(chosen).numpy()
+    if settings.mirror_teacher and calibration.ndim != 4:
+        raise InputError("mirror_teacher needs images [B, C, H, W]")
     network = prepare(
         model,
         recipe,
-        samples.inputs(chosen).numpy(),
+        calibration,
         track_every=settings.track_every,
         preprocess=preprocess,
         progress=progress,
     )
     _check_labels(network, samples, held_out)
-    if settings.mirror_teacher and samples.inputs(chosen[:1]).ndim != 4:
-        raise InputError("mirror_teacher needs images [B, C, H, W]")
     folder = None if folder is None else Path(folder)
     trainer = _Trainer(network, samples, held_out, recipe, settings, folder, progress)
     return trainer.run()
@@ -164,10 +165,11 @@ class _Trainer:
         device = self.accelerator.device
         self.network = network.to(device)
         _channels_last(self.network)
-        self.teacher: FloatNetwork | None = None
-        if settings.distillation:
-            teacher = FloatNetwork(network.model, mirror=settings.mirror_teacher)
-            self.teacher = teacher.to(device)
+        self.teacher = (
+            FloatNetwork(network.model, mirror=settings.mirror_teacher).to(device)
+            if settings.distillation
+            else None
+        )
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         # The optimiser is not wrapped: without gradient scaling a wrapper would do nothing.
         self.parallel: nn.Module = self.accelerator.prepare_model(self.network)

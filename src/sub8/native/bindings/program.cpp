@@ -87,9 +87,8 @@ void bind_program(nb::module_& m) {
                 return nanoseconds;
             },
             "inputs"_a.noconvert(), "outputs"_a.noconvert(),
-            "As run; returns nanoseconds per step, of all parts together divided by the threads "
-            "that "
-            "share them.")
+            "As run; returns nanoseconds per step, of all parts divided by the threads that share "
+            "them.")
         .def_prop_ro("arena_bytes", &Program::arena_bytes)
         .def_prop_ro("threads", &Program::threads)
         .def_prop_ro("parts", &Program::parts)

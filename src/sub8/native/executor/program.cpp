@@ -12,7 +12,7 @@
 namespace sub8 {
 namespace {
 
-constexpr std::size_t kIdleArenas = 4;  // at least; as many as there are threads
+constexpr int kIdleArenas = 4;
 constexpr int kMostThreads = 1024;
 
 std::size_t rounded_up(std::size_t bytes) {
@@ -112,8 +112,8 @@ std::unique_ptr<AlignedBytes> Program::take_memory() const {
 
 void Program::give_back(std::unique_ptr<AlignedBytes> memory) const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (idle_.size() < std::max(kIdleArenas, static_cast<std::size_t>(threads_)))
-        idle_.push_back(std::move(memory));
+    const int most = std::max(kIdleArenas, parts_at_once());
+    if (idle_.size() < static_cast<std::size_t>(most)) idle_.push_back(std::move(memory));
 }
 
 void Program::run(const std::vector<const std::uint8_t*>& inputs,
@@ -131,10 +131,9 @@ void Program::run(const std::vector<const std::uint8_t*>& inputs,
             }
         });
     }
-    if (nanoseconds != nullptr && parts_ > 1) {
-        const int together = std::min(threads_, parts_);
+    if (nanoseconds != nullptr) {
         for (std::size_t number = 0; number < steps_.size(); ++number) {
-            nanoseconds[number] /= together;
+            nanoseconds[number] /= parts_at_once();
         }
     }
 }
@@ -151,6 +150,7 @@ void Program::run_part(int part, const std::vector<const std::uint8_t*>& inputs,
     run_steps(Frame{memory->data(), from.data(), to.data()}, memory->data() + arena_bytes_,
               nanoseconds == nullptr ? nullptr : taken.data());
     give_back(std::move(memory));
+    if (nanoseconds == nullptr) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     for (std::size_t number = 0; number < taken.size(); ++number) {
         nanoseconds[number] += taken[number];

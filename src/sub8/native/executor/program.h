@@ -5,6 +5,7 @@
 // steps, and wait for each other once instead of after every step.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -49,7 +50,8 @@ class Program {
     void run_part(int part, const std::vector<const std::uint8_t*>& inputs,
                   const std::vector<std::uint8_t*>& outputs, std::int64_t* nanoseconds) const;
     void run_steps(const Frame& frame, std::uint8_t* scratch, std::int64_t* nanoseconds) const;
-    int team() const { return parts_ == 1 ? threads_ : 1; }
+    int team() const { return parts_ == 1 ? threads_ : 1; }  // threads that share a part
+    int parts_at_once() const { return std::min(threads_, parts_); }
 
     Isa isa_;
     int threads_;
