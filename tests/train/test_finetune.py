@@ -75,6 +75,23 @@ def test_learns_and_writes_the_best_epoch(files, tmp_path):
     assert any((tmp_path / "training" / "logs").iterdir())
 
 
+def test_training_starts_where_post_training_quantisation_ends_though_images_are_augmented(
+    files, stripes, tmp_path
+):
+    model, data = files
+    recipe = sub8.Recipe(weights=sub8.Int4(4))
+    sub8.quantize(model, data, recipe, images="0:192").save(tmp_path / "start.onnx")
+    still = settings(epochs=1, learning_rate=1e-9, augment=True, calibration_images=192)
+    result = verb.finetune(
+        model, data, data, recipe, still, train_images="0:192", validation_images="192:256"
+    )
+    result.model.save(tmp_path / "still.onnx")
+    x = np.stack([PREPROCESS.apply(image) for image in stripes[0][192:]])
+    start = sub8.Session(tmp_path / "start.onnx").run(x)
+    moved = sub8.Session(tmp_path / "still.onnx").run(x) - start
+    assert np.square(moved).mean() < 5e-4 * start.var()
+
+
 def test_of_near_equal_epochs_the_last_is_kept():
     assert verb.kept_epoch([90.4, 91.8, 91.8, 91.7], 1000) == 3
     assert verb.kept_epoch([90.4, 91.8, 90.0], 1000) == 1

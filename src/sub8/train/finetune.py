@@ -93,7 +93,9 @@ def finetune(
             f"{len(samples)} training images do not fill one batch of {settings.batch}"
         )
     chosen = epoch_order(len(samples), settings.seed, 0)[: settings.calibration_images]
-    calibration = samples.inputs(chosen).numpy()
+    # As they come in training: batch norm starts as an identity on their statistics, and others would undo the start.
+    draws = step_draws(settings.seed, 0, len(chosen)) if settings.augment else None
+    calibration = samples.inputs(chosen, draws).numpy()
     if settings.mirror_teacher and calibration.ndim != 4:
         raise InputError("mirror_teacher needs images [B, C, H, W]")
     network = prepare(

@@ -20,7 +20,7 @@ class Training:
     freeze: the part of the steps after which batch norm stands still and folds.
     augment: random flips, and crops of the padded image (small images) or resized crops (photographs).
     patience: epochs without a better validation accuracy before training stops.
-    calibration_images: training images that choose exponents and start the batch norms.
+    calibration_images: training images, augmented like all others, that choose exponents and start the batch norms.
     track_every: steps between two looks at the exponents. checkpoint_every: steps between two checkpoints; one
         is also written after every epoch. precision: "no" or "bf16" (forward pass under autocast).
     """
