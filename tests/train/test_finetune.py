@@ -156,6 +156,11 @@ def test_a_mirrored_teacher_teaches(files):
     assert losses[0] != losses[1]
 
 
+def test_a_mirrored_teacher_without_distillation_is_refused():
+    with pytest.raises(InputError, match="distillation 0"):
+        Training(distillation=0.0, mirror_teacher=True)
+
+
 def test_rows_of_numbers_have_no_mirror_image(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(

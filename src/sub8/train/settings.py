@@ -53,6 +53,8 @@ class Training:
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise InputError(f"{name} {value!r} must lie between 0 and 1")
+        if self.mirror_teacher and not self.distillation:
+            raise InputError("mirror_teacher has no part in a training with distillation 0")
         if self.precision not in ("no", "bf16"):
             raise InputError(f"precision {self.precision!r} unknown; use no or bf16")
         if not self.learning_rate > 0.0 or not self.temperature > 0.0:
