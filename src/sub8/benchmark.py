@@ -1,7 +1,7 @@
 """The verb ``benchmark``: latency in all and by layer, beside ONNX Runtime in float32 on the same machine.
 
-Both runtimes take turns, run by run, so that a change of the machine's speed meets both; the figures are
-medians of the runs.
+Both runtimes take turns, so that a change of the machine's speed meets both; the figures are medians of the
+runs.
 """
 
 import json
@@ -28,8 +28,10 @@ from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
 
 WARM_UP_RUNS = 3
-# Worker threads of either runtime spin for a while after a call; the other one's call waits until they sleep.
-PAUSE_SECONDS = 0.005
+RUNS_PER_TURN = 3
+# Worker threads of a runtime spin for a while after a call (ONNX Runtime's for 39 ms) and would take the next
+# one's processors; its turn waits until they sleep, and begins with a call that wakes its own.
+PAUSE_SECONDS = 0.06
 # What ONNX Runtime merges into the layer before it.
 _MERGED = frozenset({"Add", "BatchNormalization", "Clip", "Relu"})
 
@@ -149,17 +151,22 @@ def interleaved_medians(
     runs: int,
     progress: Progress | None = None,
 ) -> list[float]:
-    """Median milliseconds of each call, the calls taking turns."""
+    """Median milliseconds of each call in ``runs`` runs, the calls taking turns."""
+    for call in calls:
+        for _ in range(WARM_UP_RUNS):
+            call(x)
     times: list[list[float]] = [[] for _ in calls]
-    for run in range(WARM_UP_RUNS + runs):
+    for done in range(0, runs, RUNS_PER_TURN):
+        turn = min(RUNS_PER_TURN, runs - done)
         for call, taken in zip(calls, times, strict=True):
             time.sleep(PAUSE_SECONDS)
-            start = time.perf_counter()
             call(x)
-            if run >= WARM_UP_RUNS:
+            for _ in range(turn):
+                start = time.perf_counter()
+                call(x)
                 taken.append(1e3 * (time.perf_counter() - start))
         if progress is not None:
-            progress("runs", run + 1, WARM_UP_RUNS + runs)
+            progress("runs", done + turn, runs)
     return [statistics.median(taken) for taken in times]
 
 

@@ -12,7 +12,7 @@ from sub8.oracle import OnnxRuntime
 def time_point(
     artifact: Path, peers: dict[str, Path], shape: tuple[int, ...], threads: int, runs: int = 20
 ) -> dict[str, float]:
-    """Median milliseconds: ``sub8`` and every peer by name, run by run in turn."""
+    """Median milliseconds: ``sub8`` and every peer by name, taking turns."""
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     calls = [Session(artifact, threads=threads).run]
     calls += [OnnxRuntime(path, threads=threads).run for path in peers.values()]
