@@ -46,10 +46,8 @@ from rich.progress import track
 from rich.table import Table
 
 import sub8
+from sub8.benchmark import PAUSE_SECONDS
 
-# Worker threads of a runtime spin for a while after a call (ONNX Runtime's for 39 ms); the next one's turn
-# waits until they sleep.
-PAUSE_SECONDS = 0.06
 WORKER = Path(__file__).with_name("worker.py")
 console = Console(stderr=True)
 
