@@ -14,12 +14,12 @@ from sub8.graph.normalise import normalise
 from sub8.graph.qdq import QuantizedLayer, write_qdq
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.ptq.calibrate import calibrate
+from sub8.ptq.calibration_pass import CalibratedLayer, walk
+from sub8.ptq.integer_limits import fits_int32, integer_bias, minimum_exponent
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters, nearest
-from sub8.ptq.units import fits_int32, integer_bias, minimum_exponent
-from sub8.ptq.walk import CalibratedLayer, walk
-from sub8.quantize import calibration_batches, layer_summaries, open_source
 from sub8.quantized_model import QuantizedModel
 from sub8.study.point import Task
+from sub8.verbs.quantize import calibration_batches, layer_summaries, open_source
 
 
 def round_to_nearest(task: Task) -> QuantizedModel:

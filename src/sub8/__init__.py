@@ -8,28 +8,26 @@
 """
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sub8.deferred import defer_imports
 from sub8.errors import InputError, Sub8Error, UnsupportedModelError
 
 if TYPE_CHECKING:
-    from sub8.benchmark import Benchmark, benchmark
-    from sub8.data import Dataset, open_dataset
+    from sub8.data.datasets import Dataset, open_dataset
+    from sub8.data.preprocess import Preprocess
     from sub8.engine.session import Session
-    from sub8.evaluate import Evaluation, evaluate
-    from sub8.inspect import Inspection, inspect
     from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
-    from sub8.preprocess import Preprocess
-    from sub8.quantize import quantize
     from sub8.quantized_model import QuantizedModel
-    from sub8.quickstart import quickstart
     from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary, WeightFormat
     from sub8.train.finetune import finetune
     from sub8.train.settings import Training
-    from sub8.verify import Verification, verify
+    from sub8.verbs.benchmark import Benchmark, benchmark
+    from sub8.verbs.evaluate import Evaluation, evaluate
+    from sub8.verbs.inspect import Inspection, inspect
+    from sub8.verbs.quantize import quantize
+    from sub8.verbs.quickstart import quickstart
+    from sub8.verbs.verify import Verification, verify
 
 __version__ = "0.1.0"
 
@@ -37,33 +35,33 @@ defer_imports()
 
 # Name -> module that defines it; imported on first use, so that `import sub8` and `sub8 --help` are quick.
 _HOMES = {
-    "Benchmark": "benchmark",
+    "Benchmark": "verbs.benchmark",
     "Budget": "mixed.budget",
-    "Dataset": "data",
+    "Dataset": "data.datasets",
     "Dfp8": "recipe",
-    "Evaluation": "evaluate",
-    "Inspection": "inspect",
+    "Evaluation": "verbs.evaluate",
+    "Inspection": "verbs.inspect",
     "Int4": "recipe",
     "Int8": "recipe",
     "MaxDrop": "mixed.budget",
     "MaxLatencyRatio": "mixed.budget",
     "MeanBits": "mixed.budget",
-    "Preprocess": "preprocess",
+    "Preprocess": "data.preprocess",
     "QuantizedModel": "quantized_model",
     "Recipe": "recipe",
     "Session": "engine.session",
     "Ternary": "recipe",
-    "Verification": "verify",
+    "Verification": "verbs.verify",
     "WeightFormat": "recipe",
-    "benchmark": "benchmark",
+    "benchmark": "verbs.benchmark",
     "Training": "train.settings",
-    "evaluate": "evaluate",
+    "evaluate": "verbs.evaluate",
     "finetune": "train.finetune",
-    "inspect": "inspect",
-    "open_dataset": "data",
-    "quantize": "quantize",
-    "quickstart": "quickstart",
-    "verify": "verify",
+    "inspect": "verbs.inspect",
+    "open_dataset": "data.datasets",
+    "quantize": "verbs.quantize",
+    "quickstart": "verbs.quickstart",
+    "verify": "verbs.verify",
 }
 
 __all__ = [
@@ -99,17 +97,6 @@ __all__ = [
     "quickstart",
     "verify",
 ]
-
-
-class _Package(ModuleType):
-    """A verb and its module share one name: ``sub8.evaluate`` stays the function, whatever is imported first."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

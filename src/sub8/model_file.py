@@ -11,9 +11,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.read import read_model
-from sub8.preprocess import Preprocess
 from sub8.quantized_model import QuantizedModel
 
 ModelSource: TypeAlias = str | os.PathLike[str] | ir.Model | QuantizedModel

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from sub8.engine.compile import compile_plan
-from sub8.engine.plan import Plan
-from sub8.engine.reference import run_reference
+from sub8.engine.plan.operators import Plan
+from sub8.engine.plan.reference import run_reference
 from sub8.graph import dynamic
 from sub8.oracle import OnnxRuntime
 

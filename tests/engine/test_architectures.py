@@ -5,10 +5,10 @@ import onnx_ir as ir
 import pytest
 from qdq_graphs import Graph, in_onnx_runtime, reals
 
-from sub8.engine.reference import run_reference
+from sub8.engine.plan.reference import run_reference
 from sub8.engine.session import Session
-from sub8.quantize import quantize
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
+from sub8.verbs.quantize import quantize
 
 
 class FloatGraph(Graph):

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from sub8.data import load_batches, open_dataset
+from sub8.data.datasets import load_batches, open_dataset
 from sub8.engine.compile import compile_plan
-from sub8.engine.reference import run_reference
+from sub8.engine.plan.reference import run_reference
 from sub8.engine.session import Session
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
-from sub8.quantize import quantize
 from sub8.recipe import Dfp8, Int4, Recipe, Ternary
+from sub8.verbs.quantize import quantize
 
 RECIPES = {
     "ternary": Recipe(weights=Ternary(4)),

@@ -15,10 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization as q
 from qdq_graphs import Graph, assert_same, in_onnx_runtime, operators, reals
 
-from sub8.engine.assemble import operator_inputs
 from sub8.engine.compile import compile_plan
-from sub8.engine.plan import Constant, Conv, Linear, Plan, Quantize
-from sub8.engine.reference import run_reference, run_tensors
+from sub8.engine.plan.operators import Constant, Conv, Linear, Plan, Quantize
+from sub8.engine.plan.reference import run_reference, run_tensors
+from sub8.engine.reader.assemble import operator_inputs
 from sub8.errors import UnsupportedModelError
 from sub8.oracle import OnnxRuntime
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qdq_graphs import Graph, assert_same, operators, reals
 
-from sub8.engine.plan import Conv
+from sub8.engine.plan.operators import Conv
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 2))
 

@@ -10,8 +10,8 @@ import pytest
 from test_session import network
 
 from sub8.engine.compile import compile_plan
-from sub8.engine.packing import PackedLayers, PackedTerm
-from sub8.engine.plan import Conv, Linear
+from sub8.engine.lower.packing import PackedLayers, PackedTerm
+from sub8.engine.plan.operators import Conv, Linear
 from sub8.native import _core
 from sub8.numerics.cluster import ClusteredWeight
 

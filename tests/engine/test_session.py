@@ -7,7 +7,7 @@ import onnx_ir as ir
 import pytest
 from qdq_graphs import Graph, in_onnx_runtime, reals
 
-from sub8.engine.reference import run_reference
+from sub8.engine.plan.reference import run_reference
 from sub8.engine.session import KEPT_SHAPES, Session
 from sub8.errors import InputError, UnsupportedModelError
 

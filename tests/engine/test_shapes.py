@@ -5,8 +5,8 @@ import pytest
 from qdq_graphs import Graph, reals
 
 from sub8.engine.compile import compile_plan
-from sub8.engine.reference import run_tensors
-from sub8.engine.shapes import infer_shapes
+from sub8.engine.plan.reference import run_tensors
+from sub8.engine.plan.shapes import infer_shapes
 from sub8.errors import InputError
 
 

@@ -6,7 +6,7 @@ from onnx import TensorProto
 from qdq_graphs import Graph, assert_same, reals
 
 from sub8.engine.compile import compile_plan
-from sub8.engine.plan import Conv, Linear
+from sub8.engine.plan.operators import Conv, Linear
 from sub8.errors import UnsupportedModelError
 
 STORED = {"ternary": (TensorProto.INT2, 1), "int4": (TensorProto.INT4, 7), "int8": (None, 127)}

@@ -163,7 +163,7 @@ def convolve(x: NDArray[np.int64], weight: NDArray[np.int64], case: Case) -> NDA
 
 @dataclass(frozen=True)
 class Rescaling:
-    """The integers of an 8-bit result; see sub8.engine.rescale."""
+    """The integers of an 8-bit result; see sub8.engine.plan.requantize."""
 
     multiplier: NDArray[np.int64]
     offset: NDArray[np.int64]

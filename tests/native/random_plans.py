@@ -5,12 +5,12 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 
-from sub8.engine import plan as p
-from sub8.engine.lower import lower
-from sub8.engine.packing import PackedLayers
-from sub8.engine.reference import run_reference
-from sub8.engine.segment import NativeSegment
-from sub8.engine.shapes import operator_shape
+from sub8.engine.lower.packing import PackedLayers
+from sub8.engine.lower.plan import lower
+from sub8.engine.lower.segment import NativeSegment
+from sub8.engine.plan import operators as p
+from sub8.engine.plan.reference import run_reference
+from sub8.engine.plan.shapes import operator_shape
 from sub8.native import _core
 from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
 from sub8.numerics.dfp import Format

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_plans import ISAS, Sketch, check
 
-from sub8.engine import plan as p
-from sub8.engine.batch import batch_parts, images_apart
-from sub8.engine.lower import lower
-from sub8.engine.packing import PackedLayers
-from sub8.engine.reference import run_reference
-from sub8.engine.shapes import infer_shapes
+from sub8.engine.lower.packing import PackedLayers
+from sub8.engine.lower.plan import lower
+from sub8.engine.plan import operators as p
+from sub8.engine.plan.batch import batch_parts, images_apart
+from sub8.engine.plan.reference import run_reference
+from sub8.engine.plan.shapes import infer_shapes
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
 

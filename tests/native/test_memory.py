@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sub8.engine.memory import ALIGNMENT, Lifetime, plan_memory
+from sub8.engine.lower.memory import ALIGNMENT, Lifetime, plan_memory
 
 lifetimes = st.builds(
     lambda size, first, length: Lifetime(size, first, first + length),

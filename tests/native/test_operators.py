@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_plans import Sketch, check
 
-from sub8.engine import plan as p
-from sub8.engine.shapes import operator_shape
+from sub8.engine.plan import operators as p
+from sub8.engine.plan.shapes import operator_shape
 from sub8.errors import UnsupportedModelError
 from sub8.numerics.dfp import Format
 

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_plans import ISAS, Sketch, check, run_native
 
-from sub8.engine import plan as p
-from sub8.engine.islands import run_island
-from sub8.engine.lower import lower
-from sub8.engine.packing import PackedLayers
-from sub8.engine.reference import run_reference
-from sub8.engine.segment import NativeSegment
+from sub8.engine.lower.packing import PackedLayers
+from sub8.engine.lower.plan import lower
+from sub8.engine.lower.segment import NativeSegment
+from sub8.engine.plan import operators as p
+from sub8.engine.plan.islands import run_island
+from sub8.engine.plan.reference import run_reference
 from sub8.errors import InputError
 from sub8.numerics.dfp import Format
 

@@ -7,13 +7,13 @@ import onnx_ir as ir
 import pytest
 
 import sub8
+from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError, UnsupportedModelError
-from sub8.evaluate import evaluate
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
-from sub8.preprocess import Preprocess
-from sub8.quantize import quantize
 from sub8.recipe import Dfp8, Int8, Recipe, Ternary
+from sub8.verbs.evaluate import evaluate
+from sub8.verbs.quantize import quantize
 
 
 def logits(model: ir.Model, x: np.ndarray) -> np.ndarray:

@@ -9,9 +9,9 @@ from sub8.graph.groups import find_groups
 from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.dfp import Format
 from sub8.ptq import patches
+from sub8.ptq.calibration_pass import CalibratedLayer, walk
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.ptq.regression import Regression, regress
-from sub8.ptq.walk import CalibratedLayer, walk
 from sub8.recipe import Recipe
 
 

@@ -7,12 +7,12 @@ import pytest
 from sub8.graph.groups import find_groups
 from sub8.graph.qdq import write_qdq
 from sub8.oracle import OnnxRuntime
+from sub8.ptq.activation_cache import Streams
 from sub8.ptq.calibrate import calibrate
+from sub8.ptq.calibration_pass import walk
 from sub8.ptq.correct import channel_means
+from sub8.ptq.integer_limits import EXACT_MAGNITUDE, fits_int32
 from sub8.ptq.quantiser import LayerQuantiser
-from sub8.ptq.streams import Streams
-from sub8.ptq.units import EXACT_MAGNITUDE, fits_int32
-from sub8.ptq.walk import walk
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
 
 RECIPES = {

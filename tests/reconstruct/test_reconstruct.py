@@ -11,10 +11,10 @@ import sub8
 from sub8.errors import InputError
 from sub8.graph.groups import find_groups
 from sub8.oracle import OnnxRuntime
+from sub8.ptq.activation_cache import Quantised
 from sub8.ptq.calibrate import calibrate
+from sub8.ptq.calibration_pass import walk
 from sub8.ptq.quantiser import LayerQuantiser
-from sub8.ptq.streams import Quantised
-from sub8.ptq.walk import walk
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Reconstruction, Ternary
 
 torch = pytest.importorskip("torch", reason="reconstruction needs PyTorch")

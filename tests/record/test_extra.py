@@ -13,7 +13,7 @@ from sub8.record.keys import PrivateKey, PublicKey
 
 def test_command_line_imports_neither_package() -> None:
     code = (
-        "import sys, sub8.record.cli;"
+        "import sys, sub8.cli.record;"
         "sys.exit(any(m.split('.')[0] in ('cryptography', 'fastjsonschema') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,9 +3,9 @@ import math
 import pytest
 
 from sub8 import zoo
-from sub8.inspect import inspect
 from sub8.recipe import Int8, Recipe, Ternary
 from sub8.study.cost import ADDITION, FP32_MAC, INT8_MAC, SCALING, cost
+from sub8.verbs.inspect import inspect
 
 SHAPE = (1, 3, 224, 224)
 

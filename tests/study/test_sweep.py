@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.model_file import ModelFile
-from sub8.preprocess import Preprocess
 from sub8.record.replicate import replicate_study
 from sub8.study.sweep import Study, settings, sweep
 
@@ -58,7 +58,7 @@ def test_every_setting_is_measured_and_exact(study, chosen):
 
 def test_a_killed_sweep_goes_on_and_keeps_its_points(small_files, study, chosen, tmp_path):
     data = small_files / "data.npz"
-    command = [sys.executable, "-m", "sub8.cli", "sweep", small_files / "model.onnx"]
+    command = [sys.executable, "-m", "sub8", "sweep", small_files / "model.onnx"]
     command += ["--data", data, "--calibration", data, "-o", tmp_path, "--jobs", "1"]
     command += ["--weights", "ternary,int8", "--cluster", "2,all", "--threads", "1"]
     process = subprocess.Popen([*map(str, command)], start_new_session=True)

@@ -31,7 +31,7 @@ def sub8_command() -> Callable[..., Outcome]:
     """Run the program ``sub8 ARGUMENTS...`` in this process, from its entry point to its exit code."""
 
     def run(*arguments: str | Path) -> Outcome:
-        from sub8.cli import main
+        from sub8.cli.main import main
 
         out, err = io.StringIO(), io.StringIO()
         argv, sys.argv = sys.argv, ["sub8", *map(str, arguments)]
@@ -53,7 +53,7 @@ def sub8_process() -> Callable[..., Outcome]:
     """Run ``sub8 ARGUMENTS...`` as a process of its own, as a user would."""
 
     def run(*arguments: str | Path, limit: Callable[[], None] | None = None) -> Outcome:
-        command = [sys.executable, "-m", "sub8.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "sub8", *map(str, arguments)]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=120, preexec_fn=limit
         )

@@ -143,7 +143,7 @@ def test_tables_for_people_go_to_stdout_alone(sub8_command, folder, quantised):
 
 
 def test_the_float_twin_is_the_dequantised_network(quantised):
-    from sub8.float_twin import float_twin
+    from sub8.dequantized_model import float_twin
     from sub8.model_file import ModelFile
     from sub8.oracle import OnnxRuntime
 

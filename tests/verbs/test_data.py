@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sub8.data import load_batches, open_dataset, parse_range
+from sub8.data.datasets import load_batches, open_dataset, parse_range
+from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
-from sub8.preprocess import Preprocess
 
 PLAIN = Preprocess(size=8)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
-from sub8.preprocess import Preprocess
 
 
 def gradient(height: int, width: int) -> np.ndarray:

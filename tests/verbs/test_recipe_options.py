@@ -2,10 +2,10 @@
 
 import pytest
 
+from sub8.cli.recipe_options import budget_from_options, recipe_from_options
 from sub8.errors import InputError
 from sub8.mixed.budget import MaxDrop, MaxLatencyRatio, MeanBits
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Reconstruction, Ternary
-from sub8.recipe_options import budget_from_options, recipe_from_options
 
 
 def test_no_options_give_the_default_recipe():

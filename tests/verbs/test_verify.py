@@ -13,7 +13,7 @@ from sub8.computed_constants import constant_values, lowest_bit
 from sub8.errors import InputError
 from sub8.graph.read import read_model
 from sub8.oracle import OnnxRuntime
-from sub8.verify import EXACT_FLOAT_LIMIT, watch_accumulators
+from sub8.verbs.verify import EXACT_FLOAT_LIMIT, watch_accumulators
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_constants_are_computed_through_their_nodes(quantised):
 
 
 def test_a_wrong_engine_is_found_out(quantised, folder, monkeypatch):
-    module = sys.modules["sub8.verify"]
+    module = sys.modules["sub8.verbs.verify"]
 
     class Wrong(module.Session):
         def run_all(self, inputs):
@@ -78,7 +78,7 @@ def test_a_wrong_engine_is_found_out(quantised, folder, monkeypatch):
 
 
 def test_images_past_exact_float_are_counted_apart(quantised, folder, monkeypatch):
-    module = sys.modules["sub8.verify"]
+    module = sys.modules["sub8.verbs.verify"]
     monkeypatch.setattr(module, "EXACT_FLOAT_LIMIT", 1.0)
     result = sub8.verify(quantised, folder / "data.npz")
     assert dataclasses.astuple(result) == (24, 144, 0, 144)

@@ -2,11 +2,11 @@
 
 import onnx_ir as ir
 
-from sub8.engine.assemble import assemble
-from sub8.engine.interpret import interpret
-from sub8.engine.plan import Conv, Linear, Plan
-from sub8.engine.prepare import prepare
-from sub8.engine.walk import Keep
+from sub8.engine.plan.operators import Conv, Linear, Plan
+from sub8.engine.reader.assemble import assemble
+from sub8.engine.reader.interpret import interpret
+from sub8.engine.reader.prepare import prepare
+from sub8.engine.reader.state import Keep
 from sub8.numerics.cluster import ClusteredWeight
 
 

@@ -16,12 +16,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.engine.compile import compile_plan
-from sub8.engine.islands import open_island
-from sub8.engine.lower import lower
-from sub8.engine.packing import PackedLayers
-from sub8.engine.plan import Island, Plan
-from sub8.engine.segment import NativeSegment
-from sub8.engine.shapes import Shape
+from sub8.engine.lower.packing import PackedLayers
+from sub8.engine.lower.plan import lower
+from sub8.engine.lower.segment import NativeSegment
+from sub8.engine.plan.islands import open_island
+from sub8.engine.plan.operators import Island, Plan
+from sub8.engine.plan.shapes import Shape
 from sub8.errors import InputError
 from sub8.graph.read import open_model, read_model
 from sub8.native import _core

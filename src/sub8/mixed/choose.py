@@ -22,8 +22,8 @@ from sub8.mixed.sensitivity import Sensitivity, measure_sensitivities
 from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
+from sub8.ptq.calibration_pass import walk
 from sub8.ptq.quantiser import LayerQuantiser
-from sub8.ptq.walk import walk
 from sub8.recipe import Recipe, WeightFormat
 
 # Fewer images show nothing of a drop.

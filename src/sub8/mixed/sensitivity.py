@@ -19,12 +19,12 @@ from sub8.graph.qdq import QuantizedLayer, write_qdq
 from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
+from sub8.ptq.calibration_pass import CalibratedLayer, dequantized, walk
 from sub8.ptq.correct import channel_variances
 from sub8.ptq.quantiser import LARGEST_COLUMNS, LayerQuantiser
 from sub8.ptq.regression import regress
 from sub8.ptq.solvers import solve_terms
 from sub8.ptq.solvers.hessian import Effort
-from sub8.ptq.walk import CalibratedLayer, dequantized, walk
 from sub8.recipe import Int4, Int8, Recipe, WeightFormat
 
 # Small enough for the network to answer in proportion, far above float32's rounding.

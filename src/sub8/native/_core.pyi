@@ -69,12 +69,12 @@ class ConvGeometry:
         """input, output: height, width. pads: top, left."""
 
 class Rescale:
-    """8-bit result, see sub8.engine.rescale."""
+    """8-bit result, see sub8.engine.plan.requantize."""
 
     def __init__(self, *, multiplier: Sequence[int], offset: Sequence[int], residual_multiplier: int = 0, shift: int = 0, zero_point: int = 0, low: int = 0, high: int = 255, has_residual: bool = False, residual_signed: bool = False) -> None: ...
 
 class FloatRescale:
-    """float32 result, see sub8.engine.rescale."""
+    """float32 result, see sub8.engine.plan.requantize."""
 
     def __init__(self, *, multiplier: int, offset: Sequence[int], scale: Sequence[float]) -> None: ...
 

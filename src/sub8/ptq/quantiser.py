@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from sub8.errors import UnsupportedModelError
 from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.cluster import ClusteredWeight
+from sub8.ptq.calibration_pass import CalibratedLayer, dequantized
 from sub8.ptq.correct import channel_means, channel_variances, output_variances, spread_factor
+from sub8.ptq.integer_limits import fits_int32, integer_bias, minimum_exponent
 from sub8.ptq.regression import regress
 from sub8.ptq.solvers import solve_terms
-from sub8.ptq.units import fits_int32, integer_bias, minimum_exponent
-from sub8.ptq.walk import CalibratedLayer, dequantized
 from sub8.recipe import Method, Recipe, WeightFormat
 
 Floats = NDArray[np.float64]

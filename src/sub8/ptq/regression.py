@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.ptq.calibration_pass import CalibratedLayer
 from sub8.ptq.patches import images_per_block, patches
-from sub8.ptq.walk import CalibratedLayer
 
 # Neighbouring patches say nearly the same: of larger layers a grid of output positions is taken, thinned by a whole
 # number along both axes, as long as at least so many patches remain.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sub8.ptq.streams import FloatArray, Quantised
+from sub8.ptq.activation_cache import FloatArray, Quantised
 from sub8.recipe import Reconstruction
 from sub8.reconstruct.soft import SoftBlock
 

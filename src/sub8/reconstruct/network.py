@@ -11,10 +11,10 @@ from sub8.errors import UnsupportedModelError
 from sub8.graph.groups import Group
 from sub8.numerics.dfp import Format
 from sub8.progress import Progress
+from sub8.ptq.activation_cache import FloatArray, Quantised
+from sub8.ptq.calibration_pass import Visit, Walked, Walker
+from sub8.ptq.integer_limits import fits_int32
 from sub8.ptq.quantiser import LayerQuantiser
-from sub8.ptq.streams import FloatArray, Quantised
-from sub8.ptq.units import fits_int32
-from sub8.ptq.walk import Visit, Walked, Walker
 from sub8.recipe import Recipe
 from sub8.reconstruct.blocks import Block, find_blocks
 from sub8.reconstruct.descent import Calibrated, Samples, descend

@@ -12,7 +12,7 @@ from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.ptq import submodel
-from sub8.ptq.units import integer_bias
+from sub8.ptq.integer_limits import integer_bias
 from sub8.train.activation import ActivationQuantiser
 from sub8.train.layer import nodes_behind, piece
 from sub8.train.operators import Nodes, product

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sub8.errors import InputError
-from sub8.inspect import Inspection, LayerReport, inspect
 from sub8.model_file import ModelFile, ModelSource
 from sub8.study.cost import cost
+from sub8.verbs.inspect import Inspection, LayerReport, inspect
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sub8.inspect import Inspection, LayerReport
+from sub8.verbs.inspect import Inspection, LayerReport
 
 FP32_MAC = 16
 INT8_MAC = 4

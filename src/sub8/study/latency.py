@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sub8.benchmark import interleaved_medians
 from sub8.engine.session import Session
 from sub8.oracle import OnnxRuntime
+from sub8.verbs.benchmark import interleaved_medians
 
 
 def time_point(

@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from sub8.data import ImageRange
+from sub8.data.datasets import ImageRange
+from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
-from sub8.evaluate import evaluate
-from sub8.inspect import inspect
-from sub8.preprocess import Preprocess
-from sub8.quantize import quantize
 from sub8.quantized_model import QuantizedModel
 from sub8.recipe import Method, Recipe, WeightFormat
-from sub8.verify import verify
+from sub8.verbs.evaluate import evaluate
+from sub8.verbs.inspect import inspect
+from sub8.verbs.quantize import quantize
+from sub8.verbs.verify import verify
 
 
 @dataclass(frozen=True)

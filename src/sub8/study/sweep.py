@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import sub8
-from sub8.benchmark import machine
-from sub8.data import ImageRange, load_batches, open_dataset
+from sub8.data.datasets import ImageRange, load_batches, open_dataset
+from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
-from sub8.evaluate import measure_accuracy
 from sub8.files import path_sha256, write_file
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
-from sub8.preprocess import Preprocess
 from sub8.progress import Progress
-from sub8.recipe import Method, WeightFormat
+from sub8.recipe import METHODS, Method, WeightFormat
 from sub8.study.latency import time_point
 from sub8.study.peers import quantize_with_onnxruntime
 from sub8.study.point import Point, Setting, Task
 from sub8.study.workers import measure_locally, measure_on_ray
+from sub8.verbs.benchmark import machine
+from sub8.verbs.evaluate import measure_accuracy
 
 FORMAT = 1
 CLAIM = ("model", "metrics", "sha256")
@@ -99,6 +99,8 @@ class Study:
 
 def settings(weights: list[str], clusters: list[str], method: Method) -> list[Setting]:
     """Every combination, in the order given. Raises InputError."""
+    if method not in METHODS:
+        raise InputError(f"method {method!r} unknown; use {', '.join(METHODS)}")
     found = []
     for kind, cluster in product(weights, clusters):
         number = cluster if cluster == "all" else int(cluster) if cluster.isdecimal() else cluster

@@ -16,12 +16,11 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast
 from torch import Tensor, nn
 
-from sub8.data import DataSource, ImageRange, open_dataset
+from sub8.data.datasets import DataSource, ImageRange, open_dataset
+from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.model_file import ModelFile
-from sub8.preprocess import Preprocess
 from sub8.progress import Progress
-from sub8.quantize import Source
 from sub8.quantized_model import QuantizedModel
 from sub8.recipe import Recipe
 from sub8.train.artifact import export
@@ -30,6 +29,7 @@ from sub8.train.network import FloatNetwork, Network
 from sub8.train.preparation import prepare
 from sub8.train.samples import Samples, epoch_order, load_samples, share, step_draws
 from sub8.train.settings import Training
+from sub8.verbs.quantize import Source
 
 _LATEST, _BEST = "latest.safetensors", "best.safetensors"
 _VALIDATION_BATCH = 100

@@ -12,7 +12,7 @@ from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.dfp import Format
 from sub8.ptq import submodel
-from sub8.ptq.units import integer_bias
+from sub8.ptq.integer_limits import integer_bias
 from sub8.train.operators import Nodes, product
 from sub8.train.weight import ClusteredParameter
 

@@ -4,18 +4,21 @@ import json
 from collections.abc import Mapping
 
 import sub8
-from sub8.data import ImageRange
+from sub8.data.datasets import ImageRange
+from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.groups import find_groups
 from sub8.graph.normalise import normalise
 from sub8.graph.qdq import QuantizedLayer
-from sub8.preprocess import Preprocess
 from sub8.progress import Progress
 from sub8.ptq.calibrate import calibrate
+from sub8.ptq.calibration_pass import CalibratedLayer, dequantized, walk
 from sub8.ptq.correct import channel_means, channel_variances
-from sub8.ptq.units import minimum_exponent
-from sub8.ptq.walk import CalibratedLayer, dequantized, walk
-from sub8.quantize import (
+from sub8.ptq.integer_limits import minimum_exponent
+from sub8.recipe import Recipe
+from sub8.train.layer import LayerTwin
+from sub8.train.network import TRACK_EVERY, Network
+from sub8.verbs.quantize import (
     Calibration,
     Source,
     calibration_batches,
@@ -24,9 +27,6 @@ from sub8.quantize import (
     solve_layers,
     source_sha256,
 )
-from sub8.recipe import Recipe
-from sub8.train.layer import LayerTwin
-from sub8.train.network import TRACK_EVERY, Network
 
 
 def prepare(

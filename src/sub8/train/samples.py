@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sub8.data import Dataset
+from sub8.data.datasets import Dataset
+from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
-from sub8.preprocess import Preprocess
 
 # Uniform numbers in [0, 1) per image: flip, vertical, horizontal place, area, aspect ratio.
 DRAWS = 5

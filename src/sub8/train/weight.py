@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from sub8.errors import UnsupportedModelError
 from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
 from sub8.numerics.dfp import Format
+from sub8.ptq.integer_limits import fits_int32
 from sub8.ptq.solvers.clusters import AlphaLimits
-from sub8.ptq.units import fits_int32
 
 _FINEST_TO_COARSEST = 32
 _LARGEST_ALPHA = 255

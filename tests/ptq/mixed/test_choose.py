@@ -14,8 +14,8 @@ from sub8.mixed.latency import Stopwatch
 from sub8.mixed.options import OPTIONS, options_of, worthwhile
 from sub8.mixed.sensitivity import measure_sensitivities
 from sub8.ptq.calibrate import calibrate
-from sub8.quantize import quantize
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
+from sub8.verbs.quantize import quantize
 
 
 @pytest.fixture(scope="module")

@@ -159,7 +159,7 @@ void bind_convolution(nb::module_& module) {
             nb::arg("pads") = std::array<int, 2>{0, 0},
             nb::arg("dilations") = std::array<int, 2>{1, 1},
             "input, output: height, width. pads: top, left.");
-    nb::class_<Rescale>(module, "Rescale", "8-bit result, see sub8.engine.rescale.")
+    nb::class_<Rescale>(module, "Rescale", "8-bit result, see sub8.engine.plan.requantize.")
         .def(
             "__init__",
             [](Rescale* self, std::vector<int64_t> multiplier, std::vector<int64_t> offset,
@@ -179,7 +179,7 @@ void bind_convolution(nb::module_& module) {
             nb::arg("residual_multiplier") = 0, nb::arg("shift") = 0, nb::arg("zero_point") = 0,
             nb::arg("low") = 0, nb::arg("high") = 255, nb::arg("has_residual") = false,
             nb::arg("residual_signed") = false);
-    nb::class_<FloatRescale>(module, "FloatRescale", "float32 result, see sub8.engine.rescale.")
+    nb::class_<FloatRescale>(module, "FloatRescale", "float32 result, see sub8.engine.plan.requantize.")
         .def(
             "__init__",
             [](FloatRescale* self, int64_t multiplier, std::vector<int64_t> offset,

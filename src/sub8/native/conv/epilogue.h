@@ -1,4 +1,4 @@
-// What becomes of an int32 accumulator: the integers of engine.rescale, by the same names.
+// What becomes of an int32 accumulator: the integers of engine.plan.requantize, by the same names.
 #pragma once
 
 #include <cstdint>

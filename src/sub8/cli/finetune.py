@@ -1,0 +1,156 @@
+"""The command finetune."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sub8.cli import terminal
+from sub8.cli.options import Json, PreprocessText
+from sub8.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog="Example:\n\nsub8 finetune resnet20.onnx --train train.parquet --validation held-out.parquet"
+        " --epochs 4 --weights ternary --cluster 64 -o resnet20-t64.onnx"
+    )(finetune)
+
+
+def finetune(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL.onnx", help="A float model.", show_default=False)
+    ],
+    train: Annotated[str, typer.Option(metavar="DATA", help="Labelled training images.")],
+    validation: Annotated[
+        str, typer.Option(metavar="DATA", help="Labelled images that choose the best epoch.")
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
+    ],
+    train_images: Annotated[
+        str | None, typer.Option(metavar="K|START:END", help="Only these training images.")
+    ] = None,
+    validation_images: Annotated[
+        str | None, typer.Option(metavar="K|START:END", help="Only these validation images.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="KIND", help="ternary (default), int4 or int8.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|all", help="Input channels that share a scale. Default: 4; int8: all."
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.toml", help="A recipe; the other options go before it."),
+    ] = None,
+    epochs: Annotated[int, typer.Option(metavar="E", help="Passes over the training images.")] = 4,
+    batch: Annotated[
+        int, typer.Option(metavar="B", help="Images per step, all processes together.")
+    ] = 128,
+    learning_rate: Annotated[float, typer.Option(metavar="R", help="Adam's, the highest.")] = 0.001,
+    distillation: Annotated[
+        float, typer.Option(metavar="PART", help="Part of the loss that the float model gives.")
+    ] = 0.5,
+    mirror_teacher: Annotated[
+        bool,
+        typer.Option(
+            "--mirror-teacher", help="The float model's answer to an image and its mirror image."
+        ),
+    ] = False,
+    label_smoothing: Annotated[
+        float, typer.Option(metavar="PART", help="Spread over all classes.")
+    ] = 0.0,
+    freeze: Annotated[
+        float,
+        typer.Option(metavar="PART", help="Part of the training after which batch norm is folded."),
+    ] = 0.9,
+    augment: Annotated[
+        bool, typer.Option("--augment/--no-augment", help="Random flips and crops.")
+    ] = True,
+    patience: Annotated[
+        int, typer.Option(metavar="E", help="Epochs without a better one before it stops.")
+    ] = 5,
+    precision: Annotated[str, typer.Option(metavar="KIND", help="no or bf16.")] = "no",
+    seed: Annotated[int, typer.Option(metavar="S", help="Of order and augmentation.")] = 0,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER", help="Checkpoints and TensorBoard logs. Default: OUT.onnx.training"
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        int, typer.Option(metavar="STEPS", help="Steps between checkpoints.")
+    ] = 200,
+    threads: Annotated[
+        int | None, typer.Option(metavar="T", help="Threads of each process.")
+    ] = None,
+    preprocess: PreprocessText = None,
+    as_json: Json = False,
+) -> None:
+    """Retrain a float model in low precision and write the quantised file; goes on where it was killed."""
+    try:
+        import torch
+
+        from sub8.train.finetune import finetune as run_finetune
+    except ImportError as error:
+        raise InputError(f"{error.name} is needed to train: pip install sub8[train]") from error
+    from sub8.cli.recipe_options import recipe_from_options
+    from sub8.data.preprocess import Preprocess
+    from sub8.train.settings import Training
+
+    if threads is not None:
+        if threads < 1:
+            raise InputError(f"threads {threads} must be at least 1")
+        torch.set_num_threads(threads)
+    target = Path(output)
+    if not target.parent.is_dir() or target.is_dir():
+        raise InputError(f"{target}: must be a file in an existing folder")
+    settings = Training(
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        distillation=distillation,
+        mirror_teacher=mirror_teacher,
+        label_smoothing=label_smoothing,
+        freeze=freeze,
+        augment=augment,
+        patience=patience,
+        checkpoint_every=checkpoint_every,
+        precision=precision,  # type: ignore[arg-type]  # checked there
+        seed=seed,
+    )
+    with terminal.progress_bars() as progress:
+        result = run_finetune(
+            model,
+            train,
+            validation,
+            recipe_from_options(recipe, weights=weights, cluster=cluster),
+            settings,
+            train_images=train_images,
+            validation_images=validation_images,
+            preprocess=None if preprocess is None else Preprocess.from_option(preprocess),
+            folder=checkpoints or f"{target}.training",
+            progress=progress,
+        )
+    from accelerate import PartialState
+
+    if not PartialState().is_main_process:
+        return
+    result.model.save(target)
+    if as_json:
+        terminal.print_json(
+            {
+                "output": str(target),
+                "validation_top1": result.top1,
+                "epochs": [vars(epoch) for epoch in result.epochs],
+            }
+        )
+        return
+    for number, epoch in enumerate(result.epochs, 1):
+        terminal.print_line(f"epoch {number}: loss {epoch.loss:.4f}, top-1 {epoch.top1:.2f} %")
+    terminal.print_line(f"{target}: best top-1 on the validation images {result.top1:.2f} %")

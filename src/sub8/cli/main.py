@@ -1,0 +1,621 @@
+"""The command line: one thin command per public verb. Results go to stdout, everything else to stderr."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import sub8
+from sub8.cli import mixed as show
+from sub8.cli import terminal
+from sub8.cli.finetune import register as register_training
+from sub8.cli.options import Images, Json, PreprocessText, Threads
+from sub8.cli.record import record_app
+from sub8.cli.study import register as register_study
+from sub8.errors import InputError, Sub8Error, UnsupportedModelError
+
+app = typer.Typer(
+    name="sub8",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Ternary, 4-bit and 8-bit networks on a CPU: quantise without training, run in integers, prove it exact.",
+)
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL.onnx", help="An ONNX model.", show_default=False)
+]
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder of class folders, a .parquet with image and label, .npz or .npy arrays, or one image.",
+        show_default=False,
+    ),
+]
+Shape = Annotated[
+    str | None,
+    typer.Option("--input-shape", metavar="B,C,H,W", help="Default: what the model declares."),
+]
+
+
+def _example(*lines: str) -> str:
+    return "Example:\n\n" + "\n\n".join(lines)
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(f"sub8 {sub8.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _sub8(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command(
+    epilog=_example(
+        "sub8 quantize resnet50.onnx --calibration photos/ --weights ternary --cluster 4 -o resnet50-t4.onnx",
+        "sub8 quantize resnet50.onnx --calibration photos/ --max-drop 1.0 -o resnet50-mixed.onnx",
+    )
+)
+def quantize(
+    model: Model,
+    calibration: Annotated[
+        str,
+        typer.Option(
+            "--calibration", "-c", metavar="DATA", help="Sample images, labels not needed."
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
+    ],
+    weights: Annotated[
+        str | None, typer.Option(metavar="KIND", help="ternary (default), int4 or int8.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|all", help="Input channels that share a scale. Default: 4; int8: all."
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOLVER",
+            help="hessian (default), optimal, paper, or reconstruct (best, slowest; needs PyTorch).",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="S", help="Of reconstruct, per block. Default: 600.")
+    ] = None,
+    exponent: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="Activation exponents: static (default) or dynamic."),
+    ] = None,
+    calibration_method: Annotated[
+        str | None,
+        typer.Option(metavar="RULE", help="Static exponents by mse (default), max or percentile."),
+    ] = None,
+    percentile: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="For the rule percentile, above 50 and up to 100."),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.toml", help="A recipe; the other options go before it."),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            "--max-drop",
+            metavar="POINTS",
+            help="Choose each layer's weights: fewest bits that lose at most so much top-1.",
+        ),
+    ] = None,
+    mean_bits: Annotated[
+        float | None,
+        typer.Option(
+            "--mean-bits", metavar="B", help="Choose each layer's weights: so many bits on average."
+        ),
+    ] = None,
+    max_latency_ratio: Annotated[
+        float | None,
+        typer.Option(
+            "--max-latency-ratio",
+            metavar="R",
+            help="Choose each layer's weights: at most R times the latency of int8.",
+        ),
+    ] = None,
+    integer_only: Annotated[
+        bool, typer.Option("--integer-only", help="Refuse models with nodes that must stay float.")
+    ] = False,
+    images: Images = None,
+    preprocess: PreprocessText = None,
+    as_json: Json = False,
+) -> None:
+    """Quantise a float model and write a standard ONNX Q/DQ file."""
+    from sub8.cli.recipe_options import budget_from_options, recipe_from_options
+
+    budget = budget_from_options(
+        max_drop=max_drop,
+        mean_bits=mean_bits,
+        max_latency_ratio=max_latency_ratio,
+        weights=weights,
+        cluster=cluster,
+    )
+
+    chosen = recipe_from_options(
+        recipe,
+        weights=weights,
+        cluster=cluster,
+        method=method,
+        steps=steps,
+        exponent=exponent,
+        calibration=calibration_method,
+        percentile=percentile,
+    )
+    target = _writable(output, not_over=model)
+    if integer_only:
+        _refuse_islands(model)
+    with terminal.progress_bars() as progress:
+        quantised = sub8.quantize(
+            model,
+            calibration,
+            chosen,
+            budget=budget,
+            preprocess=_preprocess(preprocess),
+            images=images,
+            progress=progress,
+        )
+        quantised.save(target)
+    report = sub8.inspect(quantised)
+    result = {
+        "output": str(target),
+        "bytes": target.stat().st_size,
+        "source_bytes": Path(model).stat().st_size,
+        "layers": len(report.layers),
+        "replaced": report.replaced,
+        "islands": [list(nodes) for nodes in report.islands],
+    }
+    if report.choice is not None:
+        result["choice"] = report.choice
+    if as_json:
+        terminal.print_json(result)
+        return
+    terminal.print_line(
+        f"{target}: {terminal.megabytes(target.stat().st_size)}"
+        f" (source {terminal.megabytes(Path(model).stat().st_size)}), {len(report.layers)} layers,"
+        f" {terminal.per_cent(report.replaced)} of multiplications replaced"
+    )
+    if report.choice is not None:
+        terminal.print_line(show.summary(report.choice))
+    _print_islands(report.islands)
+
+
+@app.command(
+    epilog=_example("sub8 evaluate resnet50-t4.onnx imagenet/val --images 1000 --threads 2")
+)
+def evaluate(
+    model: Model,
+    data: Data,
+    images: Images = None,
+    preprocess: PreprocessText = None,
+    threads: Threads = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="sub8 or onnxruntime. Default: sub8 for quantised models."
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(metavar="B", help="Images per call.")] = 32,
+    as_json: Json = False,
+) -> None:
+    """Measure top-1 and top-5 accuracy in per cent."""
+    with terminal.progress_bars() as progress:
+        result = sub8.evaluate(
+            model,
+            data,
+            images=images,
+            preprocess=_preprocess(preprocess),
+            threads=threads,
+            runtime=runtime,  # type: ignore[arg-type]  # checked there, with one line for the user
+            batch=batch,
+            progress=progress,
+        )
+    if as_json:
+        terminal.print_json(result.to_dict())
+    else:
+        terminal.print_line(
+            f"top-1 {result.top1:.2f} %, top-5 {result.top5:.2f} %, {result.images} images"
+        )
+
+
+@app.command(epilog=_example("sub8 verify resnet50-t4.onnx photos/"))
+def verify(
+    model: Model,
+    data: Data,
+    images: Images = None,
+    preprocess: PreprocessText = None,
+    threads: Threads = None,
+    batch: Annotated[int, typer.Option(metavar="B", help="Images per call.")] = 32,
+    as_json: Json = False,
+) -> None:
+    """Compare the integer engine with ONNX Runtime on the same file, every output element.
+
+    Exit code 1 where they differ. Elements of images whose accumulators passed 2^24, where float32 sums
+    are no longer exact, are counted apart.
+    """
+    with terminal.progress_bars() as progress:
+        result = sub8.verify(
+            model,
+            data,
+            images=images,
+            preprocess=_preprocess(preprocess),
+            threads=threads,
+            batch=batch,
+            progress=progress,
+        )
+    if as_json:
+        terminal.print_json(result.to_dict())
+    else:
+        terminal.print_line(
+            f"{result.mismatches} mismatches in {result.elements} elements of {result.images} images"
+            f" ({result.beyond_exact_float} beyond exact float32)"
+        )
+    if result.mismatches:
+        raise typer.Exit(1)
+
+
+@app.command(epilog=_example("sub8 run resnet50-t4.onnx cat.jpg dog.jpg"))
+def run(
+    model: Model,
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE...", help="Image files or other data.", show_default=False),
+    ],
+    preprocess: PreprocessText = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Print the five likeliest labels of every image."""
+    from sub8.verbs.classify import classify
+
+    results = [
+        prediction
+        for source in images
+        for prediction in classify(
+            model, source, preprocess=_preprocess(preprocess), threads=threads
+        )
+    ]
+    if as_json:
+        terminal.print_json([prediction.to_dict() for prediction in results])
+        return
+    for prediction in results:
+        terminal.print_line(prediction.name)
+        for score in prediction.top:
+            terminal.print_line(
+                f"  {score.label:<30} {score.logit:10.3f}  {terminal.per_cent(score.probability)}"
+            )
+
+
+@app.command(
+    epilog=_example(
+        "sub8 inspect resnet50-t4.onnx", "sub8 inspect resnet50.onnx --weights ternary --cluster 64"
+    )
+)
+def inspect(
+    model: Model,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="Count a float model as if ternary, int4 or int8."),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="N|all", help="Input channels that share a scale.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.toml", help="Count a float model as this recipe says."),
+    ] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.svg",
+            help="Draw what a budget's weights were chosen from (.svg, .png or .html).",
+        ),
+    ] = None,
+    cost: Annotated[
+        bool,
+        typer.Option("--cost", help="Count operations and bytes moved instead, beside float32."),
+    ] = False,
+    shape: Shape = None,
+    as_json: Json = False,
+) -> None:
+    """Show every layer: shape, bits, cluster, exponents, replaced multiplications, bytes."""
+    from sub8.cli.recipe_options import recipe_from_options
+
+    planned = None
+    if (weights, cluster, recipe) != (None, None, None):
+        planned = recipe_from_options(recipe, weights=weights, cluster=cluster)
+    report = sub8.inspect(model, recipe=planned, input_shape=_shape(shape))
+    if plot is not None:
+        if report.choice is None:
+            raise InputError(
+                f"{model}: its weights were not chosen to a budget (sub8 quantize --max-drop POINTS)"
+            )
+        show.plot(report.choice, _writable(plot, not_over=model))
+    if cost:
+        from sub8.cli.study import print_cost
+
+        print_cost(report, as_json)
+        return
+    if as_json:
+        terminal.print_json(report.to_dict())
+        return
+
+    def shown(value: Any) -> str:
+        return "-" if value is None else str(value)
+
+    terminal.print_table(
+        [
+            "layer",
+            "shape",
+            "weights",
+            "N|",
+            "e in|",
+            "e w|",
+            "e out|",
+            "MMAC|",
+            "replaced|",
+            "bytes|",
+            "SNR dB|",
+        ],
+        [
+            [
+                layer.name,
+                "x".join(map(str, layer.shape)),
+                layer.kind,
+                shown(layer.cluster),
+                shown(layer.input_exponent),
+                shown(layer.weight_exponent),
+                shown(layer.output_exponent),
+                f"{layer.macs / 1e6:.2f}",
+                terminal.per_cent(layer.replaced),
+                str(layer.bytes),
+                "-" if layer.signal_to_noise is None else f"{layer.signal_to_noise:.1f}",
+            ]
+            for layer in report.layers
+        ],
+    )
+    terminal.print_line(
+        f"{len(report.layers)} layers, {report.macs / 1e6:.1f} million multiply-accumulates an image,"
+        f" {terminal.per_cent(report.replaced)} of multiplications replaced,"
+        f" {terminal.megabytes(report.bytes)} of weights"
+    )
+    if report.replaced_as_published is not None:
+        terminal.print_line(
+            f"as the paper counts, every layer but the first ternary:"
+            f" {terminal.per_cent(report.replaced_as_published)} of multiplications replaced"
+        )
+    if report.choice is not None:
+        terminal.print_table(
+            show.LAYER_COLUMNS, show.layer_rows(report.choice), title="Choice of weights"
+        )
+        terminal.print_table(
+            show.FRONT_COLUMNS, show.front_rows(report.choice), title="Front of bits and error"
+        )
+        terminal.print_line(show.summary(report.choice))
+    _print_islands(report.islands)
+
+
+@app.command(epilog=_example("sub8 benchmark resnet50-t4.onnx --threads 2 --profile"))
+def benchmark(
+    model: Model,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FLOAT.onnx", help="Compare with this; default: the file's own float network."
+        ),
+    ] = None,
+    threads: Threads = None,
+    shape: Shape = None,
+    batch: Annotated[int, typer.Option(metavar="B", help="Images per call.")] = 1,
+    runs: Annotated[int, typer.Option(metavar="R", help="Timed runs of each runtime.")] = 30,
+    profile: Annotated[bool, typer.Option("--profile", help="Also time every layer.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Time a model beside ONNX Runtime in float32, the runtimes taking turns; medians."""
+    with terminal.progress_bars() as progress:
+        result = sub8.benchmark(
+            model,
+            baseline=baseline,
+            threads=threads,
+            input_shape=_shape(shape),
+            batch=batch,
+            runs=runs,
+            profile=profile,
+            progress=progress,
+        )
+    if as_json:
+        terminal.print_json(result.to_dict())
+        return
+    if result.layers:
+        terminal.print_table(
+            ["layer", "operator", "sub8|", "float32|"],
+            [
+                [
+                    layer.name,
+                    layer.operator,
+                    terminal.milliseconds(layer.sub8),
+                    terminal.milliseconds(layer.float32),
+                ]
+                for layer in result.layers
+            ],
+        )
+    ours = "" if result.sub8 is None else f"sub8 {terminal.milliseconds(result.sub8)}, "
+    faster = "" if result.speedup is None else f" ({result.speedup:.2f}x as fast)"
+    terminal.print_line(
+        f"{ours}ONNX Runtime float32 {terminal.milliseconds(result.float32)}{faster};"
+        f" input {'x'.join(map(str, result.input_shape))}, {result.threads} threads, median of"
+        f" {result.runs}, {result.machine}"
+    )
+
+
+@app.command(epilog=_example("sub8 quickstart --output quickstart/"))
+def quickstart(
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FOLDER", help="Where the models are written.")
+    ] = "quickstart",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Quantise EfficientNet-Lite0 (ImageNet) to 8, 4 and ternary bits, verify each file, print one table.
+
+    Weights and photographs come from installed packages; nothing is downloaded.
+    """
+    with terminal.progress_bars() as progress:
+        result = sub8.quickstart(output, threads=threads, progress=progress)
+    if as_json:
+        terminal.print_json(result.to_dict())
+    else:
+        terminal.print_table(
+            [
+                "weights",
+                "size|",
+                "replaced|",
+                "latency|",
+                "vs float32|",
+                "mismatches|",
+                *result.photographs,
+            ],
+            [
+                [
+                    row.name,
+                    terminal.megabytes(row.bytes),
+                    terminal.per_cent(row.replaced),
+                    terminal.milliseconds(row.milliseconds),
+                    f"{row.speedup:.2f}x",
+                    "-" if row.mismatches is None else str(row.mismatches),
+                    *row.labels,
+                ]
+                for row in result.rows
+            ],
+        )
+        terminal.print_line(
+            f"latency: one image, {result.threads} threads, medians beside ONNX Runtime float32, {result.machine}"
+        )
+        terminal.print_line(f"files in {result.folder}; {result.seconds:.0f} s")
+    if any(row.mismatches for row in result.rows):
+        raise typer.Exit(1)
+
+
+@app.command(epilog=_example("sub8 zoo resnet101 -o resnet101.onnx"))
+def zoo(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Such as resnet50; a wrong name lists all.", show_default=False
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
+    ],
+    size: Annotated[
+        int, typer.Option(metavar="PIXELS", help="Height and width of the input.")
+    ] = 224,
+    classes: Annotated[int, typer.Option(metavar="C", help="Classes of the last layer.")] = 1000,
+    seed: Annotated[int, typer.Option(metavar="S", help="Of the random weights.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Write a known architecture with random weights: for counting, timing and file sizes."""
+    from sub8.graph.write import write_model
+    from sub8.zoo import build
+
+    if size < 1 or classes < 1:
+        raise InputError(f"size ({size}) and classes ({classes}) must be at least 1")
+    target = _writable(output)
+    write_model(build(name, seed=seed, size=size, classes=classes), target)
+    result = {"output": str(target), "bytes": target.stat().st_size}
+    if as_json:
+        terminal.print_json(result)
+    else:
+        terminal.print_line(f"{target}: {terminal.megabytes(target.stat().st_size)}")
+
+
+register_study(app)
+register_training(app)
+app.add_typer(record_app)
+
+
+def _preprocess(text: str | None) -> "sub8.Preprocess | None":
+    return None if text is None else sub8.Preprocess.from_option(text)
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    parts = text.replace("x", ",").split(",")
+    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise InputError(
+            f"input shape {text!r} must be whole numbers of at least 1, such as 1,3,224,224"
+        )
+    return tuple(int(part) for part in parts)
+
+
+def _writable(output: str, not_over: str | None = None) -> Path:
+    """The output path, checked before the long work starts."""
+    target = Path(output)
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: the folder {target.parent} does not exist")
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder; name a file")
+    if (
+        not_over is not None
+        and target.exists()
+        and Path(not_over).exists()
+        and target.samefile(not_over)
+    ):
+        raise InputError(f"{target}: would overwrite the source model")
+    probe = target.with_name(f".{target.name}.writable")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror})") from error
+    return target
+
+
+def _refuse_islands(model: str) -> None:
+    islands = sub8.inspect(model).islands
+    if islands:
+        nodes = ", ".join(node for island in islands for node in island)
+        raise UnsupportedModelError(
+            f"{model}: no integer form for node {nodes}; replace it, or leave --integer-only out"
+        )
+
+
+def _print_islands(islands: tuple[tuple[str, ...], ...]) -> None:
+    for nodes in islands:
+        terminal.print_line(f"float island, run by ONNX Runtime: {', '.join(nodes)}")
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0, 1 (verify found differences), 2 (bad input), 130 (interrupted)."""
+    try:
+        app(prog_name="sub8")
+    except Sub8Error as error:
+        terminal.print_error(str(error))
+        sys.exit(2)
+    except MemoryError:
+        terminal.print_error("out of memory; use a smaller batch, fewer images or a smaller input")
+        sys.exit(2)
+    except OSError as error:
+        terminal.print_error(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,187 @@
+"""Commands of the study: sweep, report, compare."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sub8.cli import terminal
+from sub8.cli.options import Images, Json, PreprocessText
+
+if TYPE_CHECKING:
+    from sub8.verbs.inspect import Inspection
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command(
+        epilog="Example:\n\nsub8 sweep resnet20.onnx --data test.parquet --calibration train.parquet"
+        " --cluster 1,4,16,64,all --weights ternary,int4 -o study/"
+    )(sweep)
+    app.command(epilog="Example:\n\nsub8 report study/")(report)
+    app.command(epilog="Example:\n\nsub8 compare resnet50-t4.onnx resnet50-t64.onnx")(compare)
+
+
+def sweep(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL.onnx", help="A float model.", show_default=False)
+    ],
+    data: Annotated[str, typer.Option("--data", metavar="TEST", help="Labelled test images.")],
+    calibration: Annotated[
+        str, typer.Option("--calibration", "-c", metavar="DATA", help="Sample images.")
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FOLDER", help="The study's folder.")
+    ],
+    cluster: Annotated[
+        str, typer.Option(metavar="N,...|all", help="Cluster sizes.")
+    ] = "1,2,4,8,16,32,64,all",
+    weights: Annotated[
+        str, typer.Option(metavar="KIND,...", help="Precisions.")
+    ] = "ternary,int4,int8",
+    method: Annotated[str, typer.Option(metavar="SOLVER", help="The cluster solver.")] = "hessian",
+    images: Images = None,
+    calibration_images: Annotated[
+        str, typer.Option("--calibration-images", metavar="K|START:END", help="Only these samples.")
+    ] = "1000",
+    threads: Annotated[
+        int | None, typer.Option(metavar="T", help="Threads of the timed runs.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(metavar="J", help="Processes side by side.")] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Measure on a Ray cluster: its address, or auto."),
+    ] = None,
+    preprocess: PreprocessText = None,
+    as_json: Json = False,
+) -> None:
+    """Measure accuracy, size, work and time at many settings; finished points are kept, so it can go on later."""
+    from sub8.data.preprocess import Preprocess
+    from sub8.study.sweep import settings
+    from sub8.study.sweep import sweep as run_sweep
+
+    chosen = settings(weights.split(","), cluster.split(","), method)  # type: ignore[arg-type]  # checked there
+    with terminal.progress_bars() as progress:
+        study = run_sweep(
+            model,
+            data,
+            calibration,
+            chosen,
+            output,
+            images=images,
+            calibration_images=calibration_images,
+            threads=threads,
+            jobs=jobs,
+            ray=ray,
+            preprocess=None if preprocess is None else Preprocess.from_option(preprocess),
+            progress=progress,
+        )
+    if as_json:
+        terminal.print_json(study.to_dict())
+        return
+    terminal.print_table(
+        ["setting", "top-1|", "replaced|", "bits|", "size|", "latency|", "mismatches|"],
+        [
+            [
+                point.setting.label,
+                f"{point.top1:.2f} %",
+                terminal.per_cent(point.replaced),
+                f"{point.mean_bits:.2f}",
+                terminal.megabytes(point.bytes),
+                terminal.milliseconds(point.latency["sub8"] if point.latency else None),
+                str(point.mismatches),
+            ]
+            for point in study.points
+        ],
+    )
+    for baseline in study.baselines:
+        terminal.print_line(
+            f"{baseline.name}: top-1 {baseline.top1:.2f} %, {terminal.megabytes(baseline.bytes)}"
+        )
+
+
+def report(
+    folder: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study's folder.", show_default=False)
+    ],
+    max_drop: Annotated[
+        float, typer.Option("--max-drop", metavar="POINTS", help="Top-1 the chosen point may lose.")
+    ] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Write report.html, one page that works offline, and the charts as PNG and SVG."""
+    from sub8.study.report import report as write_report
+
+    written = write_report(folder, max_drop=max_drop)
+    if as_json:
+        terminal.print_json(
+            {"page": written.page, "pictures": list(written.pictures), "chosen": written.chosen}
+        )
+        return
+    terminal.print_line(f"{written.page}; chosen: {written.chosen}")
+
+
+def compare(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL.onnx...", help="Two models or more.", show_default=False),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Show models side by side, layer by layer and in all."""
+    from sub8.study.compare import compare as compare_models
+
+    comparison = compare_models(models)
+    if as_json:
+        terminal.print_json(comparison.to_dict())
+        return
+    rows = []
+    for name, layers in comparison.layers.items():
+        cells = [
+            "-"
+            if layer is None
+            else f"{layer.kind} N={layer.cluster or '-'}, {terminal.per_cent(layer.replaced)}, {layer.bytes} B"
+            for layer in layers
+        ]
+        rows.append([name, *cells])
+    totals = comparison.totals()
+    rows.append(["replaced in all", *(terminal.per_cent(total["replaced"]) for total in totals)])
+    rows.append(
+        ["bytes of weights", *(terminal.megabytes(int(total["bytes"])) for total in totals)]
+    )
+    rows.append(["less work than fp32", *(f"{total['potential']:.1f}x" for total in totals)])
+    terminal.print_table(["layer", *comparison.names], rows)
+
+
+def print_cost(inspection: "Inspection", as_json: bool) -> None:
+    """The answer of ``inspect --cost``."""
+    from sub8.study.cost import cost
+
+    counted = cost(inspection)
+    if as_json:
+        terminal.print_json(counted.to_dict())
+        return
+    columns = ("layer", "products|", "scalings|", "16-bit sums|", "32-bit sums|", "bytes|", "work|")
+    terminal.print_table(
+        columns,
+        [
+            [
+                layer.name,
+                *(
+                    f"{number:,}"
+                    for number in (
+                        layer.multiplications,
+                        layer.scalings,
+                        layer.narrow_additions,
+                        layer.wide_additions,
+                        layer.bytes_moved,
+                        layer.work,
+                    )
+                ),
+            ]
+            for layer in counted.layers
+        ],
+    )
+    terminal.print_line(
+        f"{counted.potential:.1f}x less arithmetic and {counted.traffic:.1f}x fewer bytes than float32"
+        " (work in 8-bit additions; see docs/cost.md)"
+    )

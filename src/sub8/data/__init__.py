@@ -1,0 +1,1 @@
+"""Images, labels and arrays from files and memory (``datasets``), made into network inputs (``preprocess``)."""

@@ -1,0 +1,1 @@
+"""A plan becomes native steps for one input shape."""

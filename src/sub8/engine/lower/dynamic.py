@@ -1,0 +1,230 @@
+"""Operators with exponents per image as native steps: find the largest magnitudes, then round."""
+
+import numpy as np
+
+from sub8.engine.lower.elements import border_shape, pool_shape
+from sub8.engine.lower.layers import Layer, add_layer, operand_layout
+from sub8.engine.lower.layout import Layout
+from sub8.engine.lower.placing import Lowering, Placed
+from sub8.engine.lower.segment import Locate
+from sub8.engine.plan import operators as p
+from sub8.engine.plan.bounds import LARGEST_ACTIVATION, accumulator_bound
+from sub8.engine.plan.requantize import DynamicRescale, dynamic_rescale
+from sub8.native import _core
+
+MAGNITUDE_BYTES = 8  # one largest magnitude per image
+
+
+def lower_dynamic_quantize(operator: p.Quantize, to: Lowering) -> None:
+    x, out = to.place(operator.x), to.result(operator.out)
+    signed, shape = to.format(operator.out).signed, border_shape(out.layout)
+    largest = _cleared_magnitudes(operator.name, out.images, to)
+    to.draft.step(
+        operator.name,
+        (x.buffer, largest),
+        lambda at: _core.quantize_largest(at(x.buffer), shape, at(largest)),
+    )
+    exponents = out.exponents
+    assert exponents is not None
+    to.draft.step(
+        operator.name,
+        (x.buffer, largest, out.buffer, exponents),
+        lambda at: _core.quantize_dynamic(
+            at(x.buffer),
+            at(out.buffer),
+            shape,
+            _core.ResultExponent.chosen(signed, at(largest), at(exponents)),
+        ),
+    )
+
+
+def lower_dynamic_dequantize(operator: p.Dequantize, to: Lowering) -> None:
+    x, out = to.place(operator.x), to.result(operator.out)
+    signed, shape = to.format(operator.x).signed, border_shape(x.layout)
+    to.draft.step(
+        operator.name,
+        (*_buffers(x), out.buffer),
+        lambda at: _core.dequantize_dynamic(
+            at(x.buffer), _exponent(None, x, 0, at), at(out.buffer), shape, signed
+        ),
+    )
+
+
+def lower_dynamic_layer(layer: Layer, to: Lowering) -> None:
+    """int32 accumulators first, then the sum with bias and residual, at the exponents of each image."""
+    constants = dynamic_rescale(layer, to.formats)
+    x = to.place(layer.x)
+    source = to.relaid(layer.name, x, operand_layout(layer, layer.x, to, 1))
+    raw = operand_layout(layer, layer.out, to, 4)
+    accumulators = to.draft.buffer(raw.size)
+    add_layer(layer, to, _core.RawAccumulators(), source, None, accumulators)
+
+    operands = [
+        _Operand(
+            Placed(accumulators, raw, x.exponents, x.images),
+            "int32",
+            int(accumulator_bound(layer.terms).max()),
+            constants.x_exponent,
+            constants.exponent,
+        )
+    ]
+    if constants.bias is not None:
+        channel = 1 if isinstance(layer, p.Conv) else len(raw.shape) - 1
+        sizes = tuple(size if axis == channel else 1 for axis, size in enumerate(raw.shape))
+        bias = to.draft.constant(constants.bias.astype(np.int32))
+        placed = Placed(bias, Layout.row_major(sizes, 4))
+        largest = int(np.abs(constants.bias).max())
+        operands.append(_Operand(placed, "int32", largest, constants.bias_exponent))
+    if layer.residual is not None:
+        operands.append(_element(layer.residual, constants.residual_exponent, to))
+    _lower_sum(layer, constants, operands, raw, to)
+
+
+def lower_dynamic_add(operator: p.Add | p.Requantize, to: Lowering) -> None:
+    constants = dynamic_rescale(operator, to.formats)
+    if isinstance(operator, p.Add):
+        operands = [
+            _element(operator.a, constants.x_exponent, to),
+            _element(operator.b, constants.residual_exponent, to),
+        ]
+    else:
+        operands = [_element(operator.x, constants.x_exponent, to)]
+    _lower_sum(operator, constants, operands, to.layout(operator.out), to)
+
+
+def lower_dynamic_average_pool(operator: p.AveragePool, to: Lowering) -> None:
+    constants = dynamic_rescale(operator, to.formats)
+    x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.x)
+    sums = _core.WindowSums(
+        pool_shape(operator, to), fmt.signed, fmt.zero_point, operator.count_include_pad
+    )
+    largest = None
+    if out.exponents is not None:
+        largest = _cleared_magnitudes(operator.name, out.images, to)
+        slots = largest
+        to.draft.step(
+            operator.name,
+            (x.buffer, slots),
+            lambda at: _core.dynamic_mean_largest(at(x.buffer), sums, at(slots)),
+        )
+    to.draft.step(
+        operator.name,
+        (*_buffers(x), *_buffers(out), *(() if largest is None else (largest,))),
+        lambda at: _core.dynamic_mean_round(
+            at(x.buffer),
+            _exponent(constants.x_exponent, x, 0, at),
+            sums,
+            at(out.buffer),
+            _result_exponent(constants, out, largest, at),
+            constants.low,
+            constants.high,
+        ),
+    )
+
+
+class _Operand:
+    """A term of a sum: a tensor, its type, largest magnitude and exponent (static, or its own per image)."""
+
+    def __init__(
+        self, placed: Placed, kind: str, largest: int, static: int | None, added: int = 0
+    ) -> None:
+        self.placed = placed
+        self.kind = kind
+        self.largest = largest
+        self.static = static
+        self.added = added
+
+    def make(self, target: Layout, at: Locate) -> _core.DynamicOperand:
+        return _core.DynamicOperand(
+            values=at(self.placed.buffer),
+            type=self.kind,
+            strides=self.placed.layout.broadcast_strides(target),
+            exponent=_exponent(self.static, self.placed, self.added, at),
+            largest=self.largest,
+        )
+
+
+def _element(name: str, static: int | None, to: Lowering) -> _Operand:
+    kind = "int8" if to.format(name).signed else "uint8"
+    return _Operand(to.place(name), kind, LARGEST_ACTIVATION, static)
+
+
+def _lower_sum(
+    operator: Layer | p.Add | p.Requantize,
+    constants: DynamicRescale,
+    operands: list[_Operand],
+    layout: Layout,
+    to: Lowering,
+) -> None:
+    """The sum in ``layout``'s memory order, rounded (or as floats), then the result's own layout."""
+    out = to.result(operator.out)
+    layout = Layout(layout.shape, layout.order, out.layout.itemsize)
+    direct = layout.same_bytes(out.layout)
+    target = out.buffer if direct else to.draft.buffer(layout.size)
+    terms = tuple(buffer for operand in operands for buffer in _buffers(operand.placed))
+
+    def make_sum(at: Locate) -> _core.DynamicSum:
+        return _core.DynamicSum(
+            sizes=layout.sizes,
+            operands=[operand.make(layout, at) for operand in operands],
+            minimum=constants.minimum,
+            maximum=constants.maximum,
+        )
+
+    if constants.out_float:
+        to.draft.step(
+            operator.name,
+            (*terms, target),
+            lambda at: _core.dynamic_float(make_sum(at), at(target)),
+        )
+    else:
+        largest = None
+        if out.exponents is not None:
+            largest = _cleared_magnitudes(operator.name, out.images, to)
+            slots = largest
+            to.draft.step(
+                operator.name,
+                (*terms, slots),
+                lambda at: _core.dynamic_largest(make_sum(at), at(slots)),
+            )
+        exponents = () if out.exponents is None else (out.exponents,)
+        to.draft.step(
+            operator.name,
+            (*terms, target, *exponents, *(() if largest is None else (largest,))),
+            lambda at: _core.dynamic_round(
+                make_sum(at),
+                at(target),
+                _result_exponent(constants, out, largest, at),
+                constants.low,
+                constants.high,
+            ),
+        )
+    if not direct:
+        to.relay(operator.name, Placed(target, layout), out.buffer, out.layout)
+
+
+def _cleared_magnitudes(operator: str, images: int, to: Lowering) -> int:
+    largest = to.draft.buffer(images * MAGNITUDE_BYTES)
+    to.draft.step(operator, (largest,), lambda at: _core.fill(at(largest), 0))
+    return largest
+
+
+def _buffers(x: Placed) -> tuple[int, ...]:
+    return (x.buffer,) if x.exponents is None else (x.buffer, x.exponents)
+
+
+def _exponent(static: int | None, x: Placed, added: int, at: Locate) -> _core.Exponent:
+    if static is not None:
+        return _core.Exponent(static + added)
+    assert x.exponents is not None
+    return _core.Exponent(added, at(x.exponents), x.images)
+
+
+def _result_exponent(
+    constants: DynamicRescale, out: Placed, largest: int | None, at: Locate
+) -> _core.ResultExponent:
+    if largest is None:
+        assert constants.out_exponent is not None
+        return _core.ResultExponent.fixed(constants.out_exponent)
+    assert out.exponents is not None
+    return _core.ResultExponent.chosen(constants.signed, at(largest), at(out.exponents))

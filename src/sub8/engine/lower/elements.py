@@ -1,0 +1,192 @@
+"""Borders to float, element-wise operators and pooling as native steps, static exponents."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sub8.engine.lower.layout import Layout
+from sub8.engine.lower.placing import Lowering, bytes_by_index
+from sub8.engine.lower.segment import Locate
+from sub8.engine.plan import operators as p
+from sub8.engine.plan.requantize import Rescale, rescale
+from sub8.native import _core
+from sub8.numerics import operators
+
+
+def border_shape(layout: Layout) -> tuple[int, int, int]:
+    """Batch, channels and positions of the interleaving between float and 8-bit layouts."""
+    if len(layout.shape) == 4:
+        batch, channels, height, width = layout.shape
+        return batch, channels, height * width
+    images = layout.shape[0] if layout.shape else 1
+    return images, 1, layout.count // images
+
+
+def lower_quantize(operator: p.Quantize, to: Lowering) -> None:
+    x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.out)
+    scale = fmt.scale
+    assert scale is not None
+
+    def make(at: Locate) -> _core.Step:
+        return _core.quantize(
+            x=at(x.buffer),
+            out=at(out.buffer),
+            shape=border_shape(out.layout),
+            is_signed=fmt.signed,
+            scale=scale,
+            zero_point=fmt.zero_point,
+        )
+
+    to.draft.step(operator.name, (x.buffer, out.buffer), make)
+
+
+def lower_dequantize(operator: p.Dequantize, to: Lowering) -> None:
+    x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.x)
+    scale = fmt.scale
+    assert scale is not None
+
+    def make(at: Locate) -> _core.Step:
+        return _core.dequantize(
+            x=at(x.buffer),
+            out=at(out.buffer),
+            shape=border_shape(x.layout),
+            is_signed=fmt.signed,
+            scale=scale,
+            zero_point=fmt.zero_point,
+        )
+
+    to.draft.step(operator.name, (x.buffer, out.buffer), make)
+
+
+def lower_add(operator: p.Add, to: Lowering) -> None:
+    a, b, out = to.place(operator.a), to.place(operator.b), to.result(operator.out)
+    integers = rescale(operator, to.formats)
+
+    def make(at: Locate) -> _core.Step:
+        return _core.add(
+            a=at(a.buffer),
+            strides_a=a.layout.broadcast_strides(out.layout),
+            signed_a=to.format(operator.a).signed,
+            b=at(b.buffer),
+            strides_b=b.layout.broadcast_strides(out.layout),
+            signed_b=to.format(operator.b).signed,
+            out=at(out.buffer),
+            sizes=out.layout.sizes,
+            multiplier_a=int(integers.multiplier[0]),
+            multiplier_b=integers.residual_multiplier,
+            offset=int(integers.offset[0]),
+            shift=integers.shift,
+            zero_point=integers.zero_point,
+            low=integers.low,
+            high=integers.high,
+        )
+
+    to.draft.step(operator.name, (a.buffer, b.buffer, out.buffer), make)
+
+
+def lower_mul(operator: p.Mul, to: Lowering) -> None:
+    a, b, out = to.place(operator.a), to.place(operator.b), to.result(operator.out)
+    format_a, format_b = to.format(operator.a), to.format(operator.b)
+    integers = rescale(operator, to.formats)
+
+    def make(at: Locate) -> _core.Step:
+        return _core.multiply(
+            a=at(a.buffer),
+            strides_a=a.layout.broadcast_strides(out.layout),
+            signed_a=format_a.signed,
+            zero_a=format_a.zero_point,
+            b=at(b.buffer),
+            strides_b=b.layout.broadcast_strides(out.layout),
+            signed_b=format_b.signed,
+            zero_b=format_b.zero_point,
+            out=at(out.buffer),
+            sizes=out.layout.sizes,
+            multiplier=int(integers.multiplier[0]),
+            shift=integers.shift,
+            zero_point=integers.zero_point,
+            low=integers.low,
+            high=integers.high,
+        )
+
+    to.draft.step(operator.name, (a.buffer, b.buffer, out.buffer), make)
+
+
+def lower_requantize(operator: p.Requantize, to: Lowering) -> None:
+    """One 8-bit operand has 256 values, so any requantisation is a table."""
+    fmt = to.format(operator.x)
+    integers = rescale(operator, to.formats)
+    every_value = np.arange(fmt.low, fmt.high + 1, dtype=np.int64)
+    _look_up(operator, _requantized(every_value, integers, operator, to), to)
+
+
+def lower_table(operator: p.Table, to: Lowering) -> None:
+    _look_up(operator, operator.table, to)
+
+
+def lower_max_pool(operator: p.MaxPool, to: Lowering) -> None:
+    x, out = to.place(operator.x), to.result(operator.out)
+    if x.exponents is not None:
+        out = to.moved(operator.name, operator.out, x, out.buffer)
+    shape = pool_shape(operator, to)
+    signed = to.format(operator.x).signed
+    to.draft.step(
+        operator.name,
+        (x.buffer, out.buffer),
+        lambda at: _core.max_pool(at(x.buffer), at(out.buffer), shape, signed),
+    )
+
+
+def lower_average_pool(operator: p.AveragePool, to: Lowering) -> None:
+    x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.x)
+    integers = rescale(operator, to.formats)
+    shape = pool_shape(operator, to)
+
+    def make(at: Locate) -> _core.Step:
+        return _core.average_pool(
+            x=at(x.buffer),
+            out=at(out.buffer),
+            shape=shape,
+            is_signed=fmt.signed,
+            x_zero_point=fmt.zero_point,
+            count_include_pad=operator.count_include_pad,
+            multiplier=int(integers.multiplier[0]),
+            shift=integers.shift,
+            zero_point=integers.zero_point,
+            low=integers.low,
+            high=integers.high,
+        )
+
+    to.draft.step(operator.name, (x.buffer, out.buffer), make)
+
+
+def pool_shape(operator: p.MaxPool | p.AveragePool, to: Lowering) -> _core.PoolShape:
+    """Sizes of a pooling; one over the whole plane is one window."""
+    batch, channels, height, width = to.shapes[operator.x]
+    out = to.shapes[operator.out]
+    kernel = operator.kernel
+    whole = kernel is None
+    return _core.PoolShape(
+        x=[batch, height, width, channels],
+        out=(out[2], out[3]),
+        kernel=(height, width) if kernel is None else kernel,
+        strides=(1, 1) if whole else operator.strides,
+        pads=[0, 0, 0, 0] if whole else list(operator.pads),
+        dilations=operator.dilations if isinstance(operator, p.MaxPool) else (1, 1),
+    )
+
+
+def _requantized(
+    values: NDArray[np.int64], integers: Rescale, operator: p.Requantize, to: Lowering
+) -> NDArray:
+    total = values * integers.multiplier[0] + integers.offset[0]
+    out = to.format(operator.out)
+    return operators.requantize(total, integers.shift, out, operator.low, operator.high)
+
+
+def _look_up(operator: p.Requantize | p.Table, entries: NDArray, to: Lowering) -> None:
+    x, out = to.place(operator.x), to.result(operator.out)
+    table = bytes_by_index(entries, to.format(operator.x).signed)
+    to.draft.step(
+        operator.name,
+        (x.buffer, out.buffer),
+        lambda at: _core.table(at(x.buffer), at(out.buffer), out.layout.count, table),
+    )

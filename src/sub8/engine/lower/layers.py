@@ -1,0 +1,102 @@
+"""Convolutions and linear layers as native steps, static exponents."""
+
+import math
+
+from sub8.engine.lower.layout import Layout
+from sub8.engine.lower.placing import Lowering, Placed
+from sub8.engine.lower.segment import Locate
+from sub8.engine.plan import operators as p
+from sub8.engine.plan.requantize import float_rescale, rescale
+from sub8.native import _core
+
+Layer = p.Conv | p.Linear
+Epilogue = _core.Rescale | _core.FloatRescale | _core.RawAccumulators
+
+
+def geometry(layer: Layer, to: Lowering) -> _core.ConvGeometry:
+    """A layer as a convolution over [B, H, W, I]; a linear layer is a 1x1 convolution over one line of rows."""
+    x, out = to.shapes[layer.x], to.shapes[layer.out]
+    if isinstance(layer, p.Linear):
+        rows = math.prod(x[:-1])
+        return _core.ConvGeometry(1, (1, rows), (1, rows))
+    return _core.ConvGeometry(
+        batch=x[0],
+        input=[x[2], x[3]],
+        output=[out[2], out[3]],
+        strides=layer.strides,
+        pads=layer.pads[:2],
+        dilations=layer.dilations,
+    )
+
+
+def operand_layout(layer: Layer, name: str, to: Lowering, itemsize: int) -> Layout:
+    """How the kernels see an operand: channels (features) fastest."""
+    shape = to.shapes[name]
+    if isinstance(layer, p.Linear):
+        return Layout.row_major(shape, itemsize)
+    return Layout.channels_last(shape, itemsize)
+
+
+def add_layer(
+    layer: Layer, to: Lowering, epilogue: Epilogue, x: int, residual: int | None, out: int
+) -> None:
+    """Append the step; buffers are in the kernels' layout."""
+    weights, place = to.packed.get(layer), geometry(layer, to)
+    fmt = to.format(layer.x)
+
+    def make(at: Locate) -> _core.Step:
+        return _core.layer(
+            weights=weights,
+            geometry=place,
+            is_signed=fmt.signed,
+            zero_point=fmt.zero_point,
+            epilogue=epilogue,
+            input=at(x),
+            residual=None if residual is None else at(residual),
+            output=at(out),
+        )
+
+    touches = (x, out) if residual is None else (x, residual, out)
+    to.draft.step(layer.name, touches, make)
+
+
+def lower_layer(layer: Layer, to: Lowering) -> None:
+    """A layer with static exponents, 8-bit or float32 result."""
+    out_float = to.formats[layer.out] is None
+    x = to.relaid(layer.name, to.place(layer.x), operand_layout(layer, layer.x, to, 1))
+    residual = None
+    if layer.residual is not None and not out_float:
+        placed = to.place(layer.residual)
+        residual = to.relaid(layer.name, placed, operand_layout(layer, layer.residual, to, 1))
+    out = to.result(layer.out)
+    layout = operand_layout(layer, layer.out, to, out.layout.itemsize)
+    direct = layout.same_bytes(out.layout)
+    target = out.buffer if direct else to.draft.buffer(layout.size)
+    epilogue = _float_epilogue(layer, to) if out_float else _epilogue(layer, to)
+    add_layer(layer, to, epilogue, x, residual, target)
+    if not direct:
+        to.relay(layer.name, Placed(target, layout), out.buffer, out.layout)
+
+
+def _epilogue(layer: Layer, to: Lowering) -> _core.Rescale:
+    integers = rescale(layer, to.formats)
+    return _core.Rescale(
+        multiplier=integers.multiplier.tolist(),
+        offset=integers.offset.tolist(),
+        shift=integers.shift,
+        zero_point=integers.zero_point,
+        low=integers.low,
+        high=integers.high,
+        residual_multiplier=integers.residual_multiplier,
+        has_residual=layer.residual is not None,
+        residual_signed=layer.residual is not None and to.format(layer.residual).signed,
+    )
+
+
+def _float_epilogue(layer: Layer, to: Lowering) -> _core.FloatRescale:
+    integers = float_rescale(layer, to.formats)
+    return _core.FloatRescale(
+        multiplier=integers.multiplier,
+        offset=integers.offset.tolist(),
+        scale=integers.scale.tolist(),
+    )

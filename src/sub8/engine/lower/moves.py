@@ -1,0 +1,109 @@
+"""Data movement as strided copies, or as nothing where the bytes already lie right."""
+
+from sub8.engine.lower.layout import Layout
+from sub8.engine.lower.placing import Lowering, Placed
+from sub8.engine.plan import operators as p
+from sub8.errors import UnsupportedModelError
+from sub8.native import _core
+
+
+def lower_concat(operator: p.Concat, to: Lowering) -> None:
+    parts = [to.place(name) for name in operator.xs]
+    if any(part.exponents is not None for part in parts):
+        raise UnsupportedModelError(
+            f"node {operator.name!r}: joins tensors that have dynamic exponents; "
+            "quantise with static exponents"
+        )
+    out = to.result(operator.out)
+    layout, start = out.layout, 0
+    for part in parts:
+        to.copy(
+            operator.name,
+            part.buffer,
+            (0, layout.in_order(part.layout.strides)),
+            out.buffer,
+            (start * layout.strides[operator.axis], layout.in_order(layout.strides)),
+            layout.in_order(part.layout.shape),
+            layout.itemsize,
+        )
+        start += part.layout.shape[operator.axis]
+
+
+def lower_slice(operator: p.Slice, to: Lowering) -> None:
+    x, layout = to.place(operator.x), to.layout(operator.out)
+    offset, strides = 0, list(x.layout.strides)
+    for start, end, axis, step in zip(
+        operator.starts, operator.ends, operator.axes, operator.steps, strict=True
+    ):
+        first = slice(start, end, step).indices(x.layout.shape[axis])[0]
+        offset += first * x.layout.strides[axis]
+        strides[axis] = step * x.layout.strides[axis]
+    out = to.moved(operator.name, operator.out, x, to.draft.buffer(layout.size))
+    to.copy(
+        operator.name,
+        x.buffer,
+        (offset, layout.in_order(tuple(strides))),
+        out.buffer,
+        (0, layout.in_order(layout.strides)),
+        layout.sizes,
+        layout.itemsize,
+    )
+
+
+def lower_pad(operator: p.Pad, to: Lowering) -> None:
+    x, layout = to.place(operator.x), to.layout(operator.out)
+    rank = len(layout.shape)
+    out = to.moved(operator.name, operator.out, x, to.draft.buffer(layout.size))
+    begins, ends = operator.pads[:rank], operator.pads[rank:]
+    kept = tuple(
+        size + min(begin, 0) + min(end, 0)
+        for size, begin, end in zip(x.layout.shape, begins, ends, strict=True)
+    )
+    if kept != layout.shape:
+        value = operator.value
+        to.draft.step(operator.name, (out.buffer,), lambda at: _core.fill(at(out.buffer), value))
+    if min(kept) < 1:
+        return
+    source = sum(max(-begin, 0) * s for begin, s in zip(begins, x.layout.strides, strict=True))
+    target = sum(max(begin, 0) * s for begin, s in zip(begins, layout.strides, strict=True))
+    to.copy(
+        operator.name,
+        x.buffer,
+        (source, layout.in_order(x.layout.strides)),
+        out.buffer,
+        (target, layout.in_order(layout.strides)),
+        layout.in_order(kept),
+        layout.itemsize,
+    )
+
+
+def lower_reshape(operator: p.Reshape, to: Lowering) -> None:
+    x, layout = to.place(operator.x), to.layout(operator.out)
+    if x.layout.shape == layout.shape:
+        to.moved(operator.name, operator.out, x, x.buffer)
+        return
+    itemsize = layout.itemsize
+    flat = to.relaid(operator.name, x, Layout.row_major(x.layout.shape, itemsize))
+    reshaped = Placed(flat, Layout.row_major(layout.shape, itemsize))
+    buffer = to.relaid(operator.name, reshaped, layout)
+    to.moved(operator.name, operator.out, x, buffer)
+
+
+def lower_transpose(operator: p.Transpose, to: Lowering) -> None:
+    x, layout = to.place(operator.x), to.layout(operator.out)
+    strides = tuple(x.layout.strides[axis] for axis in operator.perm)
+    moved_axes = [axis for axis in layout.order if layout.shape[axis] > 1]
+    in_place = [strides[axis] for axis in moved_axes] == [layout.strides[a] for a in moved_axes]
+    if in_place:
+        to.moved(operator.name, operator.out, x, x.buffer)
+        return
+    out = to.moved(operator.name, operator.out, x, to.draft.buffer(layout.size))
+    to.copy(
+        operator.name,
+        x.buffer,
+        (0, layout.in_order(strides)),
+        out.buffer,
+        (0, layout.in_order(layout.strides)),
+        layout.sizes,
+        layout.itemsize,
+    )

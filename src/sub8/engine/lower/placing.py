@@ -1,0 +1,178 @@
+"""The state of lowering one segment: where every tensor lies, and the copies between layouts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sub8.engine.lower.layout import Layout
+from sub8.engine.lower.packing import PackedLayers
+from sub8.engine.lower.segment import Locate, SegmentDraft, SegmentOutput
+from sub8.engine.plan.operators import Constant
+from sub8.engine.plan.shapes import Shape
+from sub8.errors import UnsupportedModelError
+from sub8.native import _core
+from sub8.numerics.dfp import Format
+
+EXPONENT_BYTES = 4  # int32 per image
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A tensor in a buffer. exponents: the buffer of its ``images`` int32 exponents where they are dynamic."""
+
+    buffer: int
+    layout: Layout
+    exponents: int | None = None
+    images: int = 0
+
+
+def exponents_name(tensor: str) -> str:
+    """The name under which a dynamic tensor's exponents travel between segments."""
+    return f"{tensor}\0exponents"
+
+
+class Lowering:
+    """One segment in the making, over the tensors of a plan at given shapes."""
+
+    def __init__(
+        self,
+        formats: Mapping[str, Format | None],
+        shapes: Mapping[str, Shape],
+        constants: Mapping[str, Constant],
+        images: Mapping[str, int],
+        packed: PackedLayers,
+    ) -> None:
+        self.formats = formats
+        self.shapes = shapes
+        self.packed = packed
+        self.draft = SegmentDraft()
+        self.tensors: dict[str, Placed] = {}
+        self.constants = constants
+        self._images = images
+
+    def format(self, name: str) -> Format:
+        """The format of an 8-bit tensor."""
+        fmt = self.formats[name]
+        assert fmt is not None, f"{name} is a float tensor"
+        return fmt
+
+    def layout(self, name: str) -> Layout:
+        """The layout of a tensor between operators."""
+        return Layout.of(self.shapes[name], 4 if self.formats[name] is None else 1)
+
+    def place(self, name: str) -> Placed:
+        """Where a tensor lies; one that this segment did not make is taken as an input array."""
+        if name not in self.tensors:
+            layout = self.layout(name)
+            if name in self.constants:
+                value = self.constants[name].value
+                buffer = self.draft.constant(value.transpose(layout.order))
+            else:
+                buffer = self.draft.input(name, layout.size)
+            placed = Placed(buffer, layout)
+            if name in self._images:
+                count = self._images[name]
+                exponents = self.draft.input(exponents_name(name), count * EXPONENT_BYTES)
+                placed = replace(placed, exponents=exponents, images=count)
+            self.tensors[name] = placed
+        return self.tensors[name]
+
+    def result(self, name: str) -> Placed:
+        """A new buffer for an operator's result, with exponents where its format is dynamic."""
+        layout = self.layout(name)
+        placed = Placed(self.draft.buffer(layout.size), layout)
+        fmt = self.formats[name]
+        if fmt is not None and fmt.dynamic:
+            images = layout.shape[0]
+            exponents = self.draft.buffer(images * EXPONENT_BYTES)
+            placed = replace(placed, exponents=exponents, images=images)
+        self.tensors[name] = placed
+        return placed
+
+    def moved(self, operator: str, name: str, x: Placed, buffer: int) -> Placed:
+        """Name the result of moving ``x``'s elements; it keeps x's exponents."""
+        layout = self.layout(name)
+        if x.exponents is not None and x.images not in (1, layout.shape[0]):
+            raise UnsupportedModelError(
+                f"node {operator!r}: moves elements between images that have their own exponents; "
+                "quantise with static exponents"
+            )
+        self.tensors[name] = Placed(buffer, layout, x.exponents, x.images)
+        return self.tensors[name]
+
+    def copy(
+        self,
+        operator: str,
+        source: int,
+        source_view: tuple[int, Sequence[int]],
+        target: int,
+        target_view: tuple[int, Sequence[int]],
+        sizes: Sequence[int],
+        itemsize: int,
+    ) -> None:
+        """A strided copy; views are an offset and strides, in elements, over ``sizes``."""
+
+        def make(at: Locate) -> _core.Step:
+            return _core.copy(
+                source=at(source),
+                source_offset=source_view[0],
+                source_strides=list(source_view[1]),
+                target=at(target),
+                target_offset=target_view[0],
+                target_strides=list(target_view[1]),
+                sizes=list(sizes),
+                element_bytes=itemsize,
+            )
+
+        self.draft.step(operator, (source, target), make)
+
+    def relaid(self, operator: str, x: Placed, layout: Layout) -> int:
+        """A buffer with x's elements in another layout of the same shape: x's own where that is the same."""
+        if x.layout.same_bytes(layout):
+            return x.buffer
+        buffer = self.draft.buffer(layout.size)
+        self.relay(operator, x, buffer, layout)
+        return buffer
+
+    def relay(self, operator: str, x: Placed, target: int, layout: Layout) -> None:
+        """Copy x's elements to a buffer in another layout of the same shape."""
+        self.copy(
+            operator,
+            x.buffer,
+            (0, layout.in_order(x.layout.strides)),
+            target,
+            (0, layout.in_order(layout.strides)),
+            layout.sizes,
+            layout.itemsize,
+        )
+
+    def export(self, name: str, dtype: np.dtype) -> None:
+        """Make a tensor an output array in its logical row-major form."""
+        x = self.place(name)
+        layout = Layout.row_major(x.layout.shape, x.layout.itemsize)
+        self._output(name, x, layout, SegmentOutput(name, layout.shape, dtype))
+
+    def hand_over(self, name: str) -> None:
+        """Make an 8-bit tensor available to later segments as it lies in memory."""
+        x = self.place(name)
+        output = SegmentOutput(name, (x.layout.size,), np.dtype(np.uint8))
+        self._output(name, x, x.layout, output)
+        if x.exponents is not None:
+            layout = Layout.row_major((x.images,), EXPONENT_BYTES)
+            exponents = SegmentOutput(exponents_name(name), (x.images,), np.dtype(np.int32))
+            self._output(name, Placed(x.exponents, layout), layout, exponents)
+
+    def _output(self, name: str, x: Placed, layout: Layout, output: SegmentOutput) -> None:
+        if x.layout.same_bytes(layout) and self.draft.output(x.buffer, output):
+            return
+        target = self.draft.buffer(layout.size)
+        self.relay(name, x, target, layout)
+        self.draft.output(target, output)
+
+
+def bytes_by_index(table: NDArray, signed: bool) -> NDArray[np.uint8]:
+    """A table of 256 entries ordered by value, reordered to be indexed by the value's byte."""
+    ordered = np.roll(table, -128) if signed else table
+    return np.ascontiguousarray(ordered).view(np.uint8)

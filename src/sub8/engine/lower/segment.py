@@ -1,0 +1,149 @@
+"""Native segments: runs of integer operators as one program of the native core, and how they are put together."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sub8.engine.lower.memory import Lifetime, plan_memory
+from sub8.engine.plan.shapes import Shape
+from sub8.native import _core
+
+
+@dataclass(frozen=True)
+class SegmentOutput:
+    """An array that a segment makes. 8-bit tensors that only later segments read are flat bytes."""
+
+    name: str
+    shape: Shape
+    dtype: np.dtype
+
+    def repeated(self, parts: int) -> "SegmentOutput":
+        """The output of so many parts of a batch, one after the other."""
+        if parts == 1:
+            return self
+        return replace(self, shape=(parts * self.shape[0], *self.shape[1:]))
+
+
+@dataclass(frozen=True)
+class NativeSegment:
+    """Consecutive integer operators as one native call. inputs: names of arrays, from outside or earlier segments.
+
+    operators: for each step of the program the name of the operator it belongs to. Safe from many threads.
+    """
+
+    program: _core.Program
+    inputs: tuple[str, ...]
+    outputs: tuple[SegmentOutput, ...]
+    operators: tuple[str, ...]
+
+    def run(self, arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """The outputs by name. Arrays must be C-contiguous and of the shapes the segment was made for."""
+        results = {output.name: np.empty(output.shape, output.dtype) for output in self.outputs}
+        self.program.run([arrays[name] for name in self.inputs], list(results.values()))
+        return results
+
+    def profile(self, arrays: Mapping[str, NDArray]) -> tuple[dict[str, NDArray], list[int]]:
+        """As ``run``, with nanoseconds per step."""
+        results = {output.name: np.empty(output.shape, output.dtype) for output in self.outputs}
+        times = self.program.profile([arrays[name] for name in self.inputs], list(results.values()))
+        return results, times
+
+
+Locate = Callable[[int], _core.Buffer]
+
+
+@dataclass(frozen=True)
+class _DraftStep:
+    operator: str
+    make: Callable[[Locate], _core.Step]
+    touches: tuple[int, ...]
+
+
+class SegmentDraft:
+    """Steps over numbered buffers whose places are decided at the end, when all lifetimes are known."""
+
+    def __init__(self) -> None:
+        self._sizes: list[int] = []
+        self._constants: dict[int, NDArray] = {}
+        self._inputs: dict[int, str] = {}
+        self._outputs: dict[int, SegmentOutput] = {}
+        self._steps: list[_DraftStep] = []
+
+    def buffer(self, size: int) -> int:
+        """A new buffer of ``size`` bytes."""
+        self._sizes.append(size)
+        return len(self._sizes) - 1
+
+    def constant(self, data: NDArray) -> int:
+        """A buffer that holds a copy of ``data``."""
+        buffer = self.buffer(data.nbytes)
+        self._constants[buffer] = np.ascontiguousarray(data)
+        return buffer
+
+    def input(self, name: str, size: int) -> int:
+        """The array that the caller passes as ``name``."""
+        buffer = self.buffer(size)
+        self._inputs[buffer] = name
+        return buffer
+
+    def output(self, buffer: int, output: SegmentOutput) -> bool:
+        """Make a buffer an output array; False where it cannot be (it is an input, a constant or another output)."""
+        if buffer in self._inputs or buffer in self._constants or buffer in self._outputs:
+            return False
+        self._outputs[buffer] = output
+        return True
+
+    def step(
+        self, operator: str, touches: Iterable[int], make: Callable[[Locate], _core.Step]
+    ) -> None:
+        """Append a step. touches: all buffers it uses; make: builds it, given where buffers lie."""
+        self._steps.append(_DraftStep(operator, make, tuple(touches)))
+
+    def finish(self, isa: str, threads: int, parts: int) -> NativeSegment:
+        """Place all buffers and build the program. parts: how many parts of a batch like this one there are."""
+        inputs = list(self._inputs)
+        outputs = list(self._outputs)
+        arena = self._lifetimes()
+        memory = plan_memory(list(arena.values()))
+        offsets = dict(zip(arena, memory.offsets, strict=True))
+        constants = {
+            buffer: _core.Buffer.constant(data) for buffer, data in self._constants.items()
+        }
+
+        def locate(buffer: int) -> _core.Buffer:
+            size = self._sizes[buffer]
+            if buffer in constants:
+                return constants[buffer]
+            if buffer in self._inputs:
+                return _core.Buffer.input(inputs.index(buffer), size)
+            if buffer in self._outputs:
+                return _core.Buffer.output(outputs.index(buffer), size)
+            return _core.Buffer.arena(offsets[buffer], size)
+
+        program = _core.Program(
+            isa=isa,
+            threads=threads,
+            parts=parts,
+            arena_bytes=memory.size,
+            input_bytes=[self._sizes[buffer] for buffer in inputs],
+            output_bytes=[self._sizes[buffer] for buffer in outputs],
+            steps=[step.make(locate) for step in self._steps],
+        )
+        return NativeSegment(
+            program,
+            tuple(self._inputs.values()),
+            tuple(output.repeated(parts) for output in self._outputs.values()),
+            tuple(step.operator for step in self._steps),
+        )
+
+    def _lifetimes(self) -> dict[int, Lifetime]:
+        elsewhere = self._inputs.keys() | self._outputs.keys() | self._constants.keys()
+        lifetimes: dict[int, Lifetime] = {}
+        for index, step in enumerate(self._steps):
+            for buffer in step.touches:
+                if buffer not in elsewhere:
+                    first = lifetimes[buffer].first if buffer in lifetimes else index
+                    lifetimes[buffer] = Lifetime(self._sizes[buffer], first, index)
+        return lifetimes

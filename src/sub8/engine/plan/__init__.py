@@ -1,0 +1,1 @@
+"""Integer operators as plain data, what they mean, and the proofs that they fit."""

@@ -1,0 +1,1 @@
+"""A Q/DQ graph, read forward, becomes a plan."""

@@ -1,0 +1,158 @@
+"""Sums, products, clamps and element-wise functions of dequantised tensors and pending accumulators."""
+
+import dataclasses
+
+import numpy as np
+import onnx_ir as ir
+
+from sub8.engine.plan import operators as p
+from sub8.engine.reader.emit import is_power
+from sub8.engine.reader.layers import add_bias
+from sub8.engine.reader.state import Walk, both_inputs, bounds_of_clip, node_name, rank, same_shape
+from sub8.engine.reader.values import Clamp, Function, Integers, Joined, Known, Lazy, Moved, Pending
+from sub8.engine.reader.weights import is_constant, read_terms, real_scalar
+from sub8.graph import constants, patterns
+from sub8.numerics.dfp import Format
+
+
+def read_clamp(walk: Walk, node: ir.Node) -> list[Known] | None:
+    """Relu, or Clip with constant bounds."""
+    bounds = bounds_of_clip(node)
+    known = walk.of(node.inputs[0])
+    if bounds is None or known is None:
+        return None
+    clamp = Clamp(*bounds)
+    if isinstance(known, (Pending, Moved, Joined)):
+        clamped = _clamped(walk, known, clamp)
+        return None if clamped is None else [clamped]
+    return read_function(walk, node, clamp)
+
+
+def read_add(walk: Walk, node: ir.Node) -> list[Known] | None:
+    """A bias, a residual, the sum of two dequantised tensors, or a function of one."""
+    a, b = both_inputs(node)
+    for pending_value, other in ((a, b), (b, a)):
+        pending = walk.of(pending_value)
+        if not isinstance(pending, Pending):
+            continue
+        if is_constant(other):
+            biased = add_bias(walk, pending, other, node.outputs[0])
+            return None if biased is None else [biased]
+        residual = walk.real_integers(other)
+        layer = pending.core
+        if residual is None or not pending.plain_layer or not same_shape(pending_value, other):
+            return None
+        assert isinstance(layer, (p.Conv, p.Linear))
+        layer = dataclasses.replace(layer, residual=residual.tensor)
+        return [Pending(layer)] if _fits_dynamic(walk, layer) else None
+    function = read_function(walk, node)
+    if function is not None:
+        return function
+    pair = _operands(walk, a, b)
+    if pair is None:
+        return None
+    core = p.Add(name=node_name(node), a=pair[0].tensor, b=pair[1].tensor, out="", low=0, high=0)
+    return [Pending(core)] if _fits_dynamic(walk, core) else None
+
+
+def read_mul(walk: Walk, node: ir.Node) -> list[Known] | None:
+    """The product of two dequantised tensors, or a function of one."""
+    function = read_function(walk, node)
+    if function is not None:
+        return function
+    pair = _operands(walk, *both_inputs(node))
+    if pair is None or pair[0].fmt.dynamic or pair[1].fmt.dynamic:
+        return None
+    core = p.Mul(name=node_name(node), a=pair[0].tensor, b=pair[1].tensor, out="", low=0, high=0)
+    return [Pending(core)]
+
+
+def read_function(walk: Walk, node: ir.Node, clamp: Clamp | None = None) -> list[Known] | None:
+    """An element-wise node whose operands are functions of one 8-bit tensor, or single numbers."""
+    if node.op_type not in patterns.ELEMENTWISE or len(node.outputs) != 1:
+        return None
+    source: Integers | None = None
+    sources: set[ir.Value] = set()
+    so_far: Clamp | None = Clamp()
+    operands = [value for value in node.inputs if value is not None]
+    axes = max((rank(value) or 1 for value in operands if not is_constant(value)), default=0)
+    for value in operands:
+        if is_constant(value):
+            if real_scalar(value) is None or (rank(value) or 0) > axes:
+                return None
+            continue
+        known = walk.of(value)
+        if isinstance(known, Function):
+            part, sources, so_far = known.source, sources | known.sources, known.clamp
+        elif isinstance(known, Integers) and known.real:
+            part, sources = known, sources | {value}
+        else:
+            return None
+        if source is not None and part.tensor != source.tensor:
+            return None
+        source = part
+    if source is None:
+        return None
+    combined = so_far.then(clamp) if so_far is not None and clamp is not None else None
+    if source.fmt.dynamic and combined is None:
+        return None
+    return [Function(source, frozenset(sources), node.outputs[0], combined)]
+
+
+def _clamped(walk: Walk, known: Lazy, clamp: Clamp) -> Lazy | None:
+    """``known`` with a clamp, which commutes with movement."""
+    match known:
+        case Pending():
+            return dataclasses.replace(known, clamp=known.clamp.then(clamp))
+        case Moved():
+            inner = _clamped(walk, known.inner, clamp)
+            return None if inner is None else dataclasses.replace(known, inner=inner)
+        case Joined():
+            parts: list[Integers | Lazy] = []
+            for part in known.parts:
+                if not isinstance(part, (Pending, Moved, Joined)):
+                    return None
+                inner = _clamped(walk, part, clamp)
+                if inner is None:
+                    return None
+                parts.append(inner)
+            return dataclasses.replace(known, parts=tuple(parts))
+    return None
+
+
+def _operands(walk: Walk, a: ir.Value, b: ir.Value) -> tuple[Integers, Integers] | None:
+    first = walk.real_integers(a) or _constant(walk, a)
+    second = walk.real_integers(b) or _constant(walk, b)
+    return None if first is None or second is None else (first, second)
+
+
+def _constant(walk: Walk, value: ir.Value) -> Integers | None:
+    """A constant that the file stores as 8-bit integers of one scale."""
+    node = value.producer()
+    terms = read_terms(value) if is_constant(value) else None
+    if node is None or node.op_type != "DequantizeLinear" or terms is None:
+        return None
+    stored, zero = (
+        constants.array(node.inputs[0]),
+        constants.scalar(node.inputs[2] if len(node.inputs) > 2 else None),
+    )
+    scale = constants.scalar(node.inputs[1])
+    if stored is None or scale is None or stored.dtype not in (np.int8, np.uint8):
+        return None
+    fmt = Format(stored.dtype == np.int8, scale, int(zero or 0))
+    name = walk.emitter.fresh(f"{value.name}.constant")
+    walk.emitter.add(p.Constant(name=node_name(node), value=stored, out=name), fmt)
+    return Integers(name, fmt, real=True)
+
+
+def _fits_dynamic(walk: Walk, core: p.Conv | p.Linear | p.Add) -> bool:
+    """Dynamic operands go with powers of two only, and are not broadcast along the images."""
+    names = (core.a, core.b) if isinstance(core, p.Add) else (core.x, core.residual)
+    formats = [
+        fmt
+        for name in names
+        if name is not None and (fmt := walk.emitter.formats[name]) is not None
+    ]
+    if not any(fmt.dynamic for fmt in formats):
+        return True
+    return all(is_power(fmt) for fmt in formats)

@@ -1,0 +1,161 @@
+"""The forward walk: node by node, what each value is made of."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from sub8.engine.reader import elementwise, layers, movement
+from sub8.engine.reader.state import Keep, Walk, input_at, node_name
+from sub8.engine.reader.values import DynamicScale, Integers, Known, Real
+from sub8.errors import UnsupportedModelError
+from sub8.graph import constants, dynamic, patterns
+from sub8.numerics.dfp import Format
+
+Reader = Callable[[Walk, ir.Node], list[Known] | None]
+
+
+def interpret(model: ir.Model, keep: Keep) -> Walk:
+    """Walk a prepared graph. Integer operators are emitted where a QuantizeLinear, or a movement, makes them.
+
+    keep: see ``Walk``.
+
+    Raises UnsupportedModelError, naming the node, for activations that are quantised in a way that 8-bit
+    tensors with one scale cannot express.
+    """
+    walk = Walk(model, keep)
+    for node in model.graph:
+        if not node.outputs or not walk.computed(node):
+            continue
+        reader = _READERS.get((node.domain, node.op_type), elementwise.read_function)
+        found = reader(walk, node) if node.inputs and node.inputs[0] is not None else None
+        for index, value in enumerate(node.outputs):
+            walk.known[value] = found[index] if found is not None and index < len(found) else Real()
+    return walk
+
+
+def _read_same(walk: Walk, node: ir.Node) -> list[Known] | None:
+    """Identity, and Dropout in inference."""
+    if node.outputs[0].is_graph_output() or len(node.inputs) > 2:
+        return None
+    known = walk.of(node.inputs[0])
+    return [known] if known is not None and not isinstance(known, Real) else None
+
+
+def _read_dynamic_scale(walk: Walk, node: ir.Node) -> list[Known] | None:
+    source = node.inputs[0]
+    if source is None:
+        return None
+    return [DynamicScale(source, bool(patterns.attribute(node, "signed", 0)))]
+
+
+def _read_quantize(walk: Walk, node: ir.Node) -> list[Known] | None:
+    x, scale = node.inputs[0], node.inputs[1]
+    assert x is not None
+    name, out = node_name(node), str(node.outputs[0].name)
+    known = walk.of(x)
+    assert known is not None
+    dynamic_scale = walk.of(scale)
+    if isinstance(dynamic_scale, DynamicScale):
+        fmt = Format(dynamic_scale.signed, None)
+        if _stored_type(node) != fmt.dtype or patterns.attribute(node, "axis", 1) != 0:
+            raise UnsupportedModelError(
+                f"node {name!r}: type or axis does not fit its dynamic scale"
+            )
+        if isinstance(known, Integers) and known.scale is scale:
+            return [Integers(known.tensor, known.fmt, real=False, scale=scale)]
+        if dynamic_scale.of is not x:
+            raise UnsupportedModelError(
+                f"node {name!r}: its dynamic scale is taken from {dynamic_scale.of.name!r}, not from its input"
+            )
+        tensor = walk.emitter.quantise(known, fmt, out, name, x)
+        return [Integers(tensor, fmt, real=False, scale=scale)]
+    static = _static_format(node, _stored_type(node))
+    return [Integers(walk.emitter.quantise(known, static, out, name, x), static, real=False)]
+
+
+def _read_dequantize(walk: Walk, node: ir.Node) -> list[Known] | None:
+    x, scale = node.inputs[0], node.inputs[1]
+    known = walk.of(x)
+    name = node_name(node)
+    if not isinstance(known, Integers) or known.real:
+        return None
+    if known.fmt.dynamic:
+        if known.scale is not scale or patterns.attribute(node, "axis", 1) != 0:
+            raise UnsupportedModelError(
+                f"node {name!r}: does not use the dynamic scale its input was quantised with"
+            )
+        return [Integers(known.tensor, known.fmt, real=True, scale=scale)]
+    fmt = _static_format(node, known.fmt.dtype)
+    if fmt != known.fmt:
+        raise UnsupportedModelError(
+            f"node {name!r}: its scale or zero point differs from the QuantizeLinear before it; make them equal"
+        )
+    return [Integers(known.tensor, fmt, real=True)]
+
+
+def _stored_type(node: ir.Node) -> np.dtype:
+    zero = input_at(node, 2)
+    if zero is not None:
+        elements = constants.array(zero)
+        stored = None if elements is None else elements.dtype
+    else:
+        kind = int(patterns.attribute(node, "output_dtype", 0))
+        stored = {0: np.dtype(np.uint8), int(ir.DataType.UINT8): np.dtype(np.uint8),
+                  int(ir.DataType.INT8): np.dtype(np.int8)}.get(kind)  # fmt: skip
+    if stored not in (np.int8, np.uint8):
+        raise UnsupportedModelError(
+            f"node {node_name(node)!r}: activations must be 8-bit integers; quantise them as uint8 or int8"
+        )
+    return np.dtype(stored)
+
+
+def _static_format(node: ir.Node, stored: np.dtype) -> Format:
+    scale = constants.array(node.inputs[1])
+    zero_value = input_at(node, 2)
+    zero = np.zeros(1) if zero_value is None else constants.array(zero_value)
+    if (
+        scale is None
+        or zero is None
+        or scale.size != 1
+        or zero.size != 1
+        or scale.dtype != np.float32
+    ):
+        raise UnsupportedModelError(
+            f"node {node_name(node)!r}: activations need one constant float32 scale; "
+            "quantise them per tensor, not per channel"
+        )
+    number = float(scale.reshape(()))
+    if not (np.isfinite(number) and number > 0):
+        raise UnsupportedModelError(f"node {node_name(node)!r}: scale {number} is not positive")
+    return Format(stored == np.int8, number, int(zero.reshape(())))
+
+
+_READERS: dict[tuple[str, str], Reader] = {
+    ("", "QuantizeLinear"): _read_quantize,
+    ("", "DequantizeLinear"): _read_dequantize,
+    (dynamic.DOMAIN, dynamic.NAME): _read_dynamic_scale,
+    ("", "Identity"): _read_same,
+    ("", "Dropout"): _read_same,
+    ("", "Conv"): layers.read_conv,
+    ("", "Gemm"): layers.read_gemm,
+    ("", "MatMul"): layers.read_matmul,
+    ("", "Add"): elementwise.read_add,
+    ("", "Mul"): elementwise.read_mul,
+    ("", "Relu"): elementwise.read_clamp,
+    ("", "Clip"): elementwise.read_clamp,
+    ("", "Reshape"): movement.read_reshape,
+    ("", "Flatten"): movement.read_reshape,
+    ("", "Squeeze"): movement.read_reshape,
+    ("", "Unsqueeze"): movement.read_reshape,
+    ("", "Transpose"): movement.read_transpose,
+    ("", "Slice"): movement.read_slice,
+    ("", "Split"): movement.read_split,
+    ("", "Pad"): movement.read_pad,
+    ("", "Concat"): movement.read_concat,
+    ("", "MaxPool"): movement.read_max_pool,
+    ("", "GlobalMaxPool"): movement.read_global_max_pool,
+    ("", "AveragePool"): movement.read_average_pool,
+    ("", "GlobalAveragePool"): movement.read_average_pool,
+    ("", "ReduceMean"): movement.read_reduce_mean,
+}

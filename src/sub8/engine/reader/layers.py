@@ -1,0 +1,237 @@
+"""Conv, Gemm and MatMul with constant integer weights, and the biases that belong to them."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.engine.plan import operators as p
+from sub8.engine.plan.bounds import finest_exponent, prove_int32
+from sub8.engine.reader.emit import is_power
+from sub8.engine.reader.state import Walk, input_at, node_name, rank, sizes
+from sub8.engine.reader.values import Integers, Known, Pending
+from sub8.engine.reader.weights import clustered, read_terms, real_values
+from sub8.errors import UnsupportedModelError
+from sub8.graph import patterns
+from sub8.numerics.cluster import ClusteredWeight
+from sub8.numerics.dfp import Format
+
+LARGEST_INT32 = 2**31 - 1
+FINER_BIAS_BITS = 24  # how far below the accumulator's unit a float bias is kept
+
+
+def read_conv(walk: Walk, node: ir.Node) -> list[Known] | None:
+    """A 2-D convolution of a dequantised tensor."""
+    x = walk.real_integers(node.inputs[0])
+    terms = _terms(node, 1)
+    if (
+        x is None
+        or terms is None
+        or terms[0].values.ndim != 4
+        or rank(node.inputs[0]) not in (None, 4)
+    ):
+        return None
+    kernel = (terms[0].values.shape[2], terms[0].values.shape[3])
+    strides = _pair(node, "strides")
+    dilations = _pair(node, "dilations")
+    pads = explicit_pads(node, kernel, strides, dilations)
+    if pads is None:
+        return None
+    core = p.Conv(
+        name=node_name(node), x=x.tensor, terms=terms, bias=np.zeros(len(terms[0].values), np.int32), out="",
+        low=0, high=0, strides=strides, pads=pads, dilations=dilations,
+        groups=int(patterns.attribute(node, "group", 1)),
+    )  # fmt: skip
+    return _layer(walk, core, x, input_at(node, 2))
+
+
+def read_gemm(walk: Walk, node: ir.Node) -> list[Known] | None:
+    """``x @ W (+ C)`` of a dequantised matrix, without other factors."""
+    x = walk.real_integers(node.inputs[0])
+    if patterns.attribute(node, "transA", 0) or patterns.attribute(node, "alpha", 1.0) != 1.0:
+        return None
+    if input_at(node, 2) is not None and patterns.attribute(node, "beta", 1.0) != 1.0:
+        return None
+    terms = _terms(node, 1, transposed=not patterns.attribute(node, "transB", 0))
+    if x is None or terms is None:
+        return None
+    return _layer(walk, _linear(node, x, terms), x, input_at(node, 2))
+
+
+def read_matmul(walk: Walk, node: ir.Node) -> list[Known] | None:
+    """``x @ W`` of a dequantised tensor with a constant matrix on the right."""
+    x = walk.real_integers(node.inputs[0])
+    known_rank = rank(node.inputs[0])
+    if x is None or known_rank is None or known_rank < 2:
+        return None
+    terms = _terms(node, 1, transposed=True)
+    return None if terms is None else _layer(walk, _linear(node, x, terms), x, None)
+
+
+def add_bias(walk: Walk, pending: Pending, constant: ir.Value, result: ir.Value) -> Pending | None:
+    """The layer with a constant added that has one number per output channel; None where it is no bias."""
+    core = pending.core
+    if not pending.plain_layer or not isinstance(core, (p.Conv, p.Linear)) or core.bias.any():
+        return None
+    elements = real_values(constant)
+    known_rank = rank(result)
+    if elements is None or known_rank is None or elements.ndim > known_rank:
+        return None
+    outputs = len(core.bias)
+    axis = 1 if isinstance(core, p.Conv) else known_rank - 1
+    padded = (1,) * (known_rank - elements.ndim) + elements.shape
+    if any(size != 1 for place, size in enumerate(padded) if place != axis) or padded[axis] not in (
+        1,
+        outputs,
+    ):
+        return None
+    fmt = walk.emitter.formats[core.x]
+    assert fmt is not None
+    return replace(pending, core=_with_bias(core, fmt, constant))
+
+
+def explicit_pads(
+    node: ir.Node, kernel: tuple[int, int], strides: tuple[int, int], dilations: tuple[int, int]
+) -> tuple[int, int, int, int] | None:
+    """top, left, bottom, right; None where they follow from a size that is not known."""
+    mode = patterns.attribute(node, "auto_pad", "NOTSET")
+    if mode in ("NOTSET", ""):
+        pads = tuple(int(pad) for pad in patterns.attribute(node, "pads", (0, 0, 0, 0)))
+        return (pads[0], pads[1], pads[2], pads[3]) if len(pads) == 4 and min(pads) >= 0 else None
+    if mode == "VALID":
+        return (0, 0, 0, 0)
+    shape = sizes(node.inputs[0])
+    if shape is None or len(shape) != 4:
+        return None
+    begins, ends = [], []
+    for size, k, stride, dilation in zip(shape[2:], kernel, strides, dilations, strict=True):
+        if stride == 1:
+            total = (k - 1) * dilation
+        elif isinstance(size, int):
+            total = max(0, (-(-size // stride) - 1) * stride + (k - 1) * dilation + 1 - size)
+        else:
+            return None
+        small, large = total // 2, total - total // 2
+        begins.append(small if mode == "SAME_UPPER" else large)
+        ends.append(large if mode == "SAME_UPPER" else small)
+    return begins[0], begins[1], ends[0], ends[1]
+
+
+def _pair(node: ir.Node, name: str) -> tuple[int, int]:
+    first, second = patterns.attribute(node, name, (1, 1))
+    return int(first), int(second)
+
+
+def _terms(
+    node: ir.Node, index: int, *, transposed: bool = False
+) -> tuple[ClusteredWeight, ...] | None:
+    terms = read_terms(node.inputs[index])
+    if terms is None or terms[0].values.ndim < 2 or 0 in terms[0].values.shape:
+        return None
+    if transposed or terms[0].values.ndim == 2:
+        if terms[0].values.ndim != 2:
+            return None
+        if transposed:
+            terms = tuple(term.moved(np.transpose) for term in terms)
+    return clustered(terms, node_name(node))
+
+
+def _linear(node: ir.Node, x: Integers, terms: tuple[ClusteredWeight, ...]) -> p.Linear:
+    bias = np.zeros(len(terms[0].values), np.int32)
+    return p.Linear(name=node_name(node), x=x.tensor, terms=terms, bias=bias, out="", low=0, high=0)
+
+
+def _layer(
+    walk: Walk, core: p.Conv | p.Linear, x: Integers, bias: ir.Value | None
+) -> list[Known] | None:
+    if x.fmt.dynamic and any(term.channel_scale is not None for term in core.terms):
+        return None
+    prove_int32(core)
+    core = replace(core, terms=walk.keep(core))
+    if bias is None:
+        return [Pending(core)]
+    elements = real_values(bias)
+    if elements is None or elements.size not in (1, len(core.bias)):
+        return None
+    return [Pending(_with_bias(core, x.fmt, bias))]
+
+
+def _with_bias(core: p.Conv | p.Linear, x: Format, constant: ir.Value) -> p.Conv | p.Linear:
+    """The layer with a constant bias, in units of the accumulator or of a power of two of its own."""
+    outputs = len(core.bias)
+    real = real_values(constant)
+    assert real is not None
+    real = np.broadcast_to(real.reshape(-1), (outputs,))
+    if core.terms[0].channel_scale is None and is_power(x):
+        stored = _stored_bias(constant, outputs)
+        unit = None if x.exponent is None else x.exponent + finest_exponent(core.terms)
+        if stored is None:
+            stored = _bias_of_reals(real, unit)
+        values, exponent = stored
+        if unit is not None:
+            shift = exponent - unit
+            largest = int(np.abs(values).max(initial=0))
+            if not values.any():
+                exponent = unit
+            elif 0 <= shift < 31 and largest << shift <= LARGEST_INT32:
+                values, exponent = values << shift, unit
+        own = None if exponent == unit else exponent
+        return replace(core, bias=values.astype(np.int32), bias_exponent=own)
+    assert x.scale is not None
+    scale = core.terms[0].channel_scale
+    factor = (
+        math.ldexp(1.0, finest_exponent(core.terms)) if scale is None else scale.astype(np.float64)
+    )
+    units = np.broadcast_to(np.float64(x.scale) * factor, (outputs,))
+    return replace(core, bias=_foreign_bias(core.name, constant, real, units))
+
+
+def _stored_bias(constant: ir.Value, outputs: int) -> tuple[NDArray[np.int64], int] | None:
+    """Integers and exponent, where the file stores the bias as integers of one power of two."""
+    terms = read_terms(constant)
+    if terms is None or len(terms) != 1 or terms[0].scale.size == 0:
+        return None
+    scale = float(terms[0].scale.flat[0])
+    mantissa, exponent = math.frexp(scale)
+    if mantissa != 0.5 or not np.all(terms[0].scale == terms[0].scale.flat[0]):
+        return None
+    values = np.broadcast_to(terms[0].values.reshape(-1), (outputs,)).astype(np.int64)
+    return values, exponent - 1
+
+
+def _bias_of_reals(real: NDArray[np.float64], unit: int | None) -> tuple[NDArray[np.int64], int]:
+    """A float bias as int32 of the finest power of two that holds it (limited below the accumulator's unit)."""
+    largest = float(np.abs(real).max(initial=0.0))
+    if largest == 0.0:
+        return np.zeros(real.shape, np.int64), 0 if unit is None else unit
+    exponent = math.frexp(largest)[1] - 30
+    if unit is not None:
+        exponent = max(exponent, unit - FINER_BIAS_BITS)
+    values = np.rint(np.ldexp(real, -exponent)).astype(np.int64)
+    zeros = (
+        min(int(value & -value).bit_length() - 1 for value in np.abs(values[values != 0]).tolist())
+        if values.any()
+        else 0
+    )
+    return values >> zeros, exponent + zeros
+
+
+def _foreign_bias(
+    layer: str, constant: ir.Value, real: NDArray[np.float64], units: NDArray[np.float64]
+) -> NDArray[np.int32]:
+    """The bias in the accumulator's units, rounded where it is not a multiple of them."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.where(units == 0, 0.0, real / units)
+    terms = read_terms(constant)
+    if terms is not None and len(terms) == 1 and terms[0].scale.size in (1, units.size):
+        stored = np.broadcast_to(terms[0].values.reshape(-1), units.shape)
+        scale = np.broadcast_to(terms[0].scale.reshape(-1), units.shape).astype(np.float64)
+        values = np.where(np.abs(scale - units) <= 1e-6 * units, stored, values)
+    if np.abs(values).max(initial=0.0) > LARGEST_INT32:
+        raise UnsupportedModelError(
+            f"layer {layer!r}: its bias does not fit 32 bits in units of input scale times weight scale; "
+            "quantise the model again with a coarser weight scale for this layer"
+        )
+    return np.rint(values).astype(np.int32)

@@ -1,0 +1,311 @@
+"""Data movement and pooling: on 8-bit tensors at once, behind pending accumulators by exchange with the rounding."""
+
+import dataclasses
+import math
+
+import onnx_ir as ir
+
+from sub8.engine.plan import operators as p
+from sub8.engine.reader.layers import explicit_pads
+from sub8.engine.reader.state import Walk, input_at, node_name, rank, sizes
+from sub8.engine.reader.values import Integers, Joined, Known, Moved, Pending, Template
+from sub8.engine.reader.weights import is_constant, real_scalar
+from sub8.graph import constants, patterns
+
+
+def read_reshape(walk: Walk, node: ir.Node) -> list[Known] | None:
+    """Reshape, Flatten, Squeeze, Unsqueeze: any target that leaves at most one size open."""
+    target = _constant_target(node) or _inferred_target(node)
+    if target is None:
+        return None
+    template = p.Reshape(name=node_name(node), x="", out="", shape=target)
+    return _move(walk, node, template, keeps_images=_same_images(node, target))
+
+
+def read_transpose(walk: Walk, node: ir.Node) -> list[Known] | None:
+    perm = patterns.attribute(node, "perm", None)
+    if perm is None:
+        known_rank = rank(node.inputs[0])
+        if known_rank is None:
+            return None
+        perm = range(known_rank)[::-1]
+    template = p.Transpose(
+        name=node_name(node), x="", out="", perm=tuple(int(axis) for axis in perm)
+    )
+    return _move(walk, node, template, keeps_images=template.perm[0] == 0)
+
+
+def read_slice(walk: Walk, node: ir.Node) -> list[Known] | None:
+    known_rank = rank(node.inputs[0])
+    starts, ends = constants.integers(node.inputs[1]), constants.integers(node.inputs[2])
+    if known_rank is None or starts is None or ends is None:
+        return None
+    axes = (
+        constants.integers(input_at(node, 3))
+        if input_at(node, 3) is not None
+        else tuple(range(len(starts)))
+    )
+    steps = (
+        constants.integers(input_at(node, 4))
+        if input_at(node, 4) is not None
+        else (1,) * len(starts)
+    )
+    if axes is None or steps is None or min(steps, default=1) < 1:
+        return None
+    axes = tuple(axis % known_rank for axis in axes)
+    template = p.Slice(
+        name=node_name(node), x="", out="", starts=starts, ends=ends, axes=axes, steps=steps
+    )
+    return _move(walk, node, template, keeps_images=0 not in axes)
+
+
+def read_split(walk: Walk, node: ir.Node) -> list[Known] | None:
+    known_rank, shape = rank(node.inputs[0]), sizes(node.inputs[0])
+    if known_rank is None or shape is None:
+        return None
+    axis = int(patterns.attribute(node, "axis", 0)) % known_rank
+    given = input_at(node, 1)
+    parts = constants.integers(given)
+    if given is None:
+        size, count = shape[axis], len(node.outputs)
+        if not isinstance(size, int):
+            return None
+        each = -(-size // count)
+        parts = (*(each,) * (count - 1), size - each * (count - 1))
+    if parts is None:
+        return None
+    results: list[Known] = []
+    start = 0
+    for part, value in zip(parts, node.outputs, strict=True):
+        name = f"{node_name(node)}.{len(results)}"
+        template = p.Slice(
+            name=name, x="", out="", starts=(start,), ends=(start + part,), axes=(axis,), steps=(1,)
+        )
+        moved = _move(walk, node, template, keeps_images=axis != 0, result=value)
+        if moved is None:
+            return None
+        results += moved
+        start += part
+    return results
+
+
+def read_pad(walk: Walk, node: ir.Node) -> list[Known] | None:
+    """Constant padding of an 8-bit tensor with a number that its format holds exactly."""
+    x, known_rank = walk.of(node.inputs[0]), rank(node.inputs[0])
+    pads = constants.integers(node.inputs[1])
+    if not isinstance(x, Integers) or pads is None or known_rank is None:
+        return None
+    if patterns.attribute(node, "mode", "constant") != "constant":
+        return None
+    fill = input_at(node, 2)
+    number = 0.0 if fill is None else real_scalar(fill)
+    axes = (
+        constants.integers(input_at(node, 3))
+        if input_at(node, 3) is not None
+        else tuple(range(known_rank))
+    )
+    if axes is None or number is None:
+        return None
+    begins, ends = [0] * known_rank, [0] * known_rank
+    for index, axis in enumerate(axes):
+        begins[axis % known_rank] = pads[index]
+        ends[axis % known_rank] = pads[index + len(axes)]
+    value = number
+    if x.real:
+        if x.fmt.dynamic and number != 0.0:
+            return None
+        value = number / (x.fmt.scale or 1.0) + x.fmt.zero_point
+    if value != int(value) or not x.fmt.low <= value <= x.fmt.high:
+        return None
+    if x.fmt.dynamic and (begins[0] or ends[0]):
+        return None
+    out = _integer_name(walk, x, node.outputs[0])
+    walk.emitter.add(
+        p.Pad(name=node_name(node), x=x.tensor, out=out, pads=(*begins, *ends), value=int(value)),
+        x.fmt,
+    )
+    return [dataclasses.replace(x, tensor=out)]
+
+
+def read_concat(walk: Walk, node: ir.Node) -> list[Known] | None:
+    """Tensors of one static format at once; others when their common format is known."""
+    known_rank = rank(node.inputs[0])
+    if known_rank is None or any(is_constant(value) for value in node.inputs):
+        return None
+    axis = int(patterns.attribute(node, "axis", 0)) % known_rank
+    parts: list[Known] = []
+    for value in node.inputs:
+        known = walk.of(value)
+        if not isinstance(known, (Integers, Pending, Moved, Joined)):
+            return None
+        if isinstance(known, Integers) and known.fmt.dynamic:
+            return None
+        parts.append(known)
+    tensors = [part for part in parts if isinstance(part, Integers)]
+    if len(tensors) == len(parts) and all(
+        part.fmt == tensors[0].fmt and part.real == tensors[0].real for part in tensors
+    ):
+        out = _integer_name(walk, tensors[0], node.outputs[0])
+        names = tuple(part.tensor for part in tensors)
+        walk.emitter.add(
+            p.Concat(name=node_name(node), xs=names, axis=axis, out=out), tensors[0].fmt
+        )
+        return [dataclasses.replace(tensors[0], tensor=out)]
+    if any(isinstance(part, Integers) and not part.real for part in parts):
+        return None
+    return [Joined(tuple(parts), axis, node_name(node))]  # type: ignore[arg-type]
+
+
+def read_max_pool(walk: Walk, node: ir.Node) -> list[Known] | None:
+    if rank(node.inputs[0]) != 4 or (len(node.outputs) > 1 and _used(node.outputs[1])):
+        return None
+    kernel, strides = _pair(node, "kernel_shape"), _pair(node, "strides")
+    dilations = _pair(node, "dilations")
+    pads = explicit_pads(node, kernel, strides, dilations)
+    if pads is None:
+        return None
+    template = p.MaxPool(
+        name=node_name(node), x="", out="", kernel=kernel, strides=strides, pads=pads, dilations=dilations,
+        ceil_mode=bool(patterns.attribute(node, "ceil_mode", 0)),
+    )  # fmt: skip
+    moved = _move(walk, node, template, keeps_images=True)
+    return None if moved is None else moved * len(node.outputs)
+
+
+def read_global_max_pool(walk: Walk, node: ir.Node) -> list[Known] | None:
+    shape = sizes(node.inputs[0])
+    if (
+        shape is None
+        or len(shape) != 4
+        or not (isinstance(shape[2], int) and isinstance(shape[3], int))
+    ):
+        return None
+    template = p.MaxPool(name=node_name(node), x="", out="", kernel=(shape[2], shape[3]))
+    return _move(walk, node, template, keeps_images=True)
+
+
+def read_average_pool(walk: Walk, node: ir.Node) -> list[Known] | None:
+    x = walk.real_integers(node.inputs[0])
+    if x is None or rank(node.inputs[0]) != 4:
+        return None
+    if node.op_type == "GlobalAveragePool":
+        return [
+            Pending(
+                p.AveragePool(name=node_name(node), x=x.tensor, out="", kernel=None, low=0, high=0)
+            )
+        ]
+    if _pair(node, "dilations") != (1, 1):
+        return None
+    kernel, strides = _pair(node, "kernel_shape"), _pair(node, "strides")
+    pads = explicit_pads(node, kernel, strides, (1, 1))
+    if pads is None:
+        return None
+    core = p.AveragePool(
+        name=node_name(node), x=x.tensor, out="", kernel=kernel, low=0, high=0, strides=strides, pads=pads,
+        ceil_mode=bool(patterns.attribute(node, "ceil_mode", 0)),
+        count_include_pad=bool(patterns.attribute(node, "count_include_pad", 0)),
+    )  # fmt: skip
+    return [Pending(core)]
+
+
+def read_reduce_mean(walk: Walk, node: ir.Node) -> list[Known] | None:
+    """The mean over both spatial axes of ``[B, C, H, W]``."""
+    x = walk.real_integers(node.inputs[0])
+    axes = constants.integers(input_at(node, 1)) if input_at(node, 1) is not None else None
+    axes = axes if axes is not None else patterns.attribute(node, "axes", None)
+    if (
+        x is None
+        or rank(node.inputs[0]) != 4
+        or axes is None
+        or {axis % 4 for axis in axes} != {2, 3}
+    ):
+        return None
+    name = node_name(node)
+    pooled = Pending(p.AveragePool(name=name, x=x.tensor, out="", kernel=None, low=0, high=0))
+    if patterns.attribute(node, "keepdims", 1):
+        return [pooled]
+    return [Moved(pooled, p.Reshape(name=name, x="", out="", shape=(0, 0)), True)]
+
+
+def _move(
+    walk: Walk,
+    node: ir.Node,
+    template: Template,
+    *,
+    keeps_images: bool,
+    result: ir.Value | None = None,
+) -> list[Known] | None:
+    known = walk.of(node.inputs[0])
+    if isinstance(known, Integers):
+        if known.fmt.dynamic and not keeps_images:
+            return None
+        out = _integer_name(walk, known, result or node.outputs[0])
+        walk.emitter.add(dataclasses.replace(template, x=known.tensor, out=out), known.fmt)
+        return [dataclasses.replace(known, tensor=out)]
+    if isinstance(known, (Pending, Moved, Joined)):
+        rearranges = keeps_images and isinstance(template, (p.Reshape, p.Transpose))
+        return [Moved(known, template, rearranges)]
+    return None
+
+
+def _integer_name(walk: Walk, like: Integers, value: ir.Value) -> str:
+    """A name for the integers behind ``value``: its own where the graph moves the integers themselves."""
+    return walk.emitter.fresh(f"{value.name}.integers") if like.real else str(value.name)
+
+
+def _constant_target(node: ir.Node) -> tuple[int, ...] | None:
+    if node.op_type == "Reshape":
+        target = constants.integers(node.inputs[1])
+        if target is None or (patterns.attribute(node, "allowzero", 0) and 0 in target):
+            return None
+        return target
+    if node.op_type == "Flatten" and patterns.attribute(node, "axis", 1) == 1:
+        return (0, -1)
+    return None
+
+
+def _inferred_target(node: ir.Node) -> tuple[int, ...] | None:
+    """The target from inferred shapes: sizes that are equal at one place are copied, one may stay open."""
+    before, after = sizes(node.inputs[0]), sizes(node.outputs[0])
+    if after is None:
+        return None
+    target = []
+    for place, size in enumerate(after):
+        if isinstance(size, int):
+            target.append(size)
+        elif (
+            size is not None
+            and before is not None
+            and place < len(before)
+            and before[place] == size
+        ):
+            target.append(0)
+        else:
+            target.append(-1)
+    return tuple(target) if target.count(-1) <= 1 else None
+
+
+def _same_images(node: ir.Node, target: tuple[int, ...]) -> bool:
+    """Whether axis 0 provably counts the same images before and after."""
+    if not target:
+        return False
+    if target[0] == 0:
+        return True
+    before, after = sizes(node.inputs[0]), sizes(node.outputs[0])
+    if before and after and before[0] is not None and before[0] == after[0]:
+        return True
+    if not before or target[0] != -1:
+        return False
+    # [-1, rest]: the images stay where the rest multiplies to one image's elements.
+    inner, rest = before[1:], target[1:]
+    numbers = [size for size in inner if isinstance(size, int)]
+    return len(numbers) == len(inner) and 0 not in rest and math.prod(numbers) == math.prod(rest)
+
+
+def _pair(node: ir.Node, name: str) -> tuple[int, int]:
+    first, second = patterns.attribute(node, name, (1, 1))
+    return int(first), int(second)
+
+
+def _used(value: ir.Value) -> bool:
+    return bool(value.uses()) or value.is_graph_output()

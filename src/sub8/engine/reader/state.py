@@ -1,0 +1,94 @@
+"""What the readers of single nodes share: the graph, what is known of its values, and the emitter."""
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from sub8.engine.plan import operators as p
+from sub8.engine.reader.emit import Emitter
+from sub8.engine.reader.values import Integers, Known, Real
+from sub8.engine.reader.weights import is_constant, real_scalar
+from sub8.numerics.cluster import ClusteredWeight
+
+Keep = Callable[[p.Conv | p.Linear], tuple[ClusteredWeight, ...]]
+
+
+class Walk:
+    """The state of one forward walk over a prepared graph. keep: the form in which a layer's weights stay."""
+
+    def __init__(self, model: ir.Model, keep: Keep):
+        self.keep = keep
+        self.model = model
+        self.emitter = Emitter(model)
+        self.known: dict[ir.Value, Known] = {}
+
+    def of(self, value: ir.Value | None) -> Known | None:
+        """What is known of a value that depends on the graph's inputs; None for constants and absent inputs."""
+        if value is None:
+            return None
+        known = self.known.get(value)
+        return known if known is not None or is_constant(value) else Real()
+
+    def computed(self, node: ir.Node) -> bool:
+        """Whether a node's results depend on the graph's inputs; the nodes before it have been walked."""
+        return any(value in self.known for value in node.inputs) or not is_constant(node.outputs[0])
+
+    def real_integers(self, value: ir.Value | None) -> Integers | None:
+        """The 8-bit tensor that ``value`` is the dequantised form of."""
+        known = self.of(value)
+        return known if isinstance(known, Integers) and known.real else None
+
+
+def node_name(node: ir.Node) -> str:
+    return node.name or str(node.outputs[0].name)
+
+
+def input_at(node: ir.Node, index: int) -> ir.Value | None:
+    """An input, None where it is absent."""
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def both_inputs(node: ir.Node) -> tuple[ir.Value, ir.Value]:
+    """The operands of a node that must have two."""
+    a, b = node.inputs
+    assert a is not None and b is not None
+    return a, b
+
+
+def sizes(value: ir.Value | None) -> tuple[int | str | None, ...] | None:
+    """The dimensions as inferred: numbers, names, or None for one that is unknown; None: unknown rank."""
+    if value is None or value.shape is None:
+        return None
+    return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
+
+
+def rank(value: ir.Value | None) -> int | None:
+    found = sizes(value)
+    return None if found is None else len(found)
+
+
+def same_shape(a: ir.Value, b: ir.Value) -> bool:
+    """Whether two tensors have one shape, as far as is known."""
+    first, second = sizes(a), sizes(b)
+    if first is None or second is None:
+        return first is second
+    if len(first) != len(second):
+        return False
+    return all(
+        p == q or (not (isinstance(p, int) and isinstance(q, int)) and 1 not in (p, q))
+        for p, q in zip(first, second, strict=True)
+    )
+
+
+def bounds_of_clip(node: ir.Node) -> tuple[float, float] | None:
+    """Constant bounds of Relu or Clip."""
+    if node.op_type == "Relu":
+        return 0.0, float("inf")
+    found = []
+    for index, absent in ((1, float("-inf")), (2, float("inf"))):
+        value = input_at(node, index)
+        bound = absent if value is None else real_scalar(value)
+        if bound is None:
+            return None
+        found.append(bound)
+    return found[0], found[1]

@@ -1,0 +1,261 @@
+"""Walk a network group by group, the float and the quantised one side by side, on cached activations.
+
+Each layer is thus quantised on the inputs that it will really get: those of the already quantised layers
+before it. Only tensors that are still to be read are kept, the quantised side as 8-bit integers.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from sub8.graph.groups import Group
+from sub8.graph.qdq import QuantizedLayer
+from sub8.numerics.cluster import ClusteredWeight
+from sub8.numerics.dfp import Format
+from sub8.progress import Progress
+from sub8.ptq import submodel
+from sub8.ptq.activation_cache import FloatArray, Quantised, Streams, signal_to_noise
+
+# A signal-to-noise ratio needs no more than so many batches, taken evenly from all.
+COMPARED_BATCHES = 8
+
+
+@dataclass(eq=False)
+class CalibratedLayer:
+    """One weighted layer with everything the calibration data tells about it; what ``walk`` hands to ``visit``.
+
+    weight: float32 ``[O, I, *kernel]``. bias: float32 ``[O]``. input_format, output_format: of the integers
+    it reads and writes (output_format None: float32 logits).
+    float_accumulators: the float model's product plus bias, before residual and clamp, one array per batch.
+    """
+
+    group: Group
+    weight: FloatArray
+    bias: FloatArray
+    input_format: Format | None
+    output_format: Format | None
+    float_accumulators: list[FloatArray]
+    _model: ir.Model
+    _quantised: list[Quantised]
+    _residuals: tuple[list[FloatArray], list[Quantised]] | None
+    _threads: int | None
+    _cached: tuple[FloatArray, list[FloatArray]] | None = field(default=None, init=False)
+
+    @property
+    def name(self) -> str:
+        return self.group.name
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of accumulators that counts output channels."""
+        return submodel.channel_axis(self.group)
+
+    def inputs(self) -> Iterator[FloatArray]:
+        """The quantised network's input, real values float32 ``[B, ...]``, batch by batch."""
+        return (batch.real() for batch in self._quantised)
+
+    def input_scales(self) -> Iterator[FloatArray]:
+        """The scale of every image's input, float32 ``[B]`` (ones where the input stays float)."""
+        for batch in self._quantised:
+            yield np.ones(len(batch.values), np.float32) if batch.scales is None else batch.scales
+
+    def residual_errors(self) -> Iterator[FloatArray | None]:
+        """Float minus quantised residual operand, batch by batch; None without a residual."""
+        if self._residuals is None:
+            yield from (None for _ in self._quantised)
+        else:
+            for real, quantised in zip(*self._residuals, strict=True):
+                yield real - quantised.real()
+
+    def residual_operands(self) -> Iterator[FloatArray | None]:
+        """The residual operand in the quantised network, batch by batch; None without one."""
+        if self._residuals is None:
+            yield from (None for _ in self._quantised)
+        else:
+            for quantised in self._residuals[1]:
+                yield quantised.real()
+
+    def accumulators(self, weight: FloatArray) -> list[FloatArray]:
+        """The product of ``weight`` with the quantised inputs, without bias, one array per batch.
+
+        The result for the latest weight is kept, so that asking again costs nothing.
+        """
+        if self._cached is None or not np.array_equal(self._cached[0], weight):
+            self._cached = None
+            session = submodel.product(self._model, self.group, weight, self._threads)
+            self._cached = weight, [session.run(batch) for batch in self.inputs()]
+        return self._cached[1]
+
+
+Visit = Callable[[CalibratedLayer], QuantizedLayer]
+
+
+@dataclass(frozen=True)
+class Walked:
+    """layers: by node name. signal_to_noise: decibels of each layer's 8-bit result against the float model's."""
+
+    layers: dict[str, QuantizedLayer]
+    signal_to_noise: dict[str, float]
+
+
+def walk(
+    model: ir.Model,
+    groups: Sequence[Group],
+    formats: Mapping[str, Format],
+    batches: Sequence[FloatArray],
+    visit: Visit,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Walked:
+    """Quantise every layer in topological order.
+
+    model: normalised float model with one input; batches: its inputs. formats: by tensor name; a tensor
+    without one stays float32. ``visit`` decides on each layer; its answer feeds the layers behind.
+    """
+    walker = Walker(model, groups, formats, batches, threads=threads)
+    for place in range(len(groups)):
+        walker.step(place, visit)
+        if progress is not None:
+            progress("layers", place + 1, len(groups))
+    return walker.walked
+
+
+class Walker:
+    """The walk, one group at a time: ``step(0, visit)``, ``step(1, visit)`` and so on.
+
+    streams: both networks' activations so far. walked: the answers so far. keep: names of tensors whose
+    activations stay although no later group reads them. The other parameters are those of ``walk``.
+    """
+
+    def __init__(
+        self,
+        model: ir.Model,
+        groups: Sequence[Group],
+        formats: Mapping[str, Format],
+        batches: Sequence[FloatArray],
+        *,
+        keep: Iterable[str] = (),
+        threads: int | None = None,
+    ):
+        self._model, self._groups, self._formats, self._threads = model, groups, formats, threads
+        self.streams = Streams(groups, keep)
+        self.walked = Walked({}, {})
+        name = str(model.graph.inputs[0].name)
+        quantised = [Quantised.of(batch, formats.get(name)) for batch in batches]
+        self.streams.put(name, list(batches), quantised)
+
+    def step(self, place: int, visit: Visit) -> None:
+        """Go through the group at ``place``. A step may be taken again while the streams hold its inputs."""
+        group, streams = self._groups[place], self.streams
+        if group.kind == "layer":
+            _walk_layer(
+                self._model,
+                group,
+                place,
+                self._formats,
+                streams,
+                visit,
+                self.walked,
+                self._threads,
+            )
+        else:
+            _walk_other(self._model, group, self._formats, streams, self._threads)
+        for source in group.inputs:
+            streams.drop(source, place)
+
+
+def dequantized(terms: Sequence[ClusteredWeight]) -> FloatArray:
+    """The real weight that several terms add up to, float32 ``[O, I, *kernel]``."""
+    total = terms[0].dequantize()
+    for term in terms[1:]:
+        total = total + term.dequantize()
+    return total
+
+
+def _walk_layer(
+    model: ir.Model,
+    group: Group,
+    place: int,
+    formats: Mapping[str, Format],
+    streams: Streams,
+    visit: Visit,
+    walked: Walked,
+    threads: int | None,
+) -> None:
+    x = group.inputs[0]
+    session = submodel.piece(model, [x], [str(submodel.accumulator(group).name)], threads)
+    float_accumulators = [session.run(batch) for batch in streams.float_values[x]]
+    result_name = group.results[0]
+    fmt = formats.get(result_name)
+    residuals = None
+    if group.residual is not None:
+        residuals = streams.float_values[group.residual], streams.quantised[group.residual]
+    streams.drop_float(x, place)
+    layer = CalibratedLayer(
+        group=group,
+        weight=group.weight(),
+        bias=group.bias(),
+        input_format=formats.get(x),
+        output_format=fmt,
+        float_accumulators=float_accumulators,
+        _model=model,
+        _quantised=streams.quantised[x],
+        _residuals=residuals,
+        _threads=threads,
+    )
+    chosen = visit(layer)
+    walked.layers[group.name] = chosen
+    bias = np.ldexp(chosen.bias.astype(np.float64), chosen.bias_exponent).astype(np.float32)
+    if layer.channel_axis == 1:
+        bias = bias[:, None, None]
+    products = layer.accumulators(dequantized(chosen.terms))
+    del layer
+    ending = submodel.ending(model, group, threads)
+    real_results: list[FloatArray] = []
+    quantised_results: list[Quantised] = []
+    signal = noise = 0.0
+    every = -(-len(float_accumulators) // COMPARED_BATCHES)
+    for index in range(len(float_accumulators)):
+        real, product = float_accumulators[index], products[index]
+        product += bias
+        # Batch by batch, the accumulators make room for the results.
+        float_accumulators[index] = products[index] = np.zeros(0, np.float32)
+        if ending is not None:
+            real = ending.run(real, residuals[0][index] if residuals else None)
+            product = ending.run(product, residuals[1][index].real() if residuals else None)
+        quantised = Quantised.of(product, fmt)
+        if index % every == 0:
+            difference = (quantised.real() - real).reshape(-1)
+            signal += float(np.dot(real.reshape(-1), real.reshape(-1)))
+            noise += float(np.dot(difference, difference))
+        real_results.append(real)
+        quantised_results.append(quantised)
+    walked.signal_to_noise[group.name] = signal_to_noise(signal, noise)
+    streams.put(result_name, real_results, quantised_results)
+
+
+def _walk_other(
+    model: ir.Model,
+    group: Group,
+    formats: Mapping[str, Format],
+    streams: Streams,
+    threads: int | None,
+) -> None:
+    session = submodel.piece(model, group.inputs, group.results, threads)
+    results: dict[str, tuple[list[FloatArray], list[Quantised]]] = {
+        name: ([], []) for name in group.results
+    }
+    batches = len(streams.quantised[group.inputs[0]]) if group.inputs else 0
+    for index in range(batches):
+        real = session.run_all({name: streams.float_values[name][index] for name in group.inputs})
+        seen = session.run_all(
+            {name: streams.quantised[name][index].real() for name in group.inputs}
+        )
+        for name, (floats, quantised) in results.items():
+            floats.append(real[name])
+            quantised.append(Quantised.of(seen[name], formats.get(name)))
+    for name, (floats, quantised) in results.items():
+        streams.put(name, floats, quantised)

@@ -1,0 +1,222 @@
+"""The verb ``benchmark``: latency in all and by layer, beside ONNX Runtime in float32 on the same machine.
+
+Both runtimes take turns, so that a change of the machine's speed meets both; the figures are medians of the
+runs.
+"""
+
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.dequantized_model import float_twin
+from sub8.engine.session import Session
+from sub8.errors import InputError
+from sub8.model_file import ModelFile, ModelSource
+from sub8.oracle import OnnxRuntime
+from sub8.progress import Progress
+
+WARM_UP_RUNS = 3
+RUNS_PER_TURN = 3
+# Worker threads of a runtime spin for a while after a call (ONNX Runtime's for 39 ms) and would take the next
+# one's processors; its turn waits until they sleep, and begins with a call that wakes its own.
+PAUSE_SECONDS = 0.06
+# What ONNX Runtime merges into the layer before it.
+_MERGED = frozenset({"Add", "BatchNormalization", "Clip", "Relu"})
+
+
+@dataclass(frozen=True)
+class LayerLatency:
+    """Milliseconds of one operator of the engine; ``float32`` is ONNX Runtime's where its node is the same."""
+
+    name: str
+    operator: str
+    sub8: float
+    float32: float | None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Latencies in milliseconds for one call with ``input_shape``.
+
+    sub8: the engine's median, None for a float model. float32: ONNX Runtime's median. ``layers``: only
+    where a profile was asked for; measured in runs of their own.
+    """
+
+    sub8: float | None
+    float32: float
+    input_shape: tuple[int, ...]
+    threads: int
+    runs: int
+    machine: str
+    layers: tuple[LayerLatency, ...] = ()
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times faster than float32 the engine is."""
+        return None if self.sub8 is None else self.float32 / self.sub8
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "speedup": self.speedup}
+
+
+def benchmark(
+    model: ModelSource,
+    *,
+    baseline: ModelSource | None = None,
+    threads: int | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    batch: int = 1,
+    runs: int = 30,
+    profile: bool = False,
+    progress: Progress | None = None,
+) -> Benchmark:
+    """Time a model on random inputs.
+
+    baseline: the float model to compare with; default, the float network inside the quantised file.
+    threads: for both runtimes; default, the processors this process may use.
+    input_shape: ``[B, C, H, W]``; default, the model's own with ``batch`` images.
+    """
+    if runs < 1 or batch < 1:
+        raise InputError(f"runs ({runs}) and batch ({batch}) must be at least 1")
+    threads = thread_count(threads)
+    opened = ModelFile.open(model)
+    shape = input_shape or opened.input_shape(batch)
+    x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    opened.check_input(x)
+    float_model = _float_model(opened, baseline)
+    reference = OnnxRuntime(float_model.path or float_model.serialized(), threads=threads)
+    session = Session(opened.model, threads=threads) if opened.quantised else None
+    calls: list[Callable[[NDArray[np.float32]], Any]] = [reference.run]
+    if session is not None:
+        calls.append(session.run)
+    times = interleaved_medians(calls, x, runs, progress)
+    layers: tuple[LayerLatency, ...] = ()
+    if profile and session is not None:
+        layers = _by_layer(session, float_model, x, threads, runs)
+    return Benchmark(
+        sub8=times[1] if session is not None else None,
+        float32=times[0],
+        input_shape=tuple(shape),
+        threads=threads,
+        runs=runs,
+        machine=machine(),
+        layers=layers,
+    )
+
+
+def thread_count(threads: int | None) -> int:
+    """``threads``, or the processors this process may use. Raises InputError below 1."""
+    if threads is None:
+        affinity = getattr(os, "sched_getaffinity", None)
+        return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    if threads < 1:
+        raise InputError(f"threads {threads} must be at least 1")
+    return threads
+
+
+def machine() -> str:
+    """The processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _float_model(opened: ModelFile, baseline: ModelSource | None) -> ModelFile:
+    if baseline is not None:
+        return ModelFile.open(baseline)
+    if opened.quantised:
+        return ModelFile(opened.name, None, float_twin(opened.model))
+    return opened
+
+
+def interleaved_medians(
+    calls: list[Callable[[NDArray[np.float32]], Any]],
+    x: NDArray[np.float32],
+    runs: int,
+    progress: Progress | None = None,
+) -> list[float]:
+    """Median milliseconds of each call in ``runs`` runs, the calls taking turns."""
+    for call in calls:
+        for _ in range(WARM_UP_RUNS):
+            call(x)
+    times: list[list[float]] = [[] for _ in calls]
+    for done in range(0, runs, RUNS_PER_TURN):
+        turn = min(RUNS_PER_TURN, runs - done)
+        for call, taken in zip(calls, times, strict=True):
+            time.sleep(PAUSE_SECONDS)
+            call(x)
+            for _ in range(turn):
+                start = time.perf_counter()
+                call(x)
+                taken.append(1e3 * (time.perf_counter() - start))
+        if progress is not None:
+            progress("runs", done + turn, runs)
+    return [statistics.median(taken) for taken in times]
+
+
+def _by_layer(
+    session: Session, float_model: ModelFile, x: NDArray[np.float32], threads: int, runs: int
+) -> tuple[LayerLatency, ...]:
+    collected: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for _ in range(runs):
+        for step in session.profile(x):
+            collected[step.name, step.operator].append(step.milliseconds)
+    layers = _float_layers(float_model, x, threads, runs)
+    return tuple(
+        LayerLatency(name, operator, statistics.median(times), layers.get(name))
+        for (name, operator), times in collected.items()
+    )
+
+
+def _float_layers(
+    model: ModelFile, x: NDArray[np.float32], threads: int, runs: int
+) -> dict[str, float]:
+    """Median milliseconds of ONNX Runtime's layers by the layer's node name."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = model.path or model.serialized()
+        profiled = OnnxRuntime(source, threads=threads, profile=str(Path(folder) / "float"))
+        for _ in range(runs):
+            profiled.run(x)
+        events = json.loads(profiled.close().read_text("utf-8"))
+    times: dict[str, list[float]] = defaultdict(list)
+    for event in events:
+        name = event.get("name", "")
+        if event.get("cat") == "Node" and name.endswith("_kernel_time"):
+            plain = name.removesuffix("_kernel_time").removesuffix("_nchwc")
+            times[plain].append(event["dur"] / 1e3)
+    layers = {}
+    for node in model.model.graph:
+        if node.op_type in ("Conv", "Gemm", "MatMul"):
+            found = next((name for name in _names_in_profile(node) if name in times), None)
+            if found is not None:
+                layers[str(node.name)] = statistics.median(times[found])
+    return layers
+
+
+def _names_in_profile(layer: ir.Node) -> Iterator[str]:
+    """What ONNX Runtime may call a layer: its node's name, or a result's after merging what follows."""
+    node = layer
+    yield str(layer.name)
+    while True:
+        result = node.outputs[0]
+        yield str(result.name)
+        consumers = [user for user, _ in result.uses()]
+        if len(consumers) != 1 or consumers[0].op_type not in _MERGED:
+            return
+        node = consumers[0]

@@ -1,0 +1,66 @@
+"""The verb ``run`` for classifiers: the likeliest labels of images."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sub8.data.datasets import DataSource, open_dataset
+from sub8.data.preprocess import Preprocess
+from sub8.errors import InputError
+from sub8.model_file import ModelFile, ModelSource
+from sub8.verbs.evaluate import open_runner, predict
+
+
+@dataclass(frozen=True)
+class Score:
+    """One class: its label (its index as text where the model names none), logit and softmax probability."""
+
+    label: str
+    logit: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of one image, the likeliest first."""
+
+    name: str
+    top: tuple[Score, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def classify(
+    model: ModelSource,
+    data: DataSource,
+    *,
+    top: int = 5,
+    preprocess: Preprocess | None = None,
+    threads: int | None = None,
+) -> list[Prediction]:
+    """The ``top`` likeliest labels of every image. Raises InputError and UnsupportedModelError."""
+    opened = ModelFile.open(model)
+    dataset = open_dataset(data, opened.labels)
+    runner = open_runner(opened, None, threads)
+    predictions: list[Prediction] = []
+    for logits, _ in predict(opened, runner, dataset, preprocess):
+        if logits.ndim != 2:
+            raise InputError(
+                f"{opened.name}: its output has shape {logits.shape}, not [images, classes]"
+            )
+        for row in logits.astype(np.float64):
+            weights = np.exp(row - row.max())
+            order = np.argsort(-row, kind="stable")[:top]
+            scores = tuple(
+                Score(_label(opened, int(c)), float(row[c]), float(weights[c] / weights.sum()))
+                for c in order
+            )
+            predictions.append(Prediction(dataset.sample_name(len(predictions)), scores))
+    return predictions
+
+
+def _label(model: ModelFile, index: int) -> str:
+    labels = model.labels
+    return labels[index] if labels is not None and index < len(labels) else str(index)

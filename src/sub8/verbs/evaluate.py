@@ -1,0 +1,132 @@
+"""The verb ``evaluate``: top-1 and top-5 accuracy of a float or quantised model."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sub8.data.datasets import Dataset, DataSource, ImageRange, load_batches, open_dataset
+from sub8.data.preprocess import Preprocess
+from sub8.errors import InputError
+from sub8.model_file import ModelFile, ModelSource
+from sub8.progress import Progress
+
+RuntimeName = Literal["sub8", "onnxruntime"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy in per cent over ``images`` samples."""
+
+    top1: float
+    top5: float
+    images: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Runner(Protocol):
+    """Anything that turns a batch of inputs into its logits, or into a tuple that starts with them."""
+
+    def run(self, x: NDArray[np.float32]) -> NDArray[Any] | tuple[NDArray[Any], ...]: ...
+
+
+def evaluate(
+    model: ModelSource,
+    data: DataSource,
+    *,
+    images: ImageRange = None,
+    preprocess: Preprocess | None = None,
+    threads: int | None = None,
+    runtime: RuntimeName | None = None,
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure top-1 and top-5 accuracy.
+
+    model: a path, an ``ir.Model`` or a QuantizedModel. data: see ``open_dataset``; it must hold labels.
+    images: the first K, or a range ``"START:END"``. preprocess: default, the model's own metadata.
+    runtime: "sub8" (default for quantised models) or "onnxruntime" (default for float models).
+    Raises InputError and UnsupportedModelError.
+    """
+    opened = ModelFile.open(model)
+    dataset = open_dataset(data, opened.labels).select(images)
+    if dataset.label(0) is None:
+        raise InputError(f"{dataset.name}: holds no labels to compare with")
+    runner = open_runner(opened, runtime, threads)
+    return measure_accuracy(opened, runner, dataset, preprocess, batch, progress)
+
+
+def measure_accuracy(
+    model: ModelFile,
+    runner: Runner,
+    data: Dataset,
+    preprocess: Preprocess | None = None,
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Accuracy of any runner of ``model`` on labelled data."""
+    first = fifth = done = 0
+    for logits, labels in predict(model, runner, data, preprocess, batch, progress):
+        assert labels is not None
+        ranks = label_ranks(logits, labels, model.name)
+        first += int((ranks < 1).sum())
+        fifth += int((ranks < 5).sum())
+        done += len(labels)
+    return Evaluation(top1=100.0 * first / done, top5=100.0 * fifth / done, images=done)
+
+
+def predict(
+    model: ModelFile,
+    runner: Runner,
+    data: DataSource,
+    preprocess: Preprocess | None = None,
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> Iterator[tuple[NDArray[Any], NDArray[np.int64] | None]]:
+    """Logits and labels (None where unknown), batch by batch, in the order of the data."""
+    dataset = open_dataset(data, model.labels)
+    done = 0
+    for x, labels in load_batches(dataset, preprocess or model.preprocess, batch=batch):
+        model.check_input(x)
+        result = runner.run(x)
+        yield result[0] if isinstance(result, tuple) else result, labels
+        done += len(x)
+        if progress is not None:
+            progress("images", done, len(dataset))
+
+
+def open_runner(model: ModelFile, runtime: RuntimeName | None, threads: int | None) -> Runner:
+    """The engine for quantised models, ONNX Runtime for float ones, unless ``runtime`` says otherwise."""
+    if runtime not in (None, "sub8", "onnxruntime"):
+        raise InputError(f"runtime {runtime!r} unknown; use sub8 or onnxruntime")
+    if threads is not None and threads < 1:
+        raise InputError(f"threads {threads} must be at least 1")
+    if runtime == "sub8" and not model.quantised:
+        raise InputError(
+            f"{model.name}: a float model; the sub8 engine runs quantised ones (sub8 quantize)"
+        )
+    if runtime == "sub8" or (runtime is None and model.quantised):
+        from sub8.engine.session import Session
+
+        return Session(model.model, threads=threads)
+    from sub8.oracle import OnnxRuntime
+
+    return OnnxRuntime(
+        model.path or model.serialized(), threads=threads, optimise=not model.quantised
+    )
+
+
+def label_ranks(logits: NDArray[Any], labels: NDArray[np.int64], name: str) -> NDArray[np.int64]:
+    """How many classes come before the true one; equal logits count in the order of the classes."""
+    if logits.ndim != 2:
+        raise InputError(f"{name}: its output has shape {logits.shape}, not [images, classes]")
+    classes = logits.shape[1]
+    if labels.min() < 0 or labels.max() >= classes:
+        raise InputError(f"label {int(labels.max())} does not fit a model of {classes} classes")
+    own = np.take_along_axis(logits, labels[:, None], axis=1)
+    earlier = np.arange(classes)[None] < labels[:, None]
+    return ((logits > own) | ((logits == own) & earlier)).sum(axis=1)

@@ -1,0 +1,232 @@
+"""The verb ``inspect``: what every layer of a model is made of, and how many multiplications it replaces.
+
+A ternary cluster needs one multiplication for its N*K*K accumulations, so a ternary layer replaces
+``1 - clusters * outputs / parameters`` of its multiplications (arXiv 1701.08978, section 3); 4- and 8-bit
+layers replace none.
+"""
+
+import math
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sub8.engine.compile import compile_plan
+from sub8.engine.plan.operators import Conv, Island, Linear, Plan
+from sub8.graph.count import LayerCount, count_layers, replaced_multiplications
+from sub8.graph.groups import find_groups
+from sub8.graph.normalise import normalise
+from sub8.model_file import ModelFile, ModelSource
+from sub8.numerics.cluster import STORED_BITS, ClusteredWeight
+from sub8.numerics.dfp import Format
+from sub8.recipe import Recipe, WeightFormat
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One layer with weights.
+
+    shape: of the weight, ``[O, I, *kernel]`` (I: input channels of one group). input, output: shapes of the
+    activations. kind: float, ternary, int4 or
+    int8, joined by "+" where a layer sums several terms. cluster: N, input channels per scale.
+    Exponents: powers of two of the input, the weights and the output; None where there is none, "dynamic"
+    where it is taken at run time. macs: multiply-accumulates of one image. replaced: the part of them that
+    needs no multiplication. bytes: weights, scales and bias as stored.
+    signal_to_noise: dB of the layer's output, measured in calibration, where known.
+    """
+
+    name: str
+    operator: str
+    shape: tuple[int, ...]
+    input: tuple[int, ...]
+    output: tuple[int, ...]
+    kind: str
+    cluster: int | None
+    input_exponent: int | str | None
+    weight_exponent: int | None
+    output_exponent: int | str | None
+    macs: int
+    replaced: float
+    bytes: int
+    signal_to_noise: float | None = None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """All layers, the float islands (names of their nodes), and the totals.
+
+    replaced_as_published: for a float model planned with ternary weights, the count as the paper takes it:
+    every layer but the first is ternary, whatever the recipe keeps in 8 bits.
+    choice: of a model quantised to a budget, what its weights were chosen from (metadata ``sub8.choice``).
+    """
+
+    layers: tuple[LayerReport, ...]
+    islands: tuple[tuple[str, ...], ...]
+    input_shape: tuple[int, ...]
+    replaced_as_published: float | None = None
+    choice: dict[str, Any] | None = None
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def replaced(self) -> float:
+        """The part of all multiplications that the clusters replace, 0..1."""
+        return sum(layer.macs * layer.replaced for layer in self.layers) / max(self.macs, 1)
+
+    @property
+    def bytes(self) -> int:
+        return sum(layer.bytes for layer in self.layers)
+
+    def to_dict(self) -> dict[str, Any]:
+        totals: dict[str, Any] = {
+            "macs": self.macs,
+            "replaced": self.replaced,
+            "bytes": self.bytes,
+        }
+        if self.replaced_as_published is not None:
+            totals["replaced_as_published"] = self.replaced_as_published
+        found: dict[str, Any] = {
+            "layers": [asdict(layer) for layer in self.layers],
+            "islands": [list(nodes) for nodes in self.islands],
+            "input_shape": list(self.input_shape),
+            "totals": totals,
+        }
+        if self.choice is not None:
+            found["choice"] = self.choice
+        return found
+
+
+def inspect(
+    model: ModelSource,
+    *,
+    recipe: Recipe | None = None,
+    input_shape: tuple[int, ...] | None = None,
+) -> Inspection:
+    """Describe a model layer by layer.
+
+    recipe: for a float model, what it would become; ignored for a quantised one.
+    input_shape: ``[B, C, H, W]`` to count for, where the model leaves its size open; counts are per image.
+    Raises InputError and UnsupportedModelError.
+    """
+    opened = ModelFile.open(model)
+    shape = input_shape or opened.input_shape()
+    if opened.quantised:
+        return _inspect_quantised(opened, shape)
+    return _inspect_float(opened, shape, recipe)
+
+
+def _inspect_quantised(opened: ModelFile, shape: tuple[int, ...]) -> Inspection:
+    plan = compile_plan(opened.model)
+    counts = {count.name: count for count in count_layers(opened.model, shape)}
+    measured = opened.calibration.get("signal_to_noise", {})
+    layers = [
+        _quantised_layer(step, plan, counts[step.name], measured.get(step.name))
+        for step in plan.operators
+        if isinstance(step, (Conv, Linear))
+    ]
+    islands = [step for step in plan.operators if isinstance(step, Island)]
+    for island in islands:
+        layers += [_float_layer(counts[node], None) for node in island.nodes if node in counts]
+    nodes = tuple(island.nodes for island in islands)
+    return Inspection(tuple(layers), nodes, shape, choice=opened.choice)
+
+
+def _quantised_layer(
+    step: Conv | Linear, plan: Plan, count: LayerCount, noise: float | None
+) -> LayerReport:
+    finest = step.terms[0]
+    return LayerReport(
+        name=step.name,
+        operator=type(step).__name__,
+        shape=finest.values.shape,
+        input=count.input,
+        output=count.output,
+        kind="+".join(term.kind for term in step.terms),
+        cluster=finest.cluster,
+        input_exponent=_exponent(plan.formats[step.x]),
+        weight_exponent=min(term.exponent for term in step.terms),
+        output_exponent=_exponent(plan.formats[step.out]),
+        macs=count.macs,
+        replaced=max(0.0, 1.0 - sum(_multiplied(term) for term in step.terms)),
+        bytes=sum(_stored_bytes(term) for term in step.terms) + step.bias.nbytes,
+        signal_to_noise=noise,
+    )
+
+
+def _inspect_float(opened: ModelFile, shape: tuple[int, ...], recipe: Recipe | None) -> Inspection:
+    model = normalise(opened.model)
+    counts = {count.name: count for count in count_layers(model, shape)}
+    layers: list[LayerReport] = []
+    islands: list[tuple[str, ...]] = []
+    groups = find_groups(model)
+    for group in groups:
+        if group.kind == "island":
+            islands.append(tuple(str(node.name or node.op_type) for node in group.nodes))
+        if group.layer is None:
+            layers += [
+                _float_layer(counts[str(node.name)], None)
+                for node in group.nodes
+                if str(node.name) in counts
+            ]
+            continue
+        name = str(group.layer.name)
+        fmt = None
+        if recipe is not None:
+            fmt = recipe.weight_format(
+                name, first=group.first, last=group.last, depthwise=group.depthwise
+            )
+        layers.append(_float_layer(counts[name], fmt))
+    published = None
+    if recipe is not None and (recipe.weights.kind, recipe.weights.terms) == ("ternary", 1):
+        cluster = sys.maxsize if recipe.weights.cluster == "all" else recipe.weights.cluster
+        first = frozenset(str(g.layer.name) for g in groups if g.layer is not None and g.first)
+        published = replaced_multiplications(list(counts.values()), cluster, first)
+    return Inspection(tuple(layers), tuple(islands), shape, published)
+
+
+def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:
+    """A float layer, counted as if its weights had the given format."""
+    outputs, inputs = count.shape[:2]
+    stored, replaced, cluster, kind = count.parameters * FLOAT_BYTES, 0.0, None, "float"
+    if fmt is not None:
+        kind = "+".join([fmt.kind] * fmt.terms)
+        cluster = inputs if fmt.cluster == "all" else min(fmt.cluster, inputs)
+        scales = outputs * -(-inputs // cluster)
+        weights = math.prod(count.shape)
+        term = -(-weights * STORED_BITS[fmt.kind] // 8) + scales
+        stored = fmt.terms * term + outputs * FLOAT_BYTES
+        if fmt.kind == "ternary":
+            replaced = max(0.0, 1.0 - fmt.terms * scales / weights)
+    return LayerReport(
+        name=count.name,
+        operator=count.operator,
+        shape=count.shape,
+        input=count.input,
+        output=count.output,
+        kind=kind,
+        cluster=cluster,
+        input_exponent=None,
+        weight_exponent=None,
+        output_exponent=None,
+        macs=count.macs,
+        replaced=replaced,
+        bytes=stored,
+    )
+
+
+def _multiplied(term: ClusteredWeight) -> float:
+    """The part of a term's accumulations that needs a multiplication."""
+    return term.alpha.size / term.values.size if term.kind == "ternary" else 1.0
+
+
+def _stored_bytes(term: ClusteredWeight) -> int:
+    return -(-term.values.size * STORED_BITS[term.kind] // 8) + term.alpha.nbytes
+
+
+def _exponent(fmt: Format | None) -> int | str | None:
+    if fmt is None:
+        return None
+    return "dynamic" if fmt.dynamic else fmt.exponent
