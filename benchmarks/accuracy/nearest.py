@@ -9,30 +9,26 @@ import json
 import numpy as np
 
 import sub8
-from sub8.graph.groups import find_groups
-from sub8.graph.normalise import normalise
 from sub8.graph.qdq import QuantizedLayer, write_qdq
 from sub8.numerics.cluster import ClusteredWeight
-from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import CalibratedLayer, walk
 from sub8.ptq.integer_limits import fits_int32, integer_bias, minimum_exponent
+from sub8.ptq.prepare import prepare_network
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters, nearest
-from sub8.quantized_model import QuantizedModel
+from sub8.quantized_model import QuantizedModel, layer_summaries
 from sub8.study.point import Task
-from sub8.verbs.quantize import calibration_batches, layer_summaries, open_source
 
 
 def round_to_nearest(task: Task) -> QuantizedModel:
     """The artifact for a task's model, precision and calibration images (they choose activation formats only)."""
     recipe = task.setting.recipe()
-    source, inputs = open_source(
-        task.model, task.calibration, task.preprocess, task.calibration_images
-    )
-    batches = calibration_batches(inputs, source, recipe)
-    graph = normalise(source.model)
-    groups = find_groups(graph)
-    formats = calibrate(
-        graph, groups, batches, len(inputs), recipe.activations, threads=task.threads
+    network = prepare_network(
+        task.model,
+        task.calibration,
+        recipe,
+        preprocess=task.preprocess,
+        images=task.calibration_images,
+        threads=task.threads,
     )
 
     def visit(layer: CalibratedLayer) -> QuantizedLayer:
@@ -48,10 +44,11 @@ def round_to_nearest(task: Task) -> QuantizedModel:
         bias = layer.bias.astype(np.float64)
         return QuantizedLayer((term,), *integer_bias(bias, (term,), layer.input_format))
 
-    walked = walk(graph, groups, formats, batches, visit, threads=task.threads)
+    parts = (network.graph, network.groups, network.formats, network.batches)
+    walked = walk(*parts, visit, threads=task.threads)
     metadata = {"sub8.version": sub8.__version__, "sub8.recipe": json.dumps(recipe.to_dict())}
-    model = write_qdq(graph, walked.layers, formats, metadata)
-    return QuantizedModel(model, layer_summaries(walked))
+    model = write_qdq(network.graph, walked.layers, network.formats, metadata)
+    return QuantizedModel(model, layer_summaries(walked.layers, walked.signal_to_noise))
 
 
 def nearest_weight(

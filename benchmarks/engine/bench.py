@@ -46,7 +46,7 @@ from rich.progress import track
 from rich.table import Table
 
 import sub8
-from sub8.verbs.benchmark import PAUSE_SECONDS
+from sub8.latency import PAUSE_SECONDS
 
 WORKER = Path(__file__).with_name("worker.py")
 console = Console(stderr=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sub8.deferred import defer_imports
 from sub8.errors import InputError, Sub8Error, UnsupportedModelError
+from sub8.version import __version__
 
 if TYPE_CHECKING:
     from sub8.data.datasets import Dataset, open_dataset
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from sub8.verbs.quantize import quantize
     from sub8.verbs.quickstart import quickstart
     from sub8.verbs.verify import Verification, verify
-
-__version__ = "0.1.0"
 
 defer_imports()
 

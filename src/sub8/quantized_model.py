@@ -1,12 +1,14 @@
 """What quantisation and retraining give: the Q/DQ model, and a summary of its layers."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from sub8.graph.qdq import QuantizedLayer
 from sub8.graph.write import write_model
 
 if TYPE_CHECKING:
@@ -40,3 +42,18 @@ class QuantizedModel:
         from sub8.engine.session import Session
 
         return Session(self.model, threads=threads)
+
+
+def layer_summaries(
+    layers: Mapping[str, QuantizedLayer], signal_to_noise: Mapping[str, float]
+) -> tuple[LayerSummary, ...]:
+    """One summary a layer, in the layers' order; both by name."""
+    return tuple(
+        LayerSummary(
+            name,
+            "+".join(term.kind for term in layer.terms),
+            layer.terms[0].cluster,
+            signal_to_noise[name],
+        )
+        for name, layer in layers.items()
+    )

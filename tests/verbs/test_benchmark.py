@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.verbs.benchmark import interleaved_medians
+from sub8.latency import interleaved_medians
 
 
 class TakingTurns:

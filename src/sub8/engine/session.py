@@ -24,6 +24,7 @@ from sub8.engine.plan.operators import Island, Plan
 from sub8.engine.plan.shapes import Shape
 from sub8.errors import InputError
 from sub8.graph.read import open_model, read_model
+from sub8.machine import thread_count
 from sub8.native import _core
 
 Inputs: TypeAlias = "NDArray[np.float32] | Mapping[str, NDArray[np.float32]]"
@@ -62,7 +63,7 @@ class Session:
         integer_only: bool = False,
         isa: str | None = None,
     ):
-        self.threads = _threads(threads)
+        self.threads = thread_count(threads)
         try:
             self.isa: str = _core.select_isa(isa or "")
         except ValueError as error:
@@ -202,16 +203,6 @@ def _checked(name: str, array: Any, sizes: tuple[int | None, ...] | None) -> NDA
     if math.isnan(array.min()):
         raise InputError(f"input {name!r} holds NaN, which has no 8-bit form")
     return np.ascontiguousarray(array)
-
-
-def _threads(threads: int | None) -> int:
-    if threads is None:
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
-    if threads < 1:
-        raise InputError(f"threads {threads} must be at least 1")
-    return threads
 
 
 def _open(model: str | os.PathLike[str] | bytes | ir.Model) -> ir.Model:

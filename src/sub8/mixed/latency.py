@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from sub8.engine.session import Session
 from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer, write_qdq
+from sub8.latency import WARM_UP_RUNS, interleaved_medians
 from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.progress import Progress
 from sub8.ptq.integer_limits import integer_bias
 from sub8.recipe import Int8, WeightFormat
-from sub8.verbs.benchmark import WARM_UP_RUNS, interleaved_medians
 
 RUNS = 20
 # Largest scale of the random weights: sums of 16,000 products still fit 32 bits.

@@ -13,9 +13,8 @@ from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.ptq import submodel
 from sub8.ptq.integer_limits import integer_bias
-from sub8.train.activation import ActivationQuantiser
-from sub8.train.layer import nodes_behind, piece
-from sub8.train.operators import Nodes, product
+from sub8.simulate.activation import ActivationQuantiser
+from sub8.simulate.operators import Nodes, function_of, nodes_behind, product
 
 LARGEST_ALPHA = 255
 # A bias moves in units of an eighth of the result's 8-bit range, about a standard deviation.
@@ -60,7 +59,7 @@ class SoftWeight(nn.Module):
         """The real weight ``[O, I, *kernel]``."""
         scale = self.whole_alpha() * math.ldexp(1.0, self._exponent)
         wide = scale.repeat_interleave(self._cluster, 1)[:, : self.levels.shape[1]]
-        levels = self.levels
+        levels: Tensor = self.levels
         if self.fine:
             levels = levels + (levels.round() - levels).detach()
         return levels * wide.reshape(*wide.shape, *(1,) * (levels.ndim - 2))
@@ -109,7 +108,7 @@ class SoftLayer(nn.Module):
         self.group, self._node, self._input_format = group, group.layer, input_format
         start = submodel.accumulator(group)
         self._start = str(start.name)
-        self._tail = piece(nodes_behind(group, start), group.results[0])
+        self._tail = function_of(nodes_behind(group, start), group.results[0])
         self.terms = [SoftWeight(term) for term in solution.terms]
         for number, term in enumerate(self.terms):
             self.add_module(f"term{number}", term)

@@ -78,7 +78,7 @@ def _against(
             ],
         )
     )
-    return alt.layer(line, _float_rule(study), marks).properties(
+    return alt.LayerChart(layer=[line, _float_rule(study), marks]).properties(
         width="container",
         height=300,
         description=f"Top-1 accuracy against {title}, one mark per setting; the line is the Pareto front.",
@@ -106,7 +106,7 @@ def _by_cluster(study: Study) -> alt.LayerChart:
             tooltip=["setting:N", alt.Tooltip("top1:Q", format=".2f")],
         )
     )
-    return alt.layer(_float_rule(study), lines).properties(
+    return alt.LayerChart(layer=[_float_rule(study), lines]).properties(
         width="container", height=300, description="Top-1 accuracy against the cluster size N."
     )
 

@@ -5,7 +5,6 @@ A study is a folder: ``study.json`` (what was asked, of what, on which machine, 
 """
 
 import json
-import os
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -13,11 +12,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import sub8
 from sub8.data.datasets import ImageRange, load_batches, open_dataset
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.files import path_sha256, write_file
+from sub8.machine import available_processors, processor_name
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
@@ -26,8 +25,8 @@ from sub8.study.latency import time_point
 from sub8.study.peers import quantize_with_onnxruntime
 from sub8.study.point import Point, Setting, Task
 from sub8.study.workers import measure_locally, measure_on_ray
-from sub8.verbs.benchmark import machine
 from sub8.verbs.evaluate import measure_accuracy
+from sub8.version import __version__
 
 FORMAT = 1
 CLAIM = ("model", "metrics", "sha256")
@@ -133,7 +132,7 @@ def sweep(
     machine, each interleaved with ONNX Runtime. Raises InputError.
     """
     target = Path(folder)
-    processors = len(os.sched_getaffinity(0))
+    processors = available_processors()
     jobs = jobs if jobs is not None else processors
     question = _question(model, data, calibration, images, calibration_images, preprocess)
     _prepare_folder(target, question)
@@ -192,7 +191,7 @@ def _question(
         "images": None if images is None else str(images),
         "calibration_images": None if calibration_images is None else str(calibration_images),
         "preprocess": None if preprocess is None else preprocess.to_metadata(),
-        "sub8": sub8.__version__,
+        "sub8": __version__,
     }
 
 
@@ -263,8 +262,8 @@ def _timed(
 
 def _machine() -> dict[str, Any]:
     return {
-        "cpu": machine(),
-        "processors": len(os.sched_getaffinity(0)),
+        "cpu": processor_name(),
+        "processors": available_processors(),
         "platform": platform.platform(),
         "python": platform.python_version(),
     }

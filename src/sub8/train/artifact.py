@@ -2,7 +2,7 @@
 
 from sub8.errors import InputError
 from sub8.graph.qdq import write_qdq
-from sub8.quantized_model import LayerSummary, QuantizedModel
+from sub8.quantized_model import QuantizedModel, layer_summaries
 from sub8.train.network import Network
 
 
@@ -15,15 +15,5 @@ def export(network: Network) -> QuantizedModel:
     if not isinstance(network, Network):
         raise InputError(f"export takes what prepare returned, not {type(network).__name__}")
     layers = network.integers()
-    noise = network.signal_to_noise
-    summaries = tuple(
-        LayerSummary(
-            name,
-            "+".join(term.kind for term in layer.terms),
-            layer.terms[0].cluster,
-            noise[name],
-        )
-        for name, layer in layers.items()
-    )
     model = write_qdq(network.model, layers, network.formats(), network.metadata)
-    return QuantizedModel(model, summaries)
+    return QuantizedModel(model, layer_summaries(layers, network.signal_to_noise))

@@ -21,6 +21,7 @@ from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.model_file import ModelFile
 from sub8.progress import Progress
+from sub8.ptq.prepare import Source
 from sub8.quantized_model import QuantizedModel
 from sub8.recipe import Recipe
 from sub8.train.artifact import export
@@ -29,7 +30,6 @@ from sub8.train.network import FloatNetwork, Network
 from sub8.train.preparation import prepare
 from sub8.train.samples import Samples, epoch_order, load_samples, share, step_draws
 from sub8.train.settings import Training
-from sub8.verbs.quantize import Source
 
 _LATEST, _BEST = "latest.safetensors", "best.safetensors"
 _VALIDATION_BATCH = 100

@@ -1,7 +1,6 @@
 """The low-precision twin of one weighted layer: clustered weights, batch norm, and the integers they become."""
 
 import numpy as np
-import onnx_ir as ir
 import torch
 import torch.distributed as dist
 import torch.distributed.nn.functional as dist_functional
@@ -13,7 +12,7 @@ from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.dfp import Format
 from sub8.ptq import submodel
 from sub8.ptq.integer_limits import integer_bias
-from sub8.train.operators import Nodes, product
+from sub8.simulate.operators import function_of, nodes_behind, product
 from sub8.train.weight import ClusteredParameter
 
 _EPSILON = 1e-5
@@ -49,14 +48,14 @@ class LayerTwin(nn.Module):
         start = submodel.accumulator(group)
         self.start = str(start.name)
         behind = nodes_behind(group, start)
-        self.tail = piece(behind, group.results[0])
+        self.tail = function_of(behind, group.results[0])
         # An unsigned quantiser clamps at 0 by itself: while training a Relu before it only costs time.
         redundant = unsigned and len(behind) > 0 and behind[-1].op_type == "Relu"
         self.training_tail = self.tail
         if redundant:
             before = behind[-1].inputs[0]
             assert before is not None
-            self.training_tail = piece(behind[:-1], str(before.name))
+            self.training_tail = function_of(behind[:-1], str(before.name))
         (term,) = solution.terms
         outputs = term.shape[0]
         self.weight = ClusteredParameter(group.name, term, group.weight())
@@ -82,7 +81,7 @@ class LayerTwin(nn.Module):
         self.mean.copy_(torch.from_numpy(mean))
         self.variance.copy_(torch.from_numpy(variance))
         self.gain.copy_(self._deviation())
-        self.shift += self.mean
+        self.shift.add_(self.mean)
 
     def _deviation(self) -> Tensor:
         """The running standard deviation of each channel, ``[O]``."""
@@ -176,16 +175,3 @@ class LayerTwin(nn.Module):
         place = (1, -1) + (1,) * (y.ndim - 2)
         y = y * factor.reshape(place) + (self.shift - mean * factor).reshape(place)
         return y.reshape(shape)
-
-
-def nodes_behind(group: Group, start: ir.Value) -> list[ir.Node]:
-    """The group's nodes after its accumulator: residual and clamps."""
-    nodes = list(group.nodes)
-    producer = start.producer()
-    assert producer is not None
-    return nodes[nodes.index(producer) + 1 :]
-
-
-def piece(nodes: list[ir.Node], result: str) -> Nodes | None:
-    """The function of some nodes, None where there are none."""
-    return Nodes(nodes, [result]) if nodes else None

@@ -12,9 +12,9 @@ from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
 from sub8.ptq import submodel
 from sub8.ptq.formats import SharedFormats
-from sub8.train.activation import ActivationQuantiser
+from sub8.simulate.activation import ActivationQuantiser
+from sub8.simulate.operators import Nodes
 from sub8.train.layer import MOMENTUM, LayerTwin
-from sub8.train.operators import Nodes
 
 TRACK_EVERY = 16
 

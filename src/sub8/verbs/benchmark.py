@@ -1,15 +1,8 @@
-"""The verb ``benchmark``: latency in all and by layer, beside ONNX Runtime in float32 on the same machine.
-
-Both runtimes take turns, so that a change of the machine's speed meets both; the figures are medians of the
-runs.
-"""
+"""The verb ``benchmark``: latency in all and by layer, beside ONNX Runtime in float32 on the same machine."""
 
 import json
-import os
-import platform
 import statistics
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -23,15 +16,12 @@ from numpy.typing import NDArray
 from sub8.dequantized_model import float_twin
 from sub8.engine.session import Session
 from sub8.errors import InputError
+from sub8.latency import interleaved_medians
+from sub8.machine import processor_name, thread_count
 from sub8.model_file import ModelFile, ModelSource
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
 
-WARM_UP_RUNS = 3
-RUNS_PER_TURN = 3
-# Worker threads of a runtime spin for a while after a call (ONNX Runtime's for 39 ms) and would take the next
-# one's processors; its turn waits until they sleep, and begins with a call that wakes its own.
-PAUSE_SECONDS = 0.06
 # What ONNX Runtime merges into the layer before it.
 _MERGED = frozenset({"Add", "BatchNormalization", "Clip", "Relu"})
 
@@ -111,30 +101,9 @@ def benchmark(
         input_shape=tuple(shape),
         threads=threads,
         runs=runs,
-        machine=machine(),
+        machine=processor_name(),
         layers=layers,
     )
-
-
-def thread_count(threads: int | None) -> int:
-    """``threads``, or the processors this process may use. Raises InputError below 1."""
-    if threads is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    if threads < 1:
-        raise InputError(f"threads {threads} must be at least 1")
-    return threads
-
-
-def machine() -> str:
-    """The processor's name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _float_model(opened: ModelFile, baseline: ModelSource | None) -> ModelFile:
@@ -143,31 +112,6 @@ def _float_model(opened: ModelFile, baseline: ModelSource | None) -> ModelFile:
     if opened.quantised:
         return ModelFile(opened.name, None, float_twin(opened.model))
     return opened
-
-
-def interleaved_medians(
-    calls: list[Callable[[NDArray[np.float32]], Any]],
-    x: NDArray[np.float32],
-    runs: int,
-    progress: Progress | None = None,
-) -> list[float]:
-    """Median milliseconds of each call in ``runs`` runs, the calls taking turns."""
-    for call in calls:
-        for _ in range(WARM_UP_RUNS):
-            call(x)
-    times: list[list[float]] = [[] for _ in calls]
-    for done in range(0, runs, RUNS_PER_TURN):
-        turn = min(RUNS_PER_TURN, runs - done)
-        for call, taken in zip(calls, times, strict=True):
-            time.sleep(PAUSE_SECONDS)
-            call(x)
-            for _ in range(turn):
-                start = time.perf_counter()
-                call(x)
-                taken.append(1e3 * (time.perf_counter() - start))
-        if progress is not None:
-            progress("runs", done + turn, runs)
-    return [statistics.median(taken) for taken in times]
 
 
 def _by_layer(

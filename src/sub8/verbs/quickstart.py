@@ -21,9 +21,10 @@ from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.graph.export import export_module
 from sub8.graph.write import write_model
+from sub8.machine import processor_name
 from sub8.progress import Progress
 from sub8.recipe import Int4, Int8, Recipe, Ternary
-from sub8.verbs.benchmark import benchmark, machine
+from sub8.verbs.benchmark import benchmark
 from sub8.verbs.classify import classify
 from sub8.verbs.inspect import inspect
 from sub8.verbs.quantize import quantize
@@ -142,7 +143,7 @@ def quickstart(
         photographs=tuple(Path(name).stem for name in SHOWN),
         rows=(first, *rows),
         threads=timing.threads,
-        machine=machine(),
+        machine=processor_name(),
         seconds=time.perf_counter() - start,
     )
 

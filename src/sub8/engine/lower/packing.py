@@ -32,7 +32,7 @@ class PackedTerm(ClusteredWeight):
     _shape: tuple[int, ...]
 
     @property
-    def values(self) -> NDArray[np.int8]:  # type: ignore[override]
+    def values(self) -> NDArray[np.int8]:
         unpacked = np.frombuffer(self.packed.unpack(self._position), np.int8)
         return unpacked.reshape(self._shape)
 

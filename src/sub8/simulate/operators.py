@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns
+from sub8.graph.groups import Group
 
 Values = Sequence[Any]
 Function = Callable[[ir.Node, Values], Tensor | tuple[Tensor, ...]]
@@ -285,3 +286,16 @@ def _unsqueezed(shape: Sequence[int], axes: Sequence[int]) -> list[int]:
     ones = {axis % rank for axis in axes}
     sizes = iter(shape)
     return [1 if axis in ones else next(sizes) for axis in range(rank)]
+
+
+def nodes_behind(group: Group, start: ir.Value) -> list[ir.Node]:
+    """The group's nodes after its accumulator: residual and clamps."""
+    nodes = list(group.nodes)
+    producer = start.producer()
+    assert producer is not None
+    return nodes[nodes.index(producer) + 1 :]
+
+
+def function_of(nodes: list[ir.Node], result: str) -> Nodes | None:
+    """The function of some nodes, None where there are none."""
+    return Nodes(nodes, [result]) if nodes else None

@@ -1,0 +1,44 @@
+"""The machine: its processor's name, and the processors that this process may use."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+from sub8.errors import InputError
+
+
+def available_processors() -> int:
+    """How many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def thread_count(threads: int | None) -> int:
+    """``threads``, or the processors that this process may use. Raises InputError below 1."""
+    if threads is None:
+        return available_processors()
+    if threads < 1:
+        raise InputError(f"threads {threads} must be at least 1")
+    return threads
+
+
+def processor_name() -> str:
+    """The processor's model name, else its architecture."""
+    return _model_name() or platform.processor() or platform.machine()
+
+
+def _model_name() -> str:
+    try:
+        if platform.system() == "Darwin":
+            command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(
+                command, capture_output=True, text=True, check=True
+            ).stdout.strip()
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    except (OSError, subprocess.CalledProcessError):
+        pass  # a platform that does not say
+    return ""

@@ -1,0 +1,180 @@
+"""A float network and sample inputs, made ready: normalised, cut into groups, its activations calibrated.
+
+What post-training quantisation and retraining both start from.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.data.datasets import Dataset, DataSource, ImageRange, load_batches, open_dataset
+from sub8.data.preprocess import Preprocess
+from sub8.errors import InputError, UnsupportedModelError
+from sub8.graph.groups import Group, find_groups
+from sub8.graph.normalise import normalise
+from sub8.model_file import ModelFile
+from sub8.numerics.dfp import Format
+from sub8.progress import Progress
+from sub8.ptq.calibrate import calibrate
+from sub8.ptq.calibration_pass import Walked
+from sub8.recipe import Recipe
+from sub8.version import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+# Input elements per batch: small enough that one batch's activations of a large network fit beside the cache.
+BATCH_ELEMENTS = 1 << 20
+LARGEST_BATCH = 64
+
+Source: TypeAlias = "str | os.PathLike[str] | ir.Model | torch.nn.Module"
+Calibration: TypeAlias = "DataSource | Iterable[NDArray[Any]]"
+
+
+@dataclass(frozen=True)
+class PreparedNetwork:
+    """graph: normalised. groups: of its nodes. formats: of the activations, by tensor. batches: the calibration
+    inputs, float32 ``[B, ...]`` each.
+    """
+
+    graph: ir.Model
+    groups: Sequence[Group]
+    formats: dict[str, Format]
+    batches: Sequence[NDArray[np.float32]]
+    source: ModelFile
+    calibration: str
+    preprocess: Preprocess | None
+
+    def metadata(self, recipe: Recipe, walked: Walked) -> dict[str, str]:
+        """What the written model says of how it was made."""
+        noise = {layer: round(value, 2) for layer, value in walked.signal_to_noise.items()}
+        calibration = {
+            "source": self.calibration,
+            "images": sum(len(batch) for batch in self.batches),
+            "signal_to_noise": noise,
+        }
+        found = {
+            "sub8.version": __version__,
+            "sub8.recipe": json.dumps(recipe.to_dict()),
+            "sub8.calibration": json.dumps(calibration),
+            "sub8.source_sha256": self._source_sha256(),
+        }
+        if self.preprocess is not None:
+            found["preprocess"] = self.preprocess.to_metadata()
+        return found
+
+    def _source_sha256(self) -> str:
+        path = self.source.path
+        data = path.read_bytes() if path is not None else self.source.serialized()
+        return hashlib.sha256(data).hexdigest()
+
+
+def prepare_network(
+    model: Source,
+    calibration: Calibration,
+    recipe: Recipe,
+    *,
+    preprocess: Preprocess | None = None,
+    images: ImageRange = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> PreparedNetwork:
+    """Open a float model, cut its calibration inputs into batches and choose the activations' formats.
+
+    Parameters as for ``quantize``. Raises InputError and UnsupportedModelError.
+    """
+    source, inputs = _open_source(model, calibration, preprocess, images)
+    batches = _batches(inputs, source, recipe)
+    graph = normalise(source.model)
+    groups = find_groups(graph)
+    if not any(group.kind == "layer" for group in groups):
+        raise UnsupportedModelError(
+            f"{source.name}: holds no Conv, Gemm or MatMul with constant weights"
+        )
+    count = sum(len(batch) for batch in batches)
+    formats = calibrate(
+        graph, groups, batches, count, recipe.activations, threads=threads, progress=progress
+    )
+    name = Path(calibration).name if isinstance(calibration, (str, os.PathLike)) else "array"
+    return PreparedNetwork(graph, groups, formats, batches, source, name, preprocess)
+
+
+def _open_source(
+    model: Source, calibration: Calibration, preprocess: Preprocess | None, images: ImageRange
+) -> tuple[ModelFile, NDArray[np.float32]]:
+    """The float model, and all calibration inputs as one float32 array ``[B, ...]``."""
+    if isinstance(model, (str, os.PathLike, ir.Model)):
+        source = ModelFile.open(model)
+        _reject_quantised(source)
+        return source, _inputs(calibration, preprocess or source.preprocess, images, source.labels)
+    if not hasattr(model, "state_dict"):
+        raise InputError(
+            f"a model must be a path, an ir.Model or a torch.nn.Module, not {type(model)}"
+        )
+    from sub8.graph.export import export_module
+
+    inputs = _inputs(calibration, preprocess, images, None)
+    return ModelFile.open(export_module(model, inputs[:1])), inputs
+
+
+def _reject_quantised(source: ModelFile) -> None:
+    if source.quantised:
+        raise InputError(f"{source.name}: already quantised; give the float model")
+
+
+def _inputs(
+    calibration: Calibration,
+    preprocess: Preprocess | None,
+    images: ImageRange,
+    labels: Sequence[str] | None,
+) -> NDArray[np.float32]:
+    if isinstance(calibration, (str, os.PathLike, np.ndarray, Dataset)):
+        if isinstance(calibration, np.ndarray) and len(np.atleast_1d(calibration)) == 0:
+            raise InputError("calibration: holds no images")
+        dataset = open_dataset(calibration, labels)
+        batches = [x for x, _ in load_batches(dataset, preprocess, images)]
+    else:
+        if not isinstance(calibration, Iterable):
+            raise InputError(
+                f"calibration must be a path, an array or batches of arrays, not {type(calibration).__name__}"
+            )
+        arrays = [np.asarray(batch) for batch in calibration]
+        if not arrays:
+            raise InputError("calibration: holds no images")
+        if len({(array.shape[1:], array.dtype) for array in arrays}) != 1:
+            raise InputError("calibration: its batches differ in shape or type")
+        dataset = open_dataset(np.concatenate(arrays), labels)
+        batches = [x for x, _ in load_batches(dataset, preprocess, images)]
+    return np.concatenate(batches)
+
+
+def _batches(
+    inputs: NDArray[np.float32], source: ModelFile, recipe: Recipe
+) -> list[NDArray[np.float32]]:
+    """Batches of the size that the model declares, else of one that fits memory."""
+    if len(inputs) == 1 and recipe.correct_statistics:
+        raise InputError(
+            "calibration: one image does not tell the channels' statistics; give at least 2, better 100,"
+            " or set correct_statistics = false"
+        )
+    declared = source.input.shape[0] if source.input.shape is not None else None
+    if isinstance(declared, int):
+        size = declared
+        if len(inputs) < size:
+            raise InputError(
+                f"calibration: {len(inputs)} images, but {source.name} takes batches of {size} only"
+            )
+        inputs = inputs[: len(inputs) // size * size]
+    else:
+        size = min(LARGEST_BATCH, max(1, BATCH_ELEMENTS // inputs[0].size))
+    batches = [inputs[start : start + size] for start in range(0, len(inputs), size)]
+    source.check_input(batches[0])
+    return batches

@@ -1,0 +1,1 @@
+"""A quantised network's operators and 8-bit activations as differentiable PyTorch, for fitting and training."""

@@ -1,0 +1,24 @@
+"""Every layer's integers by the method that a recipe names."""
+
+from sub8.progress import Progress
+from sub8.ptq.calibration_pass import Walked, walk
+from sub8.ptq.prepare import PreparedNetwork
+from sub8.ptq.quantiser import LayerQuantiser
+from sub8.recipe import Recipe
+
+
+def solve_layers(
+    network: PreparedNetwork,
+    recipe: Recipe,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Walked:
+    """Solve all layers on the network's calibration batches. recipe: may differ from the one prepared with in its
+    weights."""
+    parts = (network.graph, network.groups, network.formats, network.batches)
+    if recipe.method != "reconstruct":
+        return walk(*parts, LayerQuantiser(recipe), threads=threads, progress=progress)
+    from sub8.reconstruct.network import reconstruct
+
+    return reconstruct(*parts, recipe, threads=threads, progress=progress)
