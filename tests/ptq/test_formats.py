@@ -1,13 +1,16 @@
 """What the graph alone decides about formats."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
+import sub8
 from sub8.errors import InputError
 from sub8.graph.groups import find_groups
+from sub8.oracle import OnnxRuntime
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.formats import SharedFormats, dynamic_tensors, never_negative
-from sub8.recipe import Dfp8
+from sub8.recipe import Dfp8, Int8, Recipe
 
 W = np.ones((4, 4, 1, 1), np.float32)
 
@@ -43,13 +46,42 @@ def test_sign_rules(net, body, proven):
     assert (model.graph.outputs[0].name in never_negative(model)) is proven
 
 
-def test_data_movement_and_concatenation_share_one_format(network, images):
-    groups = find_groups(network)
-    shared = SharedFormats(network, groups)
-    assert len({shared.of(name) for name in ("r2", "p", "v", "cat")}) == 1
-    formats = formats_of(network, images)
-    assert formats["r2"] == formats["p"] == formats["v"] == formats["cat"]
-    assert formats["cat"].signed and not formats["r1"].signed and formats["x"].signed
+def test_movement_shares_one_format_and_a_concat_that_of_what_it_alone_reads(network):
+    shared = SharedFormats(network, find_groups(network))
+    # v is read by the Concat alone; p holds the integers of r2, which a convolution reads too.
+    sets = sorted(map(sorted, shared.sets.values()))
+    assert [members for members in sets if len(members) > 1] == [
+        ["cat", "v"],
+        ["f", "g"],
+        ["p", "r2"],
+    ]
+
+
+@pytest.mark.parametrize("factor", [1, 100])
+def test_a_skip_connection_keeps_its_precision_beside_a_wide_branch(net, images, factor):
+    rng = np.random.default_rng(3)
+    w, v, u = (
+        (rng.normal(size=shape) * np.sqrt(2 / np.prod(shape[1:]))).astype(np.float32)
+        for shape in ((8, 3, 3, 3), (8, 8, 3, 3), (4, 16, 1, 1))
+    )
+    model = net(
+        "a = Conv <pads = [1,1,1,1]> (x, w) r = Relu(a) m = MaxPool <kernel_shape = [2,2]> (r) "
+        "d = Conv <pads = [1,1,1,1]> (m, v) e = Relu(d) k = Concat <axis = 1> (m, e) "
+        "l = Conv(k, u) y = Relu(l)",
+        w=w,
+        v=v * np.float32(factor),
+        u=u,
+    )
+    formats = formats_of(model, images)
+    assert formats["r"] == formats["m"] and formats["e"] == formats["k"]
+    assert (formats["m"] != formats["k"]) == (factor > 1)
+    quantised = sub8.quantize(model, images, Recipe(weights=Int8()), threads=1)
+    real = OnnxRuntime(ir.to_proto(model).SerializeToString(), threads=1).run(images)
+    engine = quantised.session(threads=1).run(images)
+    assert 10 * np.log10(np.sum(real**2) / np.sum((real - engine) ** 2)) > 30
+    file = ir.to_proto(quantised.model).SerializeToString()
+    oracle = OnnxRuntime(file, threads=1, optimise=False)
+    np.testing.assert_array_equal(engine, oracle.run(images))
 
 
 def test_formats_cover_what_calibration_saw(network, images):

@@ -84,17 +84,34 @@ def quantised_tensors(model: ir.Model, groups: Sequence[Group]) -> list[str]:
 
 
 class SharedFormats:
-    """Sets of tensors with one format: what data movement joins (a Concat's inputs and result included)."""
+    """Sets of tensors with one format: what data movement joins.
+
+    A Concat rounds each of its operands to its own format. An operand that it alone reads has that format at
+    once, which saves a rounding; one with other readers keeps the format that suits them.
+    """
 
     def __init__(self, model: ir.Model, groups: Sequence[Group]):
         names = quantised_tensors(model, groups)
         self._parent = {name: name for name in names}
         for group in groups:
-            if group.keeps_format or is_concat(group):
-                for name in group.outputs:
-                    for source in group.inputs:
-                        if source in self._parent:
-                            self._parent[self.of(source)] = self.of(name)
+            if group.keeps_format:
+                self._join(group.inputs, group)
+        readers: dict[str, set[Group]] = {}
+        for group in groups:
+            for name in group.inputs:
+                if name in self._parent and not group.keeps_format:
+                    readers.setdefault(self.of(name), set()).add(group)
+        returned = {self.of(str(v.name)) for v in model.graph.outputs if v.name in self._parent}
+        for group in groups:
+            if _is_concat(group):
+                alone = [
+                    name
+                    for name in group.inputs
+                    if name in self._parent
+                    and readers[self.of(name)] == {group}
+                    and self.of(name) not in returned
+                ]
+                self._join(alone, group)
         self.sets: dict[str, list[str]] = {}
         for name in names:
             self.sets.setdefault(self.of(name), []).append(name)
@@ -105,15 +122,19 @@ class SharedFormats:
             name = self._parent[name]
         return name
 
+    def _join(self, sources: Iterable[str], group: Group) -> None:
+        for name in group.outputs:
+            for source in sources:
+                if source in self._parent:
+                    self._parent[self.of(source)] = self.of(name)
+
 
 def moved(groups: Iterable[Group]) -> set[str]:
-    """Tensors whose elements all come from tensors of the same format: nothing new to observe."""
-    return {
-        name for group in groups if group.keeps_format or is_concat(group) for name in group.outputs
-    }
+    """Tensors whose elements all come from one tensor of the same format: nothing new to observe."""
+    return {name for group in groups if group.keeps_format for name in group.outputs}
 
 
-def is_concat(group: Group) -> bool:
+def _is_concat(group: Group) -> bool:
     return group.kind == "move" and group.nodes[0].op_type == "Concat"
 
 
@@ -122,7 +143,7 @@ def dynamic_tensors(model: ir.Model, groups: Sequence[Group]) -> set[str]:
 
     Results of Conv, Linear and Add that are read by Conv, Linear, Add, pooling and data movement alone
     (moved tensors keep the scale, so their readers count as well), and that no graph output is made of.
-    A Concat would need one scale for all its operands, so what it reads stays static.
+    A Concat has one static format, and what it reads is static too.
     """
     readers: dict[str, list[Group]] = {}
     for group in groups:
