@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sub8.engine import forks
 from sub8.engine.compile import compile_plan
 from sub8.engine.lower.packing import PackedLayers
 from sub8.engine.lower.plan import lower
@@ -42,7 +43,7 @@ class StepTime:
 
 
 class Session:
-    """Runs a quantised model in integers. Safe to share between threads.
+    """Runs a quantised model in integers. Safe to share between threads, and with forked processes.
 
     >>> session = Session("resnet50-t4.onnx", threads=2)  # doctest: +SKIP
     >>> logits = session.run(images)  # float32 [B, 3, 224, 224]  # doctest: +SKIP
@@ -77,6 +78,13 @@ class Session:
         }
         self._programs: OrderedDict[tuple[Shape, ...], list[NativeSegment | Island]] = OrderedDict()
         self._lock = threading.Lock()
+        forks.watch(self)
+
+    def after_fork(self) -> None:
+        """Called in a forked process; the session runs on there, with one thread (``forks``)."""
+        self._lock = threading.Lock()
+        forks.abandon(self._islands)
+        self._islands = {}
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -138,7 +146,10 @@ class Session:
         return [StepTime(name, kinds[name], taken) for name, taken in milliseconds.items()]
 
     def _run_island(self, island: Island, arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
-        return self._islands[island.name].run_all({name: arrays[name] for name in island.inputs})
+        runtime = self._islands.get(island.name)
+        if runtime is None:  # after a fork
+            runtime = self._islands.setdefault(island.name, open_island(island, self.threads))
+        return runtime.run_all({name: arrays[name] for name in island.inputs})
 
     def _segments(self, arrays: Mapping[str, NDArray]) -> list[NativeSegment | Island]:
         """Programs for the inputs' shapes, made on first use."""

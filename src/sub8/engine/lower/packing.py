@@ -5,6 +5,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.engine import forks
 from sub8.engine.plan.bounds import finest_exponent
 from sub8.engine.plan.operators import Conv, Linear
 from sub8.native import _core
@@ -47,6 +48,11 @@ class PackedLayers:
     def __init__(self, isa: str) -> None:
         self.isa = isa
         self._layers: dict[str, _core.PackedWeights] = {}
+        self._lock = threading.Lock()
+        forks.watch(self)
+
+    def after_fork(self) -> None:
+        """Called in a forked process."""
         self._lock = threading.Lock()
 
     def keep(self, layer: Conv | Linear) -> tuple[ClusteredWeight, ...]:

@@ -16,7 +16,9 @@
 #include <string>
 #include <vector>
 
+#include "bindings/without_interpreter.h"
 #include "conv/convolution.h"
+#include "executor/fork.h"
 
 namespace nb = nanobind;
 
@@ -106,10 +108,16 @@ class BoundConvolution {
         std::vector<Memory> scratch;
         for (int i = 0; i < threads; ++i)
             scratch.push_back(allocate(convolution_->scratch_bytes(threads)));
-        nb::gil_scoped_release release;
-        tbb::parallel_for(0, threads, [&](int i) {
+        const auto run_share = [&](int i) {
             convolution_->run(input.data(), residual_data, output.data(), scratch[i].get(), i,
                               threads, false);
+        };
+        without_interpreter([&] {
+            if (may_use_threads()) {
+                tbb::parallel_for(0, threads, run_share);
+            } else {
+                for (int i = 0; i < threads; ++i) run_share(i);
+            }
         });
     }
 
@@ -179,7 +187,8 @@ void bind_convolution(nb::module_& module) {
             nb::arg("residual_multiplier") = 0, nb::arg("shift") = 0, nb::arg("zero_point") = 0,
             nb::arg("low") = 0, nb::arg("high") = 255, nb::arg("has_residual") = false,
             nb::arg("residual_signed") = false);
-    nb::class_<FloatRescale>(module, "FloatRescale", "float32 result, see sub8.engine.plan.requantize.")
+    nb::class_<FloatRescale>(module, "FloatRescale",
+                             "float32 result, see sub8.engine.plan.requantize.")
         .def(
             "__init__",
             [](FloatRescale* self, int64_t multiplier, std::vector<int64_t> offset,

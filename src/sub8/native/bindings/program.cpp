@@ -8,6 +8,7 @@
 #include <string>
 
 #include "bindings/bindings.h"
+#include "bindings/without_interpreter.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -48,8 +49,7 @@ void run(const Program& program, const std::vector<InputArray>& inputs,
     const int parts = program.parts();
     const auto from = pointers<const std::uint8_t*>(inputs, program.input_bytes(), parts, "input");
     const auto to = pointers<std::uint8_t*>(outputs, program.output_bytes(), parts, "output");
-    const nb::gil_scoped_release unlocked;
-    program.run(from, to, nanoseconds);
+    without_interpreter([&] { program.run(from, to, nanoseconds); });
 }
 
 }  // namespace

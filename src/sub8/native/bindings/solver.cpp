@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "bindings/bindings.h"
+#include "bindings/without_interpreter.h"
 #include "solver/cluster_fit.h"
 
 namespace nb = nanobind;
@@ -31,8 +32,9 @@ std::int64_t fit(const Doubles<const double, 3>& s, const Doubles<const double, 
     problem.alpha = alpha.data();
     problem.q = q.data();
     const ClusterGrid grid{double(largest), unit, double(largest_alpha)};
-    nb::gil_scoped_release unlocked;
-    return fit_clusters(problem, grid, keep);
+    std::int64_t changed = 0;
+    without_interpreter([&] { changed = fit_clusters(problem, grid, keep); });
+    return changed;
 }
 
 }  // namespace

@@ -100,7 +100,7 @@ void Program::check_range(const Buffer& buffer, std::size_t number, bool written
 
 std::unique_ptr<AlignedBytes> Program::take_memory() const {
     {
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const std::lock_guard<std::mutex> lock(process_mutex());
         if (!idle_.empty()) {
             std::unique_ptr<AlignedBytes> memory = std::move(idle_.back());
             idle_.pop_back();
@@ -111,14 +111,14 @@ std::unique_ptr<AlignedBytes> Program::take_memory() const {
 }
 
 void Program::give_back(std::unique_ptr<AlignedBytes> memory) const {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<std::mutex> lock(process_mutex());
     const int most = std::max(kIdleArenas, parts_at_once());
     if (idle_.size() < static_cast<std::size_t>(most)) idle_.push_back(std::move(memory));
 }
 
 void Program::run(const std::vector<const std::uint8_t*>& inputs,
                   const std::vector<std::uint8_t*>& outputs, std::int64_t* nanoseconds) const {
-    if (threads_ == 1) {
+    if (!workers_.available()) {
         for (int part = 0; part < parts_; ++part) run_part(part, inputs, outputs, nanoseconds);
     } else {
         workers_.execute([&] {
@@ -151,7 +151,7 @@ void Program::run_part(int part, const std::vector<const std::uint8_t*>& inputs,
               nanoseconds == nullptr ? nullptr : taken.data());
     give_back(std::move(memory));
     if (nanoseconds == nullptr) return;
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<std::mutex> lock(process_mutex());
     for (std::size_t number = 0; number < taken.size(); ++number) {
         nanoseconds[number] += taken[number];
     }
@@ -172,8 +172,8 @@ void Program::run_steps(const Frame& frame, std::uint8_t* scratch,
     for (std::size_t number = 0; number < steps_.size(); ++number) {
         const Step& step = *steps_[number];
         const int shares = team() == 1 ? 1 : step.shares(team());
-        if (shares == 1) {
-            run_share(step, 0, 1, 0);
+        if (shares == 1 || !workers_.available()) {
+            for (int share = 0; share < shares; ++share) run_share(step, share, shares, 0);
         } else {
             // Shares are stolen, not assigned: on a busy machine the caller does those whose thread
             // has not come.

@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "executor/step.h"
@@ -62,8 +61,7 @@ class Program {
     std::vector<std::size_t> input_bytes_;
     std::vector<std::size_t> output_bytes_;
     std::vector<std::shared_ptr<const Step>> steps_;
-    mutable std::mutex mutex_;
-    mutable std::vector<std::unique_ptr<AlignedBytes>> idle_;
+    mutable std::vector<std::unique_ptr<AlignedBytes>> idle_;  // under process_mutex()
 };
 
 }  // namespace sub8

@@ -22,14 +22,14 @@ class Roster {
   public:
     // The calling thread.
     void add() {
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const std::lock_guard<std::mutex> lock(process_mutex());
         forget_parents_threads();
         ids_.push_back(own_id());
         sched_setaffinity(0, sizeof cpus_, &cpus_);
     }
 
     void remove() {
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const std::lock_guard<std::mutex> lock(process_mutex());
         ids_.erase(std::remove(ids_.begin(), ids_.end(), own_id()), ids_.end());
     }
 
@@ -38,7 +38,7 @@ class Roster {
         cpu_set_t cpus;
         if (sched_getaffinity(0, sizeof cpus, &cpus) != 0) return;
         if (CPU_COUNT(&cpus) > 1) CPU_CLR(cpu, &cpus);
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const std::lock_guard<std::mutex> lock(process_mutex());
         forget_parents_threads();
         cpus_ = cpus;
         for (pid_t id : ids_) sched_setaffinity(id, sizeof cpus, &cpus);
@@ -54,7 +54,6 @@ class Roster {
         process_ = getpid();
     }
 
-    std::mutex mutex_;
     std::vector<pid_t> ids_;
     cpu_set_t cpus_{};  // of the workers
     pid_t process_ = getpid();

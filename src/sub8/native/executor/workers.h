@@ -4,24 +4,40 @@
 // its own and does not sleep, so that both take turns there for some milliseconds, a whole network
 // long, while another CPU idles (Linux 6.18, 2 CPUs, MobileNetV2 after a pause: 4.7 ms instead of
 // 2.3). So before work begins the workers are told which CPU is taken.
+//
+// In a process that was forked from one with such threads there are none (executor/fork.h).
 #pragma once
 
 #include <tbb/task_arena.h>
 #include <tbb/task_scheduler_observer.h>
+
+#include <memory>
+
+#include "executor/fork.h"
 
 namespace sub8 {
 
 class Workers {
   public:
     // At most `threads` threads, the caller included.
-    explicit Workers(int threads) : arena_(threads), entry_(arena_) {}
+    explicit Workers(int threads) {
+        if (threads > 1 && may_use_threads()) team_ = std::make_unique<Team>(threads);
+    }
 
-    // Runs `work` with its parallel parts on these threads. May be called from many threads at
-    // once.
+    // Where the threads are lost, so is the arena: to end it would wait for them.
+    ~Workers() {
+        if (threads_lost()) (void)team_.release();
+    }
+
+    // Whether parallel parts run on several threads; where not, the caller does all of them.
+    bool available() const { return team_ != nullptr && !threads_lost(); }
+
+    // Runs `work` with its parallel parts on these threads, which must be available. May be called
+    // from many threads at once.
     template <typename Work>
     void execute(const Work& work) {
         keep_off_callers_cpu();
-        arena_.execute(work);
+        team_->arena.execute(work);
     }
 
   private:
@@ -39,8 +55,13 @@ class Workers {
     // system is not Linux.
     static void keep_off_callers_cpu();
 
-    tbb::task_arena arena_;
-    Entry entry_;
+    struct Team {
+        explicit Team(int threads) : arena(threads), entry(arena) {}
+        tbb::task_arena arena;
+        Entry entry;
+    };
+
+    std::unique_ptr<Team> team_;
 };
 
 }  // namespace sub8

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "executor/fork.h"
+
 namespace sub8 {
 namespace {
 
@@ -135,7 +137,7 @@ std::int64_t fit_clusters(const ClusterRows& problem, const ClusterGrid& grid, b
             inverse[g * columns + j] = 1 / problem.s[(g * columns + j) * columns + j];
     std::atomic<std::int64_t> changed{0};
     const tbb::blocked_range<std::int64_t> all(0, problem.groups * problem.rows, 4);
-    tbb::parallel_for(all, [&](const tbb::blocked_range<std::int64_t>& range) {
+    const auto fit = [&](const tbb::blocked_range<std::int64_t>& range) {
         std::int64_t here = 0;
         for (std::int64_t r = range.begin(); r < range.end();) {
             const std::int64_t group = r / problem.rows;
@@ -146,7 +148,12 @@ std::int64_t fit_clusters(const ClusterRows& problem, const ClusterGrid& grid, b
                                 problem.q + r * columns);
         }
         changed += here;
-    });
+    };
+    if (may_use_threads()) {
+        tbb::parallel_for(all, fit);
+    } else {
+        fit(all);
+    }
     return changed;
 }
 
