@@ -92,3 +92,37 @@ def test_bare_integers_as_an_output_name_the_remedy():
     y = g.node("QuantizeLinear", "x", g.constant(0.5, np.float32), g.constant(0, np.uint8))
     with pytest.raises(UnsupportedModelError, match="DequantizeLinear"):
         compile_plan(g.model(y))
+
+
+def test_types_that_only_onnx_runtime_knows():
+    """Neither the type nor the shape of what a contributed operator gives is known to ONNX."""
+    g = Graph()
+    x = g.quantised(conv(g, g.quantised("x", 2.0**-5)), 2.0**-4, signed=True)
+    activated = g.node("FastGelu", x, domain="com.microsoft")
+    found = g.node("NonZero", activated)
+    y = g.quantised(conv(g, g.quantised(activated, 2.0**-5, signed=True), 1), 2.0**-6, signed=True)
+    picked = g.node("GatherND", g.node("Softmax", y), g.node("Transpose", found))
+    model = g.model(picked)
+    model.opset_imports["com.microsoft"] = 1
+    plan = assert_same(model, reals((2, 3, 8, 8)), integer_only=False)
+    assert operators(plan).count("Conv") == 2 and len(plan.islands()) == 2
+
+
+def test_identities_before_outputs_and_in_branches():
+    from onnx import TensorProto, helper
+
+    g = Graph()
+    x = g.quantised("x", 2.0**-5, signed=True)
+
+    def branch(name):
+        nodes = [helper.make_node("Identity", [name], [f"{name}.out"])]
+        return helper.make_graph(
+            nodes, name, [], [helper.make_tensor_value_info(f"{name}.out", TensorProto.FLOAT, None)]
+        )
+
+    y = g.node("Relu", x)
+    condition = g.node("Greater", g.node("ReduceMax", x, keepdims=0), g.constant(0.5, np.float32))
+    either = g.node("If", condition, then_branch=branch(x), else_branch=branch(y))
+    same = g.node("Identity", y)
+    model = g.model(either, y, same, g.node("Identity", same))
+    assert_same(model, reals((2, 3, 8, 8)), integer_only=False)

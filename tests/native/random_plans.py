@@ -143,9 +143,8 @@ class Sketch:
 
 def run_native(plan, arrays, isa, threads=1):
     """The outputs of a plan without islands, by the native core."""
-    shapes = {name: array.shape for name, array in arrays.items()}
     known = dict(arrays)
-    for segment in lower(plan, shapes, PackedLayers(isa), threads):
+    for segment in lower(plan, known, PackedLayers(isa), threads):
         assert isinstance(segment, NativeSegment)
         known.update(segment.run(known))
     return {name: known[name] for name in plan.outputs}

@@ -174,7 +174,7 @@ def test_parts_of_random_layers(data):
 
 def test_a_profile_of_parts_adds_up():
     plan = plan_of()
-    (segment,) = lower(plan, {"x": SHAPE}, PackedLayers(ISAS[-1]), threads=2)
+    (segment,) = lower(plan, {"x": np.zeros(SHAPE, np.float32)}, PackedLayers(ISAS[-1]), threads=2)
     assert segment.program.parts == 2
     results, nanoseconds = segment.profile({"x": np.zeros(SHAPE, np.float32)})
     assert results["y"].shape == SHAPE

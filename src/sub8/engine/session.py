@@ -3,10 +3,8 @@
 import math
 import os
 import tempfile
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, overload
@@ -18,11 +16,10 @@ from numpy.typing import NDArray
 from sub8.engine import forks
 from sub8.engine.compile import compile_plan
 from sub8.engine.lower.packing import PackedLayers
-from sub8.engine.lower.plan import lower
+from sub8.engine.lower.plan import Kept, lower
 from sub8.engine.lower.segment import NativeSegment
 from sub8.engine.plan.islands import open_island
 from sub8.engine.plan.operators import Island, Plan
-from sub8.engine.plan.shapes import Shape
 from sub8.errors import InputError
 from sub8.graph.read import open_model, read_model
 from sub8.machine import thread_count
@@ -30,7 +27,7 @@ from sub8.native import _core
 
 Inputs: TypeAlias = "NDArray[np.float32] | Mapping[str, NDArray[np.float32]]"
 
-KEPT_SHAPES = 8  # programs for the input shapes used last; packed weights are shared by all
+KEPT_SHAPES = 8  # programs for the shapes used last; packed weights are shared by all
 
 
 @dataclass(frozen=True)
@@ -76,13 +73,12 @@ class Session:
         self._islands = {
             island.name: open_island(island, self.threads) for island in self.plan.islands()
         }
-        self._programs: OrderedDict[tuple[Shape, ...], list[NativeSegment | Island]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept = Kept(KEPT_SHAPES)
         forks.watch(self)
 
     def after_fork(self) -> None:
         """Called in a forked process; the session runs on there, with one thread (``forks``)."""
-        self._lock = threading.Lock()
+        self._kept.after_fork()
         forks.abandon(self._islands)
         self._islands = {}
 
@@ -120,9 +116,9 @@ class Session:
         arrays = self._check(x)
         for segment in self._segments(arrays):
             if isinstance(segment, Island):
-                arrays |= self._run_island(segment, arrays)
+                arrays.update(self._run_island(segment, arrays))
             else:
-                arrays |= segment.run(arrays)
+                arrays.update(segment.run(arrays))
         return {name: arrays[name] for name in self.outputs}
 
     def profile(self, x: Inputs) -> list[StepTime]:
@@ -136,11 +132,11 @@ class Session:
         for segment in self._segments(arrays):
             if isinstance(segment, Island):
                 start = time.perf_counter()
-                arrays |= self._run_island(segment, arrays)
+                arrays.update(self._run_island(segment, arrays))
                 milliseconds[segment.name] = 1e3 * (time.perf_counter() - start)
                 continue
             results, nanoseconds = segment.profile(arrays)
-            arrays |= results
+            arrays.update(results)
             for name, taken in zip(segment.operators, nanoseconds, strict=True):
                 milliseconds[name] = milliseconds.get(name, 0.0) + taken / 1e6
         return [StepTime(name, kinds[name], taken) for name, taken in milliseconds.items()]
@@ -151,21 +147,9 @@ class Session:
             runtime = self._islands.setdefault(island.name, open_island(island, self.threads))
         return runtime.run_all({name: arrays[name] for name in island.inputs})
 
-    def _segments(self, arrays: Mapping[str, NDArray]) -> list[NativeSegment | Island]:
-        """Programs for the inputs' shapes, made on first use."""
-        key = tuple(arrays[name].shape for name in self.inputs)
-        with self._lock:
-            found = self._programs.get(key)
-            if found is not None:
-                self._programs.move_to_end(key)
-                return found
-        shapes = dict(zip(self.inputs, key, strict=True))
-        made = lower(self.plan, shapes, self._packed, self.threads)
-        with self._lock:
-            self._programs[key] = made
-            while len(self._programs) > KEPT_SHAPES:
-                self._programs.popitem(last=False)
-        return made
+    def _segments(self, arrays: Mapping[str, NDArray]) -> Iterator[NativeSegment | Island]:
+        """See ``lower``."""
+        return lower(self.plan, arrays, self._packed, self.threads, self._kept)
 
     def _check(self, x: Inputs) -> dict[str, NDArray[Any]]:
         """The inputs by name, C-contiguous; InputError where they do not fit the declared inputs."""

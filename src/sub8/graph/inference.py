@@ -16,6 +16,11 @@ GROWING = frozenset({
 
 def infer_shapes(model: ir.Model) -> None:
     """Infer every tensor's shape and type anew, in place; where inference fails they stay unknown."""
+    for node in model.graph.all_nodes():
+        if node.op_type == "Loop" and len(node.inputs) < 2:
+            node.resize_inputs(
+                2
+            )  # ONNX's inference counts on both places, though the last may be empty
     _forget_shapes(model)  # what the file claims may be stale
     # Propagated values tell the targets of computed Reshapes. ONNX keeps them element by element, so a
     # vector of 2**40 elements, which a file of 200 bytes can describe, must be ruled out first.

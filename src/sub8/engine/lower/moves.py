@@ -17,6 +17,8 @@ def lower_concat(operator: p.Concat, to: Lowering) -> None:
     out = to.result(operator.out)
     layout, start = out.layout, 0
     for part in parts:
+        if 0 in part.layout.shape:
+            continue
         to.copy(
             operator.name,
             part.buffer,

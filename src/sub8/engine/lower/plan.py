@@ -1,9 +1,14 @@
-"""From a plan to native programs for one set of input shapes."""
+"""From a plan to native programs for the shapes of the arrays at hand."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sub8.engine.lower import dynamic, elements, moves
 from sub8.engine.lower.layers import lower_layer
@@ -23,47 +28,118 @@ NativeOperator = (
 )  # fmt: skip
 
 
+class Kept:
+    """The programs made last, by the run of operators and the shapes they are for. Safe from many threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._made: OrderedDict[tuple[int, tuple[Shape, ...]], _Lowered] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def after_fork(self) -> None:
+        """In a forked process: a thread that held the lock is not there to give it back."""
+        self._lock = threading.Lock()
+
+    def get(self, run: int, shapes: tuple[Shape, ...]) -> "_Lowered | None":
+        with self._lock:
+            found = self._made.get((run, shapes))
+            if found is not None:
+                self._made.move_to_end((run, shapes))
+            return found
+
+    def put(self, run: int, shapes: tuple[Shape, ...], lowered: "_Lowered") -> None:
+        with self._lock:
+            self._made[run, shapes] = lowered
+            while sum(index == run for index, _ in self._made) > self._most:
+                del self._made[next(key for key in self._made if key[0] == run)]
+
+
+@dataclass(frozen=True)
+class _Lowered:
+    """A native segment, and of the dynamic tensors that it hands over the number of exponents."""
+
+    segment: NativeSegment
+    images: Mapping[str, int]
+
+
 def lower(
     plan: p.Plan,
-    input_shapes: Mapping[str, Shape],
+    arrays: Mapping[str, NDArray[Any]],
     packed: PackedLayers,
     threads: int = 1,
-) -> list[Segment]:
+    kept: Kept | None = None,
+) -> Iterator[Segment]:
     """The segments of a plan in order: native programs, and between them the float islands.
 
-    Run them one after the other over a dictionary of arrays that starts with the inputs (float32,
-    C-contiguous): a native segment's ``run`` and an island's results each add arrays to it.
+    arrays: by name, the inputs (float32, C-contiguous) at first. The caller runs each segment over them and
+        adds its results before it asks for the next one: the shapes of an island's results, which may depend
+        on the values, decide what the operators behind it become.
+    kept: programs of earlier calls, used again and added to.
 
     Raises InputError where the shapes do not fit the model, UnsupportedModelError where an operator
     cannot be run at all.
     """
-    shapes = infer_shapes(plan, input_shapes)
-    for name, shape in shapes.items():
-        if 0 in shape:
+    for name in plan.inputs:
+        if name in arrays and 0 in arrays[name].shape:
             raise InputError(
-                f"tensor {name!r} of shape {list(shape)} is empty; pass at least one image"
+                f"input {name!r} of shape {list(arrays[name].shape)} is empty; pass at least one image"
             )
-    parts = batch_parts(plan, shapes, threads)
-    if parts > 1:
-        part = {name: (shape[0] // parts, *shape[1:]) for name, shape in input_shapes.items()}
-        shapes = infer_shapes(plan, part)
-    constants = {op.out: op for op in plan.operators if isinstance(op, p.Constant)}
+    kept = Kept(1) if kept is None else kept
     runs = _runs(plan)
+    from_outside = list(plan.inputs)
     images: dict[str, int] = {}  # of dynamic tensors made by earlier segments
-    segments: list[Segment] = []
     for index, run in enumerate(runs):
         if isinstance(run, p.Island):
-            segments.append(run)
+            yield run
+            from_outside += run.outputs
             continue
-        to = Lowering(plan.formats, shapes, constants, images, packed)
-        for operator in run:
+        known = {name: _shape(arrays[name]) for name in from_outside if name in arrays}
+        key = tuple(known.values())
+        lowered = kept.get(index, key)
+        if lowered is None:
+            lowered = _lower_run(plan, runs, index, known, images, packed, threads)
+            kept.put(index, key, lowered)
+        images |= lowered.images
+        yield lowered.segment
+
+
+def _lower_run(
+    plan: p.Plan,
+    runs: Sequence[list[NativeOperator] | p.Island],
+    index: int,
+    known: Mapping[str, Shape],
+    images: Mapping[str, int],
+    packed: PackedLayers,
+    threads: int,
+) -> _Lowered:
+    """The native segment of one run. known: shapes of the inputs and of earlier islands' results."""
+    run = runs[index]
+    assert not isinstance(run, p.Island)
+    shapes = infer_shapes(plan, known)
+    parts = batch_parts(plan, shapes, threads) if len(runs) == 1 else 1
+    if parts > 1:
+        shapes = infer_shapes(
+            plan, {name: (shape[0] // parts, *shape[1:]) for name, shape in known.items()}
+        )
+    constants = {op.out: op for op in plan.operators if isinstance(op, p.Constant)}
+    to = Lowering(plan.formats, shapes, constants, images, packed)
+    for operator in run:
+        if 0 in shapes[operator.out]:
+            to.result(operator.out)
+        else:
             _lower(operator, to)
-        later = _read_by(runs[index + 1 :])
-        for operator in run:
-            _publish(operator.out, plan, later, to)
-        images.update({n: x.images for n, x in to.tensors.items() if x.exponents is not None})
-        segments.append(to.draft.finish(packed.isa, threads, parts))
-    return segments
+    later = _read_by(runs[index + 1 :])
+    for operator in run:
+        _publish(operator.out, plan, later, to)
+    segment = to.draft.finish(packed.isa, threads, parts)
+    return _Lowered(
+        segment, {n: x.images for n, x in to.tensors.items() if x.exponents is not None}
+    )
+
+
+def _shape(value: Any) -> Shape:
+    """An array's shape; () for a sequence that passes from island to island."""
+    return value.shape if isinstance(value, np.ndarray) else ()
 
 
 @singledispatch

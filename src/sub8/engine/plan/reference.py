@@ -19,7 +19,7 @@ from sub8.engine.plan.requantize import (
     operands,
     rescale,
 )
-from sub8.engine.plan.shapes import operator_shape
+from sub8.engine.plan.shapes import Shape, operator_shape
 from sub8.errors import InputError
 from sub8.numerics import dynamic, operators
 from sub8.numerics.dfp import Format, dequantize, quantize
@@ -60,11 +60,26 @@ def run_tensors(plan: p.Plan, inputs: Mapping[str, NDArray[np.float32]]) -> Envi
         if isinstance(operator, p.Island):
             results = run_island(operator, {name: tensors[name].values for name in operator.inputs})
             tensors.update({name: Tensor(value) for name, value in results.items()})
-            shapes.update({name: value.shape for name, value in results.items()})
+            shapes.update(
+                (name, value.shape)
+                for name, value in results.items()
+                if isinstance(value, np.ndarray)
+            )
+            continue
+        shape = shapes[operator.out] = operator_shape(operator, shapes)
+        if 0 in shape:
+            tensors[operator.out] = _empty(shape, plan.formats[operator.out])
         else:
-            shapes[operator.out] = operator_shape(operator, shapes)
             tensors[operator.out] = _run(operator, tensors, plan.formats)
     return tensors
+
+
+def _empty(shape: Shape, fmt: Format | None) -> Tensor:
+    """A tensor without elements; its exponents say nothing."""
+    if fmt is None or not fmt.dynamic:
+        return Tensor(np.zeros(shape, np.float32 if fmt is None else fmt.dtype))
+    exponents = np.full(shape[0], dynamic.LOWEST_EXPONENT, np.int64)
+    return Tensor(np.zeros(shape, fmt.dtype), exponents)
 
 
 @singledispatch

@@ -12,24 +12,28 @@ from sub8.numerics.windows import output_size
 Shape = tuple[int, ...]
 
 
-def infer_shapes(plan: p.Plan, input_shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    """The logical shape of every tensor.
+def infer_shapes(plan: p.Plan, known: Mapping[str, Shape]) -> dict[str, Shape]:
+    """The logical shape of every tensor that follows from those of the inputs and of islands' results.
 
-    Raises InputError, naming the node, where shapes do not fit an operator. Results of float islands
-    are found by running the island in ONNX Runtime on zeros.
+    known: of the plan's inputs, and of the results of the islands that have run: what ONNX Runtime makes of
+    float nodes may depend on the values. Tensors behind the first island that has not run are left out.
+
+    Raises InputError, naming the node, where shapes do not fit an operator.
     """
     shapes: dict[str, Shape] = {}
     for name in plan.inputs:
-        if name not in input_shapes:
+        if name not in known:
             raise InputError(
                 f"input {name!r} is missing; the model's inputs: {', '.join(plan.inputs)}"
             )
-        shapes[name] = tuple(input_shapes[name])
+        shapes[name] = tuple(known[name])
     for operator in plan.operators:
-        if isinstance(operator, p.Island):
-            shapes.update(_island(operator, shapes))
-        else:
+        if not isinstance(operator, p.Island):
             shapes[operator.out] = operator_shape(operator, shapes)
+        elif all(name in known for name in operator.outputs):
+            shapes.update((name, tuple(known[name])) for name in operator.outputs)
+        else:
+            break
     return shapes
 
 
@@ -144,7 +148,6 @@ def _slice(operator: p.Slice, x: Shape) -> Shape:
         if not 0 <= axis < len(x):
             raise _misfit(operator, f"axis {axis} is outside of {list(x)}")
         sizes[axis] = len(range(*slice(start, end, step).indices(x[axis])))
-        _size(operator, sizes[axis], x)
     return tuple(sizes)
 
 
@@ -153,14 +156,9 @@ def _pad(operator: p.Pad, x: Shape) -> Shape:
         raise _misfit(operator, f"pads {list(operator.pads)} do not fit {list(x)}")
     begins, ends = operator.pads[: len(x)], operator.pads[len(x) :]
     sizes = [size + begin + end for size, begin, end in zip(x, begins, ends, strict=True)]
-    return tuple(_size(operator, size, x) for size in sizes)
-
-
-def _island(operator: p.Island, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    from sub8.engine.plan.islands import run_island
-
-    zeros = {name: np.zeros(shapes[name], np.float32) for name in operator.inputs}
-    return {name: value.shape for name, value in run_island(operator, zeros).items()}
+    if min(sizes, default=0) < 0:
+        raise _misfit(operator, f"input {list(x)} is too small")
+    return tuple(sizes)
 
 
 def _size(operator: p.Operator, size: int, x: Shape) -> int:

@@ -39,12 +39,33 @@ def prepare(model: ir.Model) -> ir.Model:
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     if _has_foldable(model):
         _fold_constants(model)
-    passes.IdentityEliminationPass()(model)
+    _drop_identities(model.graph)
     passes.RemoveUnusedNodesPass()(model)
     model.graph.sort()
     passes.NameFixPass()(model)
     infer_shapes(model)
     return model
+
+
+def _drop_identities(graph: ir.Graph) -> None:
+    """Remove Identity nodes where no graph's output would lose its name.
+
+    Those of subgraphs stay: what such a graph gives must be made in it.
+    """
+    for node in list(graph):
+        if node.op_type != "Identity" or node.domain != "":
+            continue
+        x, y = node.inputs[0], node.outputs[0]
+        if x is None:
+            continue
+        name = y.name
+        is_output = y.is_graph_output()
+        if is_output and (x.producer() is None or x.is_graph_output()):
+            continue
+        ir.convenience.replace_all_uses_with(y, x, replace_graph_outputs=is_output)
+        graph.remove(node, safe=True)
+        if is_output:
+            x.name, x.shape, x.type = name, y.shape, y.type
 
 
 def _has_foldable(model: ir.Model) -> bool:
