@@ -2,32 +2,41 @@
 
 import fnmatch
 import tomllib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sub8.errors import InputError
-from sub8.numerics.cluster import WeightKind
+from sub8.numerics.weight_format import WEIGHT_FORMATS, IntegerFormat
 
 Method = Literal["paper", "optimal", "hessian", "reconstruct"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 
-@dataclass(frozen=True)
+Cluster = int | Literal["all"]
+
+
+@dataclass(frozen=True, eq=False)
 class WeightFormat:
     """Weights of one layer: the integers' range and N, the input channels per cluster ("all": one cluster).
 
+    kind: one of ``numerics.weight_format.WEIGHT_FORMATS``.
     terms: the weight is the sum of so many clustered weights, each of this kind (residual terms,
     arXiv 1707.04679).
+
+    >>> WeightFormat("ternary", 4) == Ternary(cluster=4)
+    True
+    >>> WeightFormat("ternary", 64, terms=2).label
+    'ternary+ternary N=64'
     """
 
-    kind: WeightKind
-    cluster: int | Literal["all"] = "all"
+    kind: str
+    cluster: Cluster = "all"
     terms: int = 1
 
     def __post_init__(self) -> None:
-        if self.kind not in ("ternary", "int4", "int8"):
-            raise InputError(f"weights {self.kind!r} unknown; use ternary, int4 or int8")
+        if self.kind not in WEIGHT_FORMATS:
+            raise InputError(f"weights {self.kind!r} unknown; use {_kinds()}")
         valid = self.cluster == "all" or (
             isinstance(self.cluster, int)
             and not isinstance(self.cluster, bool)
@@ -44,25 +53,75 @@ class WeightFormat:
         ):
             raise InputError(f"terms {self.terms!r} must be 1 or 2")
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, WeightFormat):
+            return NotImplemented
+        return astuple(self) == astuple(other)
+
+    def __hash__(self) -> int:
+        return hash(astuple(self))
+
+    @property
+    def integers(self) -> IntegerFormat:
+        """What integers every term holds."""
+        return WEIGHT_FORMATS[self.kind]
+
     @property
     def label(self) -> str:
         """For people: ``ternary N=4``; ``ternary+ternary N=64`` for two terms."""
-        return f"{'+'.join([self.kind] * self.terms)} N={self.cluster}"
+        return f"{self.kinds} N={self.cluster}"
+
+    @property
+    def kinds(self) -> str:
+        """The kind of every term: ``ternary+ternary``."""
+        return "+".join([self.kind] * self.terms)
+
+    def channels(self, inputs: int) -> int:
+        """Input channels of a (full) cluster in a layer with ``inputs`` of them; a larger N means all."""
+        return inputs if self.cluster == "all" else min(self.cluster, inputs)
 
 
-def Ternary(cluster: int | Literal["all"] = 4, terms: int = 1) -> WeightFormat:  # noqa: N802 - a type in recipes
+@dataclass(frozen=True, eq=False)
+class Ternary(WeightFormat):
     """Weights alpha * {-1, 0, +1}, or the sum of two such terms."""
-    return WeightFormat("ternary", cluster, terms)
+
+    kind: str = field(default="ternary", init=False)
+    cluster: Cluster = 4
 
 
-def Int4(cluster: int | Literal["all"] = 4) -> WeightFormat:  # noqa: N802
+@dataclass(frozen=True, eq=False)
+class Int4(WeightFormat):
     """Weights alpha * [-7, 7]."""
-    return WeightFormat("int4", cluster)
+
+    kind: str = field(default="int4", init=False)
+    cluster: Cluster = 4
 
 
-def Int8(cluster: int | Literal["all"] = "all") -> WeightFormat:  # noqa: N802
+@dataclass(frozen=True, eq=False)
+class Int8(WeightFormat):
     """Weights alpha * [-127, 127]."""
-    return WeightFormat("int8", cluster)
+
+    kind: str = field(default="int8", init=False)
+    cluster: Cluster = "all"
+
+
+def weight_format(kind: str, cluster: Cluster | None = None, terms: int = 1) -> WeightFormat:
+    """The format of a kind by its name, an instance of the kind's class where there is one.
+
+    cluster: None for what suits the kind, 4, for 8 bits "all". Raises InputError.
+    """
+    if cluster is None:
+        found = WEIGHT_FORMATS.get(kind)
+        cluster = "all" if found is not None and found.eight_bit else 4
+    named = next((cls for cls in (Ternary, Int4, Int8) if cls.kind == kind), None)
+    if named is None:
+        return WeightFormat(kind, cluster, terms)
+    return named(cluster=cluster, terms=terms)
+
+
+def _kinds() -> str:
+    *others, last = WEIGHT_FORMATS
+    return f"{', '.join(others)} or {last}"
 
 
 @dataclass(frozen=True)
@@ -247,8 +306,8 @@ def _known(value: Any, keys: set[str], where: str) -> dict[str, Any]:
 def _weight_format(value: Any, where: str) -> WeightFormat:
     table = _known(value, {"kind", "cluster", "terms"}, where)
     if "kind" not in table:
-        raise InputError(f"{where}: kind is missing; use ternary, int4 or int8")
+        raise InputError(f"{where}: kind is missing; use {_kinds()}")
     try:
-        return WeightFormat(**table)
+        return weight_format(**{"cluster": "all", **table})
     except InputError as error:
         raise InputError(f"{where}: {error}") from error

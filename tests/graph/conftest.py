@@ -12,8 +12,9 @@ import pytest
 from sub8.graph.groups import Group, find_groups, quantised_inputs
 from sub8.graph.normalise import normalise
 from sub8.graph.qdq import QuantizedLayer, write_qdq
-from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight, WeightKind
+from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
+from sub8.numerics.weight_format import WEIGHT_FORMATS
 
 Run = Callable[..., list[np.ndarray]]
 Net = Callable[..., ir.Model]
@@ -64,17 +65,17 @@ def random() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
-def nearest(weight: np.ndarray, kind: WeightKind, cluster: int) -> ClusteredWeight:
+def nearest(weight: np.ndarray, kind: str, cluster: int) -> ClusteredWeight:
     """Round-to-nearest weights: each cluster's scale maps its largest magnitude to the largest integer."""
     outputs, inputs = weight.shape[:2]
     cluster = min(cluster, inputs)
     parts = [weight[:, start : start + cluster] for start in range(0, inputs, cluster)]
     scales = np.stack([np.abs(part).reshape(outputs, -1).max(axis=1) for part in parts], axis=1)
-    scales = np.maximum(scales / LARGEST_VALUE[kind], 1e-6)
+    scales = np.maximum(scales / WEIGHT_FORMATS[kind].largest, 1e-6)
     exponent = math.ceil(math.log2(scales.max() / 255))
     alpha = np.clip(np.rint(scales / 2.0**exponent), 1, 255).astype(np.uint8)
     unit = ClusteredWeight(kind, np.ones(weight.shape, np.int8), alpha, exponent, cluster)
-    limit = LARGEST_VALUE[kind]
+    limit = WEIGHT_FORMATS[kind].largest
     values = np.clip(np.rint(weight / unit.dequantize()), -limit, limit).astype(np.int8)
     return ClusteredWeight(kind, values, alpha, exponent, cluster)
 
@@ -87,7 +88,7 @@ def quantised(run: Run) -> Callable[..., ir.Model]:
         model: ir.Model,
         x: np.ndarray,
         *,
-        kind: WeightKind = "ternary",
+        kind: str = "ternary",
         cluster: int = 4,
         terms: int = 1,
         dynamic: bool = False,
@@ -133,7 +134,7 @@ def _fit(values: np.ndarray) -> Format:
 
 
 def _layer(
-    group: Group, formats: dict[str, Format], kind: WeightKind, cluster: int, terms: int
+    group: Group, formats: dict[str, Format], kind: str, cluster: int, terms: int
 ) -> QuantizedLayer:
     weight = group.weight()
     kind = "int8" if group.first or group.last or group.depthwise else kind

@@ -15,9 +15,10 @@ from sub8.graph.normalise import normalise
 from sub8.graph.qdq import QuantizedLayer, write_qdq
 from sub8.graph.read import read_model
 from sub8.graph.write import write_model
-from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
+from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format, quantize
 from sub8.numerics.rounding import shift_round_half_even
+from sub8.numerics.weight_format import WEIGHT_FORMATS
 
 
 def checked(model: ir.Model) -> ir.Model:
@@ -26,7 +27,7 @@ def checked(model: ir.Model) -> ir.Model:
 
 
 def weight(random, kind, shape, cluster, exponent=-7):
-    limit = LARGEST_VALUE[kind]
+    limit = WEIGHT_FORMATS[kind].largest
     values = random.integers(-limit, limit + 1, shape).astype(np.int8)
     alpha = random.integers(1, 5, (shape[0], -(-shape[1] // cluster))).astype(np.uint8)
     return ClusteredWeight(kind, values, alpha, exponent, cluster)

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.native import _core
-from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight, WeightKind
+from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.rounding import shift_round_half_even
+from sub8.numerics.weight_format import WEIGHT_FORMATS
 
-KINDS: tuple[WeightKind, ...] = ("ternary", "int4", "int8")
+KINDS = tuple(WEIGHT_FORMATS)
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Case:
     outputs: int
     kernel: tuple[int, int] = (1, 1)
     size: tuple[int, int] = (5, 7)
-    kinds: tuple[WeightKind, ...] = ("ternary",)
+    kinds: tuple[str, ...] = ("ternary",)
     clusters: tuple[int, ...] = (4,)
     shifts: tuple[int, ...] = (0,)
     batch: int = 1
@@ -113,10 +114,10 @@ class Layer:
 
 
 def random_weight(
-    random: np.random.Generator, case: Case, kind: WeightKind, cluster: int
+    random: np.random.Generator, case: Case, kind: str, cluster: int
 ) -> ClusteredWeight:
     inputs = case.inputs // case.groups
-    largest = LARGEST_VALUE[kind]
+    largest = WEIGHT_FORMATS[kind].largest
     worst = 255 * inputs * case.kernel[0] * case.kernel[1] * largest << max(case.shifts)
     largest_alpha = max(1, min(case.largest_alpha, (2**31 - 1) // len(case.kinds) // worst))
     shape = (case.outputs, inputs, *case.kernel)

@@ -12,8 +12,9 @@ from sub8.engine.plan import operators as p
 from sub8.engine.plan.reference import run_reference
 from sub8.engine.plan.shapes import operator_shape
 from sub8.native import _core
-from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
+from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
+from sub8.numerics.weight_format import WEIGHT_FORMATS
 
 ISAS = _core.supported_isas()
 SPREAD = 3  # between the exponents of a layer's terms
@@ -84,7 +85,7 @@ class Sketch:
 
     def weight(self, outputs, inputs, kernel=(), *, foreign=False):
         kind = self.pick("ternary", "int4", "int8")
-        largest = LARGEST_VALUE[kind]
+        largest = WEIGHT_FORMATS[kind].largest
         cluster = self.integer(1, inputs)
         values = self.random.integers(-largest, largest, (outputs, inputs, *kernel), endpoint=True)
         clusters = -(-inputs // cluster)

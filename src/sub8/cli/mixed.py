@@ -8,13 +8,6 @@ from sub8.files import write_file
 
 LAYER_COLUMNS = ("layer", "chosen", "bits a weight|", "gain|", "error|", "of all error|", "time|")
 FRONT_COLUMNS = ("", "bits a weight|", "error|", "time|", "expected drop|", "at most|")
-# Okabe and Ito's palette, told apart with any colour vision.
-_COLOURS = {
-    "ternary": "#0072B2",
-    "ternary+ternary": "#56B4E9",
-    "int4": "#D55E00",
-    "int8": "#009E73",
-}
 _SUFFIXES = (".svg", ".png", ".html")
 
 
@@ -101,6 +94,9 @@ def _chart(choice: dict[str, Any]) -> dict[str, Any]:
     """Vega-Lite: error against the cost that was spent, above the bits of every layer."""
     import altair as alt
 
+    from sub8.mixed.options import OPTIONS
+    from sub8.study.palette import colour
+
     timed = choice["budget"]["kind"] == "MaxLatencyRatio"
     field, title = (
         ("milliseconds:Q", "layers, ms") if timed else ("mean_bits:Q", "mean bits a weight")
@@ -113,6 +109,7 @@ def _chart(choice: dict[str, Any]) -> dict[str, Any]:
         .mark_point(shape="diamond", size=160, filled=True, color="#CC79A7")
         .encode(x=x, y=y)
     )
+    kinds = list(dict.fromkeys(fmt.kinds for fmt in OPTIONS))
     names = [layer["name"] for layer in choice["layers"]]
     layers = [{**layer, "kind": layer["weights"].split()[0]} for layer in choice["layers"]]
     bars = (
@@ -124,7 +121,7 @@ def _chart(choice: dict[str, Any]) -> dict[str, Any]:
             color=alt.Color(
                 "kind:N",
                 title="weights",
-                scale=alt.Scale(domain=list(_COLOURS), range=list(_COLOURS.values())),
+                scale=alt.Scale(domain=kinds, range=[colour(kind) for kind in kinds]),
             ),
         )
         .properties(width=640, height=160)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sub8.errors import InputError
 from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
-from sub8.recipe import METHODS, Dfp8, Recipe, WeightFormat
+from sub8.recipe import METHODS, Dfp8, Recipe, weight_format
 
 
 def recipe_from_options(
@@ -23,8 +23,7 @@ def recipe_from_options(
     recipe = Recipe() if path is None else Recipe.load(path)
     chosen = recipe.weights
     if weights is not None:
-        kind: Any = weights
-        chosen = WeightFormat(kind, "all" if kind == "int8" else 4)
+        chosen = weight_format(weights)
     if cluster is not None:
         chosen = replace(chosen, cluster=_cluster(cluster))
     activations: dict[str, Any] = {

@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -21,14 +20,8 @@ from sub8.errors import InputError
 from sub8.graph import constants, patterns
 from sub8.graph.dynamic import DOMAIN, dynamic_scale, dynamic_scale_function
 from sub8.graph.opset import IR_VERSION, OPSET
-from sub8.numerics.cluster import ClusteredWeight, WeightKind
+from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
-
-STORED_DTYPE: dict[WeightKind, np.dtype] = {
-    "ternary": np.dtype(ml_dtypes.int2),
-    "int4": np.dtype(ml_dtypes.int4),
-    "int8": np.dtype(np.int8),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +128,9 @@ class _Writer:
         else:
             alpha = alpha.reshape(*alpha.shape, *kernel)
         stored = constants.add_initializer(
-            self.graph, self._unique(f"{name}.values"), values.astype(STORED_DTYPE[term.kind])
+            self.graph,
+            self._unique(f"{name}.values"),
+            values.astype(ir.DataType[term.format.onnx_type].numpy()),
         )
         scales = constants.add_initializer(self.graph, self._unique(f"{name}.alpha"), alpha)
         unit = self._power(term.exponent)

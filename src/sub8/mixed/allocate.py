@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.errors import InputError
-from sub8.numerics.cluster import STORED_BITS
+from sub8.numerics.rounding import divide_up
 from sub8.recipe import WeightFormat
 
 Cost = Literal["bits", "time"]
@@ -67,9 +67,8 @@ class Allocation:
 def stored_bits(shape: tuple[int, ...], fmt: WeightFormat) -> int:
     """Bits of a weight ``[O, I, *kernel]`` in this format, its 8-bit scales included."""
     inputs = shape[1]
-    channels = inputs if fmt.cluster == "all" else min(fmt.cluster, inputs)
-    scales = shape[0] * -(-inputs // channels)
-    return fmt.terms * (STORED_BITS[fmt.kind] * math.prod(shape) + 8 * scales)
+    scales = shape[0] * divide_up(inputs, fmt.channels(inputs))
+    return fmt.terms * (fmt.integers.bits * math.prod(shape) + 8 * scales)
 
 
 # More undominated pairs than this are thinned, evenly over cost; up to there the front is exact.

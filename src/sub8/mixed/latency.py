@@ -18,8 +18,9 @@ from sub8.engine.session import Session
 from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer, write_qdq
 from sub8.latency import WARM_UP_RUNS, interleaved_medians
-from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
+from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
+from sub8.numerics.rounding import divide_up
 from sub8.progress import Progress
 from sub8.ptq.integer_limits import integer_bias
 from sub8.recipe import Int8, WeightFormat
@@ -106,9 +107,9 @@ def _random_layer(group: Group, fmt: WeightFormat, formats: Mapping[str, Format]
     weight = group.weight()
     rng = np.random.default_rng(0)
     inputs = weight.shape[1]
-    cluster = inputs if fmt.cluster == "all" else min(fmt.cluster, inputs)
+    cluster = fmt.channels(inputs)
     spread = float(weight.std()) or 1.0
-    exponent = round(math.log2(spread / (LARGEST_VALUE[fmt.kind] * _LARGEST_ALPHA / 4)))
+    exponent = round(math.log2(spread / (fmt.integers.largest * _LARGEST_ALPHA / 4)))
     terms = tuple(_random_term(rng, weight, fmt, cluster, exponent) for _ in range(fmt.terms))
     bias, bias_exponent = integer_bias(np.zeros(len(weight)), terms, formats.get(group.inputs[0]))
     return QuantizedLayer(terms, bias, bias_exponent)
@@ -121,8 +122,8 @@ def _random_term(
     cluster: int,
     exponent: int,
 ) -> ClusteredWeight:
-    largest = LARGEST_VALUE[fmt.kind]
+    largest = fmt.integers.largest
     values = rng.integers(-largest, largest, weight.shape, np.int8, endpoint=True)
-    scales = (len(weight), -(-weight.shape[1] // cluster))
+    scales = (len(weight), divide_up(weight.shape[1], cluster))
     alpha = rng.integers(1, _LARGEST_ALPHA, scales, np.uint8, endpoint=True)
     return ClusteredWeight(fmt.kind, values, alpha, exponent, cluster)

@@ -18,8 +18,7 @@ def options_of(recipe: Recipe, name: str, inputs: int) -> tuple[WeightFormat, ..
         return (fixed,)
     different: dict[tuple[str, int, int], WeightFormat] = {}
     for fmt in OPTIONS:
-        cluster = inputs if fmt.cluster == "all" else min(fmt.cluster, inputs)
-        different.setdefault((fmt.kind, cluster, fmt.terms), fmt)
+        different.setdefault((fmt.kind, fmt.channels(inputs), fmt.terms), fmt)
     return tuple(different.values())
 
 

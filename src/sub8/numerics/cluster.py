@@ -2,27 +2,41 @@
 
 A layer's weight is ``alpha[o, c] * 2**exponent * values[o, i, ...]`` with ``c = i // cluster``
 (arXiv 1701.08978, section 3: one multiplication per cluster, the rest accumulations).
+
+>>> weight = ClusteredWeight(
+...     "ternary",
+...     values=np.array([[1, -1, 0, 1], [0, 1, 1, 0]], np.int8),
+...     alpha=np.array([[3, 5], [2, 7]], np.uint8),
+...     exponent=-4,
+...     cluster=2,
+... )
+>>> weight.scaled_integers()
+array([[ 3, -3,  0,  5],
+       [ 0,  2,  7,  0]], dtype=int32)
+>>> weight.dequantize()
+array([[ 0.1875, -0.1875,  0.    ,  0.3125],
+       [ 0.    ,  0.125 ,  0.4375,  0.    ]], dtype=float32)
 """
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-WeightKind = Literal["ternary", "int4", "int8"]
-LARGEST_VALUE: dict[WeightKind, int] = {"ternary": 1, "int4": 7, "int8": 127}
+from sub8.numerics.rounding import divide_up
+from sub8.numerics.weight_format import WEIGHT_FORMATS, IntegerFormat
+
+LARGEST_ALPHA = 255
 _ELEMENTS_AT_ONCE = 1 << 16  # of temporary arrays beside large weights
-STORED_BITS: dict[WeightKind, int] = {"ternary": 2, "int4": 4, "int8": 8}
 
 
 @dataclass(frozen=True)
 class ClusteredWeight:
     """Integers and scales of one layer's weights.
 
-    kind: range of ``values``: ternary {-1,0,1}, int4 [-7,7], int8 [-127,127].
+    kind: name of the ``IntegerFormat`` of ``values``.
     values: int8 ``[O, I, *kernel]`` (I = input channels of one group; a matrix has no kernel axes).
     alpha: uint8 ``[O, ceil(I / cluster)]``; 0 only where every value of the cluster is 0.
     exponent: e, shared by the layer.
@@ -31,7 +45,7 @@ class ClusteredWeight:
         are not powers of two (then alpha is all ones and exponent 0).
     """
 
-    kind: WeightKind
+    kind: str
     values: NDArray[np.int8]
     alpha: NDArray[np.uint8]
     exponent: int
@@ -44,11 +58,16 @@ class ClusteredWeight:
             raise ValueError(f"cluster {self.cluster} outside 1..{inputs}")
         if self.values.dtype != np.int8 or self.alpha.dtype != np.uint8:
             raise ValueError("values must be int8 and alpha uint8")
-        if self.alpha.shape != (outputs, -(-inputs // self.cluster)):
+        if self.alpha.shape != (outputs, divide_up(inputs, self.cluster)):
             raise ValueError(f"alpha {self.alpha.shape} does not fit values {self.values.shape}")
         largest = max(int(self.values.max(initial=0)), -int(self.values.min(initial=0)))
-        if largest > LARGEST_VALUE[self.kind]:
+        if largest > self.format.largest:
             raise ValueError(f"{self.kind} value {largest} out of range")
+
+    @property
+    def format(self) -> IntegerFormat:
+        """What integers ``values`` may hold."""
+        return WEIGHT_FORMATS[self.kind]
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -14,6 +14,12 @@ class Format:
     sub8 itself writes only ``zero_point == 0`` and powers of two for ``scale`` (design: dynamic fixed
     point, arXiv 1701.08978 section 3); other values come from Q/DQ files of other tools.
     ``scale is None`` means a dynamic exponent: chosen at run time, one per image.
+
+    >>> fmt = Format.dfp(signed=False, exponent=-4)
+    >>> fmt.scale, fmt.low, fmt.high
+    (0.0625, 0, 255)
+    >>> quantize(np.array([0.03125, 0.09375, 99.0]), fmt)  # halves go to the even neighbour
+    array([  0,   2, 255], dtype=uint8)
     """
 
     signed: bool

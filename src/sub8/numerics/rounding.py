@@ -1,9 +1,14 @@
-"""The one rounding rule of sub8, round half to even, on 64-bit integers."""
+"""The one rounding rule of sub8, round half to even, on 64-bit integers; and sizes rounded up."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Int64Array = NDArray[np.int64]
+
+
+def divide_up(value: int, divisor: int) -> int:
+    """The smallest integer that is at least ``value / divisor`` (divisor > 0)."""
+    return -(-value // divisor)
 
 
 def shift_round_half_even(values: Int64Array, shift: int | Int64Array) -> Int64Array:

@@ -43,7 +43,7 @@ class LayerQuantiser:
         )
         if self._recipe.second_order and layer.weight[0].size <= LARGEST_COLUMNS:
             terms = self._second_order(layer, fmt)
-        elif fmt.kind == "int8":
+        elif fmt.integers.eight_bit:
             terms = _solve(layer, layer.weight, fmt, _first_order(self._recipe.method))
         else:
             terms = self._weight_error(layer, fmt)
@@ -73,7 +73,7 @@ class LayerQuantiser:
         """Solve for the regressed weights; least squares shrinks what it cannot explain, so their spread is set first."""
         found = regress(layer)
         weight = found.weight
-        if self._recipe.correct_statistics and fmt.kind != "int8":
+        if self._recipe.correct_statistics and not fmt.integers.eight_bit:
             reached = output_variances(weight, found.covariance)
             wanted = channel_variances(layer.float_accumulators, layer.channel_axis)
             weight = _scaled(weight, spread_factor(wanted, reached))

@@ -79,8 +79,10 @@ class _Fit:
         self._walk(LayerQuantiser(self._recipe))
         layers = self._walker.walked.layers
         solution = {group.name: layers[group.name] for group in self._groups if group.layer}
-        kinds = {term.kind for layer in solution.values() for term in layer.terms}
-        if kinds <= {"int8"} or any(group.kind == "island" for group in self._groups):
+        terms = [term for layer in solution.values() for term in layer.terms]
+        if all(term.format.eight_bit for term in terms) or any(
+            group.kind == "island" for group in self._groups
+        ):
             return
         try:
             block = SoftBlock(self._groups, self._block.outputs, solution, self._formats)

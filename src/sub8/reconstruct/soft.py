@@ -9,14 +9,13 @@ from torch import Tensor, nn
 
 from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer
-from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
+from sub8.numerics.cluster import LARGEST_ALPHA, ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.ptq import submodel
 from sub8.ptq.integer_limits import integer_bias
 from sub8.simulate.activation import ActivationQuantiser
 from sub8.simulate.operators import Nodes, function_of, nodes_behind, product
 
-LARGEST_ALPHA = 255
 # A bias moves in units of an eighth of the result's 8-bit range, about a standard deviation.
 _BIAS_PARTS = 8
 
@@ -34,7 +33,7 @@ class SoftWeight(nn.Module):
     def __init__(self, term: ClusteredWeight):
         super().__init__()
         self._kind, self._exponent, self._cluster = term.kind, term.exponent, term.cluster
-        self.largest = LARGEST_VALUE[term.kind]
+        self.largest, self._eight_bit = term.format.largest, term.format.eight_bit
         self.levels = nn.Parameter(torch.from_numpy(term.values.astype(np.float32)))
         # What an empty cluster would count in, the solution does not tell: the middle of the others.
         filled = term.alpha[term.alpha > 0]
@@ -48,7 +47,7 @@ class SoftWeight(nn.Module):
     @property
     def fine(self) -> bool:
         """Whether the levels are so many (8-bit) that they are rounded all the time."""
-        return self._kind == "int8"
+        return self._eight_bit
 
     def whole_alpha(self) -> Tensor:
         """The scales as whole numbers; gradient straight through the rounding."""

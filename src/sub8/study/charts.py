@@ -6,12 +6,9 @@ from typing import Any
 import altair as alt
 
 from sub8.study.front import pareto_front
+from sub8.study.palette import COLOURS, MARKS
 from sub8.study.point import Point
 from sub8.study.sweep import Study
-
-# Okabe and Ito's palette: distinguishable with any colour vision; shapes repeat the distinction.
-COLOURS = {"ternary": "#0072B2", "int4": "#D55E00", "int8": "#009E73"}
-SHAPES = {"ternary": "circle", "int4": "square", "int8": "triangle-up"}
 
 
 def charts(study: Study) -> dict[str, alt.Chart | alt.LayerChart]:
@@ -67,7 +64,7 @@ def _against(
             y=y,
             color=alt.Color("weights:N", scale=_weights_scale()),
             shape=alt.Shape(
-                "weights:N", scale=alt.Scale(domain=list(SHAPES), range=list(SHAPES.values()))
+                "weights:N", scale=alt.Scale(domain=list(MARKS), range=list(MARKS.values()))
             ),
             tooltip=[
                 alt.Tooltip("setting:N"),

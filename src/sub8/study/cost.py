@@ -15,6 +15,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sub8.numerics.rounding import divide_up
+from sub8.numerics.weight_format import WEIGHT_FORMATS
 from sub8.verbs.inspect import Inspection, LayerReport
 
 FP32_MAC = 16
@@ -114,15 +116,15 @@ def _layer(layer: LayerReport) -> LayerCost:
             work=FP32_MAC * layer.macs,
         )
     inputs = layer.shape[1]
-    clusters = -(-inputs // (layer.cluster or inputs))
+    clusters = divide_up(inputs, layer.cluster or inputs)
     terms = layer.kind.count("+") + 1
     # A cluster that spans all input channels scales the finished sum, which requantisation does anyway.
     sums = terms * layer.macs * clusters // math.prod(layer.shape[1:])
     scalings = sums if clusters > 1 or terms > 1 else 0
-    ternary = "int" not in layer.kind
-    multiplications = 0 if ternary else terms * layer.macs
+    multiplies = any(WEIGHT_FORMATS[kind].multiplies for kind in layer.kind.split("+"))
+    multiplications = terms * layer.macs if multiplies else 0
     narrow = terms * layer.macs
-    work = SCALING * scalings + (ADDITION * narrow if ternary else INT8_MAC * multiplications)
+    work = SCALING * scalings + (INT8_MAC * multiplications if multiplies else ADDITION * narrow)
     return LayerCost(
         name=layer.name,
         multiplications=multiplications,

@@ -11,7 +11,7 @@ from sub8.data.datasets import ImageRange
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.quantized_model import QuantizedModel
-from sub8.recipe import Method, Recipe, WeightFormat
+from sub8.recipe import Method, Recipe, weight_format
 from sub8.verbs.evaluate import evaluate
 from sub8.verbs.inspect import inspect
 from sub8.verbs.quantize import quantize
@@ -36,7 +36,7 @@ class Setting:
         return f"{self.weights} N={self.cluster}"
 
     def recipe(self) -> Recipe:
-        return Recipe(weights=WeightFormat(self.weights, self.cluster), method=self.method)  # type: ignore[arg-type]
+        return Recipe(weights=weight_format(self.weights, self.cluster), method=self.method)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from sub8.machine import available_processors, processor_name
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
-from sub8.recipe import METHODS, Method, WeightFormat
+from sub8.recipe import METHODS, Method, weight_format
 from sub8.study.latency import time_point
 from sub8.study.peers import quantize_with_onnxruntime
 from sub8.study.point import Point, Setting, Task
@@ -103,7 +103,7 @@ def settings(weights: list[str], clusters: list[str], method: Method) -> list[Se
     found = []
     for kind, cluster in product(weights, clusters):
         number = cluster if cluster == "all" else int(cluster) if cluster.isdecimal() else cluster
-        fmt = WeightFormat(kind, number)  # type: ignore[arg-type]  # checks both
+        fmt = weight_format(kind, number)  # type: ignore[arg-type]  # checks both
         found.append(Setting(fmt.kind, fmt.cluster, method))
     return found
 

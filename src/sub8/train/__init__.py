@@ -1,7 +1,9 @@
 """Low-precision retraining on PyTorch: what is trained is, to the bit, what the engine runs.
 
+Between ``prepare`` and ``export`` goes the user's own training loop, ``freeze`` before its last part.
+
 >>> network = prepare(module, recipe, calibration)  # doctest: +SKIP
->>> ...  # the user's own training loop on ``network``; ``network.freeze()`` for its last part
+>>> network.freeze()  # doctest: +SKIP
 >>> export(network).save("model.onnx")  # doctest: +SKIP
 """
 

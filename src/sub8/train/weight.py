@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sub8.errors import UnsupportedModelError
-from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
+from sub8.numerics.cluster import LARGEST_ALPHA, ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.ptq.integer_limits import fits_int32
 from sub8.ptq.solvers.clusters import AlphaLimits
 
 _FINEST_TO_COARSEST = 32
-_LARGEST_ALPHA = 255
 # From the border of its integer's cell, in steps: a latent weight on the border itself would be a coin toss.
 _MARGIN = 0.01
 
@@ -36,7 +35,7 @@ class ClusteredParameter(nn.Module):
         """solution: where training starts. real: full-precision weights; they choose the place within a cell."""
         super().__init__()
         self.name, self.kind, self.cluster = name, solution.kind, solution.cluster
-        self.largest = LARGEST_VALUE[solution.kind]
+        self.largest = solution.format.largest
         real = np.asarray(real, np.float64)
         alpha = np.ldexp(solution.alpha.astype(np.float64), solution.exponent)
         flat = np.abs(real).reshape(*real.shape[:2], -1).max(axis=2, initial=0.0)
@@ -78,7 +77,7 @@ class ClusteredParameter(nn.Module):
         if factor is not None:
             scale = scale * factor[:, None]
             unit = torch.exp2(self.exponent.float())
-            whole = torch.round(scale.detach().abs() / unit).clamp_(1, _LARGEST_ALPHA) * unit
+            whole = torch.round(scale.detach().abs() / unit).clamp_(1, LARGEST_ALPHA) * unit
             scale = scale + (torch.copysign(whole, factor[:, None]) - scale.detach())
         return self._integers() * self._spread(scale, self.latent.shape)
 
@@ -99,9 +98,9 @@ class ClusteredParameter(nn.Module):
         used = np.abs(values).reshape(*values.shape[:2], -1).max(axis=2, initial=0)
         filled = np.maximum.reduceat(used, starts, axis=1) > 0
         shift = bias.double().cpu().numpy()
-        start = AlphaLimits(_LARGEST_ALPHA, finest).finest_exponent(alpha[filled])
+        start = AlphaLimits(LARGEST_ALPHA, finest).finest_exponent(alpha[filled])
         for exponent in range(start, start + _FINEST_TO_COARSEST):
-            whole = np.clip(np.rint(alpha / math.ldexp(1.0, exponent)), 1, _LARGEST_ALPHA)
+            whole = np.clip(np.rint(alpha / math.ldexp(1.0, exponent)), 1, LARGEST_ALPHA)
             table = np.where(filled, whole, 0).astype(np.uint8)
             term = ClusteredWeight(self.kind, values, table, exponent, self.cluster)
             if fits_int32((term,), shift, input_format):

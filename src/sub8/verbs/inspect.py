@@ -16,8 +16,9 @@ from sub8.graph.count import LayerCount, count_layers, replaced_multiplications
 from sub8.graph.groups import find_groups
 from sub8.graph.normalise import normalise
 from sub8.model_file import ModelFile, ModelSource
-from sub8.numerics.cluster import STORED_BITS, ClusteredWeight
+from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
+from sub8.numerics.rounding import divide_up
 from sub8.recipe import Recipe, WeightFormat
 
 FLOAT_BYTES = 4
@@ -180,7 +181,7 @@ def _inspect_float(opened: ModelFile, shape: tuple[int, ...], recipe: Recipe | N
             )
         layers.append(_float_layer(counts[name], fmt))
     published = None
-    if recipe is not None and (recipe.weights.kind, recipe.weights.terms) == ("ternary", 1):
+    if recipe is not None and not recipe.weights.integers.multiplies and recipe.weights.terms == 1:
         cluster = sys.maxsize if recipe.weights.cluster == "all" else recipe.weights.cluster
         first = frozenset(str(g.layer.name) for g in groups if g.layer is not None and g.first)
         published = replaced_multiplications(list(counts.values()), cluster, first)
@@ -192,13 +193,12 @@ def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:
     outputs, inputs = count.shape[:2]
     stored, replaced, cluster, kind = count.parameters * FLOAT_BYTES, 0.0, None, "float"
     if fmt is not None:
-        kind = "+".join([fmt.kind] * fmt.terms)
-        cluster = inputs if fmt.cluster == "all" else min(fmt.cluster, inputs)
-        scales = outputs * -(-inputs // cluster)
+        kind, cluster = fmt.kinds, fmt.channels(inputs)
+        scales = outputs * divide_up(inputs, cluster)
         weights = math.prod(count.shape)
-        term = -(-weights * STORED_BITS[fmt.kind] // 8) + scales
+        term = fmt.integers.stored_bytes(weights) + scales
         stored = fmt.terms * term + outputs * FLOAT_BYTES
-        if fmt.kind == "ternary":
+        if not fmt.integers.multiplies:
             replaced = max(0.0, 1.0 - fmt.terms * scales / weights)
     return LayerReport(
         name=count.name,
@@ -219,11 +219,11 @@ def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:
 
 def _multiplied(term: ClusteredWeight) -> float:
     """The part of a term's accumulations that needs a multiplication."""
-    return term.alpha.size / term.values.size if term.kind == "ternary" else 1.0
+    return 1.0 if term.format.multiplies else term.alpha.size / term.values.size
 
 
 def _stored_bytes(term: ClusteredWeight) -> int:
-    return -(-term.values.size * STORED_BITS[term.kind] // 8) + term.alpha.nbytes
+    return term.format.stored_bytes(term.values.size) + term.alpha.nbytes
 
 
 def _exponent(fmt: Format | None) -> int | str | None:

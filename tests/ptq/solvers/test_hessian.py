@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight
+from sub8.numerics.cluster import ClusteredWeight
+from sub8.numerics.weight_format import WEIGHT_FORMATS
 from sub8.ptq.solvers import solve
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters
 from sub8.ptq.solvers.hessian import Effort, solve_hessian
@@ -45,7 +46,7 @@ def test_outputs_are_closer_than_with_least_squares_on_the_weights(kind, shape, 
     fmt = WeightFormat(kind, cluster)
     found = solve(weight, fmt, "hessian", gram=gram)
     assert found.values.shape == shape
-    assert np.abs(found.values).max() <= LARGEST_VALUE[kind]
+    assert np.abs(found.values).max() <= WEIGHT_FORMATS[kind].largest
     plain = output_error(weight, gram, solve(weight, fmt, "optimal"))
     assert output_error(weight, gram, found) < 0.7 * plain
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sub8.numerics.cluster import LARGEST_VALUE
+from sub8.numerics.weight_format import WEIGHT_FORMATS
 from sub8.ptq.solvers import solve
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters
 from sub8.ptq.solvers.optimal import solve_optimal, ternary_alpha
@@ -79,7 +79,9 @@ def test_limits_are_kept_and_values_fit_the_rounded_alpha(kind):
     for result in (got, coarse):
         unit = 2.0**result.exponent * np.repeat(result.alpha, 4, axis=1)[:, :9, None, None]
         best = np.clip(
-            np.rint(weight / np.where(unit > 0, unit, 1)), -LARGEST_VALUE[kind], LARGEST_VALUE[kind]
+            np.rint(weight / np.where(unit > 0, unit, 1)),
+            -WEIGHT_FORMATS[kind].largest,
+            WEIGHT_FORMATS[kind].largest,
         )
         np.testing.assert_array_equal(result.values, np.where(unit > 0, best, 0))
 

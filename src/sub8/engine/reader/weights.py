@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns
-from sub8.numerics.cluster import ClusteredWeight, WeightKind
+from sub8.numerics.cluster import LARGEST_ALPHA, ClusteredWeight
+from sub8.numerics.weight_format import WEIGHT_FORMATS, smallest_format
 
-LARGEST_ALPHA = 255
-LARGEST_INT8 = 127
+LARGEST_VALUE = max(fmt.largest for fmt in WEIGHT_FORMATS.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,26 +306,18 @@ def _split(
     parts: list[ClusteredWeight] = []
     rest = term.values
     while not parts or rest.any():
-        if _largest(rest) <= LARGEST_INT8:
+        if _largest(rest) <= LARGEST_VALUE:
             values, rest = rest.astype(np.int8, copy=False), np.zeros(0, np.int8)
         else:
-            values = np.clip(rest.astype(np.int32), -LARGEST_INT8, LARGEST_INT8).astype(np.int8)
+            values = np.clip(rest.astype(np.int32), -LARGEST_VALUE, LARGEST_VALUE).astype(np.int8)
             rest = rest.astype(np.int32) - values
-        kind = _kind(values, term.bits if not parts else 2)
+        kind = smallest_format(_largest(values), term.bits if not parts else 0).name
         parts.append(
             ClusteredWeight(
                 kind, np.ascontiguousarray(values), alpha, exponent, cluster, channel_scale
             )
         )
     return parts
-
-
-def _kind(values: NDArray[np.int8], bits: int) -> WeightKind:
-    """The smallest kind that holds the values and is not smaller than what the file stores."""
-    largest = _largest(values)
-    if bits <= 2 and largest <= 1:
-        return "ternary"
-    return "int4" if bits <= 4 and largest <= 7 else "int8"
 
 
 def _largest(values: NDArray[np.signedinteger]) -> int:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.numerics.cluster import LARGEST_VALUE, ClusteredWeight, WeightKind
+from sub8.numerics.cluster import LARGEST_ALPHA, ClusteredWeight
+from sub8.numerics.rounding import divide_up
+from sub8.numerics.weight_format import WEIGHT_FORMATS, IntegerFormat
 from sub8.recipe import WeightFormat
 
 Floats = NDArray[np.float64]
@@ -23,21 +25,24 @@ class Clusters:
     may be shorter.
     """
 
-    kind: WeightKind
+    kind: str
     shape: tuple[int, ...]
     channels: int
 
     @classmethod
     def of(cls, shape: tuple[int, ...], fmt: WeightFormat) -> "Clusters":
         """The clusters of a weight of this shape; N beyond the input channels means all of them."""
-        inputs = shape[1]
-        channels = inputs if fmt.cluster == "all" else min(fmt.cluster, inputs)
-        return cls(fmt.kind, tuple(shape), channels)
+        return cls(fmt.kind, tuple(shape), fmt.channels(shape[1]))
+
+    @property
+    def format(self) -> IntegerFormat:
+        """What integers a weight may have."""
+        return WEIGHT_FORMATS[self.kind]
 
     @property
     def largest(self) -> int:
         """L, the largest integer a weight may have."""
-        return LARGEST_VALUE[self.kind]
+        return self.format.largest
 
     @property
     def columns(self) -> int:
@@ -51,7 +56,7 @@ class Clusters:
     @property
     def count(self) -> int:
         """G, clusters per output channel."""
-        return -(-self.shape[1] // self.channels)
+        return divide_up(self.shape[1], self.channels)
 
     def split(self, weight: NDArray) -> NDArray:
         """``[O, G, n]``, the last cluster filled up with zeros."""
@@ -82,12 +87,12 @@ class Clusters:
 class AlphaLimits:
     """What the accumulator allows: ``1 <= alpha <= largest`` in units of ``2**e`` with ``e >= exponent``."""
 
-    largest: int = 255
+    largest: int = LARGEST_ALPHA
     exponent: int = _LOWEST_EXPONENT
 
     def __post_init__(self) -> None:
-        if not 1 <= self.largest <= 255:
-            raise ValueError(f"largest alpha {self.largest} outside 1..255")
+        if not 1 <= self.largest <= LARGEST_ALPHA:
+            raise ValueError(f"largest alpha {self.largest} outside 1..{LARGEST_ALPHA}")
 
     def finest_exponent(self, alpha: Floats) -> int:
         """The finest allowed e at which every real alpha rounds to at most ``largest``."""

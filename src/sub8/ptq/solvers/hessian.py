@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.numerics.cluster import WeightKind
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters, Floats
 from sub8.ptq.solvers.optimal import solve_optimal
 from sub8.ptq.solvers.quadratic import Grid, Quadratic, fit, improve
@@ -41,11 +40,12 @@ class Effort:
 
 
 # The coarser the integers, the more local minima there are and the further they lie apart.
-EFFORT: dict[WeightKind, Effort] = {
-    "ternary": Effort((0.01, 0.1, 1.0), 6),
-    "int4": Effort((0.1,), 4),
-    "int8": Effort((0.1,), 1),
-}
+EFFORT_BY_BITS = {2: Effort((0.01, 0.1, 1.0), 6), 4: Effort((0.1,), 4), 8: Effort((0.1,), 1)}
+
+
+def effort_for(bits: int) -> Effort:
+    """What integers of so many bits are worth."""
+    return EFFORT_BY_BITS[min(known for known in EFFORT_BY_BITS if known >= bits)]
 
 
 def solve_hessian(
@@ -60,9 +60,9 @@ def solve_hessian(
     """Integers ``[O, G, n]``, whole alphas ``[O, G]`` and the exponent, for weights ``[O, I, *kernel]``.
 
     gram: ``[g, K, K]`` for g convolution groups, K = I * prod(kernel); the O rows fall into g equal
-    parts. effort: default ``EFFORT``. damping: of the loss.
+    parts. effort: default ``effort_for`` the clusters' bits. damping: of the loss.
     """
-    effort = effort or EFFORT[clusters.kind]
+    effort = effort or effort_for(clusters.format.bits)
     groups, columns = gram.shape[:2]
     rows = weight.reshape(groups, -1, columns)
     exponent = limits.finest_exponent(solve_optimal(weight, clusters)[1])

@@ -17,7 +17,7 @@ def solve_optimal(weight: Floats, clusters: Clusters) -> tuple[Floats, Floats]:
     At 4 and 8 bits the best of a grid of alphas, each refitted by alternating least squares.
     """
     table = clusters.split(weight)
-    if clusters.kind == "ternary":
+    if not clusters.format.multiplies:
         alpha = ternary_alpha(table)
     else:
         alpha = _searched_alpha(table, clusters.largest)

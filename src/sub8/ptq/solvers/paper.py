@@ -15,7 +15,7 @@ _EQUAL = 1.0 - 1e-12
 def solve_paper(weight: Floats, clusters: Clusters) -> tuple[Floats, Floats]:
     """Integers ``[O, G, n]`` and real alphas ``[O, G]`` of a weight ``[O, I, *kernel]``."""
     table = clusters.split(weight)
-    if clusters.kind == "ternary":
+    if not clusters.format.multiplies:
         alpha = _ternary_alpha(table, clusters)
         return np.where(np.abs(table) >= alpha[..., None] * _EQUAL, np.sign(table), 0.0), alpha
     alpha = np.abs(table).max(axis=2) / clusters.largest
