@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph import constants, patterns
+from sub8.graph.data_sizes import data_sized
 from sub8.graph.inference import infer_shapes
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
@@ -42,7 +43,8 @@ class LayerCount:
 def count_layers(model: ir.Model, input_shape: tuple[int, ...]) -> list[LayerCount]:
     """Count every weighted layer of a float or Q/DQ model for inputs of ``input_shape`` (batch first).
 
-    Only the first graph input gets the shape; others keep what they declare. In graph order.
+    Only the first graph input gets the shape; others keep what they declare. In graph order. Layers whose size
+    depends on the data are left out.
     Raises InputError where the shape does not fit the model, UnsupportedModelError where a layer's
     output shape cannot be inferred.
     """
@@ -53,8 +55,9 @@ def count_layers(model: ir.Model, input_shape: tuple[int, ...]) -> list[LayerCou
         if all(constants.is_constant(value) or value in fixed for value in read) and read:
             fixed.update(node.outputs)
     counts = []
+    open_sizes = data_sized(model.graph)
     for node in model.graph:
-        if node.outputs[0] in fixed:
+        if node.outputs[0] in fixed or node.outputs[0] in open_sizes:
             continue
         if node.domain != "" or node.op_type not in WEIGHTED:
             continue

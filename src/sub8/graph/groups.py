@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns
+from sub8.graph.data_sizes import data_sized
 from sub8.graph.tables import find_tables
 
 GroupKind = Literal["layer", "add", "mul", "table", "pool", "move", "island"]
@@ -157,8 +158,12 @@ class _Partition:
         self.nodes = list(graph)
         self.position = {node: index for index, node in enumerate(self.nodes)}
         self.owner: dict[ir.Node, _Draft] = {}
+        self.data_sized = data_sized(graph)
 
     def sorted_drafts(self) -> list[_Draft]:
+        for node in self.nodes:
+            if not self.data_sized.isdisjoint((*node.inputs, *node.outputs)):
+                self._claim("island", [node])
         self._claim_layers()
         self._claim_elementwise()
         for node in self.nodes:

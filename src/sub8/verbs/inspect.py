@@ -126,7 +126,7 @@ def _inspect_quantised(opened: ModelFile, shape: tuple[int, ...]) -> Inspection:
     layers = [
         _quantised_layer(step, plan, counts[step.name], measured.get(step.name))
         for step in plan.operators
-        if isinstance(step, (Conv, Linear))
+        if isinstance(step, (Conv, Linear)) and step.name in counts
     ]
     islands = [step for step in plan.operators if isinstance(step, Island)]
     for island in islands:
