@@ -48,8 +48,10 @@ def path_sha256(path: Path) -> str:
         )
         lines = (f"{_file_sha256(file)}  {name}\n" for name, file in files)
         return hashlib.sha256("".join(lines).encode("utf-8")).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise InputError(
+            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})"
+        ) from error
 
 
 def _file_sha256(path: Path) -> str:

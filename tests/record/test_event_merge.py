@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from sub8.errors import InputError
 from sub8.record.bundles import pack
-from sub8.record.canonical import canonical_bytes
-from sub8.record.events import Event
+from sub8.record.canonical import MAX_DEPTH, canonical_bytes
+from sub8.record.events import Event, sign_event
 from sub8.record.keys import PrivateKey
 from sub8.record.merge import Merged, Merger, merge_files
-from sub8.record.state import parse_state
+from sub8.record.state import parse_state, state_sha256
 from sub8.record.verify import verify_state
 
 FOREIGN = "pith:2020:" + "A" * 26
@@ -160,3 +160,81 @@ def test_file_that_is_neither(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match="other"):
         merge_files([path])
+
+
+def nested(depth: int) -> Any:
+    return 1 if depth == 0 else [nested(depth - 1)]
+
+
+@pytest.mark.parametrize("events", [1, 2])
+def test_every_event_that_is_merged_can_be_read_again(
+    state: dict[str, Any], key: PrivateKey, events: int
+) -> None:
+    """As deep as an event may be: applied, and lower down, among equivocations."""
+    payload: dict[str, Any] = {"claim": {"number": 1}, "x": nested(MAX_DEPTH - 2)}
+    data = [
+        sign_event(
+            "correction", state["pith_number"], payload | {"n": n}, "2026-01-31T10:28:37Z", key
+        ).data
+        for n in range(events)
+    ]
+    merged = merge(state, pack(data))
+    assert (merged.combined.applied, merged.combined.equivocating) == ((1, 0), (0, 2))[events - 1]
+    again = parse_state(merged.data, "merged")
+    assert all(check.outcome != "invalid" for check in verify_state(again))
+    with pytest.raises(InputError, match="nested deeper"):
+        payload["x"] = nested(MAX_DEPTH - 1)
+        sign_event("correction", state["pith_number"], payload, "2026-01-31T10:28:37Z", key)
+
+
+def test_state_too_large_to_be_read_is_not_written(
+    tmp_path: Path,
+    state: dict[str, Any],
+    key: PrivateKey,
+    make_event: Callable[..., Event],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle = pack([make_event(key, n).data for n in range(20)])
+    size = len(merge(state, bundle).data)
+    early = merge(state, bundle[: len(bundle) // 2]).data
+    (tmp_path / "paper").write_bytes(canonical_bytes(state))
+    (tmp_path / "events").write_bytes(bundle)
+    for limit in (size - 1, len(bundle) // 2, 200):
+        monkeypatch.setattr("sub8.record.merge.STATE_BYTES", limit)
+        with pytest.raises(InputError, match="merged state"):
+            merge(state, bundle)
+        with pytest.raises(InputError):
+            merge_files([tmp_path / "paper", tmp_path / "events"], tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    monkeypatch.setattr("sub8.record.merge.STATE_BYTES", size)
+    assert len(merge(state, bundle).data) == size > len(early)
+
+
+def test_event_that_the_base_lists_without_its_signature(
+    state: dict[str, Any], key: PrivateKey, make_event: Callable[..., Event]
+) -> None:
+    event = make_event(key, 1)
+    state["current"]["corrections"].append({"event_id": event.event_id})
+    state["applied_event_ids"].append(event.event_id)
+    state["event_count"] += 1
+    state["valid_event_count"] += 1
+    state["state_sha256"] = state_sha256(state)
+    merged = merge(state, pack([event.data, make_event(key, 2).data]))
+    assert (merged.combined.applied, merged.combined.invalid) == (1, {"listed": 1})
+    assert all(check.outcome != "invalid" for check in verify_state(merged.state))
+    assert merge(merged.state, pack([event.data])).data == merged.data
+
+
+def test_reasons_that_no_merge_gives_are_found(state: dict[str, Any]) -> None:
+    for entry in (
+        {"event_sha256": "0" * 64, "reason": "x\ny"},
+        {"event_sha256": "0" * 63, "reason": "schema"},
+        {"event_sha256": ["0"], "reason": {}},
+    ):
+        altered = json.loads(json.dumps(state))
+        altered["invalid_events"].append(entry)
+        altered["event_count"] += 1
+        altered["invalid_event_count"] += 1
+        altered["state_sha256"] = state_sha256(altered)
+        found = {check.name for check in verify_state(altered) if check.outcome == "invalid"}
+        assert "invalid events" in found

@@ -1,5 +1,6 @@
 """Signed events: what makes one valid, and that any change makes exactly that one invalid."""
 
+import base64
 import io
 import json
 from collections.abc import Callable
@@ -9,9 +10,9 @@ import pytest
 
 from sub8.errors import InputError
 from sub8.record.bundles import pack, read_items
-from sub8.record.canonical import EVENT_BYTES, canonical_bytes
+from sub8.record.canonical import EVENT_BYTES, canonical_bytes, canonical_sha256
 from sub8.record.events import Event, EventReader, sign_event
-from sub8.record.keys import PrivateKey
+from sub8.record.keys import PrivateKey, PublicKey
 from sub8.record.schema import mismatch
 
 
@@ -97,3 +98,48 @@ def test_item_with_one_line_feed_stays_one() -> None:
     items = list(read_items(io.BytesIO(b"\n\n\na\nb\n\n\nc")))
     assert [item.data for item in items] == [b"a\nb", b"c"]
     assert list(read_items(io.BytesIO(b""))) == []
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "9999-99-99T99:99:99Z", "2026-02-29T10:28:37Z", "2026-13-01T10:28:37Z", "2026-01-00T10:28:37Z",
+        "0000-01-01T10:28:37Z", "2026-01-31T24:00:00Z", "2026-01-31T10:60:37Z", "2026-01-31T10:28:60Z",
+        "2026-01-31T10:28:37Z\n", "2026-01-31T10:28:37", "2026-01-31t10:28:37z", "2026-01-31T10:28:37+00:00",
+        "٢٠٢٦-01-31T10:28:37Z", "2026-01-31T10:28:37.Z", "2026-01-31T10:28:37." + "1" * 100_000 + "Z",
+    ],
+)  # fmt: skip
+def test_times_that_the_calendar_lacks(key: PrivateKey, time: str) -> None:
+    with pytest.raises(InputError, match="created_at") as refused:
+        sign_event("mirror_hint", "pith:2020:" + "A" * 26, {"claim": {"n": 1}}, time, key)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("time", ["2024-02-29T23:59:59Z", "0001-01-01T00:00:00.000001Z"])
+def test_times_of_the_calendar(key: PrivateKey, time: str) -> None:
+    event = sign_event("mirror_hint", "pith:2020:" + "A" * 26, {"claim": {"n": 1}}, time, key)
+    assert EventReader().read(event.data) == event
+
+
+def test_event_of_a_key_of_small_order_is_none(key: PrivateKey, make_event: Any) -> None:
+    fields = json.loads(make_event(key).data)
+    for raw in (bytes(32), b"\1" + bytes(31)):
+        for number in range(8):
+            fingerprint = PublicKey(raw).fingerprint
+            fields["payload"]["figure"] = number
+            fields["signer"] |= {
+                "key_id": fingerprint,
+                "public_key_b64": base64.b64encode(raw).decode(),
+                "public_key_fingerprint": fingerprint,
+                "signer_id": f"ed25519:{fingerprint}",
+            }
+            body = {k: v for k, v in fields.items() if k not in ("event_id", "signature_b64")}
+            fields["event_id"] = f"sha256:{canonical_sha256(body)}"
+            fields["signature_b64"] = base64.b64encode(b"\1" + bytes(63)).decode()
+            assert EventReader().read(canonical_bytes(fields)) == "schema"
+
+
+def test_statement_that_is_no_text_is_refused(key: PrivateKey) -> None:
+    payload = {"claim": {"statement": "\udcff"}}
+    with pytest.raises(InputError, match="no canonical JSON"):
+        sign_event("mirror_hint", "pith:2020:" + "A" * 26, payload, "2026-01-31T10:28:37Z", key)

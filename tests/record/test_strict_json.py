@@ -1,13 +1,20 @@
 """Strict parsing and the canonical form."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sub8.errors import InputError
-from sub8.record.canonical import MAX_DEPTH, canonical_bytes, parse
+from sub8.record.canonical import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    STATE_DEPTH,
+    canonical_bytes,
+    parse,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
@@ -64,3 +71,23 @@ def test_floats_are_refused_where_integers_belong(number: bytes) -> None:
 def test_brackets_within_strings_are_no_nesting() -> None:
     text = "[{" * 100 + '"\\'
     assert parse(canonical_bytes([text]), "value") == [text]
+
+
+@pytest.mark.parametrize(
+    "unit", [b'"\\', b'"', b"\\", b'["', b"[]", b'"",', b'{"":', b'"\\"', b'\\"[']
+)
+def test_time_grows_with_the_bytes_only(unit: bytes) -> None:
+    """A quadratic scan takes minutes for 256 KiB."""
+    data = b'{"a":' + b"[" * (STATE_DEPTH + 1) + unit * ((1 << 18) // len(unit))
+    start = time.perf_counter()
+    with pytest.raises(InputError):
+        parse(data, "file.json")
+    assert time.perf_counter() - start < 2
+
+
+def test_more_values_than_memory_should_hold_are_refused() -> None:
+    data = b"[" + b"{}," * MAX_VALUES + b"0]"
+    with pytest.raises(InputError, match="more than the limit of 2097152 values"):
+        parse(data, "file.json")
+    text = canonical_bytes(["," * (MAX_VALUES + 1)])
+    assert parse(text, "file.json") == ["," * (MAX_VALUES + 1)]

@@ -1,12 +1,12 @@
 """``sub8 record``: check, merge and extend open-graph records."""
 
-import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from sub8.cli import terminal
 from sub8.cli.options import Json
 from sub8.errors import InputError
 from sub8.files import write_file
@@ -44,11 +44,11 @@ def verify(
     checks = verify_file(state, key)
     valid = all(check.outcome != "invalid" for check in checks)
     if as_json:
-        _print_json({"valid": valid, "checks": [check.to_dict() for check in checks]})
+        terminal.print_json({"valid": valid, "checks": [check.to_dict() for check in checks]})
     else:
         width = max(len(check.name) for check in checks)
         for check in checks:
-            print(f"{check.outcome:13}  {check.name:{width}}  {check.detail}")
+            _print_line(f"{check.outcome:13}  {check.name:{width}}  {check.detail}")
     if not valid:
         raise typer.Exit(1)
 
@@ -69,17 +69,19 @@ def merge(
     """Merge signed events into a record: any order, any duplication, the same bytes."""
     merged = merge_files(bundles, output)
     if as_json:
-        _print_json({"output": output, **merged.to_dict()})
+        terminal.print_json({"output": output, **merged.to_dict()})
         return
     combined = merged.combined
-    print(f"{output}: {combined.applied} signed events applied, {merged.repeated} repetitions")
+    _print_line(
+        f"{output}: {combined.applied} signed events applied, {merged.repeated} repetitions"
+    )
     if combined.equivocations:
-        print(
+        _print_line(
             f"not applied: {combined.equivocating} events in {combined.equivocations} equivocations"
         )
     for reason, count in combined.invalid.items():
-        print(f"not applied: {count} invalid ({reason})")
-    print(f"state {merged.state['state_sha256']}")
+        _print_line(f"not applied: {count} invalid ({reason})")
+    _print_line(f"state {merged.state['state_sha256']}")
 
 
 @record_app.command(
@@ -131,9 +133,9 @@ def replicate(
         )
     write_file(Path(output), pack([event.data]))
     if as_json:
-        _print_json({"output": output, "event_id": event.event_id, "event": event.fields})
+        terminal.print_json({"output": output, "event_id": event.event_id, "event": event.fields})
     else:
-        print(f"{output}: {event.event_id}, signed by {private.public.fingerprint}")
+        _print_line(f"{output}: {event.event_id}, signed by {private.public.fingerprint}")
 
 
 @record_app.command(epilog="Example:\n\nsub8 record keygen -o me.pem")
@@ -157,9 +159,9 @@ def keygen(
     public = generate_key_files(output, _passphrase(confirm=True) if passphrase else None)
     if as_json:
         paths = {"private_key": output, "public_key": f"{output}.pub"}
-        _print_json({**paths, "fingerprint": public.fingerprint})
+        terminal.print_json({**paths, "fingerprint": public.fingerprint})
     else:
-        print(f"{output} (keep it secret), {output}.pub: fingerprint {public.fingerprint}")
+        _print_line(f"{output} (keep it secret), {output}.pub: fingerprint {public.fingerprint}")
 
 
 def _passphrase(confirm: bool) -> str:
@@ -169,5 +171,5 @@ def _passphrase(confirm: bool) -> str:
     return str(text)
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+def _print_line(text: str) -> None:
+    print(terminal.escaped(text))

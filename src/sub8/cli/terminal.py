@@ -40,6 +40,16 @@ def progress_bars() -> Iterator[Progress | None]:
         yield progress
 
 
+def escaped(text: str) -> str:
+    """Text that may come from a file, as one line may show it: what is no printable character becomes its escape.
+
+    Else a line feed in a name would forge a line, and a terminal would take the orders that the text holds.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def print_error(message: str) -> None:
     """One line on stderr."""
     _errors.print(f"sub8: error: {' '.join(message.split())}", markup=False)

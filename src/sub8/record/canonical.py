@@ -13,27 +13,36 @@ from sub8.errors import InputError
 EVENT_BYTES = 1 << 20
 STATE_BYTES = 64 << 20
 MAX_DEPTH = 32
+# An event lies four levels down in a state's equivocations, so every event that may be merged can be read again.
+STATE_DEPTH = MAX_DEPTH + 4
+# 64 MiB of the smallest events hold 1.7 million; of empty objects they would take gigabytes of memory.
+MAX_VALUES = 1 << 21
 # Whole numbers beyond this are not exact in every JSON reader.
 LARGEST_INTEGER = 2**53 - 1
 
 _ENCODER = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and without need of the closing quote: no byte is looked at twice, whatever the bytes are.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 
-def parse(data: bytes, name: str, *, max_bytes: int = STATE_BYTES, floats: bool = True) -> Any:
+def parse(
+    data: bytes,
+    name: str,
+    *,
+    max_bytes: int = STATE_BYTES,
+    max_depth: int = MAX_DEPTH,
+    floats: bool = True,
+) -> Any:
     """Parse UTF-8 JSON strictly; ``name`` says in messages whose bytes these are.
 
-    Refuses (InputError): more than ``max_bytes``, nesting beyond MAX_DEPTH, other encodings, a byte order mark,
-    lone surrogates, duplicate keys, NaN and infinities, integers beyond 2**53 - 1, and where ``floats`` is
-    False every number with a point or an exponent.
+    Refuses (InputError): what ``check_limits`` refuses, other encodings, a byte order mark, lone surrogates,
+    duplicate keys, NaN and infinities, integers beyond 2**53 - 1, and where ``floats`` is False every number
+    with a point or an exponent. Takes time in proportion to the bytes.
     """
-    if len(data) > max_bytes:
-        raise InputError(f"{name}: {len(data)} bytes, more than the limit of {max_bytes}")
-    if _depth(data) > MAX_DEPTH:
-        raise InputError(f"{name}: nested deeper than {MAX_DEPTH}")
+    check_limits(data, name, max_bytes=max_bytes, max_depth=max_depth)
     try:
         text = data.decode("utf-8")
         value = json.loads(
@@ -68,18 +77,24 @@ def canonical_sha256(value: Any) -> str:
     return hashlib.sha256(canonical_bytes(value)).hexdigest()
 
 
-def _depth(data: bytes) -> int:
-    """Nesting, where it may pass MAX_DEPTH; before parsing, for a hostile file could exhaust the parser's stack."""
-    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
-        return 0  # too few brackets to matter; most events end here
-    depth = deepest = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
-        if bracket in (b"[", b"{"):
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest
+def check_limits(data: bytes, name: str, *, max_bytes: int, max_depth: int) -> None:
+    """InputError where JSON has more than ``max_bytes``, more than MAX_VALUES values, or nests beyond ``max_depth``.
+
+    Before parsing, for a hostile file could exhaust the parser's memory or its stack.
+    """
+    if len(data) > max_bytes:
+        raise InputError(f"{name}: {len(data)} bytes, more than the limit of {max_bytes}")
+    opened = data.count(b"{") + data.count(b"[")
+    if opened <= max_depth and opened + data.count(b",") <= MAX_VALUES:
+        return  # too few to matter, within strings or not; most events end here
+    bare = _STRING.sub(b"", data)
+    if bare.count(b"{") + bare.count(b"[") + bare.count(b",") > MAX_VALUES:
+        raise InputError(f"{name}: holds more than the limit of {MAX_VALUES} values")
+    depth = 0
+    for bracket in _BRACKET.finditer(bare):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > max_depth:
+            raise InputError(f"{name}: nested deeper than {max_depth}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -88,7 +103,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"key {key!r} appears twice in one object")
+                raise ValueError(f"key {key[:60]!r} appears twice in one object")
             seen.add(key)
     return result
 

@@ -29,16 +29,19 @@ class Combined:
 def combine(parts: Parts, events: Iterable[Event], invalid: dict[str, str]) -> Combined:
     """The state of ``parts.base`` with valid, different ``events``; ``invalid`` is reason by SHA-256.
 
-    An event about another paper is invalid here. Two events in one slot contradict each other: neither applies,
-    both are listed.
+    An event about another paper is invalid here, and one whose id the base lists without its signed form: its id
+    would stand there twice. Two events in one slot contradict each other: neither applies, both are listed.
     """
     invalid = dict(invalid)
+    listed = set(parts.base["applied_event_ids"])
     slots: defaultdict[Slot, list[Event]] = defaultdict(list)
     for event in events:
-        if event.subject == parts.subject:
-            slots[event.slot].append(event)
-        else:
+        if event.subject != parts.subject:
             invalid[hashlib.sha256(event.data).hexdigest()] = "foreign_subject"
+        elif event.event_id in listed:
+            invalid[hashlib.sha256(event.data).hexdigest()] = "listed"
+        else:
+            slots[event.slot].append(event)
     applied: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     equivocations = []
     for slot, found in slots.items():

@@ -9,7 +9,7 @@ import base64
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sub8.errors import InputError
 from sub8.record import schema
@@ -29,7 +29,8 @@ EVENT_TYPES = {
     "mirror_hint": ("mirror", "mirror_hints"),
 }
 
-Reason = Literal["malformed", "schema", "event_id", "signature", "foreign_subject"]
+Reason = Literal["malformed", "schema", "event_id", "signature", "foreign_subject", "listed"]
+REASONS: frozenset[str] = frozenset(get_args(Reason))
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,14 @@ def sign_event(
         "subject_pith_number": subject,
         "target": EVENT_TYPES[event_type][0],
     }
-    digest = hashlib.sha256(canonical_bytes(fields)).digest()
+    try:
+        digest = hashlib.sha256(canonical_bytes(fields)).digest()
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+    ) as error:  # such as bytes of an option that are no text
+        raise InputError(f"event: no canonical JSON: {error}") from error
     fields["event_id"] = f"sha256:{digest.hex()}"
     fields["signature_b64"] = base64.b64encode(key.sign(_message(digest))).decode("ascii")
     schema.check(fields, "event", "event")
@@ -141,7 +149,10 @@ class EventReader:
         raw = decode_base64(text)
         if raw is None or len(raw) != 32:
             return None
-        key = self._keys[text] = PublicKey(raw)
+        key = PublicKey(raw)
+        if not key.is_sound:
+            return None
+        self._keys[text] = key
         if len(self._keys) > self._KEYS:
             self._keys.popitem(last=False)
         return key

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     )
 
 _KEY_FILE_BYTES = 16384
+_FIELD = 2**255 - 19
+_ORDER = 2**252 + 27742317777372353535851937790883648493
+# The second coordinates of the eight points whose order divides 8. A signature under such a key can be made
+# without knowing any private key.
+_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = frozenset({0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8})
 
 
 @dataclass(frozen=True)
@@ -37,21 +43,37 @@ class PublicKey:
         """From a PEM file, or from the raw key itself written in hexadecimal or base64. Raises InputError."""
         text = os.fspath(source)
         if re.fullmatch(r"[0-9a-fA-F]{64}", text):
-            return cls(bytes.fromhex(text))
+            return cls(bytes.fromhex(text))._checked(text)
         if re.fullmatch(r"[A-Za-z0-9+/]{43}=", text):
-            return cls(base64.b64decode(text))
+            return cls(base64.b64decode(text))._checked(text)
         try:
+            from cryptography.exceptions import UnsupportedAlgorithm
             from cryptography.hazmat.primitives import serialization
             from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
         except ImportError as error:
             raise need_extra("cryptography") from error
         try:
             key = serialization.load_pem_public_key(_read_key_file(Path(text)))
-        except ValueError as error:
+        except (ValueError, UnsupportedAlgorithm) as error:
             raise InputError(f"{text}: not a public key in PEM form") from error
         if not isinstance(key, Ed25519PublicKey):
             raise InputError(f"{text}: not an Ed25519 key")
-        return cls(key.public_bytes_raw())
+        return cls(key.public_bytes_raw())._checked(text)
+
+    def _checked(self, name: str) -> "PublicKey":
+        if not self.is_sound:
+            raise InputError(
+                f"{name}: not a sound Ed25519 key; anyone could sign for it, or no one"
+            )
+        return self
+
+    @cached_property
+    def is_sound(self) -> bool:
+        """Whether the bytes are the one form of a point of the curve whose order is large.
+
+        Where they are not, no signature is taken: under a point of small order everyone can make one.
+        """
+        return len(self.raw) == 32 and _is_large_point(self.raw) and _is_on_curve(self.raw)
 
     @property
     def base64(self) -> str:
@@ -63,11 +85,15 @@ class PublicKey:
         return hashlib.sha256(self.raw).hexdigest()[:32]
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
-        """Whether ``signature`` (64 bytes) is this key's signature of ``message``."""
+        """Whether ``signature`` (64 bytes) is this key's signature of ``message``, in its one form."""
         try:
             from cryptography.exceptions import InvalidSignature
         except ImportError as error:
             raise need_extra("cryptography") from error
+        if len(signature) != 64 or not self.is_sound or not _is_large_point(signature[:32]):
+            return False
+        if int.from_bytes(signature[32:], "little") >= _ORDER:
+            return False  # a second form of the same signature
         try:
             self._native.verify(signature, message)
         except (InvalidSignature, ValueError):  # ValueError: the bytes are no point of the curve
@@ -99,12 +125,13 @@ class PrivateKey:
     def load(cls, path: str | os.PathLike[str], passphrase: str | None = None) -> "PrivateKey":
         """From a PKCS #8 PEM file; InputError where it is none, or where the passphrase does not fit."""
         try:
+            from cryptography.exceptions import UnsupportedAlgorithm
             from cryptography.hazmat.primitives import serialization
             from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         except ImportError as error:
             raise need_extra("cryptography") from error
         data = _read_key_file(Path(path))
-        secret = passphrase.encode("utf-8") if passphrase else None
+        secret = _secret(passphrase) if passphrase else None
         try:
             key = serialization.load_pem_private_key(data, secret)
         except TypeError as error:
@@ -112,6 +139,8 @@ class PrivateKey:
                 "needs a passphrase" if secret is None else "has no passphrase, but one was given"
             )
             raise InputError(f"{path}: {remedy}") from error
+        except UnsupportedAlgorithm as error:
+            raise InputError(f"{path}: a kind of key or cipher that is not supported") from error
         except ValueError as error:
             remedy = "the passphrase is wrong" if secret else "not a private key in PEM form"
             raise InputError(f"{path}: {remedy}") from error
@@ -137,7 +166,7 @@ class PrivateKey:
         return self._native.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(passphrase.encode("utf-8"))
+            serialization.BestAvailableEncryption(_secret(passphrase))
             if passphrase
             else serialization.NoEncryption(),
         )
@@ -182,6 +211,25 @@ def decode_base64(text: str) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     return data if base64.b64encode(data).decode("ascii") == text else None
+
+
+def _secret(passphrase: str) -> bytes:
+    """The bytes that were typed, or that the environment holds, also where they are no UTF-8."""
+    return passphrase.encode("utf-8", "surrogateescape")
+
+
+def _is_large_point(encoded: bytes) -> bool:
+    """Whether a point's 32 bytes are canonical and not one of the eight of small order."""
+    y = int.from_bytes(encoded, "little") & (2**255 - 1)
+    return y < _FIELD and y not in _SMALL_ORDER
+
+
+def _is_on_curve(encoded: bytes) -> bool:
+    """Whether -x**2 + y**2 = 1 + d * x**2 * y**2 has a solution for the y of a point's 32 bytes."""
+    y2 = pow(int.from_bytes(encoded, "little") & (2**255 - 1), 2, _FIELD)
+    # x**2 = u / v with u = y**2 - 1, v = d * y**2 + 1 and d = -121665 / 121666; a square where u * v is one.
+    u, v = y2 - 1, (121666 - 121665 * y2) * 121666
+    return pow(u * v, (_FIELD - 1) // 2, _FIELD) in (0, 1)
 
 
 def _read_key_file(path: Path) -> bytes:

@@ -1,7 +1,9 @@
 """The merge: states and bundles of signed events make one state, whatever the order and however often."""
 
+import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -9,13 +11,16 @@ from typing import Any, BinaryIO
 from sub8.errors import InputError
 from sub8.files import write_file
 from sub8.record.bundles import read_items
-from sub8.record.canonical import STATE_BYTES, canonical_bytes
+from sub8.record.canonical import STATE_BYTES, STATE_DEPTH, canonical_bytes, check_limits
 from sub8.record.combine import Combined, combine
 from sub8.record.events import Event, EventReader
 from sub8.record.state import Parts, parse_state, take_apart
 from sub8.record.verify import verify_state
 
 _EVENT_START = b'{"created_at":'
+# A state's entry of an invalid event takes at least so much; an event's omits at most so much of the event.
+_ENTRY_BYTES = 100
+_ENTRY_OMITS = 128
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Merger:
         self._invalid: dict[str, str] = {}
         self._seen: set[str] = set()
         self._repeated = 0
+        self._least_bytes = 0  # of the state that all this makes
 
     def add_state(self, state: dict[str, Any], name: str) -> None:
         """A state gives the base and its events. InputError where it was altered, or has another base."""
@@ -69,7 +75,8 @@ class Merger:
             event = self._reader.read(canonical_bytes(fields))
             assert isinstance(event, Event)  # verify_state has read it
             self._keep(event)
-        self._invalid |= parts.invalid
+        for sha256, reason in parts.invalid.items():
+            self._keep_invalid(sha256, reason)
 
     def add_bundle(self, stream: BinaryIO) -> None:
         """Every event of a bundle."""
@@ -82,20 +89,44 @@ class Merger:
             if isinstance(event, Event):
                 self._keep(event)
             else:
-                self._invalid[item.sha256] = event
+                self._keep_invalid(item.sha256, event)
 
     def result(self) -> Merged:
-        """The state of all that was added. InputError where no state, hence no base, was among it."""
+        """The state of all that was added.
+
+        InputError where no state, hence no base, was among it, or where the result would be a state that no
+        reader takes.
+        """
         if self._base is None:
             raise InputError("nothing to merge into: name a state too, such as the paper's record")
         combined = combine(self._base[0], self._events.values(), self._invalid)
-        return Merged(combined, canonical_bytes(combined.state) + b"\n", self._repeated)
+        data = canonical_bytes(combined.state) + b"\n"
+        check_limits(data, "the merged state", max_bytes=STATE_BYTES, max_depth=STATE_DEPTH)
+        return Merged(combined, data, self._repeated)
 
     def _keep(self, event: Event) -> None:
         """Of two signatures under one statement the smaller stays: both are valid, and order must not decide."""
+        if self._base is not None and event.subject != self._base[0].subject:
+            self._keep_invalid(hashlib.sha256(event.data).hexdigest(), "foreign_subject")
+            return
         known = self._events.get(event.event_id)
+        if known is None:
+            self._grow(_ENTRY_BYTES if self._base is None else len(event.data) - _ENTRY_OMITS)
         if known is None or event.data < known.data:
             self._events[event.event_id] = event
+
+    def _keep_invalid(self, sha256: str, reason: str) -> None:
+        if sha256 not in self._invalid:
+            self._grow(_ENTRY_BYTES)
+        self._invalid[sha256] = reason
+
+    def _grow(self, count: int) -> None:
+        """Refuse at once what could not be written in the end, before it fills the memory."""
+        self._least_bytes += count
+        if self._least_bytes > STATE_BYTES:
+            raise InputError(
+                f"the merged state would be larger than the limit of {STATE_BYTES} bytes; merge fewer events"
+            )
 
     def _match(self, parts: Parts, name: str) -> None:
         assert self._base is not None
@@ -117,19 +148,37 @@ def merge_files(
     files that are neither, and for states that were altered.
     """
     merger = Merger()
+    bundles = []
     for path in map(Path, paths):
-        try:
-            with path.open("rb") as file:
-                if _is_bundle(file):
-                    merger.add_bundle(file)
-                else:
-                    merger.add_state(parse_state(file.read(STATE_BYTES + 1), str(path)), str(path))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        with _opened(path) as file:
+            if _is_bundle(file):
+                bundles.append(path)
+            else:
+                merger.add_state(parse_state(file.read(STATE_BYTES + 1), str(path)), str(path))
+    for path in bundles:  # after the states, so that events about other papers need not be kept
+        with _opened(path) as file:
+            merger.add_bundle(file)
     merged = merger.result()
     if output is not None:
         write_file(Path(output), merged.data)
     return merged
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        file = path.open("rb")
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise _unreadable(path, error) from error
+    with file:
+        try:
+            yield file
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> InputError:
+    return InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
 
 
 def _is_bundle(file: BinaryIO) -> bool:

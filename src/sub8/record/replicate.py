@@ -157,7 +157,11 @@ def _measured_at(document: dict[str, Any], path: Path) -> str:
     """Never the present: the same inputs make the same event, and no signer contradicts itself by repeating."""
     stated = document.get("measured_at")
     if stated is None:
-        return datetime.fromtimestamp(int(path.stat().st_mtime), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        try:
+            changed = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
+        except (OSError, OverflowError, ValueError) as error:
+            raise InputError(f"{path}: has no time of change; state 'measured_at' in it") from error
+        return changed.strftime("%Y-%m-%dT%H:%M:%SZ")
     if not isinstance(stated, str):
         raise InputError(f"{path}: 'measured_at' must be text such as 2026-01-31T10:28:37Z")
     return stated

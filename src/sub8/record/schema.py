@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -10,6 +11,8 @@ from sub8.errors import InputError
 from sub8.record.extra import need_extra
 
 SchemaName = Literal["event", "state"]
+
+_LONGEST_MESSAGE = 300
 
 
 def check(value: Any, schema: SchemaName, name: str) -> None:
@@ -25,8 +28,17 @@ def mismatch(value: Any, schema: SchemaName) -> str | None:
     try:
         validate(value)
     except errors as error:
-        return str(error)
+        return str(error)[:_LONGEST_MESSAGE]  # it may quote all keys of an object
     return None
+
+
+def _is_time(text: str) -> bool:
+    """Whether UTC text of the schema's pattern is a date of the calendar and a time of day."""
+    try:
+        datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")
+    except ValueError:
+        return False
+    return True
 
 
 @cache
@@ -36,4 +48,5 @@ def _compiled(schema: SchemaName) -> tuple[Callable[[Any], Any], type[Exception]
     except ImportError as error:
         raise need_extra("fastjsonschema") from error
     text = files("sub8.record").joinpath("schemas", f"{schema}.schema.json").read_text("utf-8")
-    return fastjsonschema.compile(json.loads(text)), fastjsonschema.JsonSchemaValueException
+    compiled = fastjsonschema.compile(json.loads(text), formats={"date-time": _is_time})
+    return compiled, fastjsonschema.JsonSchemaValueException

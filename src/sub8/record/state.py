@@ -10,7 +10,7 @@ from typing import Any
 
 from sub8.errors import InputError
 from sub8.record import schema
-from sub8.record.canonical import STATE_BYTES, canonical_sha256, parse
+from sub8.record.canonical import STATE_BYTES, STATE_DEPTH, canonical_sha256, parse
 from sub8.record.events import EVENT_SCHEMA, EVENT_TYPES
 
 MERGE_VERSION = "sub8-merge-v1"
@@ -51,7 +51,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 def parse_state(data: bytes, name: str) -> dict[str, Any]:
     """The same, from bytes."""
-    state = parse(data, name)
+    state = parse(data, name, max_depth=STATE_DEPTH)
     if not isinstance(state, dict) or state.get("state_type") != "pith_open_graph_state":
         raise InputError(
             f"{name}: not an open-graph state (an event is checked by merging it into one)"

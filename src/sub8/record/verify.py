@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any, Literal
 
 from sub8.record.canonical import canonical_bytes, canonical_sha256
 from sub8.record.combine import combine
-from sub8.record.events import Event, EventReader
+from sub8.record.events import REASONS, Event, EventReader
 from sub8.record.keys import PublicKey, decode_base64
 from sub8.record.state import SECTIONS, is_signed, read_state, state_sha256, take_apart
 
 Outcome = Literal["valid", "invalid", "not checkable"]
 
 _PITH_CHARACTERS = 26
+_LONGEST = 120
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,15 @@ def verify_state(state: dict[str, Any], key: PublicKey | None = None) -> list[Ch
 
 def _equal(name: str, stated: object, computed: object) -> Check:
     if stated == computed:
-        return Check(name, "valid", str(computed))
-    return Check(name, "invalid", f"the file says {stated!r}, computed {computed!r}")
+        return Check(name, "valid", _brief(str(computed)))
+    return Check(
+        name, "invalid", f"the file says {_brief(repr(stated))}, computed {_brief(repr(computed))}"
+    )
+
+
+def _brief(text: str) -> str:
+    """A state's text as far as a line shows it."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _check_record(state: dict[str, Any]) -> Iterator[Check]:
@@ -83,12 +92,14 @@ def _check_aliases(state: dict[str, Any]) -> Iterator[Check]:
         expected["doi"] = f"10.48550/arxiv.{source['id']}"
     for alias in state["current"]["source_aliases"]:
         kind, value = alias["alias_kind"], alias["alias_value"]
-        name = f"alias {kind}"
+        name = f"alias {_brief(kind)}"
         if kind in expected:
             missing.discard(kind)
             yield _equal(name, value, expected[kind])
         else:
-            yield Check(name, "not checkable", f"{value!r} does not follow from the record")
+            yield Check(
+                name, "not checkable", f"{_brief(repr(value))} does not follow from the record"
+            )
     for kind in sorted(missing):
         yield Check(f"alias {kind}", "invalid", "missing")
 
@@ -140,7 +151,7 @@ def _check_receipt(state: dict[str, Any], key: PublicKey | None) -> Iterator[Che
     yield _equal("receipt key fingerprint", receipt["public_key_fingerprint"], key.fingerprint)
     form = (receipt["algorithm"], receipt["signed_message"])
     if form != ("ed25519", "canonical_sha256_bytes"):
-        yield Check("receipt signature", "not checkable", f"unknown form {form[0]!r}, {form[1]!r}")
+        yield Check("receipt signature", "not checkable", f"unknown form {_brief(repr(form))}")
         return
     signature = decode_base64(receipt["signature_b64"])
     message = bytes.fromhex(canonical_sha256(record))
@@ -169,9 +180,17 @@ def _check_events(state: dict[str, Any]) -> Iterator[Check]:
         if isinstance(event, Event):
             events.append(event)
         else:
-            yield Check("signed event", "invalid", f"{fields.get('event_id')}: {event}")
+            yield Check(
+                "signed event", "invalid", f"{_brief(str(fields.get('event_id')))}: {event}"
+            )
     if len(events) == len(parts.events):
         yield Check("signed events", "valid", f"{len(events)}, every id and signature")
+    unknown = sum(
+        reason not in REASONS or re.fullmatch("[0-9a-f]{64}", sha256) is None
+        for sha256, reason in parts.invalid.items()
+    )
+    if unknown:
+        yield Check("invalid events", "invalid", f"{unknown} with no hash, or no reason of a merge")
     again = combine(parts, events, parts.invalid).state
     # The hash has its own check; here the question is the arrangement.
     if state_sha256(again) == state_sha256(state):
