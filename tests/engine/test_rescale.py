@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sub8.engine.plan.bounds import accumulator_bound
 from sub8.engine.plan.operators import Add, AveragePool, Conv, Mul, Requantize
 from sub8.engine.plan.requantize import LARGEST_MULTIPLIER, LARGEST_SUM, rescale
 from sub8.errors import UnsupportedModelError
+from sub8.numerics.accumulators import accumulator_bound
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
 

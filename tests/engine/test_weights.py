@@ -133,10 +133,12 @@ def test_foreign_blocks_name_the_layer_and_the_remedy():
         compile_plan(g.model(y))
 
 
-def test_accumulator_that_could_overflow_names_the_layer():
-    g = Graph(("batch", 4), opset=25)
+def test_a_layer_whose_accumulator_could_overflow_is_a_float_island():
     values = np.full((1, 70000), 127, np.int8)
     g = Graph(("batch", 70000))
     y = g.node("Gemm", g.quantised("x", 2.0**-4), g.weight(values, 0.5), transB=1)
-    with pytest.raises(UnsupportedModelError, match=r"'gemm\d+'.*past int32"):
-        compile_plan(g.model(y))
+    model = g.model(g.quantised(y, 2.0**12))
+    plan = assert_same(model, reals((2, 70000)), integer_only=False)
+    assert [island.nodes for island in plan.islands()] == [(y,)]
+    with pytest.raises(UnsupportedModelError, match=f"'{y}'.*no integer form"):
+        compile_plan(model, integer_only=True)

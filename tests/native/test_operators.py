@@ -152,6 +152,22 @@ def test_average_pool(data):
     check(s.plan(average_pool(s, x, fmt, **s.limits(fmt))), s.arrays())
 
 
+def test_average_of_a_plane_whose_sum_passes_32_bits():
+    fmt = Format.dfp(False, -7)
+    plan = p.Plan(
+        ("x",), ("y",),
+        (
+            p.Quantize(name="q", x="x", out="i"),
+            p.AveragePool(name="pool", x="i", out="m", kernel=None, low=0, high=255),
+            p.Dequantize(name="d", x="m", out="y"),
+        ),
+        {"x": None, "i": fmt, "m": fmt, "y": None},
+    )  # fmt: skip
+    values = np.full((1, 1, 2902, 2902), 255 / 128, np.float32)
+    assert 255 * values.size > 2**31
+    check(plan, {"x": values}, threads=(1,))
+
+
 @few
 @given(st.data())
 def test_concat(data):

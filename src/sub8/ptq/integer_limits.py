@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.numerics import accumulators
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.ptq.calibration_pass import CalibratedLayer
 
 # A quarter of 2**24: other images than the calibration's may reach further.
 EXACT_MAGNITUDE = 1 << 22
-LARGEST_INT32 = (1 << 31) - 1
 DYNAMIC_BIAS_BITS = 15
 
 
@@ -29,8 +29,8 @@ def minimum_exponent(layer: CalibratedLayer) -> int:
     sources = zip(
         layer.float_accumulators, layer.input_scales(), layer.residual_operands(), strict=True
     )
-    for accumulators, scales, residual in sources:
-        per_image = _largest_of_images(accumulators)
+    for sums, scales, residual in sources:
+        per_image = _largest_of_images(sums)
         if residual is not None:
             per_image = per_image + _largest_of_images(residual)
         largest = max(largest, float((per_image / scales).max(initial=0.0)))
@@ -41,15 +41,17 @@ def minimum_exponent(layer: CalibratedLayer) -> int:
 def fits_int32(
     terms: Sequence[ClusteredWeight], bias: NDArray[np.floating], fmt: Format | None
 ) -> bool:
-    """Whether ``|sum of weight * input + bias| < 2**31`` for every input of the format.
+    """Whether the engine can prove its 32-bit accumulators, and the bias fits beside them.
 
     bias: real ``[O]``; twice as much is reserved for it, since statistics correction may move it. With a
     dynamic input it is not part of the int32 sum.
     """
-    bound = _worst_case(terms, fmt).astype(np.float64)
+    if not accumulators.fits_int32(terms):
+        return False
+    bound = accumulators.accumulator_bound(terms).astype(np.float64)
     if fmt is None or not fmt.dynamic:
         bound = bound + 2.0 * np.abs(bias) / _unit(terms, fmt)
-    return bool((bound < LARGEST_INT32).all())
+    return bool((bound <= accumulators.LARGEST_INT32).all())
 
 
 def integer_bias(
@@ -60,32 +62,21 @@ def integer_bias(
     With a static input it counts in the accumulator's unit; with a dynamic one its largest element gets a
     15-bit mantissa and an exponent of its own.
     """
-    weight_exponent = min(term.exponent for term in terms)
+    weight_exponent = accumulators.finest_exponent(terms)
     if fmt is not None and fmt.dynamic:
         magnitude = float(np.abs(bias).max(initial=0.0))
         exponent = math.frexp(magnitude)[1] - DYNAMIC_BIAS_BITS if magnitude > 0 else 0
     else:
         exponent = weight_exponent + (0 if fmt is None else fmt.exponent or 0)
     whole = np.rint(np.ldexp(bias, -exponent))
-    return np.clip(whole, -LARGEST_INT32, LARGEST_INT32).astype(np.int32), exponent
+    return np.clip(whole, -accumulators.LARGEST_INT32, accumulators.LARGEST_INT32).astype(
+        np.int32
+    ), exponent
 
 
 def _unit(terms: Sequence[ClusteredWeight], fmt: Format | None) -> float:
     scale = 1.0 if fmt is None or fmt.scale is None else fmt.scale
-    return math.ldexp(scale, min(term.exponent for term in terms))
-
-
-def _worst_case(terms: Sequence[ClusteredWeight], fmt: Format | None) -> NDArray[np.int64]:
-    """Largest magnitude of each output channel's sum over all inputs, in units of the finest term, int64 ``[O]``."""
-    finest = min(term.exponent for term in terms)
-    largest_input = 128 if fmt is None or fmt.signed else 255
-    total = np.zeros(len(terms[0].values), np.int64)
-    for term in terms:
-        magnitudes = (
-            np.abs(term.scaled_integers().astype(np.int64)).reshape(len(total), -1).sum(axis=1)
-        )
-        total += magnitudes << (term.exponent - finest)
-    return total * largest_input
+    return math.ldexp(scale, accumulators.finest_exponent(terms))
 
 
 def _largest_of_images(values: NDArray[np.float32]) -> NDArray[np.float32]:

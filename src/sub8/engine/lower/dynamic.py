@@ -2,17 +2,20 @@
 
 import numpy as np
 
-from sub8.engine.lower.elements import border_shape, pool_shape
+from sub8.engine.lower.elements import average_shape, border_shape
 from sub8.engine.lower.layers import Layer, add_layer, operand_layout
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.placing import Lowering, Placed
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.bounds import LARGEST_ACTIVATION, accumulator_bound
 from sub8.engine.plan.requantize import DynamicRescale, dynamic_rescale
 from sub8.native import _core
+from sub8.numerics.accumulators import LARGEST_ACTIVATION, accumulator_bound
 
 MAGNITUDE_BYTES = 8  # one largest magnitude per image
+LARGEST_DYNAMIC_WINDOW = (
+    1 << 23
+)  # positions; shifts of sums by an exponent per image stay in 64 bits
 
 
 def lower_dynamic_quantize(operator: p.Quantize, to: Lowering) -> None:
@@ -96,7 +99,10 @@ def lower_dynamic_average_pool(operator: p.AveragePool, to: Lowering) -> None:
     constants = dynamic_rescale(operator, to.formats)
     x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.x)
     sums = _core.WindowSums(
-        pool_shape(operator, to), fmt.signed, fmt.zero_point, operator.count_include_pad
+        average_shape(operator, to, LARGEST_DYNAMIC_WINDOW),
+        fmt.signed,
+        fmt.zero_point,
+        operator.count_include_pad,
     )
     largest = None
     if out.exponents is not None:

@@ -7,9 +7,11 @@ from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.placing import Lowering, bytes_by_index
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.requantize import Rescale, rescale
+from sub8.engine.plan.requantize import LARGEST_SUM, Rescale, rescale
+from sub8.errors import UnsupportedModelError
 from sub8.native import _core
 from sub8.numerics import operators
+from sub8.numerics.accumulators import LARGEST_ACTIVATION
 
 
 def border_shape(layout: Layout) -> tuple[int, int, int]:
@@ -138,7 +140,8 @@ def lower_max_pool(operator: p.MaxPool, to: Lowering) -> None:
 def lower_average_pool(operator: p.AveragePool, to: Lowering) -> None:
     x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.x)
     integers = rescale(operator, to.formats)
-    shape = pool_shape(operator, to)
+    factor = max(LARGEST_ACTIVATION * int(integers.multiplier[0]), 1 << integers.shift)
+    shape = average_shape(operator, to, LARGEST_SUM // factor)
 
     def make(at: Locate) -> _core.Step:
         return _core.average_pool(
@@ -156,6 +159,17 @@ def lower_average_pool(operator: p.AveragePool, to: Lowering) -> None:
         )
 
     to.draft.step(operator.name, (x.buffer, out.buffer), make)
+
+
+def average_shape(operator: p.AveragePool, to: Lowering, largest: int) -> _core.PoolShape:
+    """As ``pool_shape``; UnsupportedModelError where a window has more than ``largest`` positions."""
+    height, width = operator.kernel or to.shapes[operator.x][2:]
+    if height * width > largest:
+        raise UnsupportedModelError(
+            f"node {operator.name!r}: averages {height} x {width} positions, more than the {largest} whose sum"
+            " 64 bits hold in these scales; give smaller images"
+        )
+    return pool_shape(operator, to)
 
 
 def pool_shape(operator: p.MaxPool | p.AveragePool, to: Lowering) -> _core.PoolShape:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine import forks
-from sub8.engine.plan.bounds import finest_exponent
 from sub8.engine.plan.operators import Conv, Linear
 from sub8.native import _core
+from sub8.numerics.accumulators import finest_exponent
 from sub8.numerics.cluster import ClusteredWeight
 
 

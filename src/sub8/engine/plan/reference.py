@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.bounds import aligned_integers
 from sub8.engine.plan.islands import run_island
 from sub8.engine.plan.requantize import (
     DynamicRescale,
@@ -22,6 +21,7 @@ from sub8.engine.plan.requantize import (
 from sub8.engine.plan.shapes import Shape, operator_shape
 from sub8.errors import InputError
 from sub8.numerics import dynamic, operators
+from sub8.numerics.accumulators import aligned_integers
 from sub8.numerics.dfp import Format, dequantize, quantize
 from sub8.numerics.rounding import Int64Array
 

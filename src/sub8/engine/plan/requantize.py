@@ -28,7 +28,6 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.engine.plan.bounds import LARGEST_ACTIVATION, accumulator_bound, finest_exponent
 from sub8.engine.plan.operators import (
     Add,
     AveragePool,
@@ -40,6 +39,7 @@ from sub8.engine.plan.operators import (
     Rounded,
 )
 from sub8.errors import UnsupportedModelError
+from sub8.numerics.accumulators import LARGEST_ACTIVATION, accumulator_bound, finest_exponent
 from sub8.numerics.dfp import Format
 
 Formats = Mapping[str, Format | None]
@@ -47,7 +47,7 @@ Formats = Mapping[str, Format | None]
 LARGEST_MULTIPLIER = 2**31 - 1
 LARGEST_SUM = 2**62 - 1
 LARGEST_SHIFT = 62
-LARGEST_POOL_SHIFT = 40  # count * 2**shift stays below 2**62 for windows of up to 2**21 positions
+LARGEST_POOL_SHIFT = 40  # leaves 22 bits for a window's positions
 
 
 @dataclass(frozen=True, eq=False)

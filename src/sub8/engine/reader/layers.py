@@ -8,17 +8,16 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.bounds import finest_exponent, prove_int32
 from sub8.engine.reader.emit import is_power
 from sub8.engine.reader.state import Walk, input_at, node_name, rank, sizes
 from sub8.engine.reader.values import Integers, Known, Pending
 from sub8.engine.reader.weights import clustered, read_terms, real_values
 from sub8.errors import UnsupportedModelError
 from sub8.graph import patterns
+from sub8.numerics.accumulators import LARGEST_INT32, finest_exponent, fits_int32
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
 
-LARGEST_INT32 = 2**31 - 1
 FINER_BIAS_BITS = 24  # how far below the accumulator's unit a float bias is kept
 
 
@@ -148,7 +147,8 @@ def _layer(
 ) -> list[Known] | None:
     if x.fmt.dynamic and any(term.channel_scale is not None for term in core.terms):
         return None
-    prove_int32(core)
+    if not fits_int32(core.terms):
+        return None
     core = replace(core, terms=walk.keep(core))
     if bias is None:
         return [Pending(core)]

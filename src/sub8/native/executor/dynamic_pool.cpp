@@ -10,22 +10,21 @@
 namespace sub8 {
 namespace {
 
-constexpr std::int64_t kChannelBlock = 256;
-
 // Calls visit(image, position, channel, count, sums, divisor) for this worker's share of the means.
 template <typename Visit>
 void for_sums(const WindowSums& window, const std::uint8_t* input, const Worker& worker,
               Visit&& visit) {
     const PoolShape& s = window.shape();
-    const std::int64_t blocks = (s.channels + kChannelBlock - 1) / kChannelBlock;
+    constexpr std::int64_t block = WindowSums::kChannelBlock;
+    const std::int64_t blocks = (s.channels + block - 1) / block;
     const Range part = share(s.batch * s.out_height * s.out_width * blocks, worker);
     for (std::int64_t task = part.begin; task < part.end; ++task) {
         const std::int64_t position = task / blocks;
-        const std::int64_t begin = task % blocks * kChannelBlock;
-        const std::int64_t end = std::min(begin + kChannelBlock, s.channels);
+        const std::int64_t begin = task % blocks * block;
+        const std::int64_t end = std::min(begin + block, s.channels);
         const std::int64_t line = position / s.out_width;
         const std::int64_t image = line / s.out_height;
-        std::int32_t sums[kChannelBlock];
+        std::int64_t sums[block];
         const std::int64_t divisor =
             window.compute(input + image * s.height * s.width * s.channels, line % s.out_height,
                            position % s.out_width, begin, end, worker.kernels, sums);
@@ -51,7 +50,7 @@ void DynamicMeanLargest::run(const Frame& frame, const Worker& worker) const {
     auto* slots = reinterpret_cast<std::uint64_t*>(largest_.write(frame));
     for_sums(sums_, x_.read(frame), worker,
              [&](std::int64_t image, std::int64_t, std::int64_t, std::int64_t count,
-                 const std::int32_t* sums, std::int64_t divisor) {
+                 const std::int64_t* sums, std::int64_t divisor) {
                  std::int64_t highest = 0;
                  for (std::int64_t i = 0; i < count; ++i) {
                      highest = std::max<std::int64_t>(highest, std::llabs(sums[i]));
@@ -104,7 +103,7 @@ void DynamicMeanRound::run(const Frame& frame, const Worker& worker) const {
     std::uint8_t* out = out_.write(frame);
     for_sums(sums_, x_.read(frame), worker,
              [&](std::int64_t image, std::int64_t position, std::int64_t channel,
-                 std::int64_t count, const std::int32_t* sums, std::int64_t divisor) {
+                 std::int64_t count, const std::int64_t* sums, std::int64_t divisor) {
                  const std::int64_t shift = chosen(image) - x_exponent_.of(frame, image);
                  // Beyond these limits the result is saturated, or 0, all the same.
                  const std::int64_t factor = std::int64_t{1} << clamped(-shift, 0, 30);

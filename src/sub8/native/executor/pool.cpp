@@ -1,6 +1,8 @@
 #include "executor/pool.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstring>
 
 #include "executor/rounding.h"
@@ -9,13 +11,14 @@
 namespace sub8 {
 namespace {
 
-constexpr std::int64_t kChannelBlock = 256;
-constexpr std::int64_t kLargestWindow = std::int64_t{1} << 21;
+// Positions whose bytes an int32 sum surely holds.
+constexpr std::int64_t kPositionsOfInt32 = std::int64_t{1} << 23;
+constexpr std::int64_t kLargestWindow = std::int64_t{1} << 40;
 
 // Output positions cut into blocks of channels.
 struct Tasks {
     explicit Tasks(const PoolShape& shape)
-        : blocks((shape.channels + kChannelBlock - 1) / kChannelBlock),
+        : blocks((shape.channels + WindowSums::kChannelBlock - 1) / WindowSums::kChannelBlock),
           count(shape.batch * shape.out_height * shape.out_width * blocks) {}
     std::int64_t blocks;
     std::int64_t count;
@@ -123,17 +126,33 @@ WindowSums::WindowSums(const PoolShape& shape, bool is_signed, int zero_point,
 
 std::int64_t WindowSums::compute(const std::uint8_t* image, std::int64_t y, std::int64_t x,
                                  std::int64_t begin, std::int64_t end,
-                                 const ElementKernels& kernels, std::int32_t* sums) const {
+                                 const ElementKernels& kernels, std::int64_t* sums) const {
     const PoolShape& s = shape_;
+    const auto channels = static_cast<std::size_t>(end - begin);
     const auto row = static_cast<std::size_t>(y), column = static_cast<std::size_t>(x);
     const Span rows = rows_[row], columns = columns_[column];
     const std::int64_t inside = rows.count * columns.count;
-    std::fill(sums, sums + (end - begin), static_cast<std::int32_t>(-inside * zero_point_));
+    std::fill(sums, sums + channels, -inside * zero_point_);
+    std::array<std::int32_t, kChannelBlock> partial{};
+    std::int64_t held = 0;  // positions in the partial sums
+    const auto pass_on = [&] {
+        for (std::size_t i = 0; i < channels; ++i) sums[i] += partial[i];
+        partial.fill(0);
+        held = 0;
+    };
     for (std::int64_t i = 0; i < rows.count; ++i) {
         const std::uint8_t* line =
             image + ((rows.first + i) * s.width + columns.first) * s.channels + begin;
-        kernels.add_rows(line, columns.count, s.channels, end - begin, is_signed_, sums);
+        for (std::int64_t done = 0; done < columns.count;) {
+            const std::int64_t step = std::min(columns.count - done, kPositionsOfInt32);
+            if (held + step > kPositionsOfInt32) pass_on();
+            kernels.add_rows(line + done * s.channels, step, s.channels, end - begin, is_signed_,
+                             partial.data());
+            held += step;
+            done += step;
+        }
     }
+    pass_on();
     return std::max<std::int64_t>(counted_rows_[row].count * counted_columns_[column].count, 1);
 }
 
@@ -145,8 +164,9 @@ AveragePool::AveragePool(const Buffer& x, const Buffer& out, const WindowSums& s
     require(k.multiplier >= 0, "a multiplier must not be negative");
     const double window =
         static_cast<double>(sums.shape().kernel_height * sums.shape().kernel_width);
-    require(255.0 * window * static_cast<double>(k.multiplier) < 4.6e18,
-            "the multiplier leads past 64-bit sums");
+    require(255.0 * window * static_cast<double>(k.multiplier) < 4.6e18 &&
+                window * std::ldexp(1.0, k.shift) < 4.6e18,
+            "the window and the scales lead past 64-bit sums");
     require(k.low <= k.high && k.low >= -128 && k.high <= 255 && k.high - k.low <= 255,
             "the result's limits must fit 8 bits");
     require(k.zero_point >= -128 && k.zero_point <= 255, "a zero point must fit 8 bits");
@@ -163,11 +183,11 @@ void AveragePool::run(const Frame& frame, const Worker& worker) const {
     const Range part = share(tasks.count, worker);
     for (std::int64_t task = part.begin; task < part.end; ++task) {
         const std::int64_t position = task / tasks.blocks;
-        const std::int64_t begin = task % tasks.blocks * kChannelBlock;
-        const std::int64_t end = std::min(begin + kChannelBlock, s.channels);
+        const std::int64_t begin = task % tasks.blocks * WindowSums::kChannelBlock;
+        const std::int64_t end = std::min(begin + WindowSums::kChannelBlock, s.channels);
         const std::int64_t line = position / s.out_width;
         const std::uint8_t* image = input + line / s.out_height * s.height * s.width * s.channels;
-        std::int32_t sums[kChannelBlock];
+        std::int64_t sums[WindowSums::kChannelBlock];
         const std::int64_t divisor =
             sums_.compute(image, line % s.out_height, position % s.out_width, begin, end,
                           worker.kernels, sums)

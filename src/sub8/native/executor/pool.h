@@ -49,12 +49,14 @@ class MaxPool : public Step {
 // Sums over windows of (x - zero_point), and the positions that each mean divides by.
 class WindowSums {
   public:
+    static constexpr std::int64_t kChannelBlock = 256;  // channels that are summed at once, at most
+
     WindowSums(const PoolShape& shape, bool is_signed, int zero_point, bool count_include_pad);
     // channels [begin, end) of output position (y, x) of one image; sums has end - begin elements.
     // Returns the divisor, at least 1.
     std::int64_t compute(const std::uint8_t* image, std::int64_t y, std::int64_t x,
                          std::int64_t begin, std::int64_t end, const ElementKernels& kernels,
-                         std::int32_t* sums) const;
+                         std::int64_t* sums) const;
     const PoolShape& shape() const { return shape_; }
 
   private:
