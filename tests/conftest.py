@@ -91,7 +91,7 @@ def small_network(seed: int = 0) -> ir.Model:
 @pytest.fixture(scope="session")
 def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``model.onnx`` and ``data.npz`` (24 images with the float model's own answers as labels)."""
-    from sub8.data.datasets import load_batches, open_dataset
+    from sub8.data import load_batches, open_dataset
     from sub8.model_file import ModelFile
     from sub8.oracle import OnnxRuntime
 

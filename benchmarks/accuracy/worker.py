@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from points import FLOAT, NEAREST, NNCF, ONNXRUNTIME
 
-from sub8.data.datasets import load_batches, open_dataset
+from sub8.data import load_batches, open_dataset
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.study.peers import quantize_with_onnxruntime

@@ -15,7 +15,7 @@ from sub8.errors import InputError, Sub8Error, UnsupportedModelError
 from sub8.version import __version__
 
 if TYPE_CHECKING:
-    from sub8.data.datasets import Dataset, open_dataset
+    from sub8.data import Dataset, open_dataset
     from sub8.data.preprocess import Preprocess
     from sub8.engine.session import Session
     from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
@@ -36,7 +36,7 @@ defer_imports()
 _HOMES = {
     "Benchmark": "verbs.benchmark",
     "Budget": "mixed.budget",
-    "Dataset": "data.datasets",
+    "Dataset": "data",
     "Dfp8": "recipe",
     "Evaluation": "verbs.evaluate",
     "Inspection": "verbs.inspect",
@@ -45,7 +45,7 @@ _HOMES = {
     "MaxDrop": "mixed.budget",
     "MaxLatencyRatio": "mixed.budget",
     "MeanBits": "mixed.budget",
-    "Preprocess": "data.preprocess",
+    "Preprocess": "data",
     "QuantizedModel": "quantized_model",
     "Recipe": "recipe",
     "Session": "engine.session",
@@ -57,7 +57,7 @@ _HOMES = {
     "evaluate": "verbs.evaluate",
     "finetune": "train.finetune",
     "inspect": "verbs.inspect",
-    "open_dataset": "data.datasets",
+    "open_dataset": "data",
     "quantize": "verbs.quantize",
     "quickstart": "verbs.quickstart",
     "verify": "verbs.verify",

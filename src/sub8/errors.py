@@ -11,3 +11,18 @@ class InputError(Sub8Error):
 
 class UnsupportedModelError(Sub8Error):
     """A model holds a construct that sub8 cannot represent; the message names the node."""
+
+
+class MissingPreprocessError(InputError):
+    """Images are given to a model that does not say how they are prepared."""
+
+    def __init__(self, data: str):
+        super().__init__(
+            f"{data}: the model does not say how images are prepared; give preprocess=sub8.Preprocess("
+            "size=224, resize=256, scale=1/255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))"
+        )
+        self.data = data
+
+
+class Sub8Warning(UserWarning):
+    """The result is usable, but something about the input was probably not meant; one line, told once."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError, UnsupportedModelError
+from sub8.graph.inference import baked_batch
 from sub8.graph.read import read_model
 from sub8.quantized_model import QuantizedModel
 
@@ -58,6 +60,16 @@ class ModelFile:
                 f"{self.name}: input {inputs[0].name!r} must be float32, is {inputs[0].dtype}"
             )
         return inputs[0]
+
+    @cached_property
+    def fixed_batch(self) -> int | None:
+        """The one size of batch that the model takes; None where any is right.
+
+        It is declared, or baked into the graph: an export that reshapes to ``(1, -1)`` gives one result
+        however many images come in.
+        """
+        declared = None if not self.input.shape else self.input.shape[0]
+        return declared if isinstance(declared, int) else baked_batch(self.model)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -117,8 +129,17 @@ class ModelFile:
             wanted = ", ".join("any" if dim is None else str(dim) for dim in declared)
             raise InputError(
                 f"{self.name}: input {self.input.name!r} takes [{wanted}], got {list(x.shape)}"
+                f"{_remedy(declared, x.shape)}"
             )
 
     def serialized(self) -> bytes:
         """The model as ONNX bytes, for a runtime."""
         return ir.to_proto(self.model).SerializeToString()
+
+
+def _remedy(declared: Sequence[int | None], given: Sequence[int]) -> str:
+    """What was probably meant by an array of the wrong shape."""
+    if len(declared) == len(given) + 1:
+        return "; give batches [B, ...], a single sample as x[None]"
+    channels_last = len(declared) == len(given) == 4 and declared[1] == given[3] != given[1]
+    return "; give channels first: x.transpose(0, 3, 1, 2)" if channels_last else ""

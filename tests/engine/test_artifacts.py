@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sub8.data.datasets import load_batches, open_dataset
+from sub8.data import load_batches, open_dataset
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.reference import run_reference
 from sub8.engine.session import Session

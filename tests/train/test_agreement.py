@@ -154,7 +154,7 @@ def test_resnet20_agrees_on_a_thousand_images(shared):
     network = prepare(model, sub8.Recipe(weights=sub8.Ternary(64)), data, images=64, threads=1)
     assert {group.kind for group in find_groups(network.model)} >= {"layer", "pool"}
     source = sub8.Preprocess.from_metadata(network.model.metadata_props["preprocess"])
-    from sub8.data.datasets import load_batches, open_dataset
+    from sub8.data import load_batches, open_dataset
 
     quantised = export(network)
     oracle = OnnxRuntime(ir.to_proto(quantised.model).SerializeToString(), optimise=False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import sub8
-from sub8.data.datasets import ArrayData, load_batches, open_dataset
+from sub8.data import ArrayData, load_batches, open_dataset
 from sub8.errors import InputError
 
 pytest.importorskip("torch", reason="training needs PyTorch")

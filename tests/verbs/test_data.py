@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sub8.data.datasets import load_batches, open_dataset, parse_range
+from sub8.data import load_batches, open_dataset, parse_range
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 
@@ -142,7 +142,7 @@ def test_broken_and_empty_sources_name_the_file(tmp_path):
 
 
 def test_images_need_a_preprocessing_and_tensors_must_be_finite():
-    with pytest.raises(InputError, match="--preprocess"):
+    with pytest.raises(InputError, match=r"preprocess=sub8\.Preprocess"):
         next(load_batches(open_dataset(np.zeros((1, 8, 8, 3), np.uint8)), None))
     with pytest.raises(InputError, match="row 1"):
         list(load_batches(open_dataset(np.array([[0.0], [np.nan]])), None))

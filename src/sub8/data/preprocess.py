@@ -6,15 +6,16 @@ The steps, in order: resize (Pillow, with its antialiasing), centre crop, channe
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.data.images import LARGEST_IMAGE
 from sub8.errors import InputError
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -42,9 +43,15 @@ class Preprocess:
     interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
+        _set(self, "size", _size(self.size, "preprocess: size"))
+        _set(self, "resize", _size(self.resize, "preprocess: resize"))
+        if self.size is None:
+            raise InputError("preprocess: size is missing")
         height, width = _pair(self.size)
-        if min(height, width) < 1:
-            raise InputError(f"preprocess: size {self.size} must be at least 1")
+        if not 1 <= height * width <= LARGEST_IMAGE:
+            raise InputError(
+                f"preprocess: size {self.size} must be at least 1 and hold at most {LARGEST_IMAGE:,} pixels"
+            )
         if self.resize is not None:
             least = min(_pair(self.resize))
             if isinstance(self.resize, int):
@@ -64,15 +71,20 @@ class Preprocess:
                 f"preprocess: interpolation {self.interpolation!r}:"
                 " use nearest, bilinear, bicubic or lanczos"
             )
+        _set(self, "scale", _number(self.scale, "preprocess: scale"))
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != self.channels:
+            numbers = _numbers(values, f"preprocess: {name}")
+            if len(numbers) != self.channels:
                 raise InputError(
-                    f"preprocess: {name} has {len(values)} values, the input {self.channels} channels"
+                    f"preprocess: {name} has {len(numbers)} values, the input {self.channels} channels"
                 )
-        if not all(math.isfinite(value) for value in (self.scale, *self.mean, *self.std)):
-            raise InputError("preprocess: scale, mean and std must be finite")
+            _set(self, name, numbers)
         if any(value == 0 for value in self.std):
             raise InputError("preprocess: std must not be 0")
+        if not max(map(abs, self.value_range)) <= np.finfo(np.float32).max:
+            raise InputError(
+                "preprocess: scale, mean and std give numbers that float32 cannot hold"
+            )
 
     @property
     def channels(self) -> int:
@@ -83,14 +95,31 @@ class Preprocess:
         """Channels, height, width of the network input."""
         return (self.channels, *_pair(self.size))
 
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The least and the largest number that a pixel 0..255 can become."""
+        ends = [
+            (pixel * self.scale - mean) / std
+            for pixel in (0, 255)
+            for mean, std in zip(self.mean, self.std, strict=True)
+        ]
+        return min(ends), max(ends)
+
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """One image, uint8 ``[H, W, 3]`` RGB, to float32 ``[C, H, W]``; InputError where it is too small."""
         from PIL import Image
 
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise InputError(f"an image must be uint8 [H, W, 3], got {image.dtype} {image.shape}")
+        if image.size == 0:
+            raise InputError(f"an image of {image.shape[0]}x{image.shape[1]} pixels is empty")
         picture = Image.fromarray(image)
         target = self._resized(image.shape[0], image.shape[1])
+        if target[0] * target[1] > LARGEST_IMAGE:
+            raise InputError(
+                f"image {image.shape[0]}x{image.shape[1]} would become {target[0]}x{target[1]}; its sides are"
+                " too unequal to resize"
+            )
         if target != image.shape[:2]:
             how = Image.Resampling[self.interpolation.upper()]
             picture = picture.resize((target[1], target[0]), how)
@@ -120,7 +149,7 @@ class Preprocess:
         """Read the ``preprocess`` JSON of a model; unknown keys and wrong types raise InputError."""
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{source}: not JSON ({error})") from error
         if not isinstance(data, dict):
             raise InputError(f"{source}: must be a JSON object")
@@ -140,7 +169,7 @@ class Preprocess:
                 arguments[key] = _number(value, f"{source}: {key}")
             elif key in ("mean", "std"):
                 values = value if isinstance(value, (list, tuple)) else [value]
-                arguments[key] = tuple(_number(entry, f"{source}: {key}") for entry in values)
+                arguments[key] = _numbers(values, f"{source}: {key}")
             elif key in ("channel_order", "interpolation"):
                 arguments[key] = value
             elif key != "layout":
@@ -163,7 +192,7 @@ class Preprocess:
         if "=" not in text:
             try:
                 return cls.from_metadata(Path(text).read_text("utf-8"), text)
-            except (OSError, UnicodeDecodeError) as error:
+            except (OSError, ValueError) as error:  # ValueError: no text, or no path
                 raise InputError(f"preprocess {text}: {error}") from error
         data: dict[str, Any] = {}
         for pair in text.split():
@@ -192,25 +221,49 @@ def _pair(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
+def _set(record: Preprocess, name: str, value: Any) -> None:
+    object.__setattr__(record, name, value)  # frozen for everyone else
+
+
 def _parsed(text: str, key: str) -> int | float:
+    """A number as ``from_option`` takes it: 224, 0.5, 1e-3, 1/255."""
     try:
-        value = Fraction(text)
+        if re.fullmatch("[0-9]{1,9}", text):
+            return int(text)
+        above, _, below = text.partition("/")
+        return float(above) / float(below or 1)
     except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"preprocess: {key}: {text!r} is not a number") from error
-    return int(value) if value.denominator == 1 else float(value)
+        raise InputError(f"preprocess: {key}: {text[:40]!r} is not a number") from error
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InputError(f"{where}: {value!r} is not a number")
-    return float(value)
+    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    try:
+        number = float(value) if real else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"{where}: {str(value)[:40]!r} is not a finite number")
+    return number
+
+
+def _numbers(values: Any, where: str) -> tuple[float, ...]:
+    if not isinstance(values, (list, tuple, np.ndarray)):
+        raise InputError(f"{where}: {str(values)[:40]!r} must be one number per channel")
+    return tuple(_number(value, where) for value in values)
 
 
 def _size(value: Any, where: str) -> Size | None:
     if value is None:
         return None
     entries = value if isinstance(value, (list, tuple)) else [value]
-    whole = all(isinstance(entry, int) and not isinstance(entry, bool) for entry in entries)
+    whole = all(
+        isinstance(entry, (int, np.integer)) and not isinstance(entry, bool) and 0 < entry < 2**31
+        for entry in entries
+    )
     if not whole or len(entries) not in (1, 2):
-        raise InputError(f"{where}: {value!r} must be a whole number or [height, width]")
-    return entries[0] if len(entries) == 1 else (entries[0], entries[1])
+        raise InputError(
+            f"{where}: {str(value)[:40]!r} must be a whole number of at least 1, or [height, width]"
+        )
+    numbers = [int(entry) for entry in entries]
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])

@@ -34,6 +34,30 @@ def infer_shapes(model: ir.Model) -> None:
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
 
 
+def baked_batch(model: ir.Model) -> int | None:
+    """The size of batch that a Reshape bakes into the results of a model whose input leaves it open, else None."""
+    targets = (
+        node.inputs[1] for node in model.graph if node.op_type == "Reshape" and len(node.inputs) > 1
+    )
+    if not any(_may_lead_with_a_size(target) for target in targets):
+        return None
+    inferred = model.clone()
+    for value in inferred.graph.outputs:
+        value.shape = None
+    infer_shapes(inferred)
+    sizes = {patterns.size(value, 0) for value in inferred.graph.outputs if patterns.rank(value)}
+    return next(iter(sizes)) if len(sizes) == 1 else None
+
+
+def _may_lead_with_a_size(target: ir.Value | None) -> bool:
+    """Whether the first size of a Reshape's target is, or is computed to be, a number of its own."""
+    value = None if target is None else ir.convenience.get_const_tensor(target)
+    if value is None:
+        return True
+    sizes = value.numpy().reshape(-1)
+    return len(sizes) > 0 and int(sizes[0]) > 0
+
+
 def _is_known(value: ir.Value, named: Collection[int | ir.SymbolicDim]) -> bool:
     """Whether every dimension is a number or one that the graph's inputs name."""
     return value.shape is not None and all(

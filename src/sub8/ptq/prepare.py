@@ -6,7 +6,8 @@ What post-training quantisation and retraining both start from.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,9 +16,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sub8.data.datasets import Dataset, DataSource, ImageRange, load_batches, open_dataset
+from sub8.data import DataSource, ImageRange, load_batches, open_dataset, parse_range
 from sub8.data.preprocess import Preprocess
-from sub8.errors import InputError, UnsupportedModelError
+from sub8.errors import InputError, Sub8Warning, UnsupportedModelError
 from sub8.graph.groups import Group, find_groups
 from sub8.graph.normalise import normalise
 from sub8.model_file import ModelFile
@@ -36,7 +37,7 @@ BATCH_ELEMENTS = 1 << 20
 LARGEST_BATCH = 64
 
 Source: TypeAlias = "str | os.PathLike[str] | ir.Model | torch.nn.Module"
-Calibration: TypeAlias = "DataSource | Iterable[NDArray[Any]]"
+Calibration: TypeAlias = DataSource
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,14 @@ def _open_source(
     if isinstance(model, (str, os.PathLike, ir.Model)):
         source = ModelFile.open(model)
         _reject_quantised(source)
-        return source, _inputs(calibration, preprocess or source.preprocess, images, source.labels)
+        return source, _inputs(calibration, preprocess or source.preprocess, images)
     if not hasattr(model, "state_dict"):
         raise InputError(
             f"a model must be a path, an ir.Model or a torch.nn.Module, not {type(model)}"
         )
     from sub8.graph.export import export_module
 
-    inputs = _inputs(calibration, preprocess, images, None)
+    inputs = _inputs(calibration, preprocess, images)
     return ModelFile.open(export_module(model, inputs[:1])), inputs
 
 
@@ -131,50 +132,45 @@ def _reject_quantised(source: ModelFile) -> None:
 
 
 def _inputs(
-    calibration: Calibration,
-    preprocess: Preprocess | None,
-    images: ImageRange,
-    labels: Sequence[str] | None,
+    calibration: Calibration, preprocess: Preprocess | None, images: ImageRange
 ) -> NDArray[np.float32]:
-    if isinstance(calibration, (str, os.PathLike, np.ndarray, Dataset)):
-        if isinstance(calibration, np.ndarray) and len(np.atleast_1d(calibration)) == 0:
-            raise InputError("calibration: holds no images")
-        dataset = open_dataset(calibration, labels)
-        batches = [x for x, _ in load_batches(dataset, preprocess, images)]
-    else:
-        if not isinstance(calibration, Iterable):
+    limit = None if images is None else parse_range(images).stop
+    dataset = open_dataset(calibration, name="calibration", limit=limit)
+    batches = [x for x, _ in load_batches(dataset, preprocess, images)]
+    for batch in batches:
+        if batch.shape[1:] != batches[0].shape[1:]:
             raise InputError(
-                f"calibration must be a path, an array or batches of arrays, not {type(calibration).__name__}"
+                f"{dataset.name}: its samples differ in shape, {list(batches[0].shape[1:])} and"
+                f" {list(batch.shape[1:])}; bring them to one"
             )
-        arrays = [np.asarray(batch) for batch in calibration]
-        if not arrays:
-            raise InputError("calibration: holds no images")
-        if len({(array.shape[1:], array.dtype) for array in arrays}) != 1:
-            raise InputError("calibration: its batches differ in shape or type")
-        dataset = open_dataset(np.concatenate(arrays), labels)
-        batches = [x for x, _ in load_batches(dataset, preprocess, images)]
     return np.concatenate(batches)
 
 
 def _batches(
     inputs: NDArray[np.float32], source: ModelFile, recipe: Recipe
 ) -> list[NDArray[np.float32]]:
-    """Batches of the size that the model declares, else of one that fits memory."""
+    """Batches of the one size that the model takes, else of one that fits memory.
+
+    Of fewer images than one batch some are taken again; a rest that fills no batch is left out.
+    """
     if len(inputs) == 1 and recipe.correct_statistics:
         raise InputError(
             "calibration: one image does not tell the channels' statistics; give at least 2, better 100,"
             " or set correct_statistics = false"
         )
-    declared = source.input.shape[0] if source.input.shape is not None else None
-    if isinstance(declared, int):
-        size = declared
-        if len(inputs) < size:
-            raise InputError(
-                f"calibration: {len(inputs)} images, but {source.name} takes batches of {size} only"
-            )
-        inputs = inputs[: len(inputs) // size * size]
-    else:
+    size = source.fixed_batch
+    if size is None:
         size = min(LARGEST_BATCH, max(1, BATCH_ELEMENTS // inputs[0].size))
+    elif len(inputs) < size:
+        inputs = inputs[np.arange(size) % len(inputs)]
+    elif rest := len(inputs) % size:
+        warnings.warn(
+            f"calibration: {rest} of {len(inputs)} images are left out, since {source.name} takes batches of"
+            f" {size} only",
+            Sub8Warning,
+            stacklevel=2,
+        )
+        inputs = inputs[:-rest]
     batches = [inputs[start : start + size] for start in range(0, len(inputs), size)]
     source.check_input(batches[0])
     return batches

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from sub8.data.datasets import ImageRange
+from sub8.data import ImageRange
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.quantized_model import QuantizedModel

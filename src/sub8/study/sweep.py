@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from sub8.data.datasets import ImageRange, load_batches, open_dataset
+from sub8.data import ImageRange, load_batches, open_dataset
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.files import path_sha256, write_file

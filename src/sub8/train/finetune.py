@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast
 from torch import Tensor, nn
 
-from sub8.data.datasets import DataSource, ImageRange, open_dataset
+from sub8.data import DataSource, ImageRange, open_dataset
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.model_file import ModelFile

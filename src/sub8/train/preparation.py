@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sub8.data.datasets import ImageRange
+from sub8.data import ImageRange
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.graph.qdq import QuantizedLayer

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sub8.data.datasets import Dataset
+from sub8.data import Dataset
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sub8.data.datasets import DataSource, open_dataset
+from sub8.data import DataSource, open_dataset
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.model_file import ModelFile, ModelSource

@@ -1,5 +1,6 @@
 """The verb ``evaluate``: top-1 and top-5 accuracy of a float or quantised model."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
@@ -7,9 +8,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.data.datasets import Dataset, DataSource, ImageRange, load_batches, open_dataset
+from sub8.data import Dataset, DataSource, ImageRange, load_batches, open_dataset
 from sub8.data.preprocess import Preprocess
-from sub8.errors import InputError
+from sub8.errors import InputError, Sub8Warning
 from sub8.model_file import ModelFile, ModelSource
 from sub8.progress import Progress
 
@@ -47,6 +48,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure top-1 and top-5 accuracy.
 
+    A model that takes one size of batch only gets that, the last one filled up.
+
     model: a path, an ``ir.Model`` or a QuantizedModel. data: see ``open_dataset``; it must hold labels.
     images: the first K, or a range ``"START:END"``. preprocess: default, the model's own metadata.
     runtime: "sub8" (default for quantised models) or "onnxruntime" (default for float models).
@@ -73,10 +76,24 @@ def measure_accuracy(
     for logits, labels in predict(model, runner, data, preprocess, batch, progress):
         assert labels is not None
         ranks = label_ranks(logits, labels, model.name)
+        if done == 0:
+            check_classes(data, logits.shape[1])
         first += int((ranks < 1).sum())
         fifth += int((ranks < 5).sum())
         done += len(labels)
     return Evaluation(top1=100.0 * first / done, top5=100.0 * fifth / done, images=done)
+
+
+def check_classes(data: Dataset, classes: int) -> None:
+    """Warn where class folders that only their order numbers are not as many as the model's classes."""
+    folders = data.classes_in_order
+    if folders is not None and folders != classes:
+        warnings.warn(
+            f"{data.name}: its {folders} class folders are numbered in the order of their names, but the model"
+            f" has {classes} classes; name them by class numbers if that is wrong",
+            Sub8Warning,
+            stacklevel=2,
+        )
 
 
 def predict(
@@ -89,12 +106,15 @@ def predict(
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64] | None]]:
     """Logits and labels (None where unknown), batch by batch, in the order of the data."""
     dataset = open_dataset(data, model.labels)
-    done = 0
-    for x, labels in load_batches(dataset, preprocess or model.preprocess, batch=batch):
+    done, fixed = 0, model.fixed_batch
+    for x, labels in load_batches(
+        dataset, preprocess or model.preprocess, batch=fixed or batch, filled=fixed is not None
+    ):
         model.check_input(x)
         result = runner.run(x)
-        yield result[0] if isinstance(result, tuple) else result, labels
-        done += len(x)
+        count = min(len(x), len(dataset) - done)
+        yield (result[0] if isinstance(result, tuple) else result)[:count], labels
+        done += count
         if progress is not None:
             progress("images", done, len(dataset))
 
@@ -126,7 +146,10 @@ def label_ranks(logits: NDArray[Any], labels: NDArray[np.int64], name: str) -> N
         raise InputError(f"{name}: its output has shape {logits.shape}, not [images, classes]")
     classes = logits.shape[1]
     if labels.min() < 0 or labels.max() >= classes:
-        raise InputError(f"label {int(labels.max())} does not fit a model of {classes} classes")
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise InputError(
+            f"label {int(wrong)} does not fit a model of {classes} classes (they count from 0)"
+        )
     own = np.take_along_axis(logits, labels[:, None], axis=1)
     earlier = np.arange(classes)[None] < labels[:, None]
     return ((logits > own) | ((logits == own) & earlier)).sum(axis=1)

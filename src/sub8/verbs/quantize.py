@@ -4,7 +4,7 @@ import importlib.util
 import json
 from typing import TYPE_CHECKING
 
-from sub8.data.datasets import ImageRange
+from sub8.data import ImageRange
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.graph.qdq import write_qdq
@@ -32,8 +32,8 @@ def quantize(
     """Quantise a float network without training.
 
     model: an ONNX path, an ``ir.Model`` or a ``torch.nn.Module``; one image-like input.
-    calibration: what ``open_dataset`` takes (a path, uint8 images, float32 inputs ``[B, ...]``), or an
-        iterable of float32 batches. Labels are not needed. images: the first K, or ``"START:END"``.
+    calibration: what ``open_dataset`` takes: a path, uint8 images, float32 inputs ``[B, ...]``, or an iterable
+        such as a DataLoader. Labels are not needed. images: the first K, or ``"START:END"``.
     recipe: default ``Recipe()``: ternary weights in clusters of 4, first, last and depthwise layers 8-bit.
     budget: choose every layer's weights from measured sensitivities so that ``MaxDrop(points)``,
         ``MeanBits(bits)`` or ``MaxLatencyRatio(ratio)`` is kept; of the recipe's weights only ``overrides`` then

@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sub8.data.datasets import ArrayData, decode_image
+from sub8.data import ArrayData, decode_image
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.graph.export import export_module

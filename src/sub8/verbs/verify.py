@@ -13,7 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.computed_constants import constant_values, is_constant, lowest_bit
-from sub8.data.datasets import DataSource, ImageRange, load_batches, open_dataset
+from sub8.data import DataSource, ImageRange, load_batches, open_dataset
 from sub8.data.preprocess import Preprocess
 from sub8.engine.session import Session
 from sub8.errors import InputError
@@ -71,7 +71,10 @@ def verify(
     oracle = OnnxRuntime(ir.to_proto(watched).SerializeToString(), threads=threads, optimise=False)
     outputs = [str(value.name) for value in opened.model.graph.outputs]
     done = elements = mismatches = beyond = 0
-    for x, _ in load_batches(dataset, preprocess or opened.preprocess, batch=batch):
+    fixed = opened.fixed_batch
+    for x, _ in load_batches(
+        dataset, preprocess or opened.preprocess, batch=fixed or batch, filled=fixed is not None
+    ):
         opened.check_input(x)
         expected = oracle.run_all({str(opened.input.name): x})
         got = session.run_all({str(opened.input.name): x})
@@ -81,7 +84,7 @@ def verify(
             elements += differs.size
             beyond += int(inexact.sum()) * differs.shape[1]
             mismatches += int(differs[~inexact].sum())
-        done += len(x)
+        done = min(done + len(x), len(dataset))
         if progress is not None:
             progress("images", done, len(dataset))
     return Verification(done, elements, mismatches, beyond)

@@ -1,0 +1,70 @@
+"""Images and labels in the columns of a Parquet file."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sub8.data.dataset import Dataset
+from sub8.data.images import decode_image
+from sub8.errors import InputError
+
+
+class ParquetImages(Dataset):
+    """A Parquet file: column ``image`` (encoded bytes, or a struct with ``bytes``), optional integer ``label``."""
+
+    def __init__(self, path: Path):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.name = str(path)
+        try:
+            table = pq.ParquetFile(path, memory_map=True)
+            columns = [field.name for field in table.schema_arrow]
+            for column in ("image", "label"):
+                if columns.count(column) > 1:
+                    raise InputError(f"{path}: has {columns.count(column)} columns {column!r}")
+            if "image" not in columns:
+                raise InputError(
+                    f"{path}: no column 'image'; it has {', '.join(columns) or 'none'}"
+                )
+            has_label = "label" in columns
+            rows = table.read(columns=["image", "label"] if has_label else ["image"])
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{path}: not a readable Parquet file ({_first_line(error)})"
+            ) from error
+        self._images = rows.column("image")
+        self._labels: list[int] | None = None
+        if has_label:
+            kind = rows.column("label").type
+            if not pa.types.is_integer(kind):
+                raise InputError(f"{path}: column 'label' must hold integers, not {kind}")
+            labels = rows.column("label").to_pylist()
+            if None in labels:
+                raise InputError(f"{path}: row {labels.index(None)} has no label")
+            self._labels = labels
+        if len(self) == 0:
+            raise InputError(f"{path}: holds no images")
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def array(self, index: int) -> NDArray[np.uint8]:
+        value: Any = self._images[index].as_py()
+        if isinstance(value, dict):
+            value = value.get("bytes")
+        if not isinstance(value, bytes):
+            raise InputError(
+                f"{self.sample_name(index)}: column 'image' holds no encoded image bytes"
+            )
+        return decode_image(io.BytesIO(value), self.sample_name(index))
+
+    def label(self, index: int) -> int | None:
+        return None if self._labels is None else self._labels[index]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
