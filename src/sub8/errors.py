@@ -23,6 +23,9 @@ class MissingPreprocessError(InputError):
         )
         self.data = data
 
+    def __reduce__(self) -> tuple[type["MissingPreprocessError"], tuple[str]]:
+        return type(self), (self.data,)  # the message is no argument
+
 
 class Sub8Warning(UserWarning):
     """The result is usable, but something about the input was probably not meant; one line, told once."""

@@ -31,7 +31,7 @@ class OnnxRuntime:
         import onnxruntime as ort  # 19 MiB that a model of integers alone runs without
 
         options = ort.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised as well
         if threads is not None:
             options.intra_op_num_threads = threads
         if not spin:

@@ -1,5 +1,6 @@
 """The command line: one thin command per public verb. Results go to stdout, everything else to stderr."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,10 @@ from sub8.cli.finetune import register as register_training
 from sub8.cli.options import Images, Json, PreprocessText, Threads
 from sub8.cli.record import record_app
 from sub8.cli.study import register as register_study
-from sub8.errors import InputError, Sub8Error, UnsupportedModelError
+from sub8.errors import InputError, MissingPreprocessError, Sub8Error, UnsupportedModelError
+
+# Of wrong options and arguments. Typer gives this class no public name, only some that derive from it.
+_WRONG_USE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 app = typer.Typer(
     name="sub8",
@@ -606,16 +610,39 @@ def _print_islands(islands: tuple[tuple[str, ...], ...]) -> None:
 
 def main() -> None:
     """Entry point. Exit codes: 0, 1 (verify found differences), 2 (bad input), 130 (interrupted)."""
+    with terminal.collected_warnings() as told:
+        code = _run()
+    if code in (0, 1):  # an error stands alone
+        for message in told:
+            terminal.print_warning(message)
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
-        app(prog_name="sub8")
+        return app(prog_name="sub8", standalone_mode=False) or 0
+    except MissingPreprocessError as error:
+        message = (
+            f"{error.data}: the model does not say how images are prepared; give the preprocessing (--preprocess"
+            " 'resize=256 size=224 scale=1/255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225')"
+        )
     except Sub8Error as error:
-        terminal.print_error(str(error))
-        sys.exit(2)
+        message = str(error)
     except MemoryError:
-        terminal.print_error("out of memory; use a smaller batch, fewer images or a smaller input")
-        sys.exit(2)
+        message = "out of memory; use a smaller batch, fewer images or a smaller input"
+    except BrokenPipeError:  # of `sub8 ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
-        terminal.print_error(str(error))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        message = str(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except _WRONG_USE as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            return 2
+        context = getattr(error, "ctx", None)
+        program = "sub8" if context is None else context.command_path
+        message = f"{error.format_message()} ({program} --help)"
+    terminal.print_error(message)
+    return 2

@@ -48,7 +48,7 @@ def verify(
     else:
         width = max(len(check.name) for check in checks)
         for check in checks:
-            _print_line(f"{check.outcome:13}  {check.name:{width}}  {check.detail}")
+            terminal.print_line(f"{check.outcome:13}  {check.name:{width}}  {check.detail}")
     if not valid:
         raise typer.Exit(1)
 
@@ -72,16 +72,16 @@ def merge(
         terminal.print_json({"output": output, **merged.to_dict()})
         return
     combined = merged.combined
-    _print_line(
+    terminal.print_line(
         f"{output}: {combined.applied} signed events applied, {merged.repeated} repetitions"
     )
     if combined.equivocations:
-        _print_line(
+        terminal.print_line(
             f"not applied: {combined.equivocating} events in {combined.equivocations} equivocations"
         )
     for reason, count in combined.invalid.items():
-        _print_line(f"not applied: {count} invalid ({reason})")
-    _print_line(f"state {merged.state['state_sha256']}")
+        terminal.print_line(f"not applied: {count} invalid ({reason})")
+    terminal.print_line(f"state {merged.state['state_sha256']}")
 
 
 @record_app.command(
@@ -135,7 +135,7 @@ def replicate(
     if as_json:
         terminal.print_json({"output": output, "event_id": event.event_id, "event": event.fields})
     else:
-        _print_line(f"{output}: {event.event_id}, signed by {private.public.fingerprint}")
+        terminal.print_line(f"{output}: {event.event_id}, signed by {private.public.fingerprint}")
 
 
 @record_app.command(epilog="Example:\n\nsub8 record keygen -o me.pem")
@@ -161,7 +161,9 @@ def keygen(
         paths = {"private_key": output, "public_key": f"{output}.pub"}
         terminal.print_json({**paths, "fingerprint": public.fingerprint})
     else:
-        _print_line(f"{output} (keep it secret), {output}.pub: fingerprint {public.fingerprint}")
+        terminal.print_line(
+            f"{output} (keep it secret), {output}.pub: fingerprint {public.fingerprint}"
+        )
 
 
 def _passphrase(confirm: bool) -> str:
@@ -169,7 +171,3 @@ def _passphrase(confirm: bool) -> str:
         "Passphrase", hide_input=True, confirmation_prompt=confirm, err=True
     )
     return str(text)
-
-
-def _print_line(text: str) -> None:
-    print(terminal.escaped(text))

@@ -1,6 +1,12 @@
-"""What the command line shows: progress on stderr, tables or JSON on stdout."""
+"""What the command line shows: progress, errors and warnings on stderr, tables or JSON on stdout.
+
+Names, labels and messages come from files that strangers may have made, so all text goes through ``plain``.
+"""
 
 import json
+import logging
+import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,10 +17,38 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from sub8.errors import Sub8Warning
 from sub8.progress import Progress
 
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+# Without markup and emoji codes: "[bold]" in the name of a layer is a part of its name.
+_errors = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 _PLAIN_WIDTH = 200
+LONGEST_LINE = 1200
+LONGEST_CELL = 160
+_CUT = " ... "
+
+
+def plain(text: str, longest: int = LONGEST_LINE) -> str:
+    """One line of printable characters, others as their escapes; the middle of long text is left out.
+
+    Else a line feed in a name would forge a line, and a terminal would take the orders that the text holds.
+    """
+    return _shortened("".join(map(_printable, _shortened(text, longest))), longest)
+
+
+def _shortened(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    tail = longest // 3  # a message ends with the remedy
+    return text[: longest - tail - len(_CUT)] + _CUT + text[-tail:]
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    if unicodedata.category(character) == "Zs":
+        return " "
+    return character.encode("unicode_escape").decode("ascii")
 
 
 @contextmanager
@@ -40,29 +74,45 @@ def progress_bars() -> Iterator[Progress | None]:
         yield progress
 
 
-def escaped(text: str) -> str:
-    """Text that may come from a file, as one line may show it: what is no printable character becomes its escape.
-
-    Else a line feed in a name would forge a line, and a terminal would take the orders that the text holds.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def print_error(message: str) -> None:
     """One line on stderr."""
-    _errors.print(f"sub8: error: {' '.join(message.split())}", markup=False)
+    _print_message("error", message)
+
+
+def print_warning(message: str) -> None:
+    """One line on stderr."""
+    _print_message("warning", message)
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Inside, sub8's warnings go to the list, each once; those and the logs of libraries are not shown."""
+    told: list[str] = []
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in told:
+            told.append(str(message))
+
+    logging.getLogger().addHandler(logging.NullHandler())  # else Python writes to stderr
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", Sub8Warning)
+        warnings.showwarning = show
+        yield told
+
+
+def _print_message(kind: str, message: str) -> None:
+    _errors.print(f"sub8: {kind}: {plain(' '.join(message.split()))}")
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout."""
-    print(json.dumps(value, indent=2))
+    """JSON on stdout, in ASCII."""
+    print(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
 
 
 def print_line(text: str) -> None:
     """A line on stdout, never wrapped."""
-    _output().print(text, markup=False, soft_wrap=True)
+    _output().print(plain(text), soft_wrap=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
@@ -71,17 +121,20 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: st
     for column in columns:
         right = column.endswith("|")
         table.add_column(
-            column.rstrip("|"), justify="right" if right else "left", no_wrap=right, overflow="fold"
+            plain(column.rstrip("|"), LONGEST_CELL),
+            justify="right" if right else "left",
+            no_wrap=right,
+            overflow="fold",
         )
     for row in rows:
-        table.add_row(*row)
-    _output().print(table, markup=False)
+        table.add_row(*(plain(cell, LONGEST_CELL) for cell in row))
+    _output().print(table)
 
 
 def _output() -> Console:
-    console = Console(highlight=False)
+    console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=_PLAIN_WIDTH)
+        console = Console(markup=False, emoji=False, highlight=False, width=_PLAIN_WIDTH)
     return console
 
 

@@ -3,7 +3,7 @@
 from sub8.data.arrays import ArrayData
 from sub8.data.batches import load_batches
 from sub8.data.dataset import Dataset, ImageRange, parse_range
-from sub8.data import DataSource, open_dataset
+from sub8.data.datasets import DataSource, open_dataset
 from sub8.data.images import decode_image
 from sub8.data.preprocess import Preprocess
 

@@ -70,7 +70,7 @@ def _tell_unprepared(name: str, x: NDArray[Any], preprocess: Preprocess) -> None
     slack = _TOLERATED * (most - least)
     low, high = float(x.min()), float(x.max())
     outside = low < least - slack or high > most + slack
-    never_negative = low >= 0.0 and least < -slack
+    never_negative = high > low >= 0.0 and least < -slack
     if outside or never_negative:
         warnings.warn(
             f"{name}: floating-point arrays go to the network as they are, these from {low:.3g} to {high:.3g};"

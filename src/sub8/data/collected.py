@@ -87,13 +87,13 @@ def collect(source: Any, name: str = "data", limit: int | None = None) -> Datase
 
     limit: take no more samples than that, so that an endless generator can be given. Raises InputError.
     """
-    if _is_array(source) and getattr(source.dtype, "kind", "") not in "OU":
+    if _is_array(source) and getattr(source.dtype, "kind", None) not in ("O", "U"):
         return _array_data(source, None, name)
-    if isinstance(source, (list, tuple)) and _is_numbers(source):
-        return _array_data(source, None, name)
-    whole = isinstance(source, tuple) and len(source) == 2 and _is_label(source[1])
-    if isinstance(source, Mapping) or (whole and not _is_picture(source[0])):
+    labelled = isinstance(source, tuple) and len(source) == 2 and _is_labelled(source)
+    if isinstance(source, Mapping) or labelled:
         source = [source]
+    elif isinstance(source, list) and _is_numbers(source):
+        return _array_data(source, None, name)
     parts: list[Dataset] = []
     count = 0
     for entry in _entries(source, name):
@@ -122,7 +122,7 @@ def _parts(entry: Any, name: str, place: int) -> Iterator[Dataset]:
     labels: Any = None
     if isinstance(entry, Mapping):
         entry, labels = _from_dict(entry, where)
-    elif isinstance(entry, (list, tuple)) and not _is_numbers(entry) and _is_pair(entry):
+    elif isinstance(entry, (list, tuple)) and _is_pair(entry):
         entry, labels = entry[0], entry[1] if _is_label(entry[1]) else None
     if _is_picture(entry):
         yield _picture(entry, _one_label(labels, where), where)
@@ -156,10 +156,15 @@ def _from_dict(entry: Mapping[Any, Any], where: str) -> tuple[Any, Any]:
 
 def _is_pair(entry: Sequence[Any]) -> bool:
     """Whether it is ``(images, labels, ...)``, as against several images: a DataLoader gives lists of both."""
-    if len(entry) < 2:
+    if len(entry) < 2 or _is_labelled(entry):
+        return len(entry) >= 2
+    if not isinstance(entry, tuple):
         return False
-    if isinstance(entry, tuple):  # a second entry of another kind: a label, a mask, a text
-        return type(entry[0]) is not type(entry[1]) or _rank(entry[0]) != _rank(entry[1])
+    # a second entry of another kind: a mask, a text
+    return type(entry[0]) is not type(entry[1]) or _rank(entry[0]) != _rank(entry[1])
+
+
+def _is_labelled(entry: Sequence[Any]) -> bool:
     return _is_label(entry[1]) and not _is_label(entry[0])
 
 
@@ -174,7 +179,7 @@ def _is_label(value: Any) -> bool:
     if isinstance(value, (int, np.integer)):
         return True
     if isinstance(value, (list, tuple)):
-        return all(isinstance(one, (int, np.integer)) for one in value)
+        return all(_is_label(one) and not isinstance(one, (list, tuple)) for one in value)
     if not _is_array(value):
         return False
     array = as_array(value)
@@ -216,8 +221,8 @@ def _channels_of_one(value: Any) -> int | None:
 
 
 def _is_numbers(entry: Any) -> bool:
-    """Nested lists that end in numbers."""
-    while isinstance(entry, (list, tuple)) and entry:
+    """Nested lists, not tuples, that end in numbers."""
+    while isinstance(entry, list) and entry:
         entry = entry[0]
     return isinstance(entry, (int, float, np.number)) and not isinstance(entry, np.ndarray)
 
