@@ -132,3 +132,23 @@ def test_layer_that_is_also_returned_as_float():
     w = g.weight(random_weight(np.random.default_rng(6), 4, 3, 1, 1), 2.0**-7)
     y = g.node("Conv", g.quantised("x", 2.0**-5), w)
     assert_same(g.model(y, g.quantised(g.node("Relu", y), 0.25)), reals((2, 3, 8, 8)))
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (4, 1), (1, 1), (4, 4)])
+def test_what_a_gemm_adds_is_a_bias_only_by_columns(shape):
+    g = Graph((4, 12))
+    w = g.weight(random_weight(np.random.default_rng(3), 4, 12), 0.125)
+    c = g.bias(np.arange(np.prod(shape), dtype=np.int32).reshape(shape), 2.0**-3)
+    y = g.node("Gemm", g.quantised("x", 2.0**-5, signed=True), w, c, transB=1)
+    by_columns = shape[:-1] in ((), (1,))
+    assert_same(g.model(g.quantised(y, 0.25)), reals((4, 12)), integer_only=by_columns)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (1, 1, 4), (4, 1)])
+def test_a_sum_behind_a_matmul_is_a_bias_only_along_its_last_axis(shape):
+    g = Graph((4, 12))
+    w = g.weight(random_weight(np.random.default_rng(3), 12, 4), 0.125)
+    y = g.node("MatMul", g.quantised("x", 2.0**-5, signed=True), w)
+    y = g.node("Add", y, g.bias(np.arange(4, dtype=np.int32).reshape(shape), 2.0**-3))
+    bias = shape in ((4,), (1, 4))
+    assert_same(g.model(g.quantised(y, 0.25)), reals((4, 12)), integer_only=bias)

@@ -170,7 +170,7 @@ def test_matmul_and_add_of_matrices_become_gemm(net, same, random):
     assert operators(same(model, *images(random, (3, 6)))) == ["Gemm"]
 
 
-def test_matmul_of_higher_rank_keeps_its_bias_add(net, same, random):
+def test_matmul_of_higher_rank_takes_factors_behind_its_bias(net, same, random):
     model = net(
         "m = MatMul(x, w) a = Add(m, b) f = Mul(a, k) y = Relu(f)",
         x="batch,tokens,6",
@@ -181,8 +181,65 @@ def test_matmul_of_higher_rank_keeps_its_bias_add(net, same, random):
     result = same(model, *images(random, (3, 7, 6)))
     (group,) = [group for group in find_groups(result) if group.kind == "layer"]
     np.testing.assert_array_equal(
-        group.weight(), model.graph.initializers["w"].const_value.numpy().T
+        group.weight(), 2 * model.graph.initializers["w"].const_value.numpy().T
     )
+    assert [node.op_type for node in group.nodes] == ["MatMul", "Add", "Relu"]
+
+
+@pytest.mark.parametrize(
+    ("body", "shape", "constant", "kept"),
+    [
+        ("m = MatMul(x, w) y = Mul(m, k)", (4, 3, 6), (1, 4, 1, 1), ["MatMul", "Mul"]),
+        ("m = MatMul(x, w) y = Add(m, k)", (4, 3, 6), (4, 1, 1), ["MatMul", "Add"]),
+        ("m = MatMul(x, w) y = Mul(k, m)", (4, 3, 6), (4,), ["MatMul"]),
+        ("m = MatMul(x, w) y = Add(m, k)", (4, 6), (4, 1), ["MatMul", "Add"]),
+        ("m = MatMul(x, w) y = Sub(m, k)", (4, 6), (4,), ["MatMul", "Add"]),
+        ("m = MatMul(x, w) y = Sub(k, m)", (3, 6), (1, 1, 4), ["MatMul", "Add"]),
+        ("m = MatMul(x, w) y = Sub(m, k)", (3, 6), (), ["MatMul", "Add"]),
+        ("m = MatMul(x, w) n = Add(k, m) y = Div(n, k)", (3, 6), (4,), ["MatMul", "Add"]),
+        ("m = MatMul(x, w) n = Add(k, m) y = Add(n, k)", (3, 6), (1, 4), ["MatMul", "Add"]),
+        ("m = Gemm(x, w) y = Mul(m, k)", (6,), (1, 4), ["Gemm"]),
+        ("m = Gemm(x, w) y = Add(m, k)", (6,), (4, 1), ["Gemm", "Add"]),
+        ("m = Gemm(x, w, k)", (6,), (4, 1), ["Gemm", "Add"]),
+        ("m = Gemm<alpha=0.5, beta=2.0>(x, w, k)", (6,), (4, 4), ["Gemm", "Add"]),
+    ],
+)
+def test_only_what_varies_along_a_layers_outputs_is_folded(
+    net, same, random, body, shape, constant, kept
+):
+    x = ",".join(["4", *map(str, shape)])  # as many rows as outputs: sizes alone tell nothing
+    model = net(
+        body if "y =" in body else body.replace("m =", "y ="),
+        x=x,
+        w=weight(random, 6, 4),
+        k=random.uniform(0.5, 2, constant).astype(np.float32),
+    )
+    result = same(model, *images(random, (4, *shape)))
+    assert operators(result) == kept
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 3, 6)])
+def test_batch_norm_over_another_axis_than_the_outputs_stays(net, same, random, shape):
+    model = net(
+        "m = MatMul(x, w) y = BatchNormalization(m, g, e, m_, v)",
+        x=",".join(["batch", *map(str, shape)]),
+        w=weight(random, 6, 4),
+        **{{"m": "m_"}.get(key, key): value for key, value in batch_norm(random, 4).items()},
+    )
+    result = same(model, *images(random, (2, *shape)))
+    assert operators(result)[0] == "MatMul" and len(operators(result)) == 2
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (0.5, 2.0), (1.0, 0.0)])
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_gemm_adds_an_activation_behind_it(net, same, random, alpha, beta, transposed):
+    model = net(
+        f"c = Relu(x) y = Gemm<alpha={alpha}, beta={beta}, transB={transposed}>(x, w, c)",
+        x="batch,6",
+        w=weight(random, 6, 6),
+    )
+    (group, *_) = [g for g in find_groups(same(model, *images(random, (3, 6)))) if g.layer]
+    assert group.residual is not None or beta != 1.0
 
 
 @pytest.mark.parametrize(("opset", "keep"), [(13, 0), (13, 1), (18, 0), (18, 1)])

@@ -1,5 +1,7 @@
 """Fold per-channel factors and shifts (batch norm, constant Mul and Add) into the layer before them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -8,25 +10,40 @@ from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns, rewire
 
 
+@dataclass(frozen=True, eq=False)
+class _Affine:
+    """``value * factor + shift``, both ``[C]`` along ``axis`` of ``value``, or ``[1]`` where axis is None."""
+
+    value: ir.Value
+    axis: int | None
+    factor: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+
 def fold_affine(graph: ir.Graph) -> None:
     """Fold BatchNormalization and constant Mul, Div, Add, Sub behind Conv, Gemm or MatMul into them.
 
-    A batch norm that follows no layer becomes a depthwise 1x1 Conv where its input has rank 4.
+    Only what varies along the axis that counts the layer's outputs is folded: axis 1 behind Conv and
+    Gemm, the last behind MatMul. A batch norm that follows no such layer becomes a depthwise 1x1 Conv
+    where its input has rank 4.
     """
     for node in list(graph):
         affine = _affine(node)
-        if affine is None:
+        if (
+            affine is None
+            or constants.is_constant(affine.value)
+            or not (np.isfinite(affine.factor).all() and np.isfinite(affine.shift).all())
+        ):
             continue
-        value, factor, shift = affine
-        layer = _layer_of(value)
-        outputs = None if layer is None else patterns.layer_bias(layer).shape[0]
-        if layer is not None and factor.size in (1, outputs):
-            if layer.op_type == "MatMul" and node.op_type == "Add" and factor.size == 1:
+        layer = _layer_of(affine.value)
+        if layer is not None and _fits(affine, layer):
+            add = patterns.bias_add(layer)
+            if add is node:
                 continue  # the form in which a MatMul keeps its bias
-            _fold(graph, layer, factor, shift)
-            rewire.bypass(node, value)
-        elif node.op_type == "BatchNormalization" and patterns.rank(value) == 4:
-            _as_depthwise(graph, node, value, factor, shift)
+            result = _fold(graph, layer, add, affine)
+            rewire.bypass(node, result)
+        elif node.op_type == "BatchNormalization" and patterns.rank(affine.value) == 4:
+            _as_depthwise(graph, node, affine)
 
 
 def _layer_of(value: ir.Value) -> ir.Node | None:
@@ -34,11 +51,32 @@ def _layer_of(value: ir.Value) -> ir.Node | None:
     producer = value.producer()
     if producer is None or patterns.only_user(value) is None:
         return None
-    return producer if patterns.is_layer(producer) and patterns.bias_add(producer) is None else None
+    if patterns.is_layer(producer):
+        return producer
+    for operand in patterns.activations(producer):
+        source = operand.producer()
+        if (
+            source is not None
+            and patterns.is_layer(source)
+            and patterns.bias_add(source) is producer
+        ):
+            return source
+    return None
 
 
-def _affine(node: ir.Node) -> tuple[ir.Value, NDArray[np.float64], NDArray[np.float64]] | None:
-    """(x, factor, shift) where the node computes x * factor + shift by channel; both have shape [C] or [1]."""
+def _fits(affine: _Affine, layer: ir.Node) -> bool:
+    """Whether factor and shift vary along the axis of the layer's outputs, or not at all."""
+    if affine.axis is None:
+        return True
+    channel = 1
+    if layer.op_type == "MatMul":
+        axes = patterns.rank(layer.inputs[0])
+        assert axes is not None
+        channel = axes - 1
+    return affine.axis == channel and affine.factor.size == patterns.layer_outputs(layer)
+
+
+def _affine(node: ir.Node) -> _Affine | None:
     if node.domain != "":
         return None
     if node.op_type == "BatchNormalization":
@@ -53,20 +91,23 @@ def _affine(node: ir.Node) -> tuple[ir.Value, NDArray[np.float64], NDArray[np.fl
     ):
         return None
     value, constant = (second, first) if constants.is_constant(first) else (first, second)
-    by_channel = _by_channel(value, constants.array(constant))
-    if by_channel is None or (node.op_type == "Div" and value is second):
+    found = _by_axis(value, constants.array(constant))
+    if found is None or (node.op_type == "Div" and value is second):
         return None
-    one, zero = np.ones(1), np.zeros(1)
+    axis, numbers = found
+    one, zero = np.ones_like(numbers), np.zeros_like(numbers)
     if node.op_type == "Mul":
-        return value, by_channel, zero
+        return _Affine(value, axis, numbers, zero)
     if node.op_type == "Div":
-        return (value, 1.0 / by_channel, zero) if np.all(by_channel != 0) else None
+        return _Affine(value, axis, 1.0 / numbers, zero) if np.all(numbers != 0) else None
     if node.op_type == "Add":
-        return value, one, by_channel
-    return (value, one, -by_channel) if value is first else (value, -one, by_channel)
+        return _Affine(value, axis, one, numbers)
+    if value is first:
+        return _Affine(value, axis, one, -numbers)
+    return _Affine(value, axis, -one, numbers)
 
 
-def _batch_norm(node: ir.Node) -> tuple[ir.Value, NDArray[np.float64], NDArray[np.float64]] | None:
+def _batch_norm(node: ir.Node) -> _Affine | None:
     if patterns.attribute(node, "training_mode", 0) != 0:
         raise UnsupportedModelError(
             f"node {node.name!r} is a batch norm in training mode; export the model in evaluation mode"
@@ -74,43 +115,56 @@ def _batch_norm(node: ir.Node) -> tuple[ir.Value, NDArray[np.float64], NDArray[n
     found = [constants.array(value) for value in node.inputs[1:5]]
     if any(elements is None for elements in found) or node.inputs[0] is None:
         return None
+    if any(patterns.is_read(value) for value in node.outputs[1:]):
+        return None
     gamma, beta, mean, variance = (np.asarray(elements, np.float64) for elements in found)
     factor = gamma / np.sqrt(variance + patterns.attribute(node, "epsilon", 1e-5))
-    return node.inputs[0], factor, beta - mean * factor
+    return _Affine(node.inputs[0], 1, factor, beta - mean * factor)
 
 
-def _by_channel(value: ir.Value, constant: NDArray | None) -> NDArray[np.float64] | None:
-    """A constant operand that varies along the channel axis only, as [C] or [1]."""
+def _by_axis(
+    value: ir.Value, constant: NDArray | None
+) -> tuple[int | None, NDArray[np.float64]] | None:
+    """A constant operand as ``[C]`` along the one axis that it varies along, ``[1]`` where along none."""
     axes = patterns.rank(value)
     if constant is None or axes is None or constant.dtype != np.float32 or constant.ndim > axes:
         return None
-    shape = (1,) * (axes - constant.ndim) + constant.shape
-    channel = 1 if axes == 4 else axes - 1
-    if any(size != 1 for axis, size in enumerate(shape) if axis != channel):
+    wide = [axis for axis, size in enumerate(constant.shape) if size != 1]
+    if len(wide) > 1:
         return None
-    return constant.reshape(-1).astype(np.float64)
+    numbers = constant.reshape(-1).astype(np.float64)
+    return (axes - constant.ndim + wide[0], numbers) if wide else (None, numbers)
 
 
-def _fold(graph: ir.Graph, layer: ir.Node, factor: NDArray, shift: NDArray) -> None:
-    weight = patterns.layer_weight(layer).astype(np.float64)
-    bias = patterns.layer_bias(layer) * factor + shift
-    weight = weight * np.broadcast_to(factor, weight.shape[:1]).reshape(
-        -1, *(1,) * (weight.ndim - 1)
-    )
-    if layer.op_type == "MatMul":
-        weight = weight.T
-    set_constant(graph, layer, 1, weight.astype(np.float32))
+def _fold(graph: ir.Graph, layer: ir.Node, add: ir.Node | None, affine: _Affine) -> ir.Value:
+    """Work factor and shift into the layer and its bias ``add``; the value that now holds the result."""
+    outputs = patterns.layer_outputs(layer)
+    factor, shift = (np.broadcast_to(part, (outputs,)) for part in (affine.factor, affine.shift))
+    bias = (patterns.layer_bias(layer) * factor + shift).astype(np.float32)
+    if np.any(factor != 1.0):
+        weight = patterns.layer_weight(layer).astype(np.float64)
+        weight = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
+        if layer.op_type == "MatMul":
+            weight = weight.T
+        set_constant(graph, layer, 1, weight.astype(np.float32))
     if layer.op_type != "MatMul":
-        set_constant(graph, layer, 2, np.ascontiguousarray(bias, np.float32))
-    elif np.any(bias):
-        add = ir.node("Add", [layer.outputs[0], constants.add_initializer(
-            graph, f"{layer.name}.bias", bias.astype(np.float32)
-        )])  # fmt: skip
-        users = list(layer.outputs[0].uses())
-        graph.insert_after(layer, add)
-        for use in users:
-            if use.node is not add:
-                use.node.replace_input_with(use.idx, add.outputs[0])
+        set_constant(graph, layer, 2, bias)
+        return layer.outputs[0]
+    if add is not None:
+        operand = 1 if add.inputs[0] is layer.outputs[0] else 0
+        stored = constants.add_initializer(graph, f"{layer.name}.bias", bias)
+        add.replace_input_with(operand, stored)
+        return add.outputs[0]
+    if not np.any(bias):
+        return layer.outputs[0]
+    stored = constants.add_initializer(graph, f"{layer.name}.bias", bias)
+    add = ir.node("Add", [layer.outputs[0], stored])
+    add.outputs[0].type, add.outputs[0].shape = layer.outputs[0].type, layer.outputs[0].shape
+    graph.insert_after(layer, add)
+    for use in list(layer.outputs[0].uses()):
+        if use.node is not add:
+            use.node.replace_input_with(use.idx, add.outputs[0])
+    return add.outputs[0]
 
 
 def set_constant(graph: ir.Graph, layer: ir.Node, index: int, elements: NDArray) -> None:
@@ -130,16 +184,17 @@ def set_constant(graph: ir.Graph, layer: ir.Node, index: int, elements: NDArray)
     layer.replace_input_with(index, constants.add_initializer(graph, name, elements))
 
 
-def _as_depthwise(
-    graph: ir.Graph, node: ir.Node, value: ir.Value, factor: NDArray, shift: NDArray
-) -> None:
-    channels = factor.shape[0]
+def _as_depthwise(graph: ir.Graph, node: ir.Node, affine: _Affine) -> None:
+    channels = affine.factor.shape[0]
     name = node.name or node.outputs[0].name
     weight = constants.add_initializer(
-        graph, f"{name}.weight", factor.reshape(channels, 1, 1, 1).astype(np.float32)
+        graph, f"{name}.weight", affine.factor.reshape(channels, 1, 1, 1).astype(np.float32)
     )
-    bias = constants.add_initializer(graph, f"{name}.bias", shift.astype(np.float32))
+    bias = constants.add_initializer(graph, f"{name}.bias", affine.shift.astype(np.float32))
     conv = ir.node(
-        "Conv", [value, weight, bias], {"group": channels, "kernel_shape": (1, 1)}, name=name
+        "Conv",
+        [affine.value, weight, bias],
+        {"group": channels, "kernel_shape": (1, 1)},
+        name=name,
     )
     rewire.replace(node, conv)

@@ -84,6 +84,14 @@ def layer_weight(node: ir.Node) -> NDArray[np.float32]:
     return np.ascontiguousarray(weight.T) if node.op_type == "MatMul" else weight
 
 
+def layer_outputs(node: ir.Node) -> int:
+    """The number O of a layer's output channels or features."""
+    assert node.inputs[1] is not None and node.inputs[1].shape is not None
+    found = size(node.inputs[1], 1 if node.op_type == "MatMul" else 0)
+    assert found is not None
+    return found
+
+
 def bias_add(node: ir.Node) -> ir.Node | None:
     """The Add of a constant ``[O]`` that follows a MatMul layer, if it has one."""
     if node.op_type != "MatMul":
@@ -140,6 +148,11 @@ def only_user(value: ir.Value) -> ir.Node | None:
     return user if user.graph is value.graph else None
 
 
+def is_read(value: ir.Value) -> bool:
+    """Whether a node reads ``value`` or the graph returns it."""
+    return bool(value.uses()) or value.is_graph_output()
+
+
 def is_clamp(node: ir.Node) -> bool:
     """Relu, or Clip with constant (or absent) bounds."""
     if node.domain != "" or node.op_type not in ("Relu", "Clip"):
@@ -165,10 +178,11 @@ def is_pool(node: ir.Node) -> bool:
     if node.op_type == "GlobalAveragePool":
         return True
     if node.op_type == "MaxPool":
-        indices = len(node.outputs) > 1 and (
-            node.outputs[1].uses() or node.outputs[1].is_graph_output()
-        )
-        return not indices and attribute(node, "auto_pad", "NOTSET") == "NOTSET"
+        if any(is_read(indices) for indices in node.outputs[1:]) or _may_be_infinite(
+            node.inputs[0]
+        ):
+            return False
+        return attribute(node, "auto_pad", "NOTSET") == "NOTSET"
     return (
         node.op_type == "AveragePool"
         and attribute(node, "auto_pad", "NOTSET") == "NOTSET"
@@ -194,8 +208,19 @@ def is_move(node: ir.Node) -> bool:
         steps = constants.integers(values[4]) if len(values) > 4 and values[4] is not None else (1,)
         return steps is not None and min(steps, default=1) > 0
     if node.op_type == "Pad":
-        return attribute(node, "mode", "constant") == "constant"
+        return attribute(node, "mode", "constant") == "constant" and not _fills_infinity(node)
     return True
+
+
+def _fills_infinity(node: ir.Node) -> bool:
+    """Whether a Pad's constant fill is infinite, which has no 8-bit form."""
+    fill = constants.array(node.inputs[2]) if len(node.inputs) > 2 else None
+    return fill is not None and not np.isfinite(fill).all()
+
+
+def _may_be_infinite(value: ir.Value | None) -> bool:
+    node = None if value is None else value.producer()
+    return node is not None and node.op_type == "Pad" and _fills_infinity(node)
 
 
 def same_shape(a: ir.Value | None, b: ir.Value | None) -> bool:

@@ -36,7 +36,7 @@ def read_add(walk: Walk, node: ir.Node) -> list[Known] | None:
         if not isinstance(pending, Pending):
             continue
         if is_constant(other):
-            biased = add_bias(walk, pending, other, node.outputs[0])
+            biased = add_bias(walk, pending, other, pending_value)
             return None if biased is None else [biased]
         residual = walk.real_integers(other)
         layer = pending.core

@@ -69,13 +69,16 @@ def read_matmul(walk: Walk, node: ir.Node) -> list[Known] | None:
     return None if terms is None else _layer(walk, _linear(node, x, terms), x, None)
 
 
-def add_bias(walk: Walk, pending: Pending, constant: ir.Value, result: ir.Value) -> Pending | None:
-    """The layer with a constant added that has one number per output channel; None where it is no bias."""
+def add_bias(walk: Walk, pending: Pending, constant: ir.Value, product: ir.Value) -> Pending | None:
+    """The layer with a constant added that has one number per output channel; None where it is no bias.
+
+    product: the layer's value, whose rank tells which axis of the constant counts channels.
+    """
     core = pending.core
     if not pending.plain_layer or not isinstance(core, (p.Conv, p.Linear)) or core.bias.any():
         return None
     elements = real_values(constant)
-    known_rank = rank(result)
+    known_rank = rank(product)
     if elements is None or known_rank is None or elements.ndim > known_rank:
         return None
     outputs = len(core.bias)
@@ -155,6 +158,8 @@ def _layer(
     elements = real_values(bias)
     if elements is None or elements.size not in (1, len(core.bias)):
         return None
+    if elements.shape[:-1] not in ((), (1,)):
+        return None  # a Gemm's addend that differs by row
     return [Pending(_with_bias(core, x.fmt, bias))]
 
 
