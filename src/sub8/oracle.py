@@ -5,9 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.errors import InputError, UnsupportedModelError
+
+# ONNX Runtime's names of the types.
+_TYPES = {
+    f"tensor({name})": kind
+    for name, kind in {
+        "float": ir.DataType.FLOAT,
+        "float16": ir.DataType.FLOAT16,
+        "bfloat16": ir.DataType.BFLOAT16,
+        "double": ir.DataType.DOUBLE,
+        "bool": ir.DataType.BOOL,
+        "string": ir.DataType.STRING,
+        **{f"int{bits}": ir.DataType[f"INT{bits}"] for bits in (8, 16, 32, 64)},
+        **{f"uint{bits}": ir.DataType[f"UINT{bits}"] for bits in (8, 16, 32, 64)},
+    }.items()
+}
 
 
 class OnnxRuntime:
@@ -68,6 +84,15 @@ class OnnxRuntime:
         except Exception as error:
             raise InputError(f"ONNX Runtime cannot run the model: {_line(error)}") from error
         return dict(zip(self.outputs, results, strict=True))
+
+    def typed(self) -> dict[str, tuple[ir.DataType, tuple[int | str | None, ...]]]:
+        """Type and shape of every output that is a tensor, as the runtime infers them; open sizes by name."""
+        found = {}
+        for value in self._session.get_outputs():
+            kind = _TYPES.get(value.type)
+            if kind is not None:
+                found[value.name] = kind, tuple(value.shape)
+        return found
 
     def close(self) -> Path:
         """End profiling; the JSON file with the timings."""

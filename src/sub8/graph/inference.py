@@ -5,7 +5,10 @@ from collections.abc import Collection
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
+from sub8.errors import UnsupportedModelError
 from sub8.graph import patterns
+from sub8.graph.check import without_elements
+from sub8.oracle import OnnxRuntime
 
 _LONGEST_VECTOR = 1 << 16
 # Operators whose result may hold far more elements than the file has bytes.
@@ -15,23 +18,66 @@ GROWING = frozenset({
 
 
 def infer_shapes(model: ir.Model) -> None:
-    """Infer every tensor's shape and type anew, in place; where inference fails they stay unknown."""
+    """Infer every tensor's shape and type anew, in place; where inference fails they stay unknown.
+
+    Types that ONNX's inference does not know (contrib operators, some functions) are ONNX Runtime's.
+    """
+    declared = {value: value.shape for value in model.graph.outputs if value.producer() is not None}
+    for value in declared:
+        value.shape = None
     for node in model.graph.all_nodes():
         if node.op_type == "Loop" and len(node.inputs) < 2:
-            node.resize_inputs(
-                2
-            )  # ONNX's inference counts on both places, though the last may be empty
+            # ONNX's inference counts on both places, though the last may be empty.
+            node.resize_inputs(2)
     _forget_shapes(model)  # what the file claims may be stale
     # Propagated values tell the targets of computed Reshapes. ONNX keeps them element by element, so a
     # vector of 2**40 elements, which a file of 200 bytes can describe, must be ruled out first.
     passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
     results = [value for node in model.graph for value in node.outputs]
     named = {dim for x in model.graph.inputs if x.shape is not None for dim in x.shape}
-    if all(_is_known(value, named) for value in results):
-        return
-    if not any(_is_long_vector(value) for value in results):
+    known = all(_is_known(value, named) for value in results)
+    if not known and not any(_is_long_vector(value) for value in results):
         _forget_shapes(model)  # names made up for unknown sizes would outlive better knowledge
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    _ask_runtime(model)
+    for value, shape in declared.items():
+        value.shape = _refined(shape, value.shape)
+
+
+def _ask_runtime(model: ir.Model) -> None:
+    """Fill in types and shapes of values that have no type, as ONNX Runtime infers them."""
+    unknown = {
+        str(value.name): value
+        for node in model.graph
+        for value in node.outputs
+        if value.type is None and patterns.is_read(value)
+    }
+    if not unknown:
+        return
+    copy = without_elements(model)
+    copy.graph.outputs.clear()
+    copy.graph.outputs.extend(
+        value for node in copy.graph for value in node.outputs if value.name in unknown
+    )
+    try:
+        found = OnnxRuntime(
+            ir.to_proto(copy).SerializeToString(), threads=1, optimise=False
+        ).typed()
+    except UnsupportedModelError:
+        return
+    for name, (dtype, shape) in found.items():
+        unknown[name].dtype, unknown[name].shape = dtype, ir.Shape(shape)
+
+
+def _refined(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | None:
+    """The inferred shape, with the declared names for its open sizes where the two do not contradict each other."""
+    if declared is None or inferred is None:
+        return declared if inferred is None else inferred
+    pairs = list(zip(declared, inferred, strict=False))
+    contradict = any(isinstance(d, int) and isinstance(i, int) and d != i for d, i in pairs)
+    if len(declared) != len(inferred) or contradict:
+        return inferred
+    return ir.Shape([i if isinstance(i, int) else d for d, i in pairs])
 
 
 def baked_batch(model: ir.Model) -> int | None:
@@ -68,8 +114,9 @@ def _is_known(value: ir.Value, named: Collection[int | ir.SymbolicDim]) -> bool:
 def _forget_shapes(model: ir.Model) -> None:
     for node in model.graph:
         for value in node.outputs:
+            value.shape = None
             if not value.is_graph_output():
-                value.shape, value.type = None, None
+                value.type = None
 
 
 def _is_long_vector(value: ir.Value) -> bool:

@@ -3,20 +3,22 @@
 import logging
 import math
 
-import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript import optimizer, version_converter
 
 from sub8.errors import InputError, UnsupportedModelError
-from sub8.graph import constants, patterns, rewire
+from sub8.graph import constants, patterns
 from sub8.graph.affine import fold_affine
+from sub8.graph.convert import convert
 from sub8.graph.inference import GROWING, infer_shapes
 from sub8.graph.linear import normalise_linear
 from sub8.graph.naming import name_layers
+from sub8.graph.no_ops import remove_no_ops
 from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.spatial import normalise_spatial
 
+_OLDEST_OF_ONNXSCRIPT = 18  # the oldest opset that its converter takes
 _FOLD_ELEMENTS = 1 << 26
 _QUANTISED = frozenset({
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
@@ -40,12 +42,12 @@ def normalise(model: ir.Model) -> ir.Model:
     passes.RemoveInitializersFromInputsPass()(model)
     name_layers(model.graph)
     passes.ClearMetadataAndDocStringPass()(model)
-    _raise_opset(model)
+    model = _raise_opset(model)
     graph = model.graph
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     _fold_constants(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    _remove_no_ops(graph)
+    remove_no_ops(graph)
     passes.RemoveUnusedNodesPass()(model)
     infer_shapes(model)
 
@@ -80,7 +82,8 @@ def _reject_unusable(model: ir.Model) -> None:
             )
 
 
-def _raise_opset(model: ir.Model) -> None:
+def _raise_opset(model: ir.Model) -> ir.Model:
+    """The model in the artifact's opset, in place where its own is 18 or more."""
     version = model.graph.opset_imports.get("")
     if version is not None and version > OPSET:
         raise InputError(
@@ -88,12 +91,15 @@ def _raise_opset(model: ir.Model) -> None:
         )
     if version is None or version == OPSET:
         model.graph.opset_imports[""] = OPSET
-        return
+        return model
+    if version < _OLDEST_OF_ONNXSCRIPT:
+        model = convert(model, _OLDEST_OF_ONNXSCRIPT)
+    infer_shapes(model)  # on which some conversions depend
     logger = logging.getLogger("onnxscript.version_converter")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        version_converter.convert_version(model, OPSET, fallback=True)
+        version_converter.convert_version(model, OPSET)
     except Exception as error:
         raise InputError(
             f"opset {version} cannot be converted to {OPSET}: {_line(error)}"
@@ -104,6 +110,7 @@ def _raise_opset(model: ir.Model) -> None:
         raise InputError(
             f"opset {version} cannot be converted to {OPSET}; export the model with opset 18 to 25"
         )
+    return model
 
 
 def _fold_constants(model: ir.Model) -> None:
@@ -133,26 +140,6 @@ def _line(error: Exception) -> str:
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
     return " ".join(str(error).split())[:300]
-
-
-def _remove_no_ops(graph: ir.Graph) -> None:
-    """Remove Identity, inference-mode Dropout, and Cast to the type that a tensor already has."""
-    for node in list(graph):
-        if node.domain != "" or not node.inputs or node.inputs[0] is None:
-            continue
-        x = node.inputs[0]
-        removable = node.op_type == "Identity"
-        if node.op_type == "Dropout":
-            training = len(node.inputs) > 2 and node.inputs[2] is not None
-            on = training and bool(np.any(constants.array(node.inputs[2]) != False))  # noqa: E712 - or None
-            mask = len(node.outputs) > 1 and (
-                node.outputs[1].uses() or node.outputs[1].is_graph_output()
-            )
-            removable = not on and not mask
-        elif node.op_type == "Cast":
-            removable = x.dtype is not None and patterns.attribute(node, "to", 0) == int(x.dtype)
-        if removable:
-            rewire.bypass(node, x)
 
 
 def _check_channels(graph: ir.Graph) -> None:

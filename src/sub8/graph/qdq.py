@@ -8,6 +8,7 @@ Activations: QuantizeLinear and DequantizeLinear right behind the tensor's produ
 that has a Format; dynamic ones by ``sub8.DynamicScale`` with one scale per image (axis 0).
 """
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,8 +88,9 @@ class _Writer:
         self.graph = graph
         self.values = {str(value.name): value for value in graph.inputs}
         self.values |= {str(value.name): value for node in graph for value in node.outputs}
-        self.taken = set(self.values) | set(graph.initializers)
+        self.taken = _names(graph)
         self.shared: dict[str, ir.Value] = {}
+        self.stored: dict[tuple[object, ...], ir.Value] = {}
 
     def weights(self, node: ir.Node, layer: QuantizedLayer) -> None:
         """Replace a layer's weight and bias by their dequantised integers."""
@@ -102,6 +104,14 @@ class _Writer:
             )
 
         self._bias(node, name, layer)
+        key = (node.op_type == "MatMul", *(_identity(term) for term in layer.terms))
+        if key not in self.stored:
+            self.stored[key] = self._weight(node, name, layer)
+        node.replace_input_with(1, self.stored[key])
+
+    def _weight(self, node: ir.Node, name: str, layer: QuantizedLayer) -> ir.Value:
+        """The dequantised weight, as ``node`` reads it; layers of the same integers share one."""
+        shape = layer.terms[0].values.shape
         total: ir.Value | None = None
         for index, term in enumerate(layer.terms):
             part = self._term(node, f"{name}.weight" + (f".{index}" if index else ""), term)
@@ -116,7 +126,7 @@ class _Writer:
             total = self._before(node, "Reshape", [total, target], f"{name}.weight.kernel")
         if node.op_type == "MatMul":
             total = self._before(node, "Transpose", [total], f"{name}.weight.T", perm=(1, 0))
-        node.replace_input_with(1, total)
+        return total
 
     def _term(self, node: ir.Node, name: str, term: ClusteredWeight) -> ir.Value:
         outputs, _, *kernel = term.values.shape
@@ -193,17 +203,18 @@ class _Writer:
         self._insert(value, nodes)
 
     def _replace(self, value: ir.Value, result: ir.Value, nodes: list[ir.Node], name: str) -> None:
-        """Let every reader of ``value`` but the new ``nodes`` read ``result``; a graph output keeps its name."""
+        """Let every reader of ``value`` but the new ``nodes`` read ``result``; a graph output keeps its name.
+
+        An input that the graph returns is returned as it came.
+        """
         new = set(nodes)
         for user, index in [(use.node, use.idx) for use in value.uses()]:
             if user not in new:
                 user.replace_input_with(index, result)
         result.name = self._unique(name)
         outputs = self.graph.outputs
-        if any(output is value for output in outputs):
+        if value.is_graph_output() and not value.is_graph_input():
             result.shape, result.type = value.shape, value.type
-            if value.is_graph_input():
-                raise InputError(f"the graph returns its own input {value.name!r}")
             value.name, result.name = self._unique(f"{value.name}.accumulator"), value.name
             for index, output in enumerate(outputs):
                 if output is value:
@@ -219,7 +230,7 @@ class _Writer:
             self.graph.extend(nodes)
 
     def _behind(self, value: ir.Value, op: str, others: list[ir.Value], name: str) -> None:
-        node = ir.node(op, [value, *others], name=name)
+        node = ir.node(op, [value, *others], name=self._unique(name))
         self._replace(value, node.outputs[0], [node], name)
         self._insert(value, [node])
 
@@ -261,6 +272,23 @@ class _Writer:
             unique, suffix = f"{name}_{suffix}", suffix + 1
         self.taken.add(unique)
         return unique
+
+
+def _names(graph: ir.Graph) -> set[str]:
+    """Names of all nodes and values, those of subgraphs included."""
+    names = {value.name for value in graph.inputs} | set(graph.initializers)
+    for node in graph.all_nodes():
+        names |= {node.name, *(value.name for value in node.outputs)}
+    for subgraph in graph.subgraphs():
+        names |= {value.name for value in subgraph.inputs} | set(subgraph.initializers)
+    return {name for name in names if name}
+
+
+def _identity(term: ClusteredWeight) -> tuple[object, ...]:
+    """What two terms have in common when they are the same numbers in the same form."""
+    content = hashlib.sha256(np.ascontiguousarray(term.values).data)
+    content.update(np.ascontiguousarray(term.alpha).data)
+    return term.kind, term.values.shape, term.exponent, term.cluster, content.digest()
 
 
 def _used(value: ir.Value) -> bool:

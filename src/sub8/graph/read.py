@@ -10,14 +10,14 @@ import ml_dtypes
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnx_ir.passes.common as passes
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from sub8.errors import InputError
+from sub8.graph.check import check_model
+from sub8.graph.convert import convert_old
 from sub8.graph.opset import OPSET
 from sub8.graph.stored import StoredElements, leave_in_file, stored_bytes
 
-OLDEST_OPSET = 13
 LARGEST_FILE = 2**31 - 1  # protobuf's own limit
 LARGEST_TENSOR = 2**32  # bytes
 _FLOATS = frozenset(
@@ -40,9 +40,11 @@ def read_model(path: str | os.PathLike[str]) -> ir.Model:
 def open_model(path: str | os.PathLike[str]) -> ir.Model:
     """Check an ONNX model and leave its large weights in the file, from which each is read whenever it is used.
 
-    Raises InputError where the file is missing, unreadable, truncated, not ONNX, of an opset before 13
-    or after the artifact's, fails ``onnx.checker``, names external data that is missing, too short or
-    outside the model's folder, or holds NaN or infinite weights.
+    Opsets before 13 are converted, nodes that are out of order sorted.
+
+    Raises InputError where the file is missing, unreadable, truncated, not ONNX, of an opset that cannot
+    be converted or is newer than the artifact's, not valid (``check_model``), names external data that
+    is missing, too short or outside the model's folder, or holds NaN or infinite weights.
     """
     path = Path(path)
     proto, stored = _parse(path)
@@ -60,10 +62,11 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
         raise InputError(f"{path}: not a valid ONNX model: {_first_line(error)}") from error
     _check_tensors(model, path)
     try:
-        passes.CheckerPass(full_check=True)(model)
+        model.graph.sort()
+        check_model(model)
+        return convert_old(model)
     except Exception as error:
         raise InputError(f"{path}: {_first_line(error)}") from error
-    return model
 
 
 def _parse(path: Path) -> tuple[onnx.ModelProto, dict[str, StoredElements]]:
@@ -98,11 +101,6 @@ def _check_opset(proto: onnx.ModelProto, path: Path) -> None:
     versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
     if not versions:
         raise InputError(f"{path}: names no version of the standard operators")
-    if versions[0] < OLDEST_OPSET:
-        raise InputError(
-            f"{path}: opset {versions[0]} is older than {OLDEST_OPSET}; export with opset_version=18, or convert: "
-            f"onnx.version_converter.convert_version(onnx.load(path), 18)"
-        )
     if versions[0] > OPSET:
         raise InputError(
             f"{path}: opset {versions[0]} is newer than {OPSET}; export with opset_version={OPSET}"

@@ -8,6 +8,7 @@ import onnx_ir.passes.common as passes
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, dynamic
 from sub8.graph.inference import infer_shapes
+from sub8.graph.no_ops import remove_no_ops
 
 _OPERATOR_FORM = frozenset({
     "QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearAveragePool",
@@ -39,33 +40,27 @@ def prepare(model: ir.Model) -> ir.Model:
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     if _has_foldable(model):
         _fold_constants(model)
-    _drop_identities(model.graph)
+    remove_no_ops(model.graph)
     passes.RemoveUnusedNodesPass()(model)
+    _compute_constant_outputs(model.graph)
     model.graph.sort()
     passes.NameFixPass()(model)
     infer_shapes(model)
     return model
 
 
-def _drop_identities(graph: ir.Graph) -> None:
-    """Remove Identity nodes where no graph's output would lose its name.
-
-    Those of subgraphs stay: what such a graph gives must be made in it.
-    """
-    for node in list(graph):
-        if node.op_type != "Identity" or node.domain != "":
+def _compute_constant_outputs(graph: ir.Graph) -> None:
+    """Let a node make each output that is an initialiser, as one makes every other output."""
+    for index, value in enumerate(graph.outputs):
+        if value.const_value is None or value.producer() is not None or value.is_graph_input():
             continue
-        x, y = node.inputs[0], node.outputs[0]
-        if x is None:
-            continue
-        name = y.name
-        is_output = y.is_graph_output()
-        if is_output and (x.producer() is None or x.is_graph_output()):
-            continue
-        ir.convenience.replace_all_uses_with(y, x, replace_graph_outputs=is_output)
-        graph.remove(node, safe=True)
-        if is_output:
-            x.name, x.shape, x.type = name, y.shape, y.type
+        copy = ir.node("Identity", [value])
+        copied, name = copy.outputs[0], value.name
+        copied.type, copied.shape = value.type, value.shape
+        graph.outputs[index] = copied
+        graph.append(copy)
+        value.name = f"{name}.constant"
+        copied.name = name
 
 
 def _has_foldable(model: ir.Model) -> bool:
