@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qdq_graphs import Graph, assert_same, operators, reals
+from qdq_graphs import Graph, assert_same, in_onnx_runtime, operators, reals
 
 from sub8.engine.compile import compile_plan
+from sub8.engine.session import Session
 from sub8.errors import UnsupportedModelError
 
 INPUT = ("batch", 4, 6, 6)
@@ -48,6 +49,21 @@ def test_chain_of_layers(seed, tail, bias, exponent):
         x = g.dynamic(y, signed=tail in ("none", "residual"))
     plan = assert_same(g.model(x), images(seed))
     assert operators(plan) == ["Quantize", "Conv", "Conv", "Conv", "Dequantize"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(0.0, 3.4028235e38), (-3.4028235e38, 3.4028235e38), (0.0, 1e12), (-1e-30, 1e9), (0.1, 6.0), (1e9, 1e12)],
+)  # fmt: skip
+def test_bounds_of_any_size(low, high):
+    g = Graph(INPUT)
+    y = conv(g, g.quantised("x", 2.0**-4, signed=True))
+    y = g.node("Clip", y, g.constant(low, np.float32), g.constant(high, np.float32))
+    model = g.model(g.dynamic(conv(g, g.dynamic(y, signed=low < 0), 1), signed=True))
+    x = images(3)
+    assert_same(model, x)
+    (expected,) = in_onnx_runtime(model, x).values()
+    np.testing.assert_array_equal(Session(model, threads=1).run(x), expected)
 
 
 @pytest.mark.parametrize("op", ["sum", "mean", "max", "crop"])

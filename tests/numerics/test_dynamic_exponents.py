@@ -4,6 +4,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +55,20 @@ def test_sum_clamp_and_rounding_are_exact(accumulators, units, bias, bias_unit, 
         low, high = limits(signed)
         got = dynamic.round_to_exponent(total, unit, np.array([chosen] * 2), low, high)
         assert got[image, 0] == min(max(round(exact / power(chosen)), low), high)
+
+
+@pytest.mark.parametrize("exponent", [-20, 30, 62, 104])
+def test_a_bound_that_no_sum_reaches_is_none(exponent):
+    operands = [(np.array([[12345], [-7]]), np.array([-30, -12]))]
+    bounds = (-(2**24) + 1, exponent), (2**24 - 1, exponent)
+    total, unit = dynamic.aligned_sum(operands, *bounds)
+    reals = [int(value) * power(int(e)) for value, e in zip(total[:, 0], unit, strict=True)]
+    assert reals == [12345 * power(-30), -7 * power(-12)]
+
+
+def test_a_bound_that_every_sum_is_moved_to_is_met():
+    total, unit = dynamic.aligned_sum([(np.array([[3]]), np.array([-40]))], (5, 20))
+    assert int(total[0, 0]) * power(int(unit[0])) == 5 * power(20)
 
 
 def test_far_apart_exponents_stay_in_64_bits():

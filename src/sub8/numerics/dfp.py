@@ -44,6 +44,11 @@ class Format:
         return exponent - 1 if mantissa == 0.5 else None
 
     @property
+    def is_power(self) -> bool:
+        """Whether it is dynamic fixed point: a power of two (or dynamic) without a zero point."""
+        return self.zero_point == 0 and (self.dynamic or self.exponent is not None)
+
+    @property
     def low(self) -> int:
         return -128 if self.signed else 0
 
@@ -59,7 +64,9 @@ class Format:
 def quantize(values: NDArray[np.floating], fmt: Format) -> NDArray:
     """Float values to integers exactly as ONNX QuantizeLinear: round half to even, add zero point, saturate."""
     assert fmt.scale is not None
-    rounded = np.rint(np.asarray(values, np.float32) / np.float32(fmt.scale)) + fmt.zero_point
+    with np.errstate(over="ignore"):  # what overflows saturates
+        scaled = np.asarray(values, np.float32) / np.float32(fmt.scale)
+    rounded = np.rint(scaled) + fmt.zero_point
     return np.clip(rounded, fmt.low, fmt.high).astype(fmt.dtype)
 
 

@@ -14,6 +14,7 @@ from sub8.numerics.rounding import Int64Array, divide_round_half_even, shift_rou
 LOWEST_EXPONENT = -32
 HIGHEST_EXPONENT = 15
 ALIGNMENT_LIMIT = 28
+UNREACHABLE = 2**62  # no sum is that large
 MAGNITUDE_BITS = {False: 7, True: 6}  # by signed: the largest magnitude's leading bit lands here
 
 Operand = tuple[Int64Array, int | Int64Array]
@@ -36,14 +37,19 @@ def aligned_sum(
     minimum, maximum: real bounds as (mantissa, exponent).
 
     Returns int64 sums and their exponent ``[B]`` (or ``[1]``): min over operands and bounds, limited as above.
+    Bounds are met exactly, so they may ask for a finer unit; a coarser one only where every sum is moved to
+    the bound, else a bound that no sum reaches would round the sums away.
     """
     rank = operands[0][0].ndim
-    bounds = [bound for bound in (minimum, maximum) if bound is not None]
     every = [np.atleast_1d(np.asarray(exponent, np.int64)) for _, exponent in operands]
-    every += [np.array([exponent]) for mantissa, exponent in bounds if mantissa]
     coarsest, finest = every[0], every[0]
     for other in every[1:]:
         coarsest, finest = np.maximum(coarsest, other), np.minimum(finest, other)
+    for bound, side in ((minimum, 1), (maximum, -1)):
+        if bound is not None and bound[0]:
+            finest = np.minimum(finest, bound[1])
+            if bound[0] * side > 0:
+                coarsest = np.maximum(coarsest, bound[1])
     unit = np.maximum(finest, coarsest - ALIGNMENT_LIMIT)
 
     def align(integers: Int64Array, exponent: int | Int64Array) -> Int64Array:
@@ -54,10 +60,19 @@ def aligned_sum(
     for integers, exponent in operands[1:]:
         total = total + align(integers, exponent)
     if minimum is not None:
-        total = np.maximum(total, align(np.array(minimum[0], np.int64), minimum[1]))
+        total = np.maximum(total, per_image(_bound_in_units(minimum, unit), rank))
     if maximum is not None:
-        total = np.minimum(total, align(np.array(maximum[0], np.int64), maximum[1]))
+        total = np.minimum(total, per_image(_bound_in_units(maximum, unit), rank))
     return total, unit
+
+
+def _bound_in_units(bound: tuple[int, int], unit: Int64Array) -> Int64Array:
+    """A real bound in units of ``2**unit``; beyond every sum it only keeps its sign."""
+    mantissa, exponent = bound
+    shift = np.clip(unit - exponent, -62, 62)
+    reaches = abs(mantissa) <= UNREACHABLE >> np.maximum(-shift, 0)
+    exact = shift_round_half_even(np.array(mantissa, np.int64), np.where(reaches, shift, 0))
+    return np.where(reaches, exact, UNREACHABLE if mantissa > 0 else -UNREACHABLE)
 
 
 def choose_exponent(floor_log2: Int64Array, signed: bool) -> Int64Array:

@@ -6,7 +6,6 @@ import numpy as np
 import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
-from sub8.engine.reader.emit import is_power
 from sub8.engine.reader.layers import add_bias
 from sub8.engine.reader.state import Walk, both_inputs, bounds_of_clip, node_name, rank, same_shape
 from sub8.engine.reader.values import Clamp, Function, Integers, Joined, Known, Lazy, Moved, Pending
@@ -155,4 +154,4 @@ def _fits_dynamic(walk: Walk, core: p.Conv | p.Linear | p.Add) -> bool:
     ]
     if not any(fmt.dynamic for fmt in formats):
         return True
-    return all(is_power(fmt) for fmt in formats)
+    return all(fmt.is_power for fmt in formats)

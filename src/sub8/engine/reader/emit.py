@@ -89,18 +89,13 @@ class Emitter:
         return None
 
     def _requantise(self, x: Integers, clamp: Clamp, fmt: Format, out: str, node: str) -> str:
-        if is_power(x.fmt) and is_power(fmt):
+        if x.fmt.is_power and fmt.is_power:
             core = p.Requantize(name=node, x=x.tensor, out=out, low=0, high=0)
             return self.add(_bounded(core, clamp, fmt, out), fmt)
         # The float program's own roundings, kept: scales of other tools are not exact in integers.
         real = dequantize(np.arange(x.fmt.low, x.fmt.high + 1), x.fmt)
         real = np.minimum(np.maximum(real, np.float32(clamp.minimum)), np.float32(clamp.maximum))
         return self.add(p.Table(name=node, x=x.tensor, table=quantize(real, fmt), out=out), fmt)
-
-
-def is_power(fmt: Format) -> bool:
-    """Whether a format is dynamic fixed point: a power of two (or dynamic) without a zero point."""
-    return fmt.zero_point == 0 and (fmt.dynamic or fmt.exponent is not None)
 
 
 def _bounded(core: p.Rounded, clamp: Clamp, fmt: Format, out: str) -> p.Rounded:

@@ -8,7 +8,6 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.engine.plan import operators as p
-from sub8.engine.reader.emit import is_power
 from sub8.engine.reader.state import Walk, input_at, node_name, rank, sizes
 from sub8.engine.reader.values import Integers, Known, Pending
 from sub8.engine.reader.weights import clustered, read_terms, real_values
@@ -169,7 +168,7 @@ def _with_bias(core: p.Conv | p.Linear, x: Format, constant: ir.Value) -> p.Conv
     real = real_values(constant)
     assert real is not None
     real = np.broadcast_to(real.reshape(-1), (outputs,))
-    if core.terms[0].channel_scale is None and is_power(x):
+    if core.terms[0].channel_scale is None and x.is_power:
         stored = _stored_bias(constant, outputs)
         unit = None if x.exponent is None else x.exponent + finest_exponent(core.terms)
         if stored is None:

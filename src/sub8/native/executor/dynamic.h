@@ -64,7 +64,7 @@ class DynamicSum {
     struct Alignment {
         std::int64_t unit = 0;
         int shifts[3] = {};
-        std::int64_t minimum = 0, maximum = 0;
+        std::int64_t minimum = INT64_MIN, maximum = INT64_MAX;
         bool narrow = false;  // every sum stays below 2**30
     };
     Alignment align(const Frame& frame, std::int64_t image) const;

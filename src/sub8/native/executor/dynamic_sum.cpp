@@ -12,6 +12,7 @@ namespace sub8 {
 namespace {
 
 constexpr std::int64_t kAlignmentLimit = 28;
+constexpr std::int64_t kUnreachable = std::int64_t{1} << 62;  // no sum is that large
 constexpr std::int64_t kChunk = 256;
 constexpr int kLargestExponent = 1 << 16;
 
@@ -51,6 +52,20 @@ void accumulate_operand(const DynamicOperand& operand, const std::uint8_t* value
                 reinterpret_cast<const std::int32_t*>(values) + offset, stride, count, shift,
                 totals);
     }
+}
+
+// A real bound in units of 2**unit; beyond every sum it only keeps its sign.
+std::int64_t bound_in_units(const RealBound& bound, std::int64_t unit) {
+    const std::int64_t shift = unit - bound.exponent;
+    if (shift > 0) {
+        return shift_round_half_even(bound.mantissa,
+                                     static_cast<int>(std::min<std::int64_t>(shift, 62)));
+    }
+    const std::int64_t left = std::min<std::int64_t>(-shift, 62);
+    if (std::llabs(bound.mantissa) > kUnreachable >> left) {
+        return bound.mantissa < 0 ? -kUnreachable : kUnreachable;
+    }
+    return bound.mantissa * (std::int64_t{1} << left);
 }
 
 // Calls visit(image, row, begin, size) for every chunk of this worker's share of the rows.
@@ -126,8 +141,16 @@ DynamicSum::Alignment DynamicSum::align(const Frame& frame, std::int64_t image) 
         exponents[i] = operands_[i].exponent.of(frame, image);
         include(exponents[i]);
     }
-    if (minimum_ && minimum_->mantissa != 0) include(minimum_->exponent);
-    if (maximum_ && maximum_->mantissa != 0) include(maximum_->exponent);
+    // Bounds are met exactly, so they may ask for a finer unit. A coarser one only where every sum
+    // is moved to the bound: else a bound that no sum reaches would round the sums away.
+    if (minimum_ && minimum_->mantissa != 0) {
+        finest = std::min<std::int64_t>(finest, minimum_->exponent);
+        if (minimum_->mantissa > 0) coarsest = std::max<std::int64_t>(coarsest, minimum_->exponent);
+    }
+    if (maximum_ && maximum_->mantissa != 0) {
+        finest = std::min<std::int64_t>(finest, maximum_->exponent);
+        if (maximum_->mantissa < 0) coarsest = std::max<std::int64_t>(coarsest, maximum_->exponent);
+    }
 
     Alignment alignment;
     alignment.unit = std::max(finest, coarsest - kAlignmentLimit);
@@ -137,15 +160,8 @@ DynamicSum::Alignment DynamicSum::align(const Frame& frame, std::int64_t image) 
     for (std::size_t i = 0; i < operands_.size(); ++i) {
         alignment.shifts[i] = shift_from(exponents[i]);
     }
-    const auto bound = [&](const std::optional<RealBound>& real, std::int64_t none) {
-        if (!real) return none;
-        if (real->mantissa == 0) return std::int64_t{0};
-        const int shift = shift_from(real->exponent);
-        return shift > 0 ? shift_round_half_even(real->mantissa, shift)
-                         : real->mantissa * (std::int64_t{1} << -shift);
-    };
-    alignment.minimum = bound(minimum_, INT64_MIN);
-    alignment.maximum = bound(maximum_, INT64_MAX);
+    if (minimum_) alignment.minimum = bound_in_units(*minimum_, alignment.unit);
+    if (maximum_) alignment.maximum = bound_in_units(*maximum_, alignment.unit);
     alignment.narrow = is_narrow(alignment);
     return alignment;
 }
