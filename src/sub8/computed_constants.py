@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
@@ -46,14 +45,3 @@ def constant_values(model: ir.Model, names: Iterable[str]) -> dict[str, NDArray[
     runtime = OnnxRuntime(ir.to_proto(part).SerializeToString(), optimise=False)
     values.update(runtime.run_all({}))
     return values
-
-
-def lowest_bit(values: NDArray[np.floating]) -> float:
-    """The largest power of two of which every value is a whole multiple (infinity where all are zero)."""
-    nonzero = np.abs(values[values != 0]).astype(np.float64)
-    if nonzero.size == 0:
-        return float("inf")
-    mantissa, exponent = np.frexp(nonzero)
-    whole = np.ldexp(mantissa, 53).astype(np.int64)
-    lowest = whole & -whole
-    return float(np.ldexp(lowest.astype(np.float64), exponent - 53).min())

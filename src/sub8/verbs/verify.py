@@ -1,45 +1,53 @@
 """The verb ``verify``: the integer engine against ONNX Runtime on the same file, every output element.
 
-ONNX Runtime computes the Q/DQ graph in float32. Its sums are exact as long as the accumulators, counted in
-their own unit, stay below 2**24; so the model is run with extra outputs that give every accumulator's largest
-magnitude per image. Images that pass 2**24 are counted apart, all others must agree to the bit.
+ONNX Runtime computes the Q/DQ graph in float32. Where that is exact (scales that are powers of two, sums
+below 2**24 units) engine and ONNX Runtime must agree to the bit. Images on which they do not, and for which
+float32 is not exact, are compared with exact integer arithmetic instead (``engine.plan.reference``), again
+to the bit, and that arithmetic with ONNX Runtime operator by operator, to one step (``operatorwise``). So
+every element is compared with something, and the reading of the file with an independent program.
 """
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sub8.computed_constants import constant_values, is_constant, lowest_bit
 from sub8.data import DataSource, ImageRange, load_batches, open_dataset
 from sub8.data.preprocess import Preprocess
+from sub8.engine.compile import compile_plan
+from sub8.engine.plan.exactness import float32_is_exact
+from sub8.engine.plan.operators import Island, Plan
+from sub8.engine.plan.reference import Environment, run_tensors
 from sub8.engine.session import Session
 from sub8.errors import InputError
 from sub8.model_file import ModelFile, ModelSource
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
+from sub8.verbs.operatorwise import OperatorCheck
 
-EXACT_FLOAT_LIMIT = 2.0**24
-
-# What a tensor counts in: the least of these candidates, each a number times the scale tensors (one value
-# per image) of that name. Static exponents need one candidate without scale tensors.
-Unit = tuple[tuple[float, tuple[str, ...]], ...]
+Results = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Verification:
     """The comparison's result.
 
-    elements: output elements compared. mismatches: those that differ although every accumulator of their
-    image stayed below 2**24. beyond_exact_float: elements of the images where one did not.
+    elements: output elements, each compared. mismatches: those that differ from ONNX Runtime although float32 is
+    exact for their image, those that differ from exact integer arithmetic, and results of single operators
+    that are more than one step away from ONNX Runtime's. beyond_exact_float: elements of the images that
+    differ from ONNX Runtime where float32 is not exact: they were compared with exact integers.
+    largest_step: for those images, the largest difference between an operator and ONNX Runtime on the same
+    inputs, in steps of the result's scale. wrong_operators: names of those more than one step away.
     """
 
     images: int
     elements: int
     mismatches: int
     beyond_exact_float: int
+    largest_step: int = 0
+    wrong_operators: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -58,7 +66,7 @@ def verify(
     """Compare the engine with ONNX Runtime (graph optimisation off) on a quantised model.
 
     data: see ``open_dataset``; labels are not needed. images: the first K, or ``"START:END"``.
-    Raises InputError, also for float models.
+    Raises InputError, also for float models and for files of which no operator runs in integers.
     """
     opened = ModelFile.open(model)
     if not opened.quantised:
@@ -66,139 +74,106 @@ def verify(
             f"{opened.name}: a float model; verify takes quantised ones (sub8 quantize)"
         )
     dataset = open_dataset(data, opened.labels).select(images)
-    session = Session(opened.model, threads=threads)
-    watched, units = watch_accumulators(opened.model)
-    oracle = OnnxRuntime(ir.to_proto(watched).SerializeToString(), threads=threads, optimise=False)
-    outputs = [str(value.name) for value in opened.model.graph.outputs]
-    done = elements = mismatches = beyond = 0
-    fixed = opened.fixed_batch
+    comparison = _Comparison(opened, threads)
+    done, fixed = 0, opened.fixed_batch
     for x, _ in load_batches(
         dataset, preprocess or opened.preprocess, batch=fixed or batch, filled=fixed is not None
     ):
         opened.check_input(x)
-        expected = oracle.run_all({str(opened.input.name): x})
-        got = session.run_all({str(opened.input.name): x})
-        inexact = _inexact_images(expected, units, len(x))
-        for name in outputs:
-            differs = (got[name] != expected[name]).reshape(len(x), -1)
-            elements += differs.size
-            beyond += int(inexact.sum()) * differs.shape[1]
-            mismatches += int(differs[~inexact].sum())
+        comparison.add(x)
         done = min(done + len(x), len(dataset))
         if progress is not None:
             progress("images", done, len(dataset))
-    return Verification(done, elements, mismatches, beyond)
+    return comparison.result(done)
 
 
-def watch_accumulators(model: ir.Model) -> tuple[ir.Model, dict[str, Unit]]:
-    """A copy of a Q/DQ model with an output per accumulator: its largest magnitude in each image, float32 ``[B]``.
+class _Comparison:
+    """Counts over batches of images."""
 
-    The second result gives each of these outputs its unit; the scale tensors it names are outputs too.
-    """
-    watched = model.clone()
-    graph = watched.graph
-    units = _units(watched)
-    axes = ir.tensor(np.array([1], np.int64), name="sub8_watch_axes")
-    axes_value = ir.val("sub8_watch_axes", const_value=axes)
-    graph.register_initializer(axes_value)
-    result: dict[str, Unit] = {}
-    scales: dict[str, ir.Value] = {}
-    by_name = {output.name: output for node in graph for output in node.outputs}
-    for place, (value, unit) in enumerate(units.items()):
-        flat = ir.node("Flatten", [value], {"axis": 1})
-        magnitude = ir.node("Abs", [flat.outputs[0]])
-        largest = ir.node("ReduceMax", [magnitude.outputs[0], axes_value], {"keepdims": 0})
-        name = f"sub8_watch_{place}"
-        output = largest.outputs[0]
-        output.name, output.dtype = name, ir.DataType.FLOAT
-        graph.extend([flat, magnitude, largest])
-        graph.outputs.append(output)
-        result[name] = unit
-        scales.update({scale: by_name[scale] for _, names in unit for scale in names})
-    present = {value.name for value in graph.outputs}
-    for name, value in scales.items():
-        if name not in present:
-            value.dtype = ir.DataType.FLOAT
-            graph.outputs.append(value)
-    return watched, result
+    def __init__(self, opened: ModelFile, threads: int | None):
+        self._model = opened.model
+        self._input = str(opened.input.name)
+        self._open_batch = opened.fixed_batch is None
+        self._threads = threads
+        self._session = Session(opened.model, threads=threads)
+        if all(isinstance(step, Island) for step in self._session.plan.operators):
+            raise InputError(
+                f"{opened.name}: no operator runs in integers, ONNX Runtime executes the whole file; "
+                "there is nothing to compare"
+            )
+        self._oracle = OnnxRuntime(opened.serialized(), threads=threads, optimise=False)
+        self._elements = self._mismatches = self._beyond = self._largest_step = 0
+        self._wrong: dict[str, None] = {}
 
+    def result(self, images: int) -> Verification:
+        return Verification(
+            images,
+            self._elements,
+            self._mismatches,
+            self._beyond,
+            self._largest_step,
+            tuple(self._wrong),
+        )
 
-def _inexact_images(
-    results: dict[str, NDArray[Any]], units: dict[str, Unit], images: int
-) -> NDArray[np.bool_]:
-    """Which images hold an accumulator of 2**24 units or more."""
-    inexact = np.zeros(images, bool)
-    for name, candidates in units.items():
-        unit = np.full(images, np.inf)
-        for factor, scales in candidates:
-            candidate = np.full(images, factor)
-            for scale in scales:
-                candidate = candidate * results[scale].reshape(-1).astype(np.float64)
-            unit = np.minimum(unit, candidate)
-        inexact |= results[name].astype(np.float64) >= EXACT_FLOAT_LIMIT * unit
-    return inexact
+    def add(self, x: NDArray[np.float32]) -> None:
+        """Compare one batch ``[B, ...]``."""
+        expected = self._oracle.run_all({self._input: x})
+        got = self._session.run_all({self._input: x})
+        differs = {name: _differences(got[name], expected[name]) for name in got}
+        self._elements += sum(part.size for part in differs.values())
+        if not any(part.any() for part in differs.values()):
+            return
+        if self._rows_are_images(x, got, expected):
+            for row in range(len(x)):
+                image = slice(row, row + 1)
+                parts = {name: part[image] for name, part in differs.items()}
+                if any(part.any() for part in parts.values()):
+                    self._explain(x[image], {name: got[name][image] for name in got}, parts)
+        else:
+            self._explain(x, got, differs)
 
+    def _explain(self, x: NDArray[np.float32], got: Results, differs: Results) -> None:
+        """Count differences of one run: wrong where float32 is exact, else told by exact integers."""
+        tensors = run_tensors(self._plan, {self._input: x})
+        if float32_is_exact(self._plan, tensors):
+            self._mismatches += sum(int(part.sum()) for part in differs.values())
+            return
+        for name, values in got.items():
+            wrong = _differences(values, tensors[name].values)
+            self._mismatches += int(wrong.sum())
+            self._beyond += wrong.size
+        for difference in self._operators.differences({self._input: x}, tensors):
+            self._largest_step = max(self._largest_step, difference.steps)
+            if difference.wrong:
+                self._mismatches += difference.wrong
+                self._wrong[difference.operator] = None
 
-def _units(model: ir.Model) -> dict[ir.Value, Unit]:
-    """The unit of every accumulator: results of Conv, Gemm, MatMul and of the Adds that follow."""
-    graph = model.graph
-    constants = _constants_of_arithmetic(model)
-    units: dict[ir.Value, Unit] = {}
-    accumulators: dict[ir.Value, Unit] = {}
+    def _rows_are_images(self, x: NDArray[np.float32], got: Results, expected: Results) -> bool:
+        """Whether row i of every output follows from image i alone.
 
-    def unit_of(value: ir.Value | None) -> Unit | None:
-        if value is None:
-            return None
-        if value.name in constants:
-            return ((lowest_bit(constants[value.name]), ()),)
-        return units.get(value)
+        Never with float islands, whose last bits may depend on the number of images.
+        """
+        if not self._open_batch or len(x) == 1 or self._plan.islands():
+            return False
+        one: Environment = run_tensors(self._plan, {self._input: x[:1]})
+        return all(
+            values.shape == expected[name].shape == (len(x), *one[name].values.shape[1:])
+            and one[name].values.shape[:1] == (1,)
+            for name, values in got.items()
+        )
 
-    for node in graph:
-        if not node.outputs:
-            continue
-        result = node.outputs[0]
-        inputs = list(node.inputs)
-        unit: Unit | None = None
-        if node.op_type == "DequantizeLinear":
-            scale = inputs[1]
-            if scale is not None and scale.name in constants:
-                values = constants[scale.name]
-                unit = ((float(values.min()), ()),) if values.size == 1 else None
-            elif scale is not None and scale.name is not None:
-                unit = ((1.0, (scale.name,)),)
-        elif node.op_type in ("Conv", "Gemm", "MatMul"):
-            unit = _product(unit_of(inputs[0]), unit_of(inputs[1]))
-            if len(inputs) > 2 and inputs[2] is not None:
-                unit = _finer(unit, unit_of(inputs[2]))
-        elif node.op_type == "Add":
-            unit = _finer(unit_of(inputs[0]), unit_of(inputs[1]))
-        elif node.op_type in ("Relu", "Clip", "Reshape", "Flatten", "Transpose"):
-            unit = unit_of(inputs[0])
-        if unit is None or is_constant(result):
-            continue
-        units[result] = unit
-        if node.op_type in ("Conv", "Gemm", "MatMul", "Add"):
-            accumulators[result] = unit
-    return accumulators
+    @cached_property
+    def _plan(self) -> Plan:
+        """With its weights as read; the session's are packed."""
+        return compile_plan(self._model)
+
+    @cached_property
+    def _operators(self) -> OperatorCheck:
+        return OperatorCheck(self._model, self._plan, self._threads)
 
 
-def _constants_of_arithmetic(model: ir.Model) -> dict[str, NDArray[Any]]:
-    """Constant operands of the nodes whose units matter."""
-    names = set()
-    for node in model.graph:
-        if node.op_type in ("Conv", "Gemm", "MatMul", "Add", "DequantizeLinear"):
-            operands = node.inputs[1:2] if node.op_type == "DequantizeLinear" else node.inputs
-            names |= {v.name for v in operands if v is not None and v.name and is_constant(v)}
-    values = constant_values(model, names)
-    return {name: value for name, value in values.items() if value.dtype == np.float32}
-
-
-def _product(a: Unit | None, b: Unit | None) -> Unit | None:
-    if a is None or b is None:
-        return None
-    return tuple((f * g, names + others) for f, names in a for g, others in b)
-
-
-def _finer(a: Unit | None, b: Unit | None) -> Unit | None:
-    """The unit in which both count in whole numbers; which is the finer may depend on the image."""
-    return None if a is None or b is None else tuple(dict.fromkeys(a + b))
+def _differences(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where two results differ (NaN beside NaN does not); everywhere, flat, where their shapes or types do."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.ones(max(a.size, b.size, 1), bool)
+    return np.asarray((a != b) & ~((a != a) & (b != b)))
