@@ -65,7 +65,14 @@ def test_verify_finds_no_mismatch(sub8_command, folder, tmp_path, exponent):
     assert made.code == 0, made.err
     done = sub8_command("verify", output, folder / "data.npz", "--json")
     assert done.code == 0, done.err
-    assert done.json == {"images": 24, "elements": 144, "mismatches": 0, "beyond_exact_float": 0}
+    assert done.json == {
+        "images": 24,
+        "elements": 144,
+        "mismatches": 0,
+        "beyond_exact_float": 0,
+        "largest_step": 0,
+        "wrong_operators": [],
+    }
 
 
 def test_run_names_the_likeliest_labels(sub8_command, folder, quantised):

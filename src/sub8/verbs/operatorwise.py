@@ -16,9 +16,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.bounds import aligned_integers, finest_exponent
 from sub8.engine.plan.reference import Environment
 from sub8.engine.reader.prepare import prepare
+from sub8.numerics.accumulators import aligned_integers, finest_exponent
 from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.bounds import aligned_integers, finest_exponent
 from sub8.engine.plan.reference import Environment, Tensor
 from sub8.numerics import operators
+from sub8.numerics.accumulators import aligned_integers, finest_exponent
 from sub8.numerics.dfp import Format
 from sub8.numerics.dynamic import per_image
 from sub8.numerics.rounding import Int64Array
