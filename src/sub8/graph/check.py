@@ -3,6 +3,8 @@
 import onnx
 import onnx_ir as ir
 
+from sub8.graph import onnx_calls
+
 _LARGE = 1 << 10  # bytes of an initializer whose elements no check looks at
 _UNCHECKED = "unchecked"  # a domain that the checker does not know
 
@@ -24,7 +26,7 @@ def without_elements(model: ir.Model) -> ir.Model:
 
 
 def check_model(model: ir.Model) -> None:
-    """Raise onnx.checker.ValidationError or onnx.shape_inference.InferenceError where a sorted model is not valid.
+    """Raise ValueError where a sorted model is not valid, InputError where ONNX's own code ends abruptly on it.
 
     What the file claims about the shapes of results is not held against it: it may be stale or absent.
     """
@@ -36,12 +38,12 @@ def check_model(model: ir.Model) -> None:
                 if not value.is_graph_output():
                     value.type = None
     proto = ir.to_proto(model)
-    onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
+    onnx_calls.infer_shapes(proto, check_type=True, strict_mode=True)
     for value in [*proto.graph.input, *proto.graph.output]:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()  # the checker wants one
     _hide_deprecated(proto)
-    onnx.checker.check_model(proto)
+    onnx_calls.check_model(proto)
 
 
 def _hide_deprecated(proto: onnx.ModelProto) -> None:

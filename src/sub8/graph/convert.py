@@ -4,6 +4,7 @@ import onnx
 import onnx_ir as ir
 
 from sub8.errors import InputError
+from sub8.graph import onnx_calls
 from sub8.graph.check import without_elements
 
 OLDEST_OPSET = 13  # that the rooms work on
@@ -30,7 +31,7 @@ def convert(model: ir.Model, target: int) -> ir.Model:
     bare = without_elements(model)
     proto = ir.to_proto(bare)
     try:
-        converted = onnx.version_converter.convert_version(proto, target)
+        converted = onnx_calls.convert_version(proto, target)
         _convert_subgraphs(converted.graph, version, target)
         result = ir.from_proto(converted)
     except Exception as error:
@@ -56,7 +57,7 @@ def _convert_subgraphs(graph: onnx.GraphProto, version: int, target: int) -> Non
                 part.graph.name = inner.name or "subgraph"
                 for name in captured:
                     part.graph.input.add(name=name).type.tensor_type.elem_type = 1  # not looked at
-                found = onnx.version_converter.convert_version(part, target).graph
+                found = onnx_calls.convert_version(part, target).graph
                 for index in reversed(range(len(found.input))):
                     if found.input[index].name in captured:
                         del found.input[index]

@@ -3,10 +3,9 @@
 from collections.abc import Collection
 
 import onnx_ir as ir
-import onnx_ir.passes.common as passes
 
 from sub8.errors import UnsupportedModelError
-from sub8.graph import patterns
+from sub8.graph import onnx_calls, patterns
 from sub8.graph.check import without_elements
 from sub8.oracle import OnnxRuntime
 
@@ -21,6 +20,7 @@ def infer_shapes(model: ir.Model) -> None:
     """Infer every tensor's shape and type anew, in place; where inference fails they stay unknown.
 
     Types that ONNX's inference does not know (contrib operators, some functions) are ONNX Runtime's.
+    Raises UnsupportedModelError, naming the node, for a negative size.
     """
     declared = {value: value.shape for value in model.graph.outputs if value.producer() is not None}
     for value in declared:
@@ -32,16 +32,45 @@ def infer_shapes(model: ir.Model) -> None:
     _forget_shapes(model)  # what the file claims may be stale
     # Propagated values tell the targets of computed Reshapes. ONNX keeps them element by element, so a
     # vector of 2**40 elements, which a file of 200 bytes can describe, must be ruled out first.
-    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
+    _infer(model, data_prop=False)
     results = [value for node in model.graph for value in node.outputs]
     named = {dim for x in model.graph.inputs if x.shape is not None for dim in x.shape}
     known = all(_is_known(value, named) for value in results)
     if not known and not any(_is_long_vector(value) for value in results):
         _forget_shapes(model)  # names made up for unknown sizes would outlive better knowledge
-        passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+        _infer(model, data_prop=True)
     _ask_runtime(model)
     for value, shape in declared.items():
         value.shape = _refined(shape, value.shape)
+
+
+def _infer(model: ir.Model, *, data_prop: bool) -> None:
+    proto = ir.to_proto(without_elements(model))
+    try:
+        inferred = ir.from_proto(onnx_calls.infer_shapes(proto, data_prop=data_prop))
+    except ValueError:
+        return
+    for graph, with_shapes in zip(model.graphs(), inferred.graphs(), strict=True):
+        found = ir.convenience.create_value_mapping(with_shapes)
+        for name, value in ir.convenience.create_value_mapping(graph).items():
+            if name not in found:
+                continue
+            shape, dtype = found[name].shape, found[name].dtype
+            if shape is not None:
+                _reject_negative(value, shape)
+                value.shape = shape
+            if dtype is not None:
+                value.dtype = dtype
+
+
+def _reject_negative(value: ir.Value, shape: ir.Shape) -> None:
+    if any(isinstance(size, int) and size < 0 for size in shape):
+        node = value.producer()
+        where = f"input {value.name!r}" if node is None else f"node {node.name!r} ({node.op_type})"
+        raise UnsupportedModelError(
+            f"{where}: a size of {list(shape)} is negative; a window is larger than its padded input, or the"
+            " file states it"
+        )
 
 
 def _ask_runtime(model: ir.Model) -> None:

@@ -20,6 +20,7 @@ from sub8.graph.spatial import normalise_spatial
 
 _OLDEST_OF_ONNXSCRIPT = 18  # the oldest opset that its converter takes
 _FOLD_ELEMENTS = 1 << 26
+_FOLD_ROUNDS = 8
 _QUANTISED = frozenset({
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
     "ConvInteger", "MatMulInteger",
@@ -114,16 +115,21 @@ def _raise_opset(model: ir.Model) -> ir.Model:
 
 
 def _fold_constants(model: ir.Model) -> None:
-    try:
-        optimizer.fold_constants(
-            model,
-            onnx_shape_inference=True,
-            input_size_limit=_FOLD_ELEMENTS,
-            output_size_limit=_FOLD_ELEMENTS,
-            should_fold=_may_fold,
-        )
-    except Exception as error:
-        raise InputError(f"the model's constants cannot be computed: {_line(error)}") from error
+    """Compute what depends on constants only, and what the shapes known then make constant, until nothing changes."""
+    for _ in range(_FOLD_ROUNDS):
+        infer_shapes(model)
+        try:
+            folded = optimizer.fold_constants(
+                model,
+                onnx_shape_inference=False,  # it calls native code that a hostile node can make abort
+                input_size_limit=_FOLD_ELEMENTS,
+                output_size_limit=_FOLD_ELEMENTS,
+                should_fold=_may_fold,
+            )
+        except Exception as error:
+            raise InputError(f"the model's constants cannot be computed: {_line(error)}") from error
+        if not folded.modified:
+            return
 
 
 def _may_fold(node: ir.Node) -> bool | None:
