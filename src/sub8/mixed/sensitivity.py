@@ -162,7 +162,7 @@ def _powers_of_wide(
     """The same from the weights alone, for layers whose covariance would not fit memory."""
     rows = _evenly(len(layer.weight), SAMPLED_ROWS)
     sample = layer.weight[rows].astype(np.float64)
-    power = float(channel_variances(layer.float_accumulators, layer.channel_axis).sum())
+    power = float(layer.float_moments.variance.sum())
     whole = max(float(np.sum(sample**2)), 1e-30)
     return {
         fmt: power * float(np.sum((sample - dequantized(solve_terms(sample, fmt))) ** 2)) / whole

@@ -1,17 +1,30 @@
-"""Cached activations of the calibration data: real values of the float model, integers of the quantised one."""
+"""Cached activations of the calibration data: real values of the float model, integers of the quantised one.
+
+They lie in memory up to a limit. What does not fit is computed again where that is possible, else it lies in
+temporary files, which vanish with the process however it ends.
+"""
 
 import math
-from collections.abc import Iterable, Sequence
+import tempfile
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import IO, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.errors import InputError
 from sub8.graph.dynamic import HIGHEST_EXPONENT, LOWEST_EXPONENT
 from sub8.graph.groups import Group
 from sub8.numerics.dfp import Format
 
 FloatArray = NDArray[np.float32]
+T = TypeVar("T")
+
+LIMIT = 2 << 30
+# Arrays that can be computed again leave the rest to those that would go to disk.
+_SHARE_OF_REPEATED = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,24 +74,219 @@ def _per_image(scales: FloatArray, axes: int) -> FloatArray:
     return scales.reshape(-1, *(1,) * (axes - 1))
 
 
+class Memory:
+    """How many bytes of calibration data lie in memory, and how many may."""
+
+    def __init__(self, limit: int = LIMIT):
+        self.limit, self.held = limit, 0
+
+    @classmethod
+    def beside(cls, batches: "Sequence[FloatArray]") -> "Memory":
+        """The memory that inputs already lie in, or one that counts them."""
+        if isinstance(batches, Kept):
+            return batches.memory
+        memory = cls()
+        memory.held = sum(batch.nbytes for batch in batches)
+        return memory
+
+    def takes(self, size: int, share: float = 1.0) -> bool:
+        """Whether so many more bytes fit into that share of the limit; they then count as held."""
+        if self.held + size > self.limit * share:
+            return False
+        self.held += size
+        return True
+
+
+class _Batches(Sequence[T], Generic[T]):
+    """Batches by their places, each loaded or computed when it is asked for."""
+
+    @abstractmethod
+    def at(self, place: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> "_Batches[T]": ...
+    def __getitem__(self, index: int | slice) -> "T | _Batches[T]":
+        if isinstance(index, slice):
+            return _Derived(self.at, range(len(self))[index])
+        return self.at(range(len(self))[index])
+
+
+class _Derived(_Batches[T]):
+    def __init__(self, at: Callable[[int], T], places: range):
+        self._at, self._places = at, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def at(self, place: int) -> T:
+        return self._at(self._places[place])
+
+
+@dataclass(frozen=True)
+class _OnDisk:
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+class Kept(_Batches[NDArray]):
+    """Arrays, appended once, read any number of times: in memory, or in a temporary file where that is full."""
+
+    def __init__(self, memory: Memory):
+        self.memory = memory
+        self._entries: list[NDArray | _OnDisk] = []
+        self._in_memory = 0
+        self._file: IO[bytes] | None = None
+
+    def append(self, array: NDArray) -> None:
+        """Keep an array. Raises InputError where the disk is full."""
+        if self.memory.takes(array.nbytes):
+            self._in_memory += array.nbytes
+            self._entries.append(array)
+        else:
+            self._entries.append(self._write(array))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def at(self, place: int) -> NDArray:
+        entry = self._entries[place]
+        return self._read(entry) if isinstance(entry, _OnDisk) else entry
+
+    def __del__(self) -> None:
+        self.memory.held -= self._in_memory
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, array: NDArray) -> _OnDisk:
+        try:
+            if self._file is None:
+                # It has no name from the start, so no exit leaves it behind; it ends with this object.
+                self._file = tempfile.TemporaryFile(prefix="sub8-")  # noqa: SIM115
+            start = self._file.seek(0, 2)
+            self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+            self._file.flush()
+        except OSError as error:
+            raise InputError(
+                f"calibration: what {self.memory.limit >> 20} MiB of memory do not hold goes to temporary files"
+                f" in {tempfile.gettempdir()}, which fails ({error.strerror}); set TMPDIR to a folder with"
+                " space, or give fewer images"
+            ) from error
+        return _OnDisk(start, array.shape, array.dtype)
+
+    def _read(self, entry: _OnDisk) -> NDArray:
+        assert self._file is not None
+        array = np.empty(entry.shape, entry.dtype)
+        self._file.seek(entry.start)
+        self._file.readinto(array.reshape(-1).view(np.uint8))  # type: ignore[attr-defined]
+        return array
+
+
+class Repeated(_Batches[FloatArray]):
+    """Arrays that are computed when they are first asked for, and again where memory did not hold them.
+
+    shapes: of those computed so far, by place.
+    """
+
+    def __init__(self, make: Callable[[int], FloatArray], count: int, memory: Memory):
+        self.memory = memory
+        self.shapes: dict[int, tuple[int, ...]] = {}
+        self._make: Callable[[int], FloatArray] | None = make
+        self._kept: list[FloatArray | None] = [None] * count
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def at(self, place: int) -> FloatArray:
+        kept = self._kept[place]
+        if kept is not None:
+            return kept
+        assert self._make is not None, "taken before"
+        array = self._make(place)
+        self.shapes[place] = array.shape
+        if self.memory.takes(array.nbytes, _SHARE_OF_REPEATED):
+            self._kept[place] = array
+            if all(kept is not None for kept in self._kept):
+                self._make = None  # what it computes from can go
+        return array
+
+    def take(self, place: int) -> FloatArray:
+        """The array at a place, for the last time: it is the caller's from now on."""
+        array = self.at(place)
+        self._forget(place)
+        return array
+
+    def _forget(self, place: int) -> None:
+        kept = self._kept[place]
+        if kept is not None:
+            self.memory.held -= kept.nbytes
+            self._kept[place] = None
+
+    def __del__(self) -> None:
+        for place in range(len(self._kept)):
+            self._forget(place)
+
+
+class KeptQuantised(_Batches[Quantised]):
+    """Batches of a tensor in the quantised network."""
+
+    def __init__(self, memory: Memory):
+        self._values = Kept(memory)
+        self._scales: list[FloatArray | None] = []
+        self._images: list[int] = []
+
+    @classmethod
+    def of(cls, batches: Iterable[Quantised], memory: Memory) -> "KeptQuantised":
+        kept = cls(memory)
+        for batch in batches:
+            kept.append(batch)
+        return kept
+
+    def append(self, batch: Quantised) -> None:
+        self._values.append(batch.values)
+        self._scales.append(batch.scales)
+        self._images.append(len(batch.values))
+
+    def __len__(self) -> int:
+        return len(self._scales)
+
+    def at(self, place: int) -> Quantised:
+        return Quantised(self._values.at(place), self._scales[place])
+
+    def reals(self) -> Sequence[FloatArray]:
+        """The values that readers see, float32 ``[B, ...]``."""
+        return _Derived(lambda place: self.at(place).real(), range(len(self)))
+
+    def scales(self) -> Iterator[FloatArray]:
+        """The scale of every image, float32 ``[B]``, batch by batch (ones where the tensor stays float)."""
+        for scales, images in zip(self._scales, self._images, strict=True):
+            yield np.ones(images, np.float32) if scales is None else scales
+
+
 class Streams:
     """Both networks' activations that later groups still read, batch by batch.
 
-    ``float_values[name]`` and ``quantised[name]`` are lists with one entry per batch. A tensor is dropped
+    ``float_values[name]`` and ``quantised[name]`` have one entry per batch. A tensor is dropped
     when its last reader has been served; those in ``keep`` never are.
     """
 
     def __init__(self, groups: Sequence[Group], keep: Iterable[str] = ()):
-        self.float_values: dict[str, list[FloatArray]] = {}
-        self.quantised: dict[str, list[Quantised]] = {}
+        self.float_values: dict[str, Sequence[FloatArray]] = {}
+        self.quantised: dict[str, KeptQuantised] = {}
         self._last_reader = {
             name: place for place, group in enumerate(groups) for name in group.inputs
         }
         self._last_reader.update(dict.fromkeys(keep, len(groups)))
 
-    def put(self, name: str, real: list[FloatArray], quantised: list[Quantised]) -> None:
+    def wanted(self, name: str) -> bool:
+        """Whether a group reads the tensor."""
+        return name in self._last_reader
+
+    def put(self, name: str, real: Sequence[FloatArray], quantised: KeptQuantised) -> None:
         """Keep a tensor, unless no group reads it."""
-        if name in self._last_reader:
+        if self.wanted(name):
             self.float_values[name], self.quantised[name] = real, quantised
 
     def drop_float(self, name: str, place: int) -> None:
@@ -94,7 +302,9 @@ class Streams:
 
 
 def signal_to_noise(signal: float, noise: float) -> float:
-    """Decibels from two sums of squares; infinity is given as 200."""
+    """Decibels from two sums of squares, -200 to 200."""
     if noise <= 0.0:
         return 200.0
-    return 10.0 * math.log10(max(signal, 1e-30) / noise)
+    if signal <= 0.0:
+        return -200.0
+    return min(200.0, max(-200.0, 10.0 * (math.log10(signal) - math.log10(noise))))

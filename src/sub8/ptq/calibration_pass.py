@@ -1,22 +1,36 @@
 """Walk a network group by group, the float and the quantised one side by side, on cached activations.
 
 Each layer is thus quantised on the inputs that it will really get: those of the already quantised layers
-before it. Only tensors that are still to be read are kept, the quantised side as 8-bit integers.
+before it. Only tensors that are still to be read are kept, the quantised side as 8-bit integers; accumulators that
+do not fit into memory beside them are computed again for every look at them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
+from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
 from sub8.ptq import submodel
-from sub8.ptq.activation_cache import FloatArray, Quantised, Streams, signal_to_noise
+from sub8.ptq.activation_cache import (
+    FloatArray,
+    Kept,
+    KeptQuantised,
+    Memory,
+    Quantised,
+    Repeated,
+    Streams,
+    signal_to_noise,
+)
+from sub8.ptq.correct import ChannelMoments, channel_means
 
 # A signal-to-noise ratio needs no more than so many batches, taken evenly from all.
 COMPARED_BATCHES = 8
@@ -29,6 +43,7 @@ class CalibratedLayer:
     weight: float32 ``[O, I, *kernel]``. bias: float32 ``[O]``. input_format, output_format: of the integers
     it reads and writes (output_format None: float32 logits).
     float_accumulators: the float model's product plus bias, before residual and clamp, one array per batch.
+    float_moments: of their channels. largest: their largest magnitude in every image, ``[B]`` per batch.
     """
 
     group: Group
@@ -36,12 +51,14 @@ class CalibratedLayer:
     bias: FloatArray
     input_format: Format | None
     output_format: Format | None
-    float_accumulators: list[FloatArray]
+    float_accumulators: Repeated
+    float_moments: ChannelMoments
+    largest: list[FloatArray]
     _model: ir.Model
-    _quantised: list[Quantised]
-    _residuals: tuple[list[FloatArray], list[Quantised]] | None
+    _quantised: KeptQuantised
+    _residuals: tuple[Sequence[FloatArray], KeptQuantised] | None
     _threads: int | None
-    _cached: tuple[FloatArray, list[FloatArray]] | None = field(default=None, init=False)
+    _cached: tuple[FloatArray, Repeated] | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -54,12 +71,11 @@ class CalibratedLayer:
 
     def inputs(self) -> Iterator[FloatArray]:
         """The quantised network's input, real values float32 ``[B, ...]``, batch by batch."""
-        return (batch.real() for batch in self._quantised)
+        return iter(self._quantised.reals())
 
     def input_scales(self) -> Iterator[FloatArray]:
         """The scale of every image's input, float32 ``[B]`` (ones where the input stays float)."""
-        for batch in self._quantised:
-            yield np.ones(len(batch.values), np.float32) if batch.scales is None else batch.scales
+        return self._quantised.scales()
 
     def residual_errors(self) -> Iterator[FloatArray | None]:
         """Float minus quantised residual operand, batch by batch; None without a residual."""
@@ -69,6 +85,15 @@ class CalibratedLayer:
             for real, quantised in zip(*self._residuals, strict=True):
                 yield real - quantised.real()
 
+    @cached_property
+    def target_means(self) -> NDArray[np.float64]:
+        """What the accumulators' channels should be on average, float64 ``[O]``: as the float model's, and
+        making up for what the residual operand lacks."""
+        if self._residuals is None:
+            return self.float_moments.mean
+        lacking = (error for error in self.residual_errors() if error is not None)
+        return self.float_moments.mean + channel_means(lacking, self.channel_axis)
+
     def residual_operands(self) -> Iterator[FloatArray | None]:
         """The residual operand in the quantised network, batch by batch; None without one."""
         if self._residuals is None:
@@ -77,15 +102,16 @@ class CalibratedLayer:
             for quantised in self._residuals[1]:
                 yield quantised.real()
 
-    def accumulators(self, weight: FloatArray) -> list[FloatArray]:
+    def accumulators(self, weight: FloatArray) -> Repeated:
         """The product of ``weight`` with the quantised inputs, without bias, one array per batch.
 
-        The result for the latest weight is kept, so that asking again costs nothing.
+        The result for the latest weight is kept, so that asking again costs nothing where memory suffices.
         """
         if self._cached is None or not np.array_equal(self._cached[0], weight):
             self._cached = None
             session = submodel.product(self._model, self.group, weight, self._threads)
-            self._cached = weight, [session.run(batch) for batch in self.inputs()]
+            memory = self.float_accumulators.memory
+            self._cached = weight, _repeated(session, self._quantised.reals(), memory)
         return self._cached[1]
 
 
@@ -143,9 +169,10 @@ class Walker:
         self._model, self._groups, self._formats, self._threads = model, groups, formats, threads
         self.streams = Streams(groups, keep)
         self.walked = Walked({}, {})
+        self._memory = Memory.beside(batches)
         name = str(model.graph.inputs[0].name)
-        quantised = [Quantised.of(batch, formats.get(name)) for batch in batches]
-        self.streams.put(name, list(batches), quantised)
+        quantised = (Quantised.of(batch, formats.get(name)) for batch in batches)
+        self.streams.put(name, batches, KeptQuantised.of(quantised, self._memory))
 
     def step(self, place: int, visit: Visit) -> None:
         """Go through the group at ``place``. A step may be taken again while the streams hold its inputs."""
@@ -160,9 +187,10 @@ class Walker:
                 visit,
                 self.walked,
                 self._threads,
+                self._memory,
             )
         else:
-            _walk_other(self._model, group, self._formats, streams, self._threads)
+            _walk_other(self._model, group, self._formats, streams, self._threads, self._memory)
         for source in group.inputs:
             streams.drop(source, place)
 
@@ -184,10 +212,15 @@ def _walk_layer(
     visit: Visit,
     walked: Walked,
     threads: int | None,
+    memory: Memory,
 ) -> None:
     x = group.inputs[0]
     session = submodel.piece(model, [x], [str(submodel.accumulator(group).name)], threads)
-    float_accumulators = [session.run(batch) for batch in streams.float_values[x]]
+    moments, largest = ChannelMoments(submodel.channel_axis(group)), []
+    float_accumulators = _repeated(session, streams.float_values[x], memory)
+    for found in float_accumulators:
+        moments.add(found)
+        largest.append(_largest_of_images(found))
     result_name = group.results[0]
     fmt = formats.get(result_name)
     residuals = None
@@ -201,6 +234,8 @@ def _walk_layer(
         input_format=formats.get(x),
         output_format=fmt,
         float_accumulators=float_accumulators,
+        float_moments=moments,
+        largest=largest,
         _model=model,
         _quantised=streams.quantised[x],
         _residuals=residuals,
@@ -214,27 +249,44 @@ def _walk_layer(
     products = layer.accumulators(dequantized(chosen.terms))
     del layer
     ending = submodel.ending(model, group, threads)
-    real_results: list[FloatArray] = []
-    quantised_results: list[Quantised] = []
+    real_results, quantised_results = Kept(memory), KeptQuantised(memory)
+    wanted = streams.wanted(result_name)
     signal = noise = 0.0
     every = -(-len(float_accumulators) // COMPARED_BATCHES)
     for index in range(len(float_accumulators)):
-        real, product = float_accumulators[index], products[index]
-        product += bias
         # Batch by batch, the accumulators make room for the results.
-        float_accumulators[index] = products[index] = np.zeros(0, np.float32)
+        real, product = float_accumulators.take(index), products.take(index)
+        product += bias
         if ending is not None:
             real = ending.run(real, residuals[0][index] if residuals else None)
             product = ending.run(product, residuals[1][index].real() if residuals else None)
         quantised = Quantised.of(product, fmt)
         if index % every == 0:
-            difference = (quantised.real() - real).reshape(-1)
-            signal += float(np.dot(real.reshape(-1), real.reshape(-1)))
-            noise += float(np.dot(difference, difference))
-        real_results.append(real)
-        quantised_results.append(quantised)
+            more_signal, more_noise = _powers(real, quantised.real())
+            signal, noise = signal + more_signal, noise + more_noise
+        if wanted:
+            real_results.append(real)
+            quantised_results.append(quantised)
     walked.signal_to_noise[group.name] = signal_to_noise(signal, noise)
     streams.put(result_name, real_results, quantised_results)
+
+
+def _repeated(session: OnnxRuntime, inputs: Sequence[FloatArray], memory: Memory) -> Repeated:
+    return Repeated(lambda index: session.run(inputs[index]), len(inputs), memory)
+
+
+def _powers(real: FloatArray, quantised: FloatArray) -> tuple[float, float]:
+    """Sums of squares of a tensor and of its error; in float64 where float32 could not hold them."""
+    flat, error = real.reshape(-1), (quantised - real).reshape(-1)
+    largest = float(np.abs(flat).max(initial=0.0))
+    if not 1e-12 < largest < 1e12:
+        flat, error = flat.astype(np.float64), error.astype(np.float64)
+    return float(np.dot(flat, flat)), float(np.dot(error, error))
+
+
+def _largest_of_images(values: FloatArray) -> FloatArray:
+    flat = values.reshape(len(values), -1)
+    return np.maximum(flat.max(axis=1, initial=0.0), -flat.min(axis=1, initial=0.0))
 
 
 def _walk_other(
@@ -243,11 +295,11 @@ def _walk_other(
     formats: Mapping[str, Format],
     streams: Streams,
     threads: int | None,
+    memory: Memory,
 ) -> None:
     session = submodel.piece(model, group.inputs, group.results, threads)
-    results: dict[str, tuple[list[FloatArray], list[Quantised]]] = {
-        name: ([], []) for name in group.results
-    }
+    wanted = [name for name in group.results if streams.wanted(name)]
+    results = {name: (Kept(memory), KeptQuantised(memory)) for name in wanted}
     batches = len(streams.quantised[group.inputs[0]]) if group.inputs else 0
     for index in range(batches):
         real = session.run_all({name: streams.float_values[name][index] for name in group.inputs})

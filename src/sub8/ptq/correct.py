@@ -11,14 +11,63 @@ from numpy.typing import NDArray
 
 # A factor beyond these means a channel that calibration hardly excites.
 SMALLEST_FACTOR, LARGEST_FACTOR = 0.25, 4.0
+# Largest differences whose squares float32 can sum.
+_SMALLEST_SQUARED, _LARGEST_SQUARED = 1e-15, 1e15
+# A variance below this share of the squared mean is that of float32's rounding.
+_ROUNDING = 1e-13
+
+
+class ChannelMoments:
+    """Mean and variance of each channel of streamed arrays; channels lie on ``channel_axis`` (1 or -1).
+
+    Squares are taken of differences from the batch's own mean: those of large, nearly constant values would
+    drown what varies.
+    """
+
+    def __init__(self, channel_axis: int):
+        self._axis = channel_axis
+        self._count = 0
+        self._total: NDArray[np.float64] = np.zeros(1)
+        self._squares: NDArray[np.float64] = np.zeros(1)  # of differences from the mean so far
+
+    def add(self, array: NDArray[np.float32]) -> None:
+        values = _channels_first(array, self._axis)
+        count = values.shape[0] * values.shape[2]
+        if count == 0:
+            return
+        total = _sums(values)
+        mean = total / count
+        centred = values - mean.astype(np.float32)[:, None]
+        largest = float(np.abs(centred).max(initial=0.0))
+        if not _SMALLEST_SQUARED < largest < _LARGEST_SQUARED:
+            centred = centred.astype(np.float64)
+        squares = _energy(centred).astype(np.float64).sum(axis=0)
+        squares = squares - _sums(centred) ** 2 / count
+        if self._count:
+            apart = mean - self._total / self._count
+            squares = squares + apart**2 * (self._count * count / (self._count + count))
+        self._count += count
+        self._total = self._total + total
+        self._squares = self._squares + squares
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """float64 ``[O]``."""
+        return self._total / self._count
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """float64 ``[O]``; 0 where there is only the rounding of a constant."""
+        variance = self._squares / self._count
+        return np.where(variance > _ROUNDING * self.mean**2, variance, 0.0)
 
 
 def channel_means(arrays: Iterable[NDArray[np.float32]], channel_axis: int) -> NDArray[np.float64]:
-    """Mean of each channel over all batches, float64 ``[O]``; channels lie on ``channel_axis`` (1 or -1)."""
+    """Mean of each channel over all batches, float64 ``[O]``."""
     total, count = np.zeros(1), 0
     for array in arrays:
         values = _channels_first(array, channel_axis)
-        total = total + values.sum(-1).astype(np.float64).sum(axis=0)
+        total = total + _sums(values)
         count += values.shape[0] * values.shape[2]
     return total / count
 
@@ -27,13 +76,10 @@ def channel_variances(
     arrays: Iterable[NDArray[np.float32]], channel_axis: int
 ) -> NDArray[np.float64]:
     """Variance of each channel over all batches, float64 ``[O]``."""
-    total, squares, count = np.zeros(1), np.zeros(1), 0
+    moments = ChannelMoments(channel_axis)
     for array in arrays:
-        values = _channels_first(array, channel_axis)
-        total = total + values.sum(-1).astype(np.float64).sum(axis=0)
-        squares = squares + _energy(values).astype(np.float64).sum(axis=0)
-        count += values.shape[0] * values.shape[2]
-    return np.maximum(squares / count - (total / count) ** 2, 0.0)
+        moments.add(array)
+    return moments.variance
 
 
 def output_variances(
@@ -50,8 +96,9 @@ def output_variances(
 
 def spread_factor(wanted: NDArray[np.float64], reached: NDArray[np.float64]) -> NDArray[np.float64]:
     """The factor ``[O]`` that turns one variance into another; 1 for constant channels."""
-    known = (wanted > 1e-12) & (reached > 1e-12)
-    factor = np.sqrt(np.divide(wanted, reached, out=np.ones_like(wanted), where=known))
+    known = (wanted > 0) & (reached > 0)
+    with np.errstate(over="ignore"):
+        factor = np.sqrt(np.divide(wanted, reached, out=np.ones_like(wanted), where=known))
     return np.clip(factor, SMALLEST_FACTOR, LARGEST_FACTOR)
 
 
@@ -62,5 +109,10 @@ def _channels_first(array: NDArray[np.float32], channel_axis: int) -> NDArray[np
     return np.ascontiguousarray(array.reshape(-1, array.shape[-1]).T)[None]
 
 
-def _energy(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _sums(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Of each channel ``[O]``, over ``[B, O, positions]``."""
+    return values.sum(-1).astype(np.float64).sum(axis=0)
+
+
+def _energy(values: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.matmul(values[:, :, None, :], values[:, :, :, None])[:, :, 0, 0]

@@ -26,13 +26,10 @@ def minimum_exponent(layer: CalibratedLayer) -> int:
     Accumulators count in the input's scale times ``2**e``.
     """
     largest = 0.0
-    sources = zip(
-        layer.float_accumulators, layer.input_scales(), layer.residual_operands(), strict=True
-    )
-    for sums, scales, residual in sources:
-        per_image = _largest_of_images(sums)
+    sources = zip(layer.largest, layer.input_scales(), layer.residual_operands(), strict=True)
+    for per_image, scales, residual in sources:
         if residual is not None:
-            per_image = per_image + _largest_of_images(residual)
+            per_image = per_image + np.abs(residual.reshape(len(residual), -1)).max(1, initial=0.0)
         largest = max(largest, float((per_image / scales).max(initial=0.0)))
     largest = max(largest, _bias_in_input_units(layer))
     return -64 if largest == 0.0 else math.ceil(math.log2(largest / EXACT_MAGNITUDE))
@@ -77,11 +74,6 @@ def integer_bias(
 def _unit(terms: Sequence[ClusteredWeight], fmt: Format | None) -> float:
     scale = 1.0 if fmt is None or fmt.scale is None else fmt.scale
     return math.ldexp(scale, accumulators.finest_exponent(terms))
-
-
-def _largest_of_images(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    flat = values.reshape(len(values), -1)
-    return np.maximum(flat.max(axis=1, initial=0.0), -flat.min(axis=1, initial=0.0))
 
 
 def _bias_in_input_units(layer: CalibratedLayer) -> float:

@@ -1,7 +1,5 @@
 """The decisions on one layer: format, solver, statistics correction, integer bias."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,7 +48,7 @@ class LayerQuantiser:
         bias = layer.bias.astype(np.float64)
         if self._recipe.correct_statistics:
             reached = channel_means(layer.accumulators(dequantized(terms)), layer.channel_axis)
-            bias = channel_means(_targets(layer), layer.channel_axis) - reached
+            bias = layer.target_means - reached
         integers, exponent = integer_bias(bias, terms, layer.input_format)
         return QuantizedLayer(terms, integers, exponent)
 
@@ -63,7 +61,7 @@ class LayerQuantiser:
         if not self._recipe.correct_statistics:
             return terms
         reached = channel_variances(layer.accumulators(dequantized(terms)), layer.channel_axis)
-        wanted = channel_variances(layer.float_accumulators, layer.channel_axis)
+        wanted = layer.float_moments.variance
         weight = _scaled(layer.weight, spread_factor(wanted, reached))
         return _solve(layer, weight, fmt, method)
 
@@ -75,7 +73,7 @@ class LayerQuantiser:
         weight = found.weight
         if self._recipe.correct_statistics and not fmt.integers.eight_bit:
             reached = output_variances(weight, found.covariance)
-            wanted = channel_variances(layer.float_accumulators, layer.channel_axis)
+            wanted = layer.float_moments.variance
             weight = _scaled(weight, spread_factor(wanted, reached))
         return _solve(layer, weight, fmt, "hessian", found.shrunk_covariance())
 
@@ -104,9 +102,3 @@ def _first_order(method: Method) -> Method:
 
 def _scaled(weight: NDArray[np.floating], factor: Floats) -> Floats:
     return weight.astype(np.float64) * factor.reshape(-1, *(1,) * (weight.ndim - 1))
-
-
-def _targets(layer: CalibratedLayer) -> Iterator[NDArray[np.float32]]:
-    """What the accumulators should be, given that the residual operand is not exact either."""
-    for accumulators, error in zip(layer.float_accumulators, layer.residual_errors(), strict=True):
-        yield accumulators if error is None else accumulators + error

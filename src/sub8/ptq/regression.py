@@ -200,7 +200,7 @@ def _shrinkage(parts: Sequence[Floats], whole: Floats) -> float:
 
 def _thinning(layer: CalibratedLayer) -> int:
     """Every how manieth output row and column of a convolution is enough."""
-    shapes = [accumulators.shape for accumulators in layer.float_accumulators]
+    shapes = list(layer.float_accumulators.shapes.values())
     if len(shapes[0]) != 4:
         return 1
     positions = sum(shape[0] * shape[2] * shape[3] for shape in shapes)

@@ -11,7 +11,7 @@ from sub8.errors import UnsupportedModelError
 from sub8.graph.groups import Group
 from sub8.numerics.dfp import Format
 from sub8.progress import Progress
-from sub8.ptq.activation_cache import FloatArray, Quantised
+from sub8.ptq.activation_cache import FloatArray, KeptQuantised
 from sub8.ptq.calibration_pass import Visit, Walked, Walker
 from sub8.ptq.integer_limits import fits_int32
 from sub8.ptq.quantiser import LayerQuantiser
@@ -20,7 +20,7 @@ from sub8.reconstruct.blocks import Block, find_blocks
 from sub8.reconstruct.descent import Calibrated, Samples, descend
 from sub8.reconstruct.soft import SoftBlock, SoftLayer
 
-Streamed = dict[str, tuple[list[FloatArray], list[Quantised]]]
+Streamed = dict[str, tuple[Sequence[FloatArray], KeptQuantised]]
 
 
 def reconstruct(
