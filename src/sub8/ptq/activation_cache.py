@@ -83,7 +83,7 @@ class Memory:
     @classmethod
     def beside(cls, batches: "Sequence[FloatArray]") -> "Memory":
         """The memory that inputs already lie in, or one that counts them."""
-        if isinstance(batches, Kept):
+        if isinstance(batches, _Batches):
             return batches.memory
         memory = cls()
         memory.held = sum(batch.nbytes for batch in batches)
@@ -98,7 +98,9 @@ class Memory:
 
 
 class _Batches(Sequence[T], Generic[T]):
-    """Batches by their places, each loaded or computed when it is asked for."""
+    """Batches by their places, each loaded or computed when it is asked for. memory: that they count in."""
+
+    memory: Memory
 
     @abstractmethod
     def at(self, place: int) -> T: ...
@@ -109,13 +111,13 @@ class _Batches(Sequence[T], Generic[T]):
     def __getitem__(self, index: slice) -> "_Batches[T]": ...
     def __getitem__(self, index: int | slice) -> "T | _Batches[T]":
         if isinstance(index, slice):
-            return _Derived(self.at, range(len(self))[index])
+            return _Derived(self.at, range(len(self))[index], self.memory)
         return self.at(range(len(self))[index])
 
 
 class _Derived(_Batches[T]):
-    def __init__(self, at: Callable[[int], T], places: range):
-        self._at, self._places = at, places
+    def __init__(self, at: Callable[[int], T], places: range, memory: Memory):
+        self._at, self._places, self.memory = at, places, memory
 
     def __len__(self) -> int:
         return len(self._places)
@@ -233,6 +235,7 @@ class KeptQuantised(_Batches[Quantised]):
     """Batches of a tensor in the quantised network."""
 
     def __init__(self, memory: Memory):
+        self.memory = memory
         self._values = Kept(memory)
         self._scales: list[FloatArray | None] = []
         self._images: list[int] = []
@@ -257,7 +260,7 @@ class KeptQuantised(_Batches[Quantised]):
 
     def reals(self) -> Sequence[FloatArray]:
         """The values that readers see, float32 ``[B, ...]``."""
-        return _Derived(lambda place: self.at(place).real(), range(len(self)))
+        return _Derived(lambda place: self.at(place).real(), range(len(self)), self.memory)
 
     def scales(self) -> Iterator[FloatArray]:
         """The scale of every image, float32 ``[B]``, batch by batch (ones where the tensor stays float)."""

@@ -5,6 +5,7 @@ What post-training quantisation and retraining both start from.
 
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.data import DataSource, ImageRange, load_batches, open_dataset, parse_range
+from sub8.data.dataset import Dataset
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError, Sub8Warning, UnsupportedModelError
 from sub8.graph.groups import Group, find_groups
@@ -24,6 +26,7 @@ from sub8.graph.normalise import normalise
 from sub8.model_file import ModelFile
 from sub8.numerics.dfp import Format
 from sub8.progress import Progress
+from sub8.ptq.activation_cache import Kept, Memory
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import Walked
 from sub8.recipe import Recipe
@@ -92,8 +95,8 @@ def prepare_network(
 
     Parameters as for ``quantize``. Raises InputError and UnsupportedModelError.
     """
-    source, inputs = _open_source(model, calibration, preprocess, images)
-    batches = _batches(inputs, source, recipe)
+    source, dataset, prepared = _open_source(model, calibration, preprocess, images)
+    batches = _batches(dataset, prepared, source, recipe)
     graph = normalise(source.model)
     groups = find_groups(graph)
     if not any(group.kind == "layer" for group in groups):
@@ -110,20 +113,23 @@ def prepare_network(
 
 def _open_source(
     model: Source, calibration: Calibration, preprocess: Preprocess | None, images: ImageRange
-) -> tuple[ModelFile, NDArray[np.float32]]:
-    """The float model, and all calibration inputs as one float32 array ``[B, ...]``."""
+) -> tuple[ModelFile, Dataset, Preprocess | None]:
+    """The float model, the samples to calibrate on, and how images become its inputs."""
+    limit = None if images is None else parse_range(images).stop
     if isinstance(model, (str, os.PathLike, ir.Model)):
         source = ModelFile.open(model)
         _reject_quantised(source)
-        return source, _inputs(calibration, preprocess or source.preprocess, images)
+        dataset = open_dataset(calibration, name="calibration", limit=limit).select(images)
+        return source, dataset, preprocess or source.preprocess
     if not hasattr(model, "state_dict"):
         raise InputError(
             f"a model must be a path, an ir.Model or a torch.nn.Module, not {type(model)}"
         )
     from sub8.graph.export import export_module
 
-    inputs = _inputs(calibration, preprocess, images)
-    return ModelFile.open(export_module(model, inputs[:1])), inputs
+    dataset = open_dataset(calibration, name="calibration", limit=limit).select(images)
+    sample, _ = next(load_batches(dataset, preprocess, 1))
+    return ModelFile.open(export_module(model, sample)), dataset, preprocess
 
 
 def _reject_quantised(source: ModelFile) -> None:
@@ -131,46 +137,49 @@ def _reject_quantised(source: ModelFile) -> None:
         raise InputError(f"{source.name}: already quantised; give the float model")
 
 
-def _inputs(
-    calibration: Calibration, preprocess: Preprocess | None, images: ImageRange
-) -> NDArray[np.float32]:
-    limit = None if images is None else parse_range(images).stop
-    dataset = open_dataset(calibration, name="calibration", limit=limit)
-    batches = [x for x, _ in load_batches(dataset, preprocess, images)]
-    for batch in batches:
-        if batch.shape[1:] != batches[0].shape[1:]:
-            raise InputError(
-                f"{dataset.name}: its samples differ in shape, {list(batches[0].shape[1:])} and"
-                f" {list(batch.shape[1:])}; bring them to one"
-            )
-    return np.concatenate(batches)
-
-
 def _batches(
-    inputs: NDArray[np.float32], source: ModelFile, recipe: Recipe
-) -> list[NDArray[np.float32]]:
+    dataset: Dataset, preprocess: Preprocess | None, source: ModelFile, recipe: Recipe
+) -> Kept:
     """Batches of the one size that the model takes, else of one that fits memory.
 
     Of fewer images than one batch some are taken again; a rest that fills no batch is left out.
     """
-    if len(inputs) == 1 and recipe.correct_statistics:
+    count = len(dataset)
+    if count == 1 and recipe.correct_statistics:
         raise InputError(
             "calibration: one image does not tell the channels' statistics; give at least 2, better 100,"
             " or set correct_statistics = false"
         )
     size = source.fixed_batch
     if size is None:
-        size = min(LARGEST_BATCH, max(1, BATCH_ELEMENTS // inputs[0].size))
-    elif len(inputs) < size:
-        inputs = inputs[np.arange(size) % len(inputs)]
-    elif rest := len(inputs) % size:
+        size = min(LARGEST_BATCH, max(1, BATCH_ELEMENTS // _elements(dataset, preprocess)))
+    elif count > size and (rest := count % size):
         warnings.warn(
-            f"calibration: {rest} of {len(inputs)} images are left out, since {source.name} takes batches of"
+            f"calibration: {rest} of {count} images are left out, since {source.name} takes batches of"
             f" {size} only",
             Sub8Warning,
             stacklevel=2,
         )
-        inputs = inputs[:-rest]
-    batches = [inputs[start : start + size] for start in range(0, len(inputs), size)]
-    source.check_input(batches[0])
+        count -= rest
+    batches = Kept(Memory())
+    for x, _ in load_batches(dataset, preprocess, count, size):
+        if len(x) < size and source.fixed_batch is not None:
+            x = x[np.arange(size) % len(x)]
+        if not len(batches):
+            source.check_input(x)
+            sample = x.shape[1:]
+        elif x.shape[1:] != sample:
+            raise InputError(
+                f"{dataset.name}: its samples differ in shape, {list(sample)} and {list(x.shape[1:])};"
+                " bring them to one"
+            )
+        batches.append(x)
     return batches
+
+
+def _elements(dataset: Dataset, preprocess: Preprocess | None) -> int:
+    """Of one input, at least 1."""
+    first = dataset.array(0)
+    if first.dtype != np.uint8:
+        return max(1, first.size)
+    return 1 if preprocess is None else math.prod(preprocess.shape)

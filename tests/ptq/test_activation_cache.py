@@ -1,0 +1,85 @@
+"""Calibration data beyond the memory's limit: in temporary files or computed again, with the same bits."""
+
+import gc
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sub8.errors import InputError
+from sub8.graph.groups import find_groups
+from sub8.ptq.activation_cache import Kept, KeptQuantised, Memory, Quantised, Repeated
+from sub8.ptq.calibrate import calibrate
+from sub8.ptq.calibration_pass import walk
+from sub8.ptq.quantiser import LayerQuantiser
+from sub8.recipe import Dfp8, Recipe
+
+
+def kept(batches, limit: int) -> Kept:
+    found = Kept(Memory(limit))
+    for batch in batches:
+        found.append(batch)
+    return found
+
+
+@pytest.mark.parametrize("limit", [0, 500, 1 << 20])
+def test_arrays_come_back_wherever_they_lie(limit):
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(size, 3, 5)).astype(np.float32) for size in (4, 4, 1)]
+    found = kept(arrays, limit)
+    assert found.memory.held <= limit
+    for place in (2, 0, 1):
+        np.testing.assert_array_equal(found[place], arrays[place])
+    assert [len(batch) for batch in found[::2]] == [4, 1]
+    quantised = KeptQuantised.of([Quantised.of(a, None) for a in arrays], found.memory)
+    np.testing.assert_array_equal(quantised[-1].real(), arrays[2])
+    memory = found.memory
+    del found, quantised
+    gc.collect()
+    assert memory.held == 0
+
+
+def test_what_memory_does_not_hold_is_computed_again():
+    memory, made = Memory(600), []
+
+    def make(place: int) -> np.ndarray:
+        made.append(place)
+        return np.full((2, 50), place, np.float32)
+
+    repeated = Repeated(make, 3, memory)
+    for _ in range(2):
+        assert [float(array[0, 0]) for array in repeated] == [0, 1, 2]
+    # Three quarters of the limit hold one of them.
+    assert made == [0, 1, 2, 1, 2] and memory.held == 400
+    assert repeated.take(0)[0, 0] == 0 and memory.held == 0
+
+
+@pytest.mark.parametrize("method", ["hessian", "optimal"])
+@pytest.mark.parametrize("exponent", ["static", "dynamic"])
+def test_the_limit_changes_no_bit(network, images, tmp_path, monkeypatch, method, exponent):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    groups = find_groups(network)
+    batches = [images[:10], images[10:20], images[20:]]
+    how = Dfp8(exponent=exponent)
+    formats = calibrate(network, groups, batches, len(images), how, threads=1)
+    recipe = Recipe(method=method, activations=how)
+    found = [
+        walk(network, groups, formats, kept(batches, limit), LayerQuantiser(recipe), threads=1)
+        for limit in (1 << 30, 20_000, 0)
+    ]
+    assert not os.listdir(tmp_path)
+    for other in found[1:]:
+        assert other.signal_to_noise == found[0].signal_to_noise
+        for name, layer in found[0].layers.items():
+            same = other.layers[name]
+            np.testing.assert_array_equal(layer.bias, same.bias)
+            for term, twin in zip(layer.terms, same.terms, strict=True):
+                np.testing.assert_array_equal(term.scaled_integers(), twin.scaled_integers())
+                assert term.exponent == twin.exponent
+
+
+def test_a_full_disk_is_told_in_one_line(monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(Path("/nowhere")))
+    with pytest.raises(InputError, match=r"temporary files in /nowhere.*TMPDIR"):
+        kept([np.zeros((2, 2), np.float32)], 0)
