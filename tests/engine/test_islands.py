@@ -126,3 +126,14 @@ def test_identities_before_outputs_and_in_branches():
     same = g.node("Identity", y)
     model = g.model(either, y, same, g.node("Identity", same))
     assert_same(model, reals((2, 3, 8, 8)), integer_only=False)
+
+
+def test_constants_as_outputs():
+    g = Graph()
+    stored = g.constant(np.arange(3), np.float32)
+    scale, zero = g.constant(0.5, np.float32), g.constant(0, np.uint8)
+    read = g.node("DequantizeLinear", g.constant([1, 2], np.uint8), scale, zero)
+    both = g.node("Concat", stored, stored, axis=0)
+    y = g.quantised("x", 2.0**-5)
+    plan = assert_same(g.model(y, stored, read, both), reals((2, 3, 8, 8)), integer_only=False)
+    assert "Quantize" in operators(plan)

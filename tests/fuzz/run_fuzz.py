@@ -1,0 +1,47 @@
+"""Random networks through engine, reference and ONNX Runtime: seeds FIRST to LAST, in a loop that can go on later.
+
+    python tests/fuzz/run_fuzz.py --first 0 --count 2000 [--threads 1,2]
+
+Prints a line for every network that disagrees and at the end how many agreed. Exits with 1 on a disagreement.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from agreement import ISAS, REFUSED, disagreement
+from random_networks import sample
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--count", type=int, default=2000, help="how many networks")
+    parser.add_argument("--threads", default="1,2", help="numbers of threads to try")
+    options = parser.parse_args()
+    threads = tuple(int(count) for count in options.threads.split(","))
+    agreed = refused = wrong = 0
+    for seed in range(options.first, options.first + options.count):
+        network = sample(seed)
+        found = disagreement(network, threads)
+        agreed += found is None
+        if found is not None:
+            is_refusal = found.startswith(REFUSED)
+            refused, wrong = refused + is_refusal, wrong + (not is_refusal)
+            print(f"{network.describe()}\n  {found}", flush=True)
+        if (seed + 1 - options.first) % 100 == 0:
+            print(
+                f"up to seed {seed}: {agreed} agree, {refused} refused, {wrong} wrong", flush=True
+            )
+    last = options.first + options.count - 1
+    print(
+        f"seeds {options.first} to {last}, {', '.join(ISAS)}, threads {options.threads}: "
+        f"{agreed} agree, {refused} refused, {wrong} wrong"
+    )
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
