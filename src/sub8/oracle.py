@@ -70,8 +70,6 @@ class OnnxRuntime:
             ) from error
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
-        # As ONNX Runtime spells them: "tensor(float)", "seq(tensor(int64))".
-        self.output_types = {value.name: value.type for value in self._session.get_outputs()}
 
     def run(self, x: NDArray[np.float32]) -> NDArray[Any]:
         """The first output for the one input."""

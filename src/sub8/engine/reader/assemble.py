@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
 from sub8.engine.reader.state import Walk, node_name
-from sub8.engine.reader.subgraph import extract, learn_types
+from sub8.engine.reader.subgraph import extract
 from sub8.engine.reader.values import Integers, Pending
 from sub8.engine.reader.weights import is_constant
 from sub8.errors import UnsupportedModelError
@@ -138,16 +138,10 @@ class _Assembly:
                 name for node in nodes for name in self._reads(node) if name not in made
             )
             left = tuple(name for node in nodes for name in self._makes(node) if name in wanted)
-            for name in read:
-                value = self.values[name]
-                if value.type is None:  # islands before this one have learnt theirs
-                    value.type = ir.TensorType(ir.DataType.FLOAT)
-            part = extract(self.walk.model, list(read), left)
-            learn_types(part, (self.values[name] for name in left))
             result.append(
                 p.Island(
                     name=node_name(nodes[0]),
-                    model=part,
+                    model=extract(self.walk.model, list(read), left),
                     inputs=tuple(read),
                     outputs=left,
                     nodes=tuple(node_name(node) for node in nodes),

@@ -1,14 +1,9 @@
 """Cut float nodes out of a model as a model of their own."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
-
-from sub8.oracle import OnnxRuntime
-
-_ELEMENT_TYPES = {"float": ir.DataType.FLOAT}  # spelt otherwise than ONNX does
 
 
 def extract(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
@@ -27,23 +22,3 @@ def extract(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> b
     )
     passes.RemoveUnusedFunctionsPass()(part)
     return ir.to_proto(part).SerializeToString()
-
-
-def learn_types(part: bytes, values: Iterable[ir.Value]) -> None:
-    """Set the types of results that ONNX's inference does not know, as ONNX Runtime finds them.
-
-    part: a model (see ``extract``) that has the values among its outputs.
-    """
-    unknown = [value for value in values if value.type is None]
-    if not unknown:
-        return
-    found = OnnxRuntime(part, threads=1, optimise=False).output_types
-    for value in unknown:
-        value.type = _type(found[str(value.name)])
-
-
-def _type(text: str) -> ir.TypeProtocol:
-    outer, inner = re.fullmatch(r"(\w+)\((.*)\)", text).groups()  # type: ignore[union-attr]
-    if outer == "tensor":
-        return ir.TensorType(_ELEMENT_TYPES.get(inner) or ir.DataType[inner.upper()])
-    return (ir.SequenceType if outer == "seq" else ir.OptionalType)(_type(inner))
