@@ -114,14 +114,14 @@ def test_lone_relu_keeps_integers():
     g = Graph()
     y = g.quantised(g.node("Relu", g.quantised("x", 2.0**-5, signed=True)), 2.0**-5)
     plan = assert_same(g.model(y), reals(SHAPE))
-    assert operators(plan) == ["Quantize", "Requantize", "Dequantize"]
+    assert operators(plan) == ["Quantize", "Reformat", "Dequantize"]
 
 
 def test_change_of_format():
     g = Graph()
     y = g.quantised(g.quantised("x", 2.0**-5, signed=True), 2.0**-2, signed=True)
     plan = assert_same(g.model(y), reals(SHAPE, 0, 3.0))
-    assert operators(plan) == ["Quantize", "Requantize", "Dequantize"]
+    assert operators(plan) == ["Quantize", "Reformat", "Dequantize"]
 
 
 def test_clip_whose_bounds_cross():

@@ -18,7 +18,6 @@ from qdq_graphs import Graph, assert_same, in_onnx_runtime, operators, reals
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.operators import Constant, Conv, Linear, Plan, Quantize
 from sub8.engine.plan.reference import run_reference, run_tensors
-from sub8.engine.reader.assemble import operator_inputs
 from sub8.errors import UnsupportedModelError
 from sub8.oracle import OnnxRuntime
 
@@ -125,7 +124,7 @@ def test_every_operator_is_within_one_step(foreign):
         if isinstance(operator, Quantize) or operator.out not in expected:
             continue
         sources = tuple(
-            Constant(name=name, value=known[name], out=name) for name in operator_inputs(operator)
+            Constant(name=name, value=known[name], out=name) for name in operator.inputs
         )
         alone = Plan((), (operator.out,), (*sources, operator), plan.formats)
         got = run_reference(alone, {})[operator.out].astype(int)

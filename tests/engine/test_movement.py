@@ -62,7 +62,7 @@ def test_concat_of_two_formats_takes_the_result_s():
     a, b = g.quantised("x", 2.0**-5, signed=True), g.quantised(g.node("Neg", "x"), 2.0**-4)
     y = g.quantised(g.node("Concat", a, b, axis=1), 2.0**-3, signed=True)
     plan = assert_same(g.model(y), reals(SHAPE), integer_only=False)
-    assert operators(plan).count("Requantize") == 2
+    assert operators(plan).count("Reformat") == 2
 
 
 def test_concat_of_pending_layers():

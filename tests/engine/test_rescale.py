@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sub8.engine.plan.operators import Add, AveragePool, Conv, Mul, Requantize
-from sub8.engine.plan.requantize import LARGEST_MULTIPLIER, LARGEST_SUM, rescale
+from sub8.engine.plan.operators import Add, AveragePool, Conv, Mul, Reformat
+from sub8.engine.plan.requantize import LARGEST_MULTIPLIER, LARGEST_SUM
 from sub8.errors import UnsupportedModelError
 from sub8.numerics.accumulators import accumulator_bound
 from sub8.numerics.cluster import ClusteredWeight
@@ -33,7 +33,7 @@ def test_powers_of_two_are_exact(x, weight, out, residual):
         "r": Format.dfp(True, residual),
     }
     operator = layer([5, -7], weight, residual="r")
-    integers = rescale(operator, formats)
+    integers = operator.to_8_bit(formats)
     unit = Fraction(2) ** integers.shift
     assert Fraction(int(integers.multiplier[0])) / unit == Fraction(2) ** (x + weight - out)
     assert Fraction(integers.residual_multiplier) / unit == Fraction(2) ** (residual - out)
@@ -49,7 +49,7 @@ def test_powers_of_two_are_exact(x, weight, out, residual):
 def test_foreign_scales_fit_and_are_close(x, out, first, second, x_zero, out_zero):
     formats = {"x": Format(False, x, x_zero), "y": Format(False, out, out_zero)}
     operator = layer([2**30, -5], channel_scale=np.array([first, second], np.float32))
-    integers = rescale(operator, formats)
+    integers = operator.to_8_bit(formats)
     bound = accumulator_bound(operator.terms)
     assert integers.multiplier.max() <= LARGEST_MULTIPLIER
     for channel, scale in enumerate(np.array([first, second], np.float32)):
@@ -62,22 +62,22 @@ def test_foreign_scales_fit_and_are_close(x, out, first, second, x_zero, out_zer
 
 def test_zero_points_of_raw_integers_are_in_the_offset():
     formats = {"a": Format(False, 0.5, 3), "b": Format(True, 0.25, -9), "y": Format(False, 0.25, 7)}
-    integers = rescale(Add(name="add", a="a", b="b", out="y", low=0, high=255), formats)
+    integers = Add(name="add", a="a", b="b", out="y", low=0, high=255).to_8_bit(formats)
     assert (integers.multiplier[0], integers.residual_multiplier, integers.shift) == (2, 1, 0)
     assert integers.offset[0] == -3 * 2 + 9
 
 
 def test_product_and_mean():
     formats = {"a": Format.dfp(False, -3), "b": Format.dfp(True, -4), "y": Format.dfp(True, -5)}
-    product = rescale(Mul(name="mul", a="a", b="b", out="y", low=-128, high=127), formats)
+    product = Mul(name="mul", a="a", b="b", out="y", low=-128, high=127).to_8_bit(formats)
     assert (product.multiplier[0], product.shift) == (1, 2)
     pool = AveragePool(name="pool", x="a", out="y", kernel=None, low=0, high=255)
-    assert (rescale(pool, formats).multiplier[0], rescale(pool, formats).shift) == (4, 0)
+    assert (pool.to_8_bit(formats).multiplier[0], pool.to_8_bit(formats).shift) == (4, 0)
 
 
 def test_result_far_coarser_than_its_operand_rounds_to_zero():
     formats = {"x": Format.dfp(True, -60), "y": Format.dfp(True, 30)}
-    integers = rescale(Requantize(name="r", x="x", out="y", low=-128, high=127), formats)
+    integers = Reformat(name="r", x="x", out="y", low=-128, high=127).to_8_bit(formats)
     assert (integers.multiplier == 0).all()
     assert (integers.offset == 0).all()
 
@@ -85,4 +85,4 @@ def test_result_far_coarser_than_its_operand_rounds_to_zero():
 def test_scales_too_far_apart_name_the_node():
     formats = {"a": Format.dfp(True, 40), "b": Format.dfp(True, -40), "y": Format.dfp(True, 0)}
     with pytest.raises(UnsupportedModelError, match=r"'add'.*too far apart"):
-        rescale(Add(name="add", a="a", b="b", out="y", low=-128, high=127), formats)
+        Add(name="add", a="a", b="b", out="y", low=-128, high=127).to_8_bit(formats)

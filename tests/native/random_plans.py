@@ -10,7 +10,6 @@ from sub8.engine.lower.plan import lower
 from sub8.engine.lower.segment import NativeSegment
 from sub8.engine.plan import operators as p
 from sub8.engine.plan.reference import run_reference
-from sub8.engine.plan.shapes import operator_shape
 from sub8.native import _core
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
@@ -55,7 +54,7 @@ class Sketch:
     def add(self, operator, fmt):
         self.operators.append(operator)
         self.formats[operator.out] = fmt
-        self.shapes[operator.out] = operator_shape(operator, self.shapes)
+        self.shapes[operator.out] = operator.output_shape(self.shapes)
         return operator.out
 
     def quantised(self, shape, fmt):

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from random_plans import Sketch, check
 
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.shapes import operator_shape
 from sub8.errors import UnsupportedModelError
 from sub8.numerics.dfp import Format
 
@@ -79,7 +78,7 @@ def test_requantize(data):
     s = Sketch(data.draw)
     x = s.quantised(shape_of(s), s.format())
     fmt = s.format()
-    out = s.add(p.Requantize(name="r", x=x, out=s.name(), **s.limits(fmt)), fmt)
+    out = s.add(p.Reformat(name="r", x=x, out=s.name(), **s.limits(fmt)), fmt)
     check(s.plan(out), s.arrays())
 
 
@@ -295,7 +294,7 @@ def layer(s, x_format, out_format, *, dynamic=False, **limits):
         else lambda **more: p.Conv(**fields, **options, **more)
     )
     s.formats[fields["out"]] = out_format
-    shape = operator_shape(make(), s.shapes)
+    shape = make().output_shape(s.shapes)
     if out_format is not None and s.flip():
         # The residual's name comes before the layer's result in the plan.
         del s.formats[fields["out"]]
@@ -357,7 +356,7 @@ def test_dynamic_requantize(data):
     s = Sketch(data.draw)
     x = s.quantised(shape_of(s), s.format(dynamic=s.flip(), foreign=False))
     fmt = s.format(dynamic=s.flip() or not s.formats[x].dynamic, foreign=False)
-    operator = p.Requantize(name="r", x=x, out=s.name(), low=fmt.low, high=fmt.high, **s.bounds())
+    operator = p.Reformat(name="r", x=x, out=s.name(), low=fmt.low, high=fmt.high, **s.bounds())
     check(s.plan(s.add(operator, fmt)), s.arrays())
 
 
@@ -379,5 +378,5 @@ def test_moves_keep_dynamic_exponents(data):
     x = s.add(p.Transpose(name="t", x=x, out=s.name(), perm=(0, 3, 1, 2)), s.formats[x])
     x = s.add(reshape(s, x), s.formats[x])
     fmt = s.format(dynamic=True, foreign=False)
-    out = s.add(p.Requantize(name="r", x=x, out=s.name(), low=fmt.low, high=fmt.high), fmt)
+    out = s.add(p.Reformat(name="r", x=x, out=s.name(), low=fmt.low, high=fmt.high), fmt)
     check(s.plan(x, out), s.arrays())

@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from sub8.engine.plan.operators import Conv, Linear, Plan
+from sub8.engine.plan.operators import Layer, Plan
 from sub8.engine.reader.assemble import assemble
 from sub8.engine.reader.interpret import interpret
 from sub8.engine.reader.prepare import prepare
@@ -10,7 +10,7 @@ from sub8.engine.reader.state import Keep
 from sub8.numerics.cluster import ClusteredWeight
 
 
-def _as_read(layer: Conv | Linear) -> tuple[ClusteredWeight, ...]:
+def _as_read(layer: Layer) -> tuple[ClusteredWeight, ...]:
     return layer.terms
 
 

@@ -1,7 +1,7 @@
 """Every integer operator, defined in NumPy. Backends agree with these to the bit.
 
 Activations ``[B, C, H, W]`` are integers (or int64 after their zero point is taken off); sums are int64 and
-exact. Rounding is half to even, once per operator; then saturation to [low, high].
+exact; what becomes of them is in ``numerics.requantize``.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.numerics.dfp import Format
-from sub8.numerics.rounding import Int64Array, divide_round_half_even, shift_round_half_even
+from sub8.numerics.rounding import Int64Array
 from sub8.numerics.windows import Pads, Pair, windows
 
 LARGEST_EXACT_DOUBLE = 2**53
@@ -56,12 +55,6 @@ def per_channel(values: NDArray, rank: int, axis: int) -> NDArray:
     return values.reshape(shape)
 
 
-def requantize(total: Int64Array, shift: int, fmt: Format, low: int, high: int) -> NDArray:
-    """8-bit ``clamp(round_half_even(total / 2**shift) + zero_point, low, high)``."""
-    rounded = shift_round_half_even(total, shift) + fmt.zero_point
-    return np.clip(rounded, low, high).astype(fmt.dtype)
-
-
 def max_pool(
     x: NDArray, kernel: Pair, strides: Pair, pads: Pads, dilations: Pair, ceil_mode: bool
 ) -> NDArray:
@@ -97,12 +90,6 @@ def sum_pool(
     return sums, windows(counted, kernel, strides, pads, dilations, 0, ceil_mode).sum(axis=(4, 5))[
         0, 0
     ]
-
-
-def mean(sums: Int64Array, divisor: Int64Array, fmt: Format, low: int, high: int) -> NDArray:
-    """8-bit ``clamp(round_half_even(sums / divisor) + zero_point, low, high)``: exact rational rounding."""
-    rounded = divide_round_half_even(sums, np.maximum(divisor, 1)) + fmt.zero_point
-    return np.clip(rounded, low, high).astype(fmt.dtype)
 
 
 def look_up(x: NDArray, table: NDArray) -> NDArray:

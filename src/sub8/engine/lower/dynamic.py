@@ -3,19 +3,18 @@
 import numpy as np
 
 from sub8.engine.lower.elements import average_shape, border_shape
-from sub8.engine.lower.layers import Layer, add_layer, operand_layout
+from sub8.engine.lower.layers import add_layer, operand_layout
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.placing import Lowering, Placed
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.requantize import DynamicRescale, dynamic_rescale
+from sub8.engine.plan.requantize import DynamicSum
 from sub8.native import _core
 from sub8.numerics.accumulators import LARGEST_ACTIVATION, accumulator_bound
 
 MAGNITUDE_BYTES = 8  # one largest magnitude per image
-LARGEST_DYNAMIC_WINDOW = (
-    1 << 23
-)  # positions; shifts of sums by an exponent per image stay in 64 bits
+# Positions: shifts of sums by an exponent per image stay in 64 bits.
+LARGEST_DYNAMIC_WINDOW = 1 << 23
 
 
 def lower_dynamic_quantize(operator: p.Quantize, to: Lowering) -> None:
@@ -53,9 +52,9 @@ def lower_dynamic_dequantize(operator: p.Dequantize, to: Lowering) -> None:
     )
 
 
-def lower_dynamic_layer(layer: Layer, to: Lowering) -> None:
+def lower_dynamic_layer(layer: p.Layer, to: Lowering) -> None:
     """int32 accumulators first, then the sum with bias and residual, at the exponents of each image."""
-    constants = dynamic_rescale(layer, to.formats)
+    constants = layer.dynamic_sum(to.formats)
     x = to.place(layer.x)
     source = to.relaid(layer.name, x, operand_layout(layer, layer.x, to, 1))
     raw = operand_layout(layer, layer.out, to, 4)
@@ -72,7 +71,7 @@ def lower_dynamic_layer(layer: Layer, to: Lowering) -> None:
         )
     ]
     if constants.bias is not None:
-        channel = 1 if isinstance(layer, p.Conv) else len(raw.shape) - 1
+        channel = layer.channel_axis(len(raw.shape))
         sizes = tuple(size if axis == channel else 1 for axis, size in enumerate(raw.shape))
         bias = to.draft.constant(constants.bias.astype(np.int32))
         placed = Placed(bias, Layout.row_major(sizes, 4))
@@ -83,8 +82,8 @@ def lower_dynamic_layer(layer: Layer, to: Lowering) -> None:
     _lower_sum(layer, constants, operands, raw, to)
 
 
-def lower_dynamic_add(operator: p.Add | p.Requantize, to: Lowering) -> None:
-    constants = dynamic_rescale(operator, to.formats)
+def lower_dynamic_add(operator: p.Add | p.Reformat, to: Lowering) -> None:
+    constants = operator.dynamic_sum(to.formats)
     if isinstance(operator, p.Add):
         operands = [
             _element(operator.a, constants.x_exponent, to),
@@ -96,7 +95,7 @@ def lower_dynamic_add(operator: p.Add | p.Requantize, to: Lowering) -> None:
 
 
 def lower_dynamic_average_pool(operator: p.AveragePool, to: Lowering) -> None:
-    constants = dynamic_rescale(operator, to.formats)
+    constants = operator.dynamic_sum(to.formats)
     x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.x)
     sums = _core.WindowSums(
         average_shape(operator, to, LARGEST_DYNAMIC_WINDOW),
@@ -156,8 +155,8 @@ def _element(name: str, static: int | None, to: Lowering) -> _Operand:
 
 
 def _lower_sum(
-    operator: Layer | p.Add | p.Requantize,
-    constants: DynamicRescale,
+    operator: p.Layer | p.Add | p.Reformat,
+    constants: DynamicSum,
     operands: list[_Operand],
     layout: Layout,
     to: Lowering,
@@ -227,7 +226,7 @@ def _exponent(static: int | None, x: Placed, added: int, at: Locate) -> _core.Ex
 
 
 def _result_exponent(
-    constants: DynamicRescale, out: Placed, largest: int | None, at: Locate
+    constants: DynamicSum, out: Placed, largest: int | None, at: Locate
 ) -> _core.ResultExponent:
     if largest is None:
         assert constants.out_exponent is not None

@@ -7,11 +7,11 @@ from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.placing import Lowering, bytes_by_index
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.requantize import LARGEST_SUM, Rescale, rescale
+from sub8.engine.plan.requantize import LARGEST_SUM
 from sub8.errors import UnsupportedModelError
 from sub8.native import _core
-from sub8.numerics import operators
 from sub8.numerics.accumulators import LARGEST_ACTIVATION
+from sub8.numerics.requantize import requantize
 
 
 def border_shape(layout: Layout) -> tuple[int, int, int]:
@@ -61,7 +61,7 @@ def lower_dequantize(operator: p.Dequantize, to: Lowering) -> None:
 
 def lower_add(operator: p.Add, to: Lowering) -> None:
     a, b, out = to.place(operator.a), to.place(operator.b), to.result(operator.out)
-    integers = rescale(operator, to.formats)
+    integers = operator.to_8_bit(to.formats)
 
     def make(at: Locate) -> _core.Step:
         return _core.add(
@@ -88,7 +88,7 @@ def lower_add(operator: p.Add, to: Lowering) -> None:
 def lower_mul(operator: p.Mul, to: Lowering) -> None:
     a, b, out = to.place(operator.a), to.place(operator.b), to.result(operator.out)
     format_a, format_b = to.format(operator.a), to.format(operator.b)
-    integers = rescale(operator, to.formats)
+    integers = operator.to_8_bit(to.formats)
 
     def make(at: Locate) -> _core.Step:
         return _core.multiply(
@@ -112,12 +112,12 @@ def lower_mul(operator: p.Mul, to: Lowering) -> None:
     to.draft.step(operator.name, (a.buffer, b.buffer, out.buffer), make)
 
 
-def lower_requantize(operator: p.Requantize, to: Lowering) -> None:
-    """One 8-bit operand has 256 values, so any requantisation is a table."""
+def lower_reformat(operator: p.Reformat, to: Lowering) -> None:
+    """One 8-bit operand has 256 values, so any change of format is a table."""
     fmt = to.format(operator.x)
-    integers = rescale(operator, to.formats)
     every_value = np.arange(fmt.low, fmt.high + 1, dtype=np.int64)
-    _look_up(operator, _requantized(every_value, integers, operator, to), to)
+    dtype = to.format(operator.out).dtype
+    _look_up(operator, requantize(every_value, operator.to_8_bit(to.formats), dtype), to)
 
 
 def lower_table(operator: p.Table, to: Lowering) -> None:
@@ -139,7 +139,7 @@ def lower_max_pool(operator: p.MaxPool, to: Lowering) -> None:
 
 def lower_average_pool(operator: p.AveragePool, to: Lowering) -> None:
     x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.x)
-    integers = rescale(operator, to.formats)
+    integers = operator.to_8_bit(to.formats)
     factor = max(LARGEST_ACTIVATION * int(integers.multiplier[0]), 1 << integers.shift)
     shape = average_shape(operator, to, LARGEST_SUM // factor)
 
@@ -184,19 +184,11 @@ def pool_shape(operator: p.MaxPool | p.AveragePool, to: Lowering) -> _core.PoolS
         kernel=(height, width) if kernel is None else kernel,
         strides=(1, 1) if whole else operator.strides,
         pads=[0, 0, 0, 0] if whole else list(operator.pads),
-        dilations=operator.dilations if isinstance(operator, p.MaxPool) else (1, 1),
+        dilations=operator.spread,
     )
 
 
-def _requantized(
-    values: NDArray[np.int64], integers: Rescale, operator: p.Requantize, to: Lowering
-) -> NDArray:
-    total = values * integers.multiplier[0] + integers.offset[0]
-    out = to.format(operator.out)
-    return operators.requantize(total, integers.shift, out, operator.low, operator.high)
-
-
-def _look_up(operator: p.Requantize | p.Table, entries: NDArray, to: Lowering) -> None:
+def _look_up(operator: p.Reformat | p.Table, entries: NDArray, to: Lowering) -> None:
     x, out = to.place(operator.x), to.result(operator.out)
     table = bytes_by_index(entries, to.format(operator.x).signed)
     to.draft.step(

@@ -6,30 +6,28 @@ from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.placing import Lowering, Placed
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.requantize import float_rescale, rescale
 from sub8.native import _core
 
-Layer = p.Conv | p.Linear
 Epilogue = _core.Rescale | _core.FloatRescale | _core.RawAccumulators
 
 
-def geometry(layer: Layer, to: Lowering) -> _core.ConvGeometry:
+def geometry(layer: p.Layer, to: Lowering) -> _core.ConvGeometry:
     """A layer as a convolution over [B, H, W, I]; a linear layer is a 1x1 convolution over one line of rows."""
     x, out = to.shapes[layer.x], to.shapes[layer.out]
-    if isinstance(layer, p.Linear):
-        rows = math.prod(x[:-1])
-        return _core.ConvGeometry(1, (1, rows), (1, rows))
-    return _core.ConvGeometry(
-        batch=x[0],
-        input=[x[2], x[3]],
-        output=[out[2], out[3]],
-        strides=layer.strides,
-        pads=layer.pads[:2],
-        dilations=layer.dilations,
-    )
+    if isinstance(layer, p.Conv):
+        return _core.ConvGeometry(
+            batch=x[0],
+            input=[x[2], x[3]],
+            output=[out[2], out[3]],
+            strides=layer.strides,
+            pads=layer.pads[:2],
+            dilations=layer.dilations,
+        )
+    rows = math.prod(x[:-1])
+    return _core.ConvGeometry(1, (1, rows), (1, rows))
 
 
-def operand_layout(layer: Layer, name: str, to: Lowering, itemsize: int) -> Layout:
+def operand_layout(layer: p.Layer, name: str, to: Lowering, itemsize: int) -> Layout:
     """How the kernels see an operand: channels (features) fastest."""
     shape = to.shapes[name]
     if isinstance(layer, p.Linear):
@@ -38,7 +36,7 @@ def operand_layout(layer: Layer, name: str, to: Lowering, itemsize: int) -> Layo
 
 
 def add_layer(
-    layer: Layer, to: Lowering, epilogue: Epilogue, x: int, residual: int | None, out: int
+    layer: p.Layer, to: Lowering, epilogue: Epilogue, x: int, residual: int | None, out: int
 ) -> None:
     """Append the step; buffers are in the kernels' layout."""
     weights, place = to.packed.get(layer), geometry(layer, to)
@@ -60,7 +58,7 @@ def add_layer(
     to.draft.step(layer.name, touches, make)
 
 
-def lower_layer(layer: Layer, to: Lowering) -> None:
+def lower_layer(layer: p.Layer, to: Lowering) -> None:
     """A layer with static exponents, 8-bit or float32 result."""
     out_float = to.formats[layer.out] is None
     x = to.relaid(layer.name, to.place(layer.x), operand_layout(layer, layer.x, to, 1))
@@ -78,8 +76,8 @@ def lower_layer(layer: Layer, to: Lowering) -> None:
         to.relay(layer.name, Placed(target, layout), out.buffer, out.layout)
 
 
-def _epilogue(layer: Layer, to: Lowering) -> _core.Rescale:
-    integers = rescale(layer, to.formats)
+def _epilogue(layer: p.Layer, to: Lowering) -> _core.Rescale:
+    integers = layer.to_8_bit(to.formats)
     return _core.Rescale(
         multiplier=integers.multiplier.tolist(),
         offset=integers.offset.tolist(),
@@ -93,8 +91,8 @@ def _epilogue(layer: Layer, to: Lowering) -> _core.Rescale:
     )
 
 
-def _float_epilogue(layer: Layer, to: Lowering) -> _core.FloatRescale:
-    integers = float_rescale(layer, to.formats)
+def _float_epilogue(layer: p.Layer, to: Lowering) -> _core.FloatRescale:
+    integers = layer.to_float(to.formats)
     return _core.FloatRescale(
         multiplier=integers.multiplier,
         offset=integers.offset.tolist(),

@@ -8,7 +8,7 @@
 import math
 from dataclasses import dataclass
 
-from sub8.engine.plan.shapes import Shape
+from sub8.engine.plan.operators.operator import Shape
 
 CHANNELS_LAST = (0, 2, 3, 1)
 

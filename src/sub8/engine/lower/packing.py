@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine import forks
-from sub8.engine.plan.operators import Conv, Linear
+from sub8.engine.plan.operators import Conv, Layer
 from sub8.native import _core
 from sub8.numerics.accumulators import finest_exponent
 from sub8.numerics.cluster import ClusteredWeight
@@ -55,7 +55,7 @@ class PackedLayers:
         """Called in a forked process."""
         self._lock = threading.Lock()
 
-    def keep(self, layer: Conv | Linear) -> tuple[ClusteredWeight, ...]:
+    def keep(self, layer: Layer) -> tuple[ClusteredWeight, ...]:
         """The layer's terms, packed: what a plan holds that is only there to be run."""
         packed = _pack(layer, self.isa)
         exponents = [term.exponent for term in layer.terms]
@@ -65,7 +65,7 @@ class PackedLayers:
             PackedTerm(term, packed, order.index(index)) for index, term in enumerate(layer.terms)
         )
 
-    def get(self, layer: Conv | Linear) -> _core.PackedWeights:
+    def get(self, layer: Layer) -> _core.PackedWeights:
         """The layer's weights as the kernels read them."""
         first = layer.terms[0]
         if isinstance(first, PackedTerm):
@@ -76,7 +76,7 @@ class PackedLayers:
             return self._layers[layer.out]
 
 
-def _pack(layer: Conv | Linear, isa: str) -> _core.PackedWeights:
+def _pack(layer: Layer, isa: str) -> _core.PackedWeights:
     finest = finest_exponent(layer.terms)
     terms = []
     for term in layer.terms:

@@ -17,15 +17,11 @@ from sub8.engine.lower.placing import Lowering
 from sub8.engine.lower.segment import NativeSegment
 from sub8.engine.plan import operators as p
 from sub8.engine.plan.batch import batch_parts
-from sub8.engine.plan.requantize import is_dynamic
-from sub8.engine.plan.shapes import Shape, infer_shapes
+from sub8.engine.plan.operators.operator import Shape
+from sub8.engine.plan.shapes import infer_shapes
 from sub8.errors import InputError
 
 Segment = NativeSegment | p.Island
-NativeOperator = (
-    p.Quantize | p.Dequantize | p.Conv | p.Linear | p.Add | p.Mul | p.Requantize | p.Table | p.MaxPool
-    | p.AveragePool | p.Concat | p.Slice | p.Pad | p.Reshape | p.Transpose | p.Constant
-)  # fmt: skip
 
 
 class Kept:
@@ -105,7 +101,7 @@ def lower(
 
 def _lower_run(
     plan: p.Plan,
-    runs: Sequence[list[NativeOperator] | p.Island],
+    runs: Sequence[list[p.IntegerOperator] | p.Island],
     index: int,
     known: Mapping[str, Shape],
     images: Mapping[str, int],
@@ -143,7 +139,7 @@ def _shape(value: Any) -> Shape:
 
 
 @singledispatch
-def _lower(operator: NativeOperator, to: Lowering) -> None:
+def _lower(operator: p.IntegerOperator, to: Lowering) -> None:
     raise TypeError(f"no native steps for {type(operator).__name__}")
 
 
@@ -164,8 +160,8 @@ def _(operator: p.Dequantize, to: Lowering) -> None:
 
 
 @_lower.register
-def _(operator: p.Conv | p.Linear, to: Lowering) -> None:
-    if is_dynamic(operator, to.formats):
+def _(operator: p.Layer, to: Lowering) -> None:
+    if operator.is_dynamic(to.formats):
         dynamic.lower_dynamic_layer(operator, to)
     else:
         lower_layer(operator, to)
@@ -173,23 +169,23 @@ def _(operator: p.Conv | p.Linear, to: Lowering) -> None:
 
 @_lower.register
 def _(operator: p.Add, to: Lowering) -> None:
-    if is_dynamic(operator, to.formats):
+    if operator.is_dynamic(to.formats):
         dynamic.lower_dynamic_add(operator, to)
     else:
         elements.lower_add(operator, to)
 
 
 @_lower.register
-def _(operator: p.Requantize, to: Lowering) -> None:
-    if is_dynamic(operator, to.formats):
+def _(operator: p.Reformat, to: Lowering) -> None:
+    if operator.is_dynamic(to.formats):
         dynamic.lower_dynamic_add(operator, to)
     else:
-        elements.lower_requantize(operator, to)
+        elements.lower_reformat(operator, to)
 
 
 @_lower.register
 def _(operator: p.AveragePool, to: Lowering) -> None:
-    if is_dynamic(operator, to.formats):
+    if operator.is_dynamic(to.formats):
         dynamic.lower_dynamic_average_pool(operator, to)
     else:
         elements.lower_average_pool(operator, to)
@@ -210,9 +206,9 @@ def _(operator: p.Constant, to: Lowering) -> None:
     """Constants are placed in each segment that reads them."""
 
 
-def _runs(plan: p.Plan) -> list[list[NativeOperator] | p.Island]:
+def _runs(plan: p.Plan) -> list[list[p.IntegerOperator] | p.Island]:
     """Islands, and the operators between them."""
-    runs: list[list[NativeOperator] | p.Island] = []
+    runs: list[list[p.IntegerOperator] | p.Island] = []
     for operator in plan.operators:
         if isinstance(operator, p.Island):
             runs.append(operator)
@@ -223,28 +219,12 @@ def _runs(plan: p.Plan) -> list[list[NativeOperator] | p.Island]:
     return runs
 
 
-def _read_by(runs: Sequence[list[NativeOperator] | p.Island]) -> set[str]:
+def _read_by(runs: Sequence[list[p.IntegerOperator] | p.Island]) -> set[str]:
     names: set[str] = set()
     for run in runs:
-        if isinstance(run, p.Island):
-            names.update(run.inputs)
-        else:
-            for operator in run:
-                names.update(_operands(operator))
+        for operator in [run] if isinstance(run, p.Island) else run:
+            names.update(operator.inputs)
     return names
-
-
-def _operands(operator: NativeOperator) -> tuple[str, ...]:
-    match operator:
-        case p.Constant():
-            return ()
-        case p.Add() | p.Mul():
-            return (operator.a, operator.b)
-        case p.Concat():
-            return operator.xs
-        case p.Conv() | p.Linear() if operator.residual is not None:
-            return (operator.x, operator.residual)
-    return (operator.x,)
 
 
 def _publish(name: str, plan: p.Plan, later: set[str], to: Lowering) -> None:

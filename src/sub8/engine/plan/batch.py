@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.shapes import Shape
+from sub8.engine.plan.operators.operator import Shape
 
 _MOST_IDLE = 0.1  # of the threads' time, while they wait for the last part
 # Larger parts spend less time on weights, smaller ones keep their tensors in the second-level cache.
@@ -55,44 +55,7 @@ def images_apart(plan: p.Plan, shapes: Mapping[str, Shape]) -> bool:
     if any(fmt is not None and fmt.dynamic for fmt in plan.formats.values()):
         return False
     constants = {op.out for op in plan.operators if isinstance(op, p.Constant)}
-    return all(_apart(operator, shapes, constants) for operator in plan.operators)
-
-
-def _apart(operator: p.Operator, shapes: Mapping[str, Shape], constants: set[str]) -> bool:
-    match operator:
-        case p.Constant():
-            return True
-        case p.Island():
-            return False
-        case p.Add() | p.Mul():
-            rank = len(shapes[operator.out])
-            fixed = {operator.a, operator.b} & constants
-            images = {operator.a, operator.b} - constants
-            return (
-                bool(images)
-                and all(len(shapes[name]) == rank for name in images)
-                and all(_same_for_all(shapes[name], rank) for name in fixed)
-            )
-        case p.Concat():
-            return operator.axis > 0 and constants.isdisjoint(operator.xs)
-    if operator.x in constants:
-        return False
-    match operator:
-        case p.Slice():
-            return 0 not in operator.axes
-        case p.Pad():
-            return operator.pads[0] == operator.pads[len(operator.pads) // 2] == 0
-        case p.Transpose():
-            return operator.perm[0] == 0
-        case p.Reshape():
-            # 0 copies the batch; -1 may stand for anything, but then the sizes say that it is the batch.
-            kept = shapes[operator.x][0] == shapes[operator.out][0]
-            return kept and operator.shape[0] in (0, -1)
-        case p.Conv() | p.Linear():
-            return operator.residual not in constants
-    return True
-
-
-def _same_for_all(shape: Shape, rank: int) -> bool:
-    """Whether a constant of this shape is the same for every image of a tensor of ``rank`` axes."""
-    return len(shape) < rank or shape[0] == 1
+    return all(
+        not isinstance(operator, p.Island) and operator.images_apart(shapes, constants)
+        for operator in plan.operators
+    )

@@ -102,12 +102,12 @@ class _Assembly:
     def _reads(self, piece: Piece) -> list[str]:
         if isinstance(piece, ir.Node):
             return [str(value.name) for value in _node_inputs(piece)]
-        return operator_inputs(piece)
+        return list(piece.inputs)
 
     def _makes(self, piece: Piece) -> list[str]:
         if isinstance(piece, ir.Node):
             return [str(value.name) for value in piece.outputs if value.name]
-        return list(piece.outputs) if isinstance(piece, p.Island) else [piece.out]
+        return list(piece.outputs)
 
     def _with_islands(self, pieces: list[Piece], outputs: tuple[str, ...]) -> list[p.Operator]:
         """Replace float nodes by islands: one for all nodes that no integer operator must lie between."""
@@ -148,22 +148,6 @@ class _Assembly:
                 )
             )
         return result
-
-
-def operator_inputs(operator: p.Operator) -> list[str]:
-    """Names of the tensors an operator reads."""
-    match operator:
-        case p.Island():
-            return list(operator.inputs)
-        case p.Concat():
-            return list(operator.xs)
-        case p.Add() | p.Mul():
-            return [operator.a, operator.b]
-        case p.Conv() | p.Linear():
-            return [operator.x] if operator.residual is None else [operator.x, operator.residual]
-        case p.Constant():
-            return []
-    return [operator.x]
 
 
 def _node_inputs(node: ir.Node) -> list[ir.Value]:

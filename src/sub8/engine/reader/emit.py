@@ -90,7 +90,7 @@ class Emitter:
 
     def _requantise(self, x: Integers, clamp: Clamp, fmt: Format, out: str, node: str) -> str:
         if x.fmt.is_power and fmt.is_power:
-            core = p.Requantize(name=node, x=x.tensor, out=out, low=0, high=0)
+            core = p.Reformat(name=node, x=x.tensor, out=out, low=0, high=0)
             return self.add(_bounded(core, clamp, fmt, out), fmt)
         # The float program's own roundings, kept: scales of other tools are not exact in integers.
         real = dequantize(np.arange(x.fmt.low, x.fmt.high + 1), x.fmt)
@@ -98,7 +98,7 @@ class Emitter:
         return self.add(p.Table(name=node, x=x.tensor, table=quantize(real, fmt), out=out), fmt)
 
 
-def _bounded(core: p.Rounded, clamp: Clamp, fmt: Format, out: str) -> p.Rounded:
+def _bounded(core: p.RoundedOperator, clamp: Clamp, fmt: Format, out: str) -> p.RoundedOperator:
     """The operator that rounds to ``fmt``; clamping the rounded result equals rounding the clamped one."""
     if fmt.dynamic:
         return dataclasses.replace(

@@ -1,0 +1,107 @@
+"""Sums, products and functions of 8-bit tensors, element by element."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sub8.engine.plan.operators.operator import (
+    RoundedOperator,
+    Shape,
+    Shapes,
+    Tensor,
+    UnaryOperator,
+    Values,
+)
+from sub8.engine.plan.requantize import Accumulator, Formats, real_scale, static
+from sub8.numerics import operators
+from sub8.numerics.accumulators import LARGEST_ACTIVATION
+from sub8.numerics.requantize import requantize
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinaryOperator(RoundedOperator):
+    """Two tensors with NumPy broadcasting, one rounding."""
+
+    a: str
+    b: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.a, self.b)
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        a, b = shapes[self.a], shapes[self.b]
+        try:
+            return np.broadcast_shapes(a, b)
+        except ValueError as error:
+            raise self.misfit(f"shapes {list(a)} and {list(b)} do not broadcast") from error
+
+    def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
+        rank = len(shapes[self.out])
+        images = {self.a, self.b} - constants
+        fixed = [shapes[name] for name in {self.a, self.b} & constants]
+        return (
+            bool(images)
+            and all(len(shapes[name]) == rank for name in images)
+            and all(len(shape) < rank or shape[0] == 1 for shape in fixed)  # same for every image
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add(BinaryOperator):
+    """``a + b``, both aligned exactly."""
+
+    def accumulator(self, formats: Formats) -> Accumulator:
+        a, b = static(formats[self.a]), static(formats[self.b])
+        return Accumulator(self.name, [real_scale(a)], zero_point=a.zero_point, residual=b)
+
+    def evaluate(self, values: Values) -> Tensor:
+        a, b = values.integers(self.a), values.integers(self.b)
+        rank = max(a.ndim, b.ndim)
+        a = a.reshape((1,) * (rank - a.ndim) + a.shape)
+        b = b.reshape((1,) * (rank - b.ndim) + b.shape)
+        if self.is_dynamic(values.formats):
+            return self.rounded_dynamically(a, b, rank - 1, values)
+        to, dtype = self.to_8_bit(values.formats), values.format(self.out).dtype
+        return Tensor(requantize(a, to, dtype, residual=b))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mul(BinaryOperator):
+    """``a * b``."""
+
+    def accumulator(self, formats: Formats) -> Accumulator:
+        unit = real_scale(static(formats[self.a])) * real_scale(static(formats[self.b]))
+        return Accumulator(self.name, [unit], bounds=[LARGEST_ACTIVATION**2])
+
+    def evaluate(self, values: Values) -> Tensor:
+        product = np.asarray(values.centred(self.a) * values.centred(self.b))
+        dtype = values.format(self.out).dtype
+        return Tensor(requantize(product, self.to_8_bit(values.formats), dtype))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reformat(RoundedOperator, UnaryOperator):
+    """The same reals in another format (one rounding), or clamped in the same one (a lone Relu)."""
+
+    def accumulator(self, formats: Formats) -> Accumulator:
+        x = static(formats[self.x])
+        return Accumulator(self.name, [real_scale(x)], zero_point=x.zero_point)
+
+    def evaluate(self, values: Values) -> Tensor:
+        x = values.integers(self.x)
+        if self.is_dynamic(values.formats):
+            return self.rounded_dynamically(x, None, x.ndim - 1, values)
+        dtype = values.format(self.out).dtype
+        return Tensor(requantize(x, self.to_8_bit(values.formats), dtype))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(UnaryOperator):
+    """Function of one 8-bit tensor: ``out = table[x - format(x).low]``, 256 entries of out's dtype."""
+
+    table: NDArray
+
+    def evaluate(self, values: Values) -> Tensor:
+        return Tensor(operators.look_up(values[self.x].values, self.table))

@@ -1,0 +1,145 @@
+"""Movement: elements go elsewhere, and stay as they are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sub8.engine.plan.operators.operator import (
+    IntegerOperator,
+    Shape,
+    Shapes,
+    Tensor,
+    UnaryOperator,
+    Values,
+)
+from sub8.numerics import operators
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concat(IntegerOperator):
+    """Concatenation of tensors that all have ``out``'s format (the compiler inserts Reformat where not)."""
+
+    xs: tuple[str, ...]
+    axis: int
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.xs
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        parts = [shapes[name] for name in self.xs]
+        axis, rank = self.axis, len(parts[0])
+        if not 0 <= axis < rank:
+            raise self.misfit(f"axis {axis} is outside of {list(parts[0])}")
+        around = parts[0][:axis] + parts[0][axis + 1 :]
+        for part in parts:
+            if len(part) != rank or part[:axis] + part[axis + 1 :] != around:
+                raise self.misfit(
+                    f"{list(part)} and {list(parts[0])} do not join along axis {axis}"
+                )
+        return (*parts[0][:axis], sum(part[axis] for part in parts), *parts[0][axis + 1 :])
+
+    def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
+        return self.axis > 0 and constants.isdisjoint(self.xs)
+
+    def evaluate(self, values: Values) -> Tensor:
+        return Tensor(np.concatenate([values[name].values for name in self.xs], axis=self.axis))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice(UnaryOperator):
+    """ONNX Slice with positive steps; Split becomes several of these."""
+
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    axes: tuple[int, ...]
+    steps: tuple[int, ...]
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        x = shapes[self.x]
+        sizes = list(x)
+        for start, end, axis, step in zip(
+            self.starts, self.ends, self.axes, self.steps, strict=True
+        ):
+            if not 0 <= axis < len(x):
+                raise self.misfit(f"axis {axis} is outside of {list(x)}")
+            sizes[axis] = len(range(*slice(start, end, step).indices(x[axis])))
+        return tuple(sizes)
+
+    def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
+        return super().images_apart(shapes, constants) and 0 not in self.axes
+
+    def evaluate(self, values: Values) -> Tensor:
+        x = values[self.x]
+        cut = operators.cut(x.values, self.starts, self.ends, self.axes, self.steps)
+        return Tensor(cut, x.exponents)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pad(UnaryOperator):
+    """ONNX Pad, constant mode; pads as in ONNX (all begins, then all ends); value in x's integers."""
+
+    pads: tuple[int, ...]
+    value: int
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        x = shapes[self.x]
+        if len(self.pads) != 2 * len(x):
+            raise self.misfit(f"pads {list(self.pads)} do not fit {list(x)}")
+        begins, ends = self.pads[: len(x)], self.pads[len(x) :]
+        sizes = [size + begin + end for size, begin, end in zip(x, begins, ends, strict=True)]
+        if min(sizes, default=0) < 0:
+            raise self.misfit(f"input {list(x)} is too small")
+        return tuple(sizes)
+
+    def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
+        whole = self.pads[0] == self.pads[len(self.pads) // 2] == 0
+        return super().images_apart(shapes, constants) and whole
+
+    def evaluate(self, values: Values) -> Tensor:
+        x = values[self.x]
+        return Tensor(operators.pad(x.values, self.pads, self.value), x.exponents)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reshape(UnaryOperator):
+    """Logical (row-major NCHW) reshape; shape as in ONNX (0 copies a dimension, one -1 is inferred)."""
+
+    shape: tuple[int, ...]
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        try:
+            return operators.reshape_target(shapes[self.x], self.shape)
+        except ValueError as error:
+            raise self.misfit(str(error)) from error
+
+    def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
+        if not super().images_apart(shapes, constants):
+            return False
+        # 0 copies the batch; -1 may stand for anything, but then the sizes say that it is the batch.
+        return shapes[self.x][0] == shapes[self.out][0] and self.shape[0] in (0, -1)
+
+    def evaluate(self, values: Values) -> Tensor:
+        x = values[self.x]
+        target = operators.reshape_target(x.values.shape, self.shape)
+        return Tensor(x.values.reshape(target), x.exponents)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transpose(UnaryOperator):
+    """Permutation of the logical axes."""
+
+    perm: tuple[int, ...]
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        x = shapes[self.x]
+        if len(self.perm) != len(x):
+            raise self.misfit(f"permutation {list(self.perm)} does not fit {list(x)}")
+        return tuple(x[axis] for axis in self.perm)
+
+    def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
+        return super().images_apart(shapes, constants) and self.perm[0] == 0
+
+    def evaluate(self, values: Values) -> Tensor:
+        x = values[self.x]
+        return Tensor(x.values.transpose(self.perm), x.exponents)

@@ -1,0 +1,109 @@
+"""Pooling over windows of the last two axes."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from sub8.engine.plan.operators.operator import (
+    RoundedOperator,
+    Shape,
+    Shapes,
+    Tensor,
+    UnaryOperator,
+    Values,
+    with_exponents,
+)
+from sub8.engine.plan.requantize import (
+    LARGEST_POOL_SHIFT,
+    Accumulator,
+    Formats,
+    real_scale,
+    static,
+)
+from sub8.numerics import dynamic, operators
+from sub8.numerics.requantize import requantize_mean
+from sub8.numerics.rounding import Int64Array
+from sub8.numerics.windows import output_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool(UnaryOperator):
+    """Windows of ``x [B, C, H, W]``. kernel None: the whole plane, out [B, C, 1, 1]. pads: top, left, bottom, right."""
+
+    kernel: tuple[int, int] | None
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    ceil_mode: bool = False
+
+    @property
+    def spread(self) -> tuple[int, int]:
+        """From one position of a window to the next, rows and columns."""
+        return (1, 1)
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        x = shapes[self.x]
+        if len(x) != 4:
+            raise self.misfit(f"input {list(x)} is not [B, C, H, W]")
+        if self.kernel is None:
+            self.size(min(x[2:]), x)
+            return (x[0], x[1], 1, 1)
+        (top, left, bottom, right), ceil = self.pads, self.ceil_mode
+        (tall, wide), (down, across) = self.kernel, self.strides
+        height = output_size(x[2], tall, down, top, bottom, self.spread[0], ceil)
+        width = output_size(x[3], wide, across, left, right, self.spread[1], ceil)
+        return (x[0], x[1], self.size(height, x), self.size(width, x))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxPool(Pool):
+    """Maximum over windows; padding never wins. ``out`` has the format of ``x``."""
+
+    kernel: tuple[int, int]
+    dilations: tuple[int, int] = (1, 1)
+
+    @property
+    def spread(self) -> tuple[int, int]:
+        return self.dilations
+
+    def evaluate(self, values: Values) -> Tensor:
+        x = values[self.x]
+        pooled = operators.max_pool(
+            x.values, self.kernel, self.strides, self.pads, self.dilations, self.ceil_mode
+        )
+        return Tensor(pooled, x.exponents)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AveragePool(RoundedOperator, Pool):
+    """Integer sum over windows, exact rational rounding (half to even)."""
+
+    count_include_pad: bool = False
+
+    def accumulator(self, formats: Formats) -> Accumulator:
+        unit: Fraction = real_scale(static(formats[self.x]))
+        return Accumulator(self.name, [unit], largest_shift=LARGEST_POOL_SHIFT)
+
+    def sums(self, x: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Sums over windows, and the divisors of the means."""
+        if self.kernel is None:
+            return x.sum(axis=(2, 3), keepdims=True), np.array([[x.shape[2] * x.shape[3]]])
+        sums, divisor = operators.sum_pool(
+            x, self.kernel, self.strides, self.pads, self.ceil_mode, self.count_include_pad
+        )
+        return sums, np.maximum(divisor, 1)
+
+    def evaluate(self, values: Values) -> Tensor:
+        sums, divisor = self.sums(values.centred(self.x))
+        fmt = values.format(self.out)
+        if not self.is_dynamic(values.formats):
+            to = self.to_8_bit(values.formats)
+            return Tensor(requantize_mean(sums, divisor, to, fmt.dtype))
+        constants = self.dynamic_sum(values.formats)
+        exponents = values.exponents(constants.x_exponent, self.x)
+        chosen: Int64Array | int | None = constants.out_exponent
+        if chosen is None:
+            chosen = dynamic.largest_mean_exponent(sums, divisor, exponents, fmt.signed)
+        shift = np.asarray(chosen - exponents, np.int64)
+        means = dynamic.mean_to_exponent(sums, divisor, shift, self.low, self.high)
+        return with_exponents(means, chosen, fmt)
