@@ -70,8 +70,7 @@ class OperatorCheck:
         results = self._runtime.run_all({name: given[name] for name in self._runtime.inputs})
         found = []
         for operator in self._plan.operators:
-            names = operator.outputs if isinstance(operator, p.Island) else (operator.out,)
-            for name in names:
+            for name in operator.outputs:
                 if name in self._cut or name in self._plan.outputs:
                     found.append(self._difference(operator, name, results, tensors))
         return [difference for difference in found if difference.steps or difference.wrong]
@@ -90,7 +89,7 @@ class OperatorCheck:
         fmt = self._plan.formats[name]
         if fmt is None:
             allowed = rounding
-            if not isinstance(operator, (p.Conv, p.Linear)):
+            if not isinstance(operator, p.Layer):
                 allowed = FLOAT_TOLERANCE * _largest(theirs)
             return Difference(operator.name, 0, _apart(ours, theirs, allowed))
         if name in self._scales:
@@ -118,9 +117,7 @@ def _cut_names(model: ir.Model, plan: p.Plan) -> dict[str, str]:
             continue
         producer = values[operator.out].producer()
         rounds = producer is not None and producer.op_type == "QuantizeLinear"
-        if rounds or (
-            isinstance(operator, (p.Conv, p.Linear)) and plan.formats[operator.out] is None
-        ):
+        if rounds or (isinstance(operator, p.Layer) and plan.formats[operator.out] is None):
             place = f"{operator.out}.given"
             while place in taken:
                 place += "_"
@@ -200,7 +197,7 @@ def _sum_rounding(
 
     Roundings of K products add up like a random walk; four times that is allowed.
     """
-    if not isinstance(operator, (p.Conv, p.Linear)):
+    if not isinstance(operator, p.Layer):
         return 0.0
     weight = np.abs(np.sum(aligned_integers(operator.terms), axis=0)).reshape(
         len(operator.bias), -1

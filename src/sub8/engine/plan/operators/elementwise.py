@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.engine.plan.operators.float_sums import are_powers, element, sum_is_exact
 from sub8.engine.plan.operators.operator import (
     RoundedOperator,
     Shape,
@@ -66,6 +67,10 @@ class Add(BinaryOperator):
         to, dtype = self.to_8_bit(values.formats), values.format(self.out).dtype
         return Tensor(requantize(a, to, dtype, residual=b))
 
+    def exact_in_float32(self, values: Values) -> bool:
+        parts = [part for name in self.inputs if (part := element(name, values)) is not None]
+        return len(parts) == len(self.inputs) and sum_is_exact(parts)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mul(BinaryOperator):
@@ -79,6 +84,9 @@ class Mul(BinaryOperator):
         product = np.asarray(values.centred(self.a) * values.centred(self.b))
         dtype = values.format(self.out).dtype
         return Tensor(requantize(product, self.to_8_bit(values.formats), dtype))
+
+    def exact_in_float32(self, values: Values) -> bool:
+        return are_powers((self.a, self.b, self.out), values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +103,9 @@ class Reformat(RoundedOperator, UnaryOperator):
             return self.rounded_dynamically(x, None, x.ndim - 1, values)
         dtype = values.format(self.out).dtype
         return Tensor(requantize(x, self.to_8_bit(values.formats), dtype))
+
+    def exact_in_float32(self, values: Values) -> bool:
+        return are_powers((self.x, self.out), values)
 
 
 @dataclass(frozen=True, kw_only=True)

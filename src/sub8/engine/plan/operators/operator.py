@@ -102,6 +102,13 @@ class IntegerOperator(ABC):
     def evaluate(self, values: Values) -> Tensor:
         """Its result: what the operator means."""
 
+    def exact_in_float32(self, values: Values) -> bool:
+        """Whether a float program gives this result to the bit, on the values of one run.
+
+        So it is for lookups, movement, and single roundings that float programs do alike.
+        """
+        return True
+
     def misfit(self, why: str) -> InputError:
         """The error to raise for shapes that do not fit."""
         return InputError(f"node {self.name!r}: {why}; check the shape of the model's input")

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from sub8.engine.plan.operators.float_sums import unit_exponents
 from sub8.engine.plan.operators.operator import (
     RoundedOperator,
     Shape,
@@ -25,6 +26,8 @@ from sub8.numerics import dynamic, operators
 from sub8.numerics.requantize import requantize_mean
 from sub8.numerics.rounding import Int64Array
 from sub8.numerics.windows import output_size
+
+EXACT_DIVISOR = 2**16  # of means in float32, see docs/engine.md
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,3 +110,13 @@ class AveragePool(RoundedOperator, Pool):
         shift = np.asarray(chosen - exponents, np.int64)
         means = dynamic.mean_to_exponent(sums, divisor, shift, self.low, self.high)
         return with_exponents(means, chosen, fmt)
+
+    def exact_in_float32(self, values: Values) -> bool:
+        source, result = unit_exponents(self.x, values), unit_exponents(self.out, values)
+        if source is None or result is None:
+            return False
+        x = values[self.x].values
+        window = x.shape[2:] if self.kernel is None else self.kernel
+        filled = x.reshape(len(x), -1).any(axis=1)
+        finer = int(np.where(filled, result - source, 0).max(initial=0))
+        return int(np.prod(window)) << min(finer, 32) <= EXACT_DIVISOR
