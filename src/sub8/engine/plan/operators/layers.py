@@ -7,6 +7,13 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.engine.plan.operators.float_sums import (
+    Part,
+    element,
+    sum_is_exact,
+    trailing_zeros,
+    unit_exponents,
+)
 from sub8.engine.plan.operators.operator import (
     RoundedOperator,
     Shape,
@@ -91,6 +98,40 @@ class Layer(RoundedOperator, UnaryOperator):
             self.bias.astype(np.int64),
             self.bias_exponent,
         )
+
+    def exact_in_float32(self, values: Values) -> bool:
+        exponents, out = unit_exponents(self.x, values), values.formats[self.out]
+        if exponents is None or any(term.channel_scale is not None for term in self.terms):
+            return False
+        if out is not None and not out.is_power:
+            return False
+        residual = None
+        if self.residual is not None:
+            residual = element(self.residual, values)
+            if residual is None:
+                return False
+        weight = np.abs(np.sum(aligned_integers(self.terms), axis=0))
+        zeros = trailing_zeros(weight)
+        weight, unit = weight >> zeros, exponents + finest_exponent(self.terms) + zeros
+        x = np.abs(values.integers(self.x))
+        bias = np.abs(self.bias.astype(np.int64))
+        bias_zeros = trailing_zeros(bias)
+        own = self.bias_exponent
+        bias_unit = exponents + finest_exponent(self.terms) if own is None else np.array([own])
+        rank = values[self.out].values.ndim
+        axis = self.channel_axis(rank)
+
+        def parts(sums: Int64Array) -> list[Part]:
+            found: list[Part] = [(sums, unit)]
+            if bias.any():
+                shaped = operators.per_channel(bias >> bias_zeros, rank, axis)
+                found.append((shaped, bias_unit + bias_zeros))
+            return found if residual is None else [*found, residual]
+
+        # The largest input times all weights first: where that suffices, nothing need be summed.
+        channels = weight.reshape(len(weight), -1).sum(axis=1)
+        highest = operators.per_channel(channels * int(x.max(initial=0)), rank, axis)
+        return sum_is_exact(parts(highest)) or sum_is_exact(parts(self.products(x, weight)))
 
     def weights_and_bias(self, x_exponent: int | None) -> tuple[int, NDArray[np.int64] | None, int]:
         weights = finest_exponent(self.terms)
