@@ -1,9 +1,13 @@
 """The command line: one thin command per public verb. Results go to stdout, everything else to stderr."""
 
+import errno
+import io
 import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -18,6 +22,10 @@ from sub8.errors import InputError, MissingPreprocessError, Sub8Error, Unsupport
 
 # Of wrong options and arguments. Typer gives this class no public name, only some that derive from it.
 _WRONG_USE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+# Exit codes, as a shell gives them for the signals SIGINT, SIGPIPE and SIGTERM.
+_INTERRUPTED, _NO_READER, _TERMINATED = 130, 141, 143
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 app = typer.Typer(
     name="sub8",
@@ -618,7 +626,18 @@ def _print_islands(islands: tuple[tuple[str, ...], ...]) -> None:
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0, 1 (verify found differences), 2 (bad input), 130 (interrupted)."""
+    """Entry point.
+
+    Exit codes: 0, 1 (verify found differences), 2 (bad input), and as a shell gives them 130 (interrupted),
+    141 (whoever read stdout has gone), 143 (terminated).
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started sub8
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # of characters that the terminal lacks
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     with terminal.collected_warnings() as told:
         code = _run()
     if code in (0, 1):  # an error stands alone
@@ -627,9 +646,22 @@ def main() -> None:
     sys.exit(code)
 
 
+class _Terminated(BaseException):
+    """SIGTERM: what is under way is cleaned up on the way out."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _Terminated
+
+
 def _run() -> int:
+    streams = sys.stdout, sys.stderr
     try:
-        return app(prog_name="sub8", standalone_mode=False) or 0
+        code = int(app(prog_name="sub8", standalone_mode=False) or 0)
+        if code == _INTERRUPTED:  # Typer's answer to an interrupt
+            terminal.print_error("interrupted")
+        sys.stdout.flush()  # what cannot be written is to be told
+        return code
     except MissingPreprocessError as error:
         message = (
             f"{error.data}: the model does not say how images are prepared; give the preprocessing (--preprocess"
@@ -639,13 +671,24 @@ def _run() -> int:
         message = str(error)
     except MemoryError:
         message = "out of memory; use a smaller batch, fewer images or a smaller input"
-    except BrokenPipeError:  # of `sub8 ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except (
+        BrokenPipeError,
+        SystemExit,
+    ):  # of `sub8 ... | head`; the second is Typer's answer to the first
+        sys.stdout, sys.stderr = streams
+        _drop_stdout()
+        return _NO_READER
     except OSError as error:
         message = str(error)
+        _drop_stdout()
+        if error.filename is None and error.errno in _UNWRITABLE:
+            message = f"standard output cannot be written: {error.strerror}"
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        terminal.print_error("interrupted")
+        return _INTERRUPTED
+    except _Terminated:
+        terminal.print_error("terminated")
+        return _TERMINATED
     except _WRONG_USE as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
@@ -655,3 +698,12 @@ def _run() -> int:
         message = f"{error.format_message()} ({program} --help)"
     terminal.print_error(message)
     return 2
+
+
+def _drop_stdout() -> None:
+    """Where stdout cannot be written, drop the rest: the interpreter would complain at its exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,9 +1,15 @@
 """Where the points of a sweep are measured: processes on this machine, or a Ray cluster."""
 
+import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from urllib.parse import urlsplit
 
 from sub8.errors import InputError
@@ -11,14 +17,55 @@ from sub8.study.point import Point, Task, measure_point
 
 
 def measure_locally(tasks: list[Task], jobs: int) -> Iterator[tuple[Point, bytes]]:
-    """Finished points as they come, ``jobs`` processes at a time."""
-    # spawn: ONNX Runtime's and oneTBB's threads do not survive a fork.
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    """Finished points as they come, ``jobs`` processes at a time.
+
+    The processes end at once where this one ends, however, and where no more points are asked for. Raises
+    InputError where one of them is ended from outside.
+    """
+    context = get_context("spawn")  # ONNX Runtime's and oneTBB's threads do not survive a fork
+    watched, held = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with, initargs=(watched,))
     try:
-        for future in as_completed([pool.submit(measure_point, task) for task in tasks]):
-            yield future.result()
+        with _interrupts_ignored():
+            points = [pool.submit(measure_point, task) for task in tasks]
+        for point in as_completed(points):
+            yield point.result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process of the sweep was ended from outside, perhaps for want of memory; finished points are"
+            " kept: run the command again, with fewer --jobs"
+        ) from error
+    except BaseException:  # such as an interrupt; what is under way would take minutes
+        held.close()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+        held.close()
+        watched.close()
+
+
+def _end_with(watched: Connection) -> None:
+    """In a worker: end with the other end of the pipe, which is closed when its process is gone, killed or not."""
+
+    def wait() -> None:
+        with suppress(EOFError, OSError):
+            watched.recv_bytes()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes started inside ignore the interrupts of the terminal, which are this process's to answer."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def measure_on_ray(tasks: list[Task], address: str) -> Iterator[tuple[Point, bytes]]:
