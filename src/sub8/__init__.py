@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
     from sub8.quantized_model import QuantizedModel
     from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary, WeightFormat
-    from sub8.train.finetune import finetune
+    from sub8.train.finetune import finetune as finetune
     from sub8.train.settings import Training
     from sub8.verbs.benchmark import Benchmark, benchmark
     from sub8.verbs.evaluate import Evaluation, evaluate
@@ -63,6 +63,7 @@ _HOMES = {
     "verify": "verbs.verify",
 }
 
+# ``finetune`` is left out: it needs packages that ``from sub8 import *`` must do without.
 __all__ = [
     "Benchmark",
     "Budget",
@@ -89,7 +90,6 @@ __all__ = [
     "__version__",
     "benchmark",
     "evaluate",
-    "finetune",
     "inspect",
     "open_dataset",
     "quantize",
@@ -101,10 +101,15 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'sub8' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"sub8.{_HOMES[name]}"), name)
+    try:
+        value = getattr(importlib.import_module(f"sub8.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if name != "finetune" or str(error.name).startswith("sub8"):
+            raise
+        raise ImportError(f"{error.name} is needed to train: pip install sub8[train]") from error
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*__all__, *_HOMES})

@@ -9,10 +9,15 @@ from sub8.errors import InputError
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write beside, then rename: a reader sees the old file or the new one, never a part. Raises InputError."""
+    """Write beside, then rename: a reader sees the old file or the new one, never a part.
+
+    Through a symbolic link the file that it names is written. Raises InputError, also for devices and pipes,
+    which a rename would replace.
+    """
+    path, named = real_target(path), path
     beside = None
     try:
-        descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, beside = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -20,10 +25,38 @@ def write_file(path: Path, data: bytes) -> None:
         os.chmod(beside, _permissions(path))
         os.replace(beside, path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise InputError(f"{named}: cannot be written: {error.strerror or error}") from error
     finally:
         if beside is not None:
             Path(beside).unlink(missing_ok=True)
+
+
+def real_target(path: Path) -> Path:
+    """The regular file, there or not yet, that writing to ``path`` would write. Raises InputError."""
+    try:
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise InputError(f"{path}: cannot be written: is a folder; name a file")
+        if target.exists() and not target.is_file():
+            raise InputError(f"{path}: cannot be written: is a device or a pipe; name a file")
+        if not target.parent.is_dir():
+            raise InputError(
+                f"{path}: cannot be written: the folder {target.parent} does not exist"
+            )
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise InputError(f"{path}: cannot be written ({error})") from error
+    return target
+
+
+def check_writable(path: Path) -> None:
+    """InputError where ``write_file`` would fail, known before long work starts."""
+    target = real_target(path)
+    try:
+        descriptor, probe = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+        os.close(descriptor)
+        os.unlink(probe)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _permissions(path: Path) -> int:

@@ -5,7 +5,11 @@ import platform
 import subprocess
 from pathlib import Path
 
+import numpy as np
+
 from sub8.errors import InputError
+
+MOST_THREADS = 256  # oneTBB keeps no more
 
 
 def available_processors() -> int:
@@ -15,12 +19,13 @@ def available_processors() -> int:
 
 
 def thread_count(threads: int | None) -> int:
-    """``threads``, or the processors that this process may use. Raises InputError below 1."""
+    """``threads``, or the processors that this process may use. Raises InputError for all but 1 to 256."""
     if threads is None:
-        return available_processors()
-    if threads < 1:
-        raise InputError(f"threads {threads} must be at least 1")
-    return threads
+        return min(available_processors(), MOST_THREADS)
+    whole = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
+    if not whole or not 1 <= threads <= MOST_THREADS:
+        raise InputError(f"threads {threads!r} must be a whole number from 1 to {MOST_THREADS}")
+    return int(threads)
 
 
 def processor_name() -> str:

@@ -2,6 +2,7 @@
 
 import fnmatch
 import tomllib
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -143,6 +144,8 @@ class Dfp8:
             raise InputError(
                 f"calibration {self.calibration!r} unknown; use max, percentile or mse"
             )
+        if isinstance(self.percentile, bool) or not isinstance(self.percentile, (int, float)):
+            raise InputError(f"percentile {self.percentile!r} must be a number")
         if not 50.0 < self.percentile <= 100.0:
             raise InputError(f"percentile {self.percentile} must lie above 50 and at most at 100")
 
@@ -194,6 +197,22 @@ class Recipe:
     reconstruction: Reconstruction = field(default_factory=Reconstruction)
     correct_statistics: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("weights", "first", "last", "depthwise"):
+            _check_type(name, getattr(self, name), WeightFormat, "Ternary(4), Int4(4) or Int8()")
+        if not isinstance(self.overrides, Mapping):
+            raise InputError(
+                f"overrides {self.overrides!r} must be a dict from patterns to weights"
+            )
+        for pattern, fmt in self.overrides.items():
+            _check_type("overrides: pattern", pattern, str, "'layer4.*'")
+            _check_type(f"overrides: {pattern!r}", fmt, WeightFormat, "Ternary(4) or Int8()")
+        _check_type("activations", self.activations, Dfp8, "Dfp8()")
+        _check_type("reconstruction", self.reconstruction, Reconstruction, "Reconstruction()")
+        _check_type("correct_statistics", self.correct_statistics, bool, "True or False")
+        if self.method not in METHODS:
+            raise InputError(f"method {self.method!r} unknown; use {', '.join(METHODS)}")
+
     @property
     def second_order(self) -> bool:
         """Whether layers are solved through the second moments of their inputs."""
@@ -212,6 +231,14 @@ class Recipe:
             return self.last
         return self.depthwise if depthwise else self.weights
 
+    def unmatched(self, layers: Collection[str]) -> list[str]:
+        """The patterns of ``overrides`` that match none of the layers."""
+        return [
+            pattern
+            for pattern in self.overrides
+            if not any(fnmatch.fnmatchcase(layer, pattern) for layer in layers)
+        ]
+
     def override(self, layer: str) -> WeightFormat | None:
         """The format of the first pattern that matches the layer's name; None where none does."""
         matching = (
@@ -224,7 +251,7 @@ class Recipe:
         """Read a TOML recipe; unknown keys and wrong types raise InputError with the key's name."""
         try:
             data = tomllib.loads(Path(path).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # ValueError: no text, or no TOML
             raise InputError(f"recipe {path}: {error}") from error
         return cls.from_dict(data, source=str(path))
 
@@ -243,7 +270,11 @@ class Recipe:
                 }
             elif key == "activations":
                 known = {"exponent", "calibration", "percentile"}
-                arguments[key] = Dfp8(**_known(value, known, f"{source}: activations"))
+                table = _known(value, known, f"{source}: activations")
+                try:
+                    arguments[key] = Dfp8(**table)
+                except InputError as error:
+                    raise InputError(f"{source}: activations: {error}") from error
             elif key == "method":
                 if value not in METHODS:
                     raise InputError(
@@ -287,6 +318,11 @@ class Recipe:
             "reconstruction": asdict(self.reconstruction),
             "correct_statistics": self.correct_statistics,
         }
+
+
+def _check_type(name: str, value: Any, wanted: type, example: str) -> None:
+    if not isinstance(value, wanted):
+        raise InputError(f"{name} must be {example}, not {value!r}")
 
 
 def _table(value: Any, where: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import typer
 from sub8.cli import terminal
 from sub8.cli.options import Json, PreprocessText
 from sub8.errors import InputError
+from sub8.files import check_writable
+from sub8.machine import thread_count
 
 
 def register(app: typer.Typer) -> None:
@@ -104,12 +106,9 @@ def finetune(
     from sub8.train.settings import Training
 
     if threads is not None:
-        if threads < 1:
-            raise InputError(f"threads {threads} must be at least 1")
-        torch.set_num_threads(threads)
+        torch.set_num_threads(thread_count(threads))
     target = Path(output)
-    if not target.parent.is_dir() or target.is_dir():
-        raise InputError(f"{target}: must be a file in an existing folder")
+    check_writable(target)
     settings = Training(
         epochs=epochs,
         batch=batch,

@@ -19,6 +19,7 @@ from sub8.cli.options import Images, Json, PreprocessText, Threads
 from sub8.cli.record import record_app
 from sub8.cli.study import register as register_study
 from sub8.errors import InputError, MissingPreprocessError, Sub8Error, UnsupportedModelError
+from sub8.files import check_writable
 
 # Of wrong options and arguments. Typer gives this class no public name, only some that derive from it.
 _WRONG_USE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -591,10 +592,7 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
 def _writable(output: str, not_over: str | None = None) -> Path:
     """The output path, checked before the long work starts."""
     target = Path(output)
-    if not target.parent.is_dir():
-        raise InputError(f"{target}: the folder {target.parent} does not exist")
-    if target.is_dir():
-        raise InputError(f"{target}: is a folder; name a file")
+    check_writable(target)
     if (
         not_over is not None
         and target.exists()
@@ -602,12 +600,6 @@ def _writable(output: str, not_over: str | None = None) -> Path:
         and target.samefile(not_over)
     ):
         raise InputError(f"{target}: would overwrite the source model")
-    probe = target.with_name(f".{target.name}.writable")
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror})") from error
     return target
 
 

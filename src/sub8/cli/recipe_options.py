@@ -40,13 +40,18 @@ def recipe_from_options(
     reconstruction = recipe.reconstruction
     if steps is not None:
         reconstruction = replace(reconstruction, steps=steps)
-    return replace(
+    made = replace(
         recipe,
         weights=chosen,
         reconstruction=reconstruction,
         activations=Dfp8(**{**vars(recipe.activations), **activations}),
         method=recipe.method if method is None else method,  # type: ignore[arg-type]
     )
+    if steps is not None and made.method != "reconstruct":
+        raise InputError("--steps belongs to --method reconstruct")
+    if percentile is not None and made.activations.calibration != "percentile":
+        raise InputError("--percentile belongs to --calibration-method percentile")
+    return made
 
 
 def budget_from_options(

@@ -28,8 +28,8 @@ def load_batches(
     are. filled: fill the last batch up by repeating its last sample, for a model that takes one size of batch
     only; labels are those of the samples there are.
     """
-    if batch < 1:
-        raise InputError(f"batch {batch} must be at least 1")
+    if not isinstance(batch, (int, np.integer)) or batch < 1:
+        raise InputError(f"batch {batch!r} must be a whole number of at least 1")
     chosen = dataset.select(images)
     for start in range(0, len(chosen), batch):
         indices = range(start, min(start + batch, len(chosen)))

@@ -62,19 +62,35 @@ class Session:
         isa: str | None = None,
     ):
         self.threads = thread_count(threads)
+        if not (isa is None or isinstance(isa, str)):
+            raise InputError(f"isa {isa!r} must be the name of an instruction set")
         try:
             self.isa: str = _core.select_isa(isa or "")
         except ValueError as error:
             raise InputError(str(error)) from error
         opened = _open(model)
+        self._again = _Reopen.of(model, self.threads, integer_only, isa)
         self._declared = {str(value.name): _sizes(value) for value in opened.graph.inputs}
         self._packed = PackedLayers(self.isa)
         self.plan: Plan = compile_plan(opened, integer_only=integer_only, keep=self._packed.keep)
         self._islands = {
             island.name: open_island(island, self.threads) for island in self.plan.islands()
         }
+        if len(self._islands) == len(self.plan.operators) and not _is_quantized(opened):
+            raise InputError(
+                f"{_name(model)}: a float model; the engine runs quantised ones (quantize makes them)"
+            )
         self._kept = Kept(KEPT_SHAPES)
         forks.watch(self)
+
+    def __reduce__(self) -> "tuple[_Reopen, tuple[()]]":
+        """A copy, in this process or another, opens the same file again. TypeError where there is none."""
+        if self._again is None:
+            raise TypeError(
+                "a Session of a model in memory cannot be copied or pickled; save the model, and open the Session"
+                " by its path"
+            )
+        return self._again, ()
 
     def after_fork(self) -> None:
         """Called in a forked process; the session runs on there, with one thread (``forks``)."""
@@ -180,10 +196,53 @@ def _sizes(declared: ir.Value) -> tuple[int | None, ...] | None:
     return tuple(size if isinstance(size, int) else None for size in declared.shape)
 
 
+@dataclass(frozen=True)
+class _Reopen:
+    """What a session was opened with, and how its file then was."""
+
+    path: str
+    state: tuple[int, int]
+    options: tuple[int, bool, str | None]
+
+    @classmethod
+    def of(cls, model: Any, *options: Any) -> "_Reopen | None":
+        """None for a model that is in memory."""
+        if not isinstance(model, (str, os.PathLike)):
+            return None
+        path = os.path.abspath(model)
+        return cls(path, _file_state(path), options)
+
+    def __call__(self) -> Session:
+        if _file_state(self.path) != self.state:
+            raise InputError(f"{self.path}: has changed since the Session that is copied opened it")
+        return Session(self.path, *self.options)
+
+
+def _file_state(path: str) -> tuple[int, int]:
+    try:
+        facts = os.stat(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _is_quantized(model: ir.Model) -> bool:
+    """Whether any of its operators is made for quantised tensors, be it one that runs in a float island."""
+    kinds = ("QuantizeLinear", "QLinear", "Integer", "NBits", "QAttention", "QGemm")
+    return any(kind in node.op_type for node in model.graph for kind in kinds)
+
+
+def _name(model: Any) -> str:
+    return str(model) if isinstance(model, (str, os.PathLike)) else "model"
+
+
 def _checked(name: str, array: Any, sizes: tuple[int | None, ...] | None) -> NDArray[np.float32]:
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+    # Any byte order and alignment; other types would be rounded, or hide a wrong preparation.
+    if not isinstance(array, np.ndarray) or array.dtype.newbyteorder("=") != np.float32:
         kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise InputError(f"input {name!r} must be a float32 array, not {kind}")
+        raise InputError(
+            f"input {name!r} must be a float32 array, not {kind}; convert it, such as by np.asarray(x, np.float32)"
+        )
     if sizes is not None:
         fits = len(sizes) == array.ndim and all(
             want is None or want == got for want, got in zip(sizes, array.shape, strict=True)
@@ -197,17 +256,21 @@ def _checked(name: str, array: Any, sizes: tuple[int | None, ...] | None) -> NDA
         )
     if math.isnan(array.min()):
         raise InputError(f"input {name!r} holds NaN, which has no 8-bit form")
-    return np.ascontiguousarray(array)
+    return np.require(array, np.float32, ("C_CONTIGUOUS", "ALIGNED"))
 
 
 def _open(model: str | os.PathLike[str] | bytes | ir.Model) -> ir.Model:
     if isinstance(model, ir.Model):
         return model
-    if not isinstance(model, bytes):
+    if isinstance(model, (str, os.PathLike)):
         return open_model(model)
+    if not isinstance(model, (bytes, bytearray, memoryview)):
+        raise InputError(
+            f"a model must be a path, the bytes of an ONNX file or an ir.Model, not {type(model).__name__}"
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        path.write_bytes(model)
+        path.write_bytes(bytes(model))
         try:
             return read_model(path)
         except InputError as error:

@@ -49,10 +49,10 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
     path = Path(path)
     proto, stored = _parse(path)
     _check_opset(proto, path)
-    _check_external_data(proto, path)
+    folder = _check_external_data(proto, path)
     try:
         model = ir.from_proto(proto)
-        ir.external_data.set_base_dir(model.graph, path.parent)
+        ir.external_data.set_base_dir(model.graph, folder)
         model = ir.external_data.load_to_model(model)
         for name, elements in stored.items():
             value = model.graph.initializers[name]
@@ -107,32 +107,63 @@ def _check_opset(proto: onnx.ModelProto, path: Path) -> None:
         )
 
 
-def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
-    folder = Path(os.path.realpath(path)).parent
-    for tensor in _tensors(proto):
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        facts = {entry.key: entry.value for entry in tensor.external_data}
-        where = f"{path}: tensor {tensor.name!r}: external data {facts.get('location', '')!r}"
-        location = facts.get("location", "")
-        if not location or os.path.isabs(location) or "\0" in location:
-            raise InputError(f"{where} must be a path relative to the model")
+def _check_external_data(proto: onnx.ModelProto, path: Path) -> Path:
+    """Check all external data, and let every location name the real file in the folder that is returned.
+
+    It lies in the model's folder, or where that is a link, beside the real file. A location must stay inside the folder, and what it names there inside the folder of the model or of its real
+    file when links are followed: as in the Hugging Face cache, where both are links into one folder of blobs.
+    """
+    real = Path(os.path.realpath(path)).parent
+    tensors = [t for t in _tensors(proto) if t.data_location == onnx.TensorProto.EXTERNAL]
+    folder = path.parent
+    if any(not (folder / _location(tensor, path)).is_file() for tensor in tensors):
+        folder = real
+    homes = (Path(os.path.realpath(folder)), real)
+    targets = []
+    for tensor in tensors:
+        location = _location(tensor, path)
+        where = f"{path}: tensor {tensor.name!r}: external data {location!r}"
         target = Path(os.path.realpath(folder / location))
-        if not target.is_relative_to(folder):
-            raise InputError(f"{where} lies outside the model's folder")
+        if not any(target.is_relative_to(home) for home in homes):
+            raise InputError(
+                f"{where} lies outside the model's folder; put the file itself there, not a link"
+            )
         if not target.is_file():
             raise InputError(f"{where} is missing; it must lie beside the model")
-        try:
-            offset, length = int(facts.get("offset", 0)), int(facts.get("length", -1))
-        except ValueError as error:
-            raise InputError(f"{where}: offset or length is no number") from error
-        size = target.stat().st_size
-        length = size - offset if "length" not in facts else length
-        needed = stored_bytes(tensor)
-        if offset < 0 or length < needed or offset + length > size:
-            raise InputError(f"{where} is too short: {size} bytes")
-        if length > LARGEST_TENSOR:
-            raise InputError(f"{where}: {length} bytes are too many")
+        _check_length(tensor, target.stat().st_size, where)
+        targets.append(target)
+    if not targets:
+        return real
+    common = Path(os.path.commonpath([target.parent for target in targets]))
+    for tensor, target in zip(tensors, targets, strict=True):
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = target.relative_to(common).as_posix()
+    return common
+
+
+def _location(tensor: onnx.TensorProto, path: Path) -> str:
+    location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+    where = f"{path}: tensor {tensor.name!r}: external data {location!r}"
+    if not location or os.path.isabs(location) or "\0" in location:
+        raise InputError(f"{where} must be a path relative to the model")
+    if os.path.normpath(location).split(os.sep)[0] == os.pardir:
+        raise InputError(f"{where} lies outside the model's folder")
+    return location
+
+
+def _check_length(tensor: onnx.TensorProto, size: int, where: str) -> None:
+    facts = {entry.key: entry.value for entry in tensor.external_data}
+    try:
+        offset, length = int(facts.get("offset", 0)), int(facts.get("length", -1))
+    except ValueError as error:
+        raise InputError(f"{where}: offset or length is no number") from error
+    length = size - offset if "length" not in facts else length
+    needed = stored_bytes(tensor)
+    if offset < 0 or length < needed or offset + length > size:
+        raise InputError(f"{where} is too short: {size} bytes")
+    if length > LARGEST_TENSOR:
+        raise InputError(f"{where}: {length} bytes are too many")
 
 
 def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -41,5 +41,6 @@ Budget: TypeAlias = MaxDrop | MeanBits | MaxLatencyRatio
 
 
 def _check(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(f"{name} {value} must be a positive number")
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and value > 0):
+        raise InputError(f"{name} {value!r} must be a positive number")

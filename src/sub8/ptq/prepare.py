@@ -103,6 +103,13 @@ def prepare_network(
         raise UnsupportedModelError(
             f"{source.name}: holds no Conv, Gemm or MatMul with constant weights"
         )
+    unmatched = recipe.unmatched([group.name for group in groups if group.kind == "layer"])
+    if unmatched:
+        warnings.warn(
+            f"recipe: no layer of {source.name} matches {', '.join(map(repr, unmatched))}",
+            Sub8Warning,
+            stacklevel=2,
+        )
     count = sum(len(batch) for batch in batches)
     formats = calibrate(
         graph, groups, batches, count, recipe.activations, threads=threads, progress=progress

@@ -78,8 +78,9 @@ def benchmark(
     threads: for both runtimes; default, the processors this process may use.
     input_shape: ``[B, C, H, W]``; default, the model's own with ``batch`` images.
     """
-    if runs < 1 or batch < 1:
-        raise InputError(f"runs ({runs}) and batch ({batch}) must be at least 1")
+    for name, value in (("runs", runs), ("batch", batch)):
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} {value!r} must be a whole number of at least 1")
     threads = thread_count(threads)
     opened = ModelFile.open(model)
     shape = input_shape or opened.input_shape(batch)

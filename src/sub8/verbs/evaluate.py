@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sub8.data import Dataset, DataSource, ImageRange, load_batches, open_dataset
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError, Sub8Warning
+from sub8.machine import thread_count
 from sub8.model_file import ModelFile, ModelSource
 from sub8.progress import Progress
 
@@ -123,8 +124,7 @@ def open_runner(model: ModelFile, runtime: RuntimeName | None, threads: int | No
     """The engine for quantised models, ONNX Runtime for float ones, unless ``runtime`` says otherwise."""
     if runtime not in (None, "sub8", "onnxruntime"):
         raise InputError(f"runtime {runtime!r} unknown; use sub8 or onnxruntime")
-    if threads is not None and threads < 1:
-        raise InputError(f"threads {threads} must be at least 1")
+    threads = None if threads is None else thread_count(threads)
     if runtime == "sub8" and not model.quantised:
         raise InputError(
             f"{model.name}: a float model; the sub8 engine runs quantised ones (sub8 quantize)"

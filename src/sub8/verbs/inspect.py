@@ -12,6 +12,7 @@ from typing import Any
 
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.operators import Conv, Island, Linear, Plan
+from sub8.errors import InputError
 from sub8.graph.count import LayerCount, count_layers, replaced_multiplications
 from sub8.graph.groups import find_groups
 from sub8.graph.normalise import normalise
@@ -108,13 +109,17 @@ def inspect(
 ) -> Inspection:
     """Describe a model layer by layer.
 
-    recipe: for a float model, what it would become; ignored for a quantised one.
+    recipe: for a float model, what it would become.
     input_shape: ``[B, C, H, W]`` to count for, where the model leaves its size open; counts are per image.
     Raises InputError and UnsupportedModelError.
     """
     opened = ModelFile.open(model)
     shape = input_shape or opened.input_shape()
     if opened.quantised:
+        if recipe is not None:
+            raise InputError(
+                f"{opened.name}: already quantised; a recipe says what a float model would become"
+            )
         return _inspect_quantised(opened, shape)
     return _inspect_float(opened, shape, recipe)
 
