@@ -10,7 +10,6 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sub8.deferred import defer_imports
 from sub8.errors import InputError, Sub8Error, UnsupportedModelError
 from sub8.version import __version__
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from sub8.verbs.quantize import quantize
     from sub8.verbs.quickstart import quickstart
     from sub8.verbs.verify import Verification, verify
-
-defer_imports()
 
 # Name -> module that defines it; imported on first use, so that `import sub8` and `sub8 --help` are quick.
 _HOMES = {

@@ -39,7 +39,16 @@ def test_a_run_loads_onnx_runtime_for_islands_only_and_nothing_else(tmp_path, is
 
 
 def test_deferred_modules_still_work():
-    source = "import sub8, onnx_ir; print((onnx_ir.SymbolicDim('N') + 1).value)"
+    source = """
+import sys
+finders = list(sys.meta_path)
+import sub8
+assert "onnx_ir" not in sys.modules
+sub8.Session
+assert sys.meta_path == finders, "a host process imports as before"
+import onnx_ir
+print((onnx_ir.SymbolicDim('N') + 1).value)
+"""
     done = subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, check=True
     )

@@ -4,7 +4,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, overload
@@ -129,7 +129,7 @@ class Session:
 
     def run_all(self, x: Inputs) -> dict[str, NDArray[Any]]:
         """Every output by name. See ``run``."""
-        arrays = self._check(x)
+        arrays: MutableMapping[Any, NDArray[Any]] = self._check(x)
         for segment in self._segments(arrays):
             if isinstance(segment, Island):
                 arrays.update(self._run_island(segment, arrays))
@@ -142,7 +142,7 @@ class Session:
 
         Where threads take images of their own, a time is that of all images divided by the number of threads.
         """
-        arrays = self._check(x)
+        arrays: MutableMapping[Any, NDArray[Any]] = self._check(x)
         kinds = {operator.name: type(operator).__name__ for operator in self.plan.operators}
         milliseconds: dict[str, float] = {}
         for segment in self._segments(arrays):

@@ -5,11 +5,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.graph.opset import OPSET
+from sub8.numerics.dynamic import HIGHEST_EXPONENT, LOWEST_EXPONENT, MAGNITUDE_BITS
 
 DOMAIN = "sub8"
 NAME = "DynamicScale"
-LOWEST_EXPONENT = -32
-HIGHEST_EXPONENT = 15
 
 
 def dynamic_scale(x: ir.Value, *, signed: bool) -> ir.Node:
@@ -20,13 +19,14 @@ def dynamic_scale(x: ir.Value, *, signed: bool) -> ir.Node:
 def dynamic_scale_function() -> ir.Function:
     """The function's body, in standard operators.
 
-    With m the largest magnitude of an image, the scale is 2**e with e = floor(log2 m) - 7 (uint8) or
-    - 6 (int8), clamped to [-32, 15]: the leading-zero count of dynamic fixed point. Every step is exact:
-    m (doubled for int8) is compared with a ladder of powers of two, and the number of rungs reached
-    selects the scale from a table. No logarithm is taken.
+    With m the largest magnitude of an image, the scale is 2**e with ``numerics.dynamic.choose_exponent``'s e.
+    Every step is exact: m (doubled for int8) is compared with a ladder of powers of two, and the number of
+    rungs reached selects the scale from a table. No logarithm is taken.
     """
     rungs = HIGHEST_EXPONENT - LOWEST_EXPONENT
-    thresholds = np.ldexp(np.float32(1), np.arange(1, rungs + 1) + LOWEST_EXPONENT + 7)
+    thresholds = np.ldexp(
+        np.float32(1), np.arange(1, rungs + 1) + LOWEST_EXPONENT + MAGNITUDE_BITS[False]
+    )
     scales = np.ldexp(np.float32(1), np.arange(rungs + 1) + LOWEST_EXPONENT)
 
     nodes: list[ir.Node] = []

@@ -75,21 +75,28 @@ def _bound_in_units(bound: tuple[int, int], unit: Int64Array) -> Int64Array:
     return np.where(reaches, exact, UNREACHABLE if mantissa > 0 else -UNREACHABLE)
 
 
-def choose_exponent(floor_log2: Int64Array, signed: bool) -> Int64Array:
-    """The exponent for largest magnitudes m, given floor(log2 m) per image."""
-    return np.clip(floor_log2 - MAGNITUDE_BITS[signed], LOWEST_EXPONENT, HIGHEST_EXPONENT)
+def choose_exponent(
+    largest: NDArray[np.float64], signed: bool, unit: int | Int64Array = 0
+) -> Int64Array:
+    """The exponent for largest magnitudes ``m = largest * 2**unit``: the one that brings m's leading bit to the
+    type's highest bit, ``floor(log2 m) - 7`` (uint8) or ``- 6`` (int8), within limits; the lowest for 0.
+
+    >>> choose_exponent(np.array([0.0, 1.0, 1.99, 2.0, 1e9]), signed=False)
+    array([-32,  -7,  -7,  -6,  15])
+    """
+    floor_log2 = np.frexp(largest)[1].astype(np.int64) - 1 + np.asarray(unit, np.int64)
+    chosen = np.clip(floor_log2 - MAGNITUDE_BITS[signed], LOWEST_EXPONENT, HIGHEST_EXPONENT)
+    return np.where(largest == 0, LOWEST_EXPONENT, chosen).astype(np.int64)
 
 
 def largest_exponent(total: Int64Array, unit: Int64Array, signed: bool) -> Int64Array:
     """The exponent ``[B]`` that the sums ``total * 2**unit`` are rounded to; the lowest where all are zero."""
     largest = np.abs(total).reshape(len(total), -1).max(axis=1, initial=0)
-    # Exact: the leading bit of an integer below 2**53 is its double's exponent; above, mask the low bits.
+    # The leading bit alone counts. Integers below 2**53 are exact doubles; of larger ones the low bits are left out,
+    # which a conversion might round up.
     high = largest >> 32
-    bits = np.where(
-        high > 0, np.frexp(high.astype(np.float64))[1] + 32, np.frexp(largest.astype(np.float64))[1]
-    )
-    chosen = choose_exponent(bits - 1 + unit, signed)
-    return np.where(largest == 0, LOWEST_EXPONENT, chosen).astype(np.int64)
+    exact = np.where(high > 0, np.ldexp(high.astype(np.float64), 32), largest.astype(np.float64))
+    return choose_exponent(exact, signed, unit)
 
 
 def round_to_exponent(
@@ -119,17 +126,13 @@ def largest_mean_exponent(
     # Exact: a quotient just below 2**k differs from it by at least 2**k / sums, sums stay below 2**29,
     # and double division errs by 2**k * 2**-53.
     means = (np.abs(sums) / divisor).reshape(len(sums), -1).max(axis=1, initial=0.0)
-    chosen = choose_exponent(
-        np.frexp(means)[1].astype(np.int64) - 1 + np.asarray(x_exponent, np.int64), signed
-    )
-    return np.where(means == 0, LOWEST_EXPONENT, chosen).astype(np.int64)
+    return choose_exponent(means, signed, x_exponent)
 
 
 def quantize_dynamic(values: NDArray[np.float32], signed: bool) -> tuple[Int64Array, Int64Array]:
     """Floats ``[B, ...]`` to integers (int64, saturated) and exponents ``[B]``."""
     largest = np.abs(values).reshape(len(values), -1).max(axis=1, initial=0.0).astype(np.float64)
-    exponent = choose_exponent(np.frexp(largest)[1].astype(np.int64) - 1, signed)
-    exponent = np.where(largest == 0, LOWEST_EXPONENT, exponent).astype(np.int64)
+    exponent = choose_exponent(largest, signed)
     scaled = np.ldexp(values.astype(np.float64), -per_image(exponent, values.ndim))
     low, high = (-128, 127) if signed else (0, 255)
     return np.clip(np.rint(scaled), low, high).astype(np.int64), exponent

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.errors import InputError
-from sub8.graph.dynamic import HIGHEST_EXPONENT, LOWEST_EXPONENT
 from sub8.graph.groups import Group
 from sub8.numerics.dfp import Format
+from sub8.numerics.dynamic import choose_exponent
 
 FloatArray = NDArray[np.float32]
 T = TypeVar("T")
@@ -63,11 +63,8 @@ def image_scales(real: FloatArray, fmt: Format) -> FloatArray:
     if fmt.scale is not None:
         return np.full(len(real), fmt.scale, np.float32)
     largest = np.abs(real.reshape(len(real), -1)).max(axis=1, initial=0)
-    exponent = np.frexp(largest)[1] - 1 - (6 if fmt.signed else 7)
-    exponent = np.where(largest > 0, exponent, LOWEST_EXPONENT)
-    return np.ldexp(np.float32(1), np.clip(exponent, LOWEST_EXPONENT, HIGHEST_EXPONENT)).astype(
-        np.float32
-    )
+    exponents = choose_exponent(largest, fmt.signed)
+    return np.ldexp(np.float32(1), exponents).astype(np.float32)
 
 
 def _per_image(scales: FloatArray, axes: int) -> FloatArray:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.packing import PackedLayers
-from sub8.engine.lower.segment import Locate, SegmentDraft, SegmentOutput
+from sub8.engine.lower.segment import ExponentsOf, Locate, SegmentDraft, SegmentOutput
 from sub8.engine.plan.operators import Constant
 from sub8.engine.plan.operators.operator import Shape
 from sub8.errors import UnsupportedModelError
@@ -26,11 +26,6 @@ class Placed:
     layout: Layout
     exponents: int | None = None
     images: int = 0
-
-
-def exponents_name(tensor: str) -> str:
-    """The name under which a dynamic tensor's exponents travel between segments."""
-    return f"{tensor}\0exponents"
 
 
 class Lowering:
@@ -74,7 +69,7 @@ class Lowering:
             placed = Placed(buffer, layout)
             if name in self._images:
                 count = self._images[name]
-                exponents = self.draft.input(exponents_name(name), count * EXPONENT_BYTES)
+                exponents = self.draft.input(ExponentsOf(name), count * EXPONENT_BYTES)
                 placed = replace(placed, exponents=exponents, images=count)
             self.tensors[name] = placed
         return self.tensors[name]
@@ -161,7 +156,7 @@ class Lowering:
         self._output(name, x, x.layout, output)
         if x.exponents is not None:
             layout = Layout.row_major((x.images,), EXPONENT_BYTES)
-            exponents = SegmentOutput(exponents_name(name), (x.images,), np.dtype(np.int32))
+            exponents = SegmentOutput(ExponentsOf(name), (x.images,), np.dtype(np.int32))
             self._output(name, Placed(x.exponents, layout), layout, exponents)
 
     def _output(self, name: str, x: Placed, layout: Layout, output: SegmentOutput) -> None:

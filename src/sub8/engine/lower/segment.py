@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,20 @@ from sub8.native import _core
 
 
 @dataclass(frozen=True)
+class ExponentsOf:
+    """Names the exponents of a dynamic tensor, which travel beside it between segments."""
+
+    tensor: str
+
+
+ArrayName = str | ExponentsOf
+
+
+@dataclass(frozen=True)
 class SegmentOutput:
     """An array that a segment makes. 8-bit tensors that only later segments read are flat bytes."""
 
-    name: str
+    name: ArrayName
     shape: Shape
     dtype: np.dtype
 
@@ -34,17 +45,17 @@ class NativeSegment:
     """
 
     program: _core.Program
-    inputs: tuple[str, ...]
+    inputs: tuple[ArrayName, ...]
     outputs: tuple[SegmentOutput, ...]
     operators: tuple[str, ...]
 
-    def run(self, arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    def run(self, arrays: Mapping[Any, NDArray]) -> dict[ArrayName, NDArray]:
         """The outputs by name. Arrays must be C-contiguous and of the shapes the segment was made for."""
         results = {output.name: np.empty(output.shape, output.dtype) for output in self.outputs}
         self.program.run([arrays[name] for name in self.inputs], list(results.values()))
         return results
 
-    def profile(self, arrays: Mapping[str, NDArray]) -> tuple[dict[str, NDArray], list[int]]:
+    def profile(self, arrays: Mapping[Any, NDArray]) -> tuple[dict[ArrayName, NDArray], list[int]]:
         """As ``run``, with nanoseconds per step."""
         results = {output.name: np.empty(output.shape, output.dtype) for output in self.outputs}
         times = self.program.profile([arrays[name] for name in self.inputs], list(results.values()))
@@ -67,7 +78,7 @@ class SegmentDraft:
     def __init__(self) -> None:
         self._sizes: list[int] = []
         self._constants: dict[int, NDArray] = {}
-        self._inputs: dict[int, str] = {}
+        self._inputs: dict[int, ArrayName] = {}
         self._outputs: dict[int, SegmentOutput] = {}
         self._steps: list[_DraftStep] = []
 
@@ -82,7 +93,7 @@ class SegmentDraft:
         self._constants[buffer] = np.ascontiguousarray(data)
         return buffer
 
-    def input(self, name: str, size: int) -> int:
+    def input(self, name: ArrayName, size: int) -> int:
         """The array that the caller passes as ``name``."""
         buffer = self.buffer(size)
         self._inputs[buffer] = name

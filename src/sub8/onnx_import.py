@@ -1,10 +1,11 @@
-"""Modules that libraries import at once but seldom need, loaded when they are first used.
+"""``onnx_ir`` imported without the modules that it and ``onnx`` load at once but seldom need.
 
 ``onnx_ir`` imports SymPy for arithmetic on symbolic sizes. No model that is only run needs it, and it takes
 more memory (33 MiB) and time (0.3 s) than everything else of a session's Python part together. ``onnx`` and
-protobuf bring tools for writing, printing and converting models (2 MiB).
+protobuf bring tools for writing, printing and converting models (2 MiB). They load when they are first used.
 """
 
+import importlib
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
@@ -32,7 +33,16 @@ class _DeferringFinder:
         return spec
 
 
-def defer_imports() -> None:
-    """Arrange it for the rest of the process; what is imported already stays as it is."""
-    if not any(isinstance(finder, _DeferringFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _DeferringFinder())
+def import_onnx_ir() -> None:
+    """Import ``onnx_ir`` without what it seldom needs; nothing where it is imported already.
+
+    The finder is there for this one import, so that a host process finds its modules as ever afterwards.
+    """
+    if "onnx_ir" in sys.modules:
+        return
+    finder = _DeferringFinder()
+    sys.meta_path.insert(0, finder)
+    try:
+        importlib.import_module("onnx_ir")
+    finally:
+        sys.meta_path.remove(finder)
