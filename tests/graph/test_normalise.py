@@ -362,11 +362,68 @@ def test_local_functions_are_inlined(run, same, random):
     assert operators(same(ir.from_proto(proto), *images(random, (2, 3, 5, 5)))) == ["Conv", "Add"]
 
 
-@pytest.mark.parametrize("kind", [np.float16, np.float64])
-def test_other_float_types_are_refused(net, random, kind):
-    model = net("f = Cast<to=1>(w) y = Conv(x, f)", w=weight(random, 4, 3, 1, 1).astype(kind))
+@pytest.mark.parametrize(("kind", "code"), [(np.float16, 10), (np.float64, 11)])
+def test_other_float_types_are_read_behind_a_cast_and_else_refused(net, same, random, kind, code):
+    w = weight(random, 4, 3, 1, 1).astype(kind)
+    result = same(net("f = Cast<to=1>(w) y = Conv(x, f)", w=w), *images(random, (2, 3, 5, 5)))
+    assert [group.kind for group in find_groups(result)] == ["layer"]
+    model = net(f"h = Cast<to={code}>(x) c = Conv(h, w) y = Cast<to=1>(c)", w=w)
     with pytest.raises(UnsupportedModelError, match=r"'w'.*float32"):
         normalise(model)
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 1, 1, 1)])
+def test_single_numbers_of_any_rank_make_tables(net, same, random, shape):
+    model = net(
+        "c = Conv(x, w) p = PRelu(c, s) f = Mul(k, p) m = Max(f, s) y = Conv(m, v)",
+        w=weight(random, 4, 3, 1, 1),
+        v=weight(random, 2, 4, 1, 1),
+        s=np.full(shape, 0.25, np.float32),
+        k=np.full(shape, 1.5, np.float32),
+    )
+    groups = find_groups(same(model, *images(random, (2, 3, 5, 5))))
+    assert [group.kind for group in groups] == ["layer", "table", "layer"]
+
+
+def test_a_number_with_more_axes_than_the_activation_stays(net, same, random):
+    model = net(
+        "c = Gemm(x, w) y = Mul(c, k)", x="batch,3", w=weight(random, 3, 4), k=np.float32([[[2]]])
+    )
+    assert operators(same(model, *images(random, (2, 3)))) == ["Gemm", "Mul"]
+
+
+def test_what_only_onnx_runtime_computes_is_folded(net, same, random):
+    model = net(
+        "q = LayerNormalization<axis=-1>(k, g, g) m = MatMul(q, w) "
+        "r = Reshape(v, s) n, a, b = BatchNormalization<training_mode=1>(r, h, z, z, h) t = Reshape(n, u) "
+        "c = Conv(x, t) p = GlobalAveragePool(c) f = Flatten(p) y = Mul(f, m)",
+        k=weight(random, 1, 4),
+        g=weight(random, 4),
+        w=weight(random, 4, 4),
+        v=weight(random, 4, 3, 3, 3),
+        s=np.array([1, 4, 27]),
+        u=np.array([4, 3, 3, 3]),
+        h=np.ones(4, np.float32),
+        z=np.zeros(4, np.float32),
+    )
+    result = same(model, *images(random, (2, 3, 5, 5)))
+    assert operators(result) == ["Conv", "GlobalAveragePool", "Reshape", "Mul"]
+
+
+@pytest.mark.parametrize("pads", [(1, 1, 1, 1), (0, 1, 2, 2), (3, 3, 3, 3)])
+@pytest.mark.parametrize("ceil", [0, 1])
+def test_padding_with_minus_infinity_becomes_the_maximums_own(net, same, random, pads, ceil):
+    top, left, bottom, right = pads
+    model = net(
+        f"p = Pad(x, d, i) y = MaxPool<kernel_shape=[3,3], strides=[2,2], ceil_mode={ceil}>(p)",
+        d=np.array([0, 0, top, left, 0, 0, bottom, right]),
+        i=np.float32(-np.inf),
+    )
+    result = same(model, *images(random, (2, 3, 7, 8), (2, 3, 6, 9)))
+    inside = max(pads) < 3 and not ceil
+    assert operators(result) == (["MaxPool"] if inside else ["Pad", "MaxPool"])
+    kinds = {group.kind for group in find_groups(result)}
+    assert kinds == ({"pool"} if inside else {"island"})
 
 
 def test_quantised_models_are_refused(net):

@@ -235,3 +235,64 @@ def test_subgraphs_are_converted_too(whole, opset):
         helper.make_node("If", ["positive"], ["i"], then_branch=then, else_branch=other),
     ]
     whole(model(nodes, {**CONSTANTS, "zero": np.float32(0)}, ("i",), opset=opset, ir_version=7))
+
+
+MASK = np.triu(np.full((5, 5), -np.inf, np.float32), 1)
+
+
+@pytest.mark.parametrize(
+    "softmax",
+    [
+        [node("Add", "s,mask", "z"), node("Softmax", "z", "p")],
+        [node("Where", "allowed,s,low", "z"), node("Softmax", "z", "p")],
+        [node("Add", "s,mask", "z"), node("Exp", "z", "e"), node("ReduceSum", "e,last", "t"), node("Div", "e,t", "p")],
+    ],
+)  # fmt: skip
+def test_constants_that_are_meant_to_be_infinite(whole, softmax):
+    nodes = [
+        node("MatMul", "x,q", "a"), node("MatMul", "x,k", "b"), node("MatMul", "x,v", "c"),
+        node("Transpose", "b", "bt", perm=[0, 2, 1]), node("MatMul", "a,bt", "s"),
+        *softmax, node("MatMul", "p,c", "o"), node("MatMul", "o,w", "y"),
+    ]  # fmt: skip
+    used = {name for item in nodes for name in item.input}
+    constants = {
+        **{name: weight(8, 8) for name in "qkvw"}, "mask": MASK, "allowed": MASK == 0,
+        "low": np.float32([[-np.inf]]), "last": [-1],
+    }  # fmt: skip
+    constants = {name: value for name, value in constants.items() if name in used}
+    whole(model(nodes, constants, x=("n", 5, 8)), reals(16, 5, 8))
+
+
+def test_padding_with_minus_infinity_of_computed_size(whole):
+    """As the exporters write the padding "same" before a maximum: its size follows from the image's."""
+    nodes = [
+        *STEM,
+        node("Shape", "r", "size"), node("Mod", "size,three", "pad"), node("Mul", "pad,space", "ends"),
+        node("Concat", "none,ends", "pads", axis=0), node("Pad", "r,pads,low", "p"),
+        node("MaxPool", "p", "m", kernel_shape=[3, 3], strides=[2, 2]), node("Conv", "m,v", "y"),
+    ]  # fmt: skip
+    constants = {
+        **CONSTANTS, "three": [3], "space": [0, 0, 1, 1], "none": [0, 0, 0, 0], "low": np.float32(-np.inf),
+    }  # fmt: skip
+    whole(model(nodes, constants, x=("n", 3, "h", "w_")))
+
+
+def test_padding_beyond_the_range_of_what_it_pads(whole):
+    nodes = [*STEM, node("Pad", "r,pads,fill", "p"), node("Conv", "p,v", "y")]
+    constants = {**CONSTANTS, "pads": [0, 0, 1, 1, 0, 0, 1, 1], "fill": np.float32(40)}
+    whole(model(nodes, constants))
+
+
+def test_types_that_only_the_runtime_infers(whole):
+    nodes = [
+        *STEM,
+        node("GroupNormalization", "r,g,h", "n", num_groups=2),
+        node("Relu", "n", "q"),
+        node("Conv", "q,k", "d"),
+        helper.make_node("QuickGelu", ["d"], ["e"], domain="com.microsoft", alpha=1.0),
+        node("Conv", "e,v", "y"),
+    ]
+    constants = {**CONSTANTS, "g": np.abs(reals(8)) + 1, "h": reals(8), "k": weight(8, 8, 1, 1)}
+    session = whole(model(nodes, constants, opset=21, domains=["com.microsoft"]))
+    kinds = [type(operator).__name__ for operator in session.plan.operators]
+    assert kinds.count("Conv") == 3 and kinds.count("Island") == 2

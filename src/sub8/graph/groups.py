@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns
 from sub8.graph.data_sizes import data_sized
+from sub8.graph.infinite import infinite
 from sub8.graph.tables import find_tables
 
 GroupKind = Literal["layer", "add", "mul", "table", "pool", "move", "island"]
@@ -158,11 +159,11 @@ class _Partition:
         self.nodes = list(graph)
         self.position = {node: index for index, node in enumerate(self.nodes)}
         self.owner: dict[ir.Node, _Draft] = {}
-        self.data_sized = data_sized(graph)
+        self.float_only = data_sized(graph) | infinite(graph)
 
     def sorted_drafts(self) -> list[_Draft]:
         for node in self.nodes:
-            if not self.data_sized.isdisjoint((*node.inputs, *node.outputs)):
+            if not self.float_only.isdisjoint((*node.inputs, *node.outputs)):
                 self._claim("island", [node])
         self._claim_layers()
         self._claim_elementwise()

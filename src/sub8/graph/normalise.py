@@ -1,17 +1,18 @@
 """Bring any float model into the form that the other rooms work on."""
 
 import logging
-import math
 
+import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
-from onnxscript import optimizer, version_converter
+from onnxscript import version_converter
 
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph import constants, patterns
 from sub8.graph.affine import fold_affine
 from sub8.graph.convert import convert
-from sub8.graph.inference import GROWING, infer_shapes
+from sub8.graph.folding import fold_constants
+from sub8.graph.inference import infer_shapes
 from sub8.graph.linear import normalise_linear
 from sub8.graph.naming import name_layers
 from sub8.graph.no_ops import remove_no_ops
@@ -19,8 +20,8 @@ from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.spatial import normalise_spatial
 
 _OLDEST_OF_ONNXSCRIPT = 18  # the oldest opset that its converter takes
-_FOLD_ELEMENTS = 1 << 26
-_FOLD_ROUNDS = 8
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 _QUANTISED = frozenset({
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
     "ConvInteger", "MatMulInteger",
@@ -46,13 +47,13 @@ def normalise(model: ir.Model) -> ir.Model:
     model = _raise_opset(model)
     graph = model.graph
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    _fold_constants(model)
-    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    fold_constants(model)
     remove_no_ops(graph)
     passes.RemoveUnusedNodesPass()(model)
     infer_shapes(model)
 
-    _check_channels(graph)
+    _check_weights(graph)
+    _plain_numbers(graph)
     normalise_spatial(graph)
     normalise_linear(graph)
     fold_affine(graph)
@@ -70,16 +71,6 @@ def _reject_unusable(model: ir.Model) -> None:
         if node.op_type in _QUANTISED:
             raise InputError(
                 f"node {node.name!r} ({node.op_type}): the model is already quantised; give the float model"
-            )
-    for value in model.graph.initializers.values():
-        if value.const_value is not None and value.const_value.dtype in (
-            ir.DataType.FLOAT16,
-            ir.DataType.BFLOAT16,
-            ir.DataType.DOUBLE,
-        ):
-            kind = value.const_value.dtype.name.lower()
-            raise UnsupportedModelError(
-                f"weight {value.name!r} is {kind}; export the model in float32"
             )
 
 
@@ -114,51 +105,57 @@ def _raise_opset(model: ir.Model) -> ir.Model:
     return model
 
 
-def _fold_constants(model: ir.Model) -> None:
-    """Compute what depends on constants only, and what the shapes known then make constant, until nothing changes."""
-    for _ in range(_FOLD_ROUNDS):
-        infer_shapes(model)
-        try:
-            folded = optimizer.fold_constants(
-                model,
-                onnx_shape_inference=False,  # it calls native code that a hostile node can make abort
-                input_size_limit=_FOLD_ELEMENTS,
-                output_size_limit=_FOLD_ELEMENTS,
-                should_fold=_may_fold,
-            )
-        except Exception as error:
-            raise InputError(f"the model's constants cannot be computed: {_line(error)}") from error
-        if not folded.modified:
-            return
-
-
-def _may_fold(node: ir.Node) -> bool | None:
-    """False for a result of unknown or excessive size, which a small hostile file could ask for."""
-    shape = node.outputs[0].shape
-    if shape is None or not all(isinstance(size, int) for size in shape):
-        return False if node.op_type in GROWING else None
-    if math.prod(size for size in shape if isinstance(size, int)) > _FOLD_ELEMENTS:
-        return False
-    return True if node.op_type == "ConstantOfShape" else None
-
-
 def _line(error: Exception) -> str:
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
     return " ".join(str(error).split())[:300]
 
 
-def _check_channels(graph: ir.Graph) -> None:
-    """Shape inference lets a convolution pass whose weight does not fit its input; runtimes do not."""
+def _check_weights(graph: ir.Graph) -> None:
+    """Refuse weights that are not float32, not finite, or do not fit: shape inference lets those pass."""
     for node in graph:
-        if node.op_type != "Conv" or node.domain != "":
+        if node.domain != "" or node.op_type not in _WEIGHTED or len(node.inputs) < 2:
             continue
-        weight, channels = constants.array(node.inputs[1]), patterns.size(node.inputs[0], 1)
+        value = node.inputs[1]
+        weight = constants.array(value)
+        if weight is None or value is None:
+            continue
+        if value.dtype in _OTHER_FLOATS:
+            raise UnsupportedModelError(
+                f"weight {value.name!r} of node {node.name!r} is {value.dtype.name.lower()}; export the model"
+                " in float32"
+            )
+        if weight.size and not (np.isfinite(weight.min()) and np.isfinite(weight.max())):
+            raise InputError(f"node {node.name!r}: its weight holds NaN or infinite values")
+        channels = patterns.size(node.inputs[0], 1) if node.op_type == "Conv" else None
         groups = patterns.attribute(node, "group", 1)
-        if weight is None or channels is None:
+        if channels is None:
             continue
         if channels != weight.shape[1] * groups or weight.shape[0] % groups:
             raise InputError(
                 f"node {node.name!r}: weight {list(weight.shape)} in {groups} group(s) does not fit "
                 f"an input of {channels} channels"
             )
+
+
+def _plain_numbers(graph: ir.Graph) -> None:
+    """Give single numbers that element-wise operators read, such as ``[1, 1, 1]``, no axes.
+
+    Only where an activation has as many axes: the number would give the result axes of its own otherwise.
+    """
+    plain: dict[ir.Value, ir.Value] = {}
+    for node in graph:
+        if node.domain != "" or node.op_type not in patterns.ELEMENTWISE:
+            continue
+        axes = max((patterns.rank(value) or 0 for value in patterns.activations(node)), default=0)
+        for index, value in enumerate(node.inputs):
+            elements = constants.array(value)
+            if value is None or elements is None or elements.dtype != np.float32:
+                continue
+            if elements.size != 1 or not 0 < elements.ndim <= axes:
+                continue
+            if value not in plain:
+                plain[value] = constants.add_initializer(
+                    graph, f"{value.name}.number", elements.reshape(())
+                )
+            node.replace_input_with(index, plain[value])

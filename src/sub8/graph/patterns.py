@@ -178,9 +178,7 @@ def is_pool(node: ir.Node) -> bool:
     if node.op_type == "GlobalAveragePool":
         return True
     if node.op_type == "MaxPool":
-        if any(is_read(indices) for indices in node.outputs[1:]) or _may_be_infinite(
-            node.inputs[0]
-        ):
+        if any(is_read(indices) for indices in node.outputs[1:]):
             return False
         return attribute(node, "auto_pad", "NOTSET") == "NOTSET"
     return (
@@ -208,19 +206,20 @@ def is_move(node: ir.Node) -> bool:
         steps = constants.integers(values[4]) if len(values) > 4 and values[4] is not None else (1,)
         return steps is not None and min(steps, default=1) > 0
     if node.op_type == "Pad":
-        return attribute(node, "mode", "constant") == "constant" and not _fills_infinity(node)
+        return attribute(node, "mode", "constant") == "constant" and _fill_has_integer_form(node)
     return True
 
 
-def _fills_infinity(node: ir.Node) -> bool:
-    """Whether a Pad's constant fill is infinite, which has no 8-bit form."""
+def _fill_has_integer_form(node: ir.Node) -> bool:
+    """Whether the padding may have the input's format: zero, or any number that only maxima see and pass over.
+
+    Another fill might lie beyond the format's range.
+    """
     fill = constants.array(node.inputs[2]) if len(node.inputs) > 2 else None
-    return fill is not None and not np.isfinite(fill).all()
-
-
-def _may_be_infinite(value: ir.Value | None) -> bool:
-    node = None if value is None else value.producer()
-    return node is not None and node.op_type == "Pad" and _fills_infinity(node)
+    if fill is None or np.all(fill == 0):
+        return True
+    readers = node.outputs[0].consumers()
+    return bool(np.all(fill < 0)) and all(reader.op_type == "MaxPool" for reader in readers)
 
 
 def same_shape(a: ir.Value | None, b: ir.Value | None) -> bool:

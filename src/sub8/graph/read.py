@@ -20,6 +20,11 @@ from sub8.graph.stored import StoredElements, leave_in_file, stored_bytes
 
 LARGEST_FILE = 2**31 - 1  # protobuf's own limit
 LARGEST_TENSOR = 2**32  # bytes
+_PARAMETRIC = frozenset({
+    "Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "InstanceNormalization",
+    "LayerNormalization", "GroupNormalization", "RMSNormalization", "LSTM", "GRU", "RNN", "QuantizeLinear",
+    "DequantizeLinear",
+})  # fmt: skip
 _FLOATS = frozenset(
     {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
 )
@@ -187,6 +192,7 @@ def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 
 def _check_tensors(model: ir.Model, path: Path) -> None:
+    parameters = _parameters(model.graph)
     for name, tensor in _held(model):
         where = f"{path}: tensor {name!r}"
         shape = tensor.shape.numpy()
@@ -210,8 +216,17 @@ def _check_tensors(model: ir.Model, path: Path) -> None:
             # One pass without a mask: a sum of squares would overflow, minimum and maximum keep NaN.
             if elements.size and not (np.isfinite(elements.min()) and np.isfinite(elements.max())):
                 kind = "NaN" if np.isnan(elements).any() else "infinite values"
-                if kind == "NaN" or (name in model.graph.initializers and elements.size > 1):
+                if kind == "NaN" or name in parameters:
                     raise InputError(f"{where} holds {kind}; the weights are damaged")
+
+
+def _parameters(graph: ir.Graph) -> set[str]:
+    """Names of the initializers that layers read; other constants, such as attention masks, may be infinite."""
+    return {
+        name
+        for name, value in graph.initializers.items()
+        if any(use.node.op_type in _PARAMETRIC for use in value.uses())
+    }
 
 
 def _held(model: ir.Model) -> Iterator[tuple[str, ir.TensorProtocol]]:

@@ -1,5 +1,7 @@
 """Normal forms of pooling, padding and reshaping."""
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
@@ -7,8 +9,8 @@ from sub8.graph import constants, patterns, rewire
 
 
 def normalise_spatial(graph: ir.Graph) -> None:
-    """ReduceMean over space -> GlobalAveragePool; auto_pad and zero Pad -> explicit pads; Flatten, Squeeze,
-    Unsqueeze and computed Reshape targets -> Reshape with a constant shape; Sum of two -> Add;
+    """ReduceMean over space -> GlobalAveragePool; auto_pad, zero Pad before Conv and Pad with minus infinity
+    before MaxPool -> explicit pads; Flatten, Squeeze, Unsqueeze and computed Reshape targets -> Reshape with a constant shape; Sum of two -> Add;
     Min and Max with a number -> Clip. Needs inferred shapes."""
     for node in list(graph):
         if node.domain != "" or node.graph is None:
@@ -19,8 +21,7 @@ def normalise_spatial(graph: ir.Graph) -> None:
             _reshape(graph, node)
         elif node.op_type in ("Conv", "MaxPool", "AveragePool"):
             _explicit_padding(node)
-            if node.op_type == "Conv":
-                _absorb_pad(graph, node)
+            _absorb_pad(node)
         elif node.op_type == "Sum" and len(node.inputs) == 2:
             rewire.replace(node, ir.node("Add", node.inputs))
         elif node.op_type in ("Min", "Max") and len(node.inputs) == 2:
@@ -110,10 +111,14 @@ def _explicit_padding(node: ir.Node) -> None:
     node.attributes["pads"] = ir.AttrInt64s("pads", [*begins, *ends])
 
 
-def _absorb_pad(graph: ir.Graph, node: ir.Node) -> None:
-    """Take a preceding constant Pad with zeros in height and width into the convolution's own padding."""
+def _absorb_pad(node: ir.Node) -> None:
+    """Take what a preceding constant Pad adds in height and width into the node's own padding.
+
+    A convolution's own padding is zeros, a maximum's is minus infinity.
+    """
     pad = node.inputs[0].producer() if node.inputs[0] is not None else None
-    if pad is None or pad.op_type != "Pad" or patterns.only_user(pad.outputs[0]) is None:
+    own_fill = {"Conv": 0.0, "MaxPool": -math.inf}.get(node.op_type)
+    if pad is None or pad.op_type != "Pad" or pad.domain != "" or own_fill is None:
         return
     if (
         patterns.attribute(node, "auto_pad", "NOTSET") != "NOTSET"
@@ -127,7 +132,7 @@ def _absorb_pad(graph: ir.Graph, node: ir.Node) -> None:
     if (
         padded is None
         or pads is None
-        or value != 0.0
+        or value != own_fill
         or patterns.attribute(pad, "mode", "constant") != "constant"
     ):
         return
@@ -141,10 +146,15 @@ def _absorb_pad(graph: ir.Graph, node: ir.Node) -> None:
         return
     own = patterns.attribute(node, "pads", (0, 0, 0, 0))
     extra = (full[2], full[3], full[6], full[7])
-    node.attributes["pads"] = ir.AttrInt64s(
-        "pads", [a + b for a, b in zip(own, extra, strict=True)]
-    )
-    rewire.bypass(pad, padded)
+    pads = tuple(a + b for a, b in zip(own, extra, strict=True))
+    if node.op_type == "MaxPool" and (
+        max(pads) >= min(patterns.attribute(node, "kernel_shape", (1,)))
+        or patterns.attribute(node, "ceil_mode", 0)
+        or any(patterns.is_read(indices) for indices in node.outputs[1:])
+    ):
+        return  # a window may lie in the padding alone, or is counted differently there
+    node.attributes["pads"] = ir.AttrInt64s("pads", pads)
+    node.replace_input_with(0, padded)
 
 
 def _clip(graph: ir.Graph, node: ir.Node) -> None:

@@ -104,7 +104,7 @@ def read_pad(walk: Walk, node: ir.Node) -> list[Known] | None:
         if input_at(node, 3) is not None
         else tuple(range(known_rank))
     )
-    if axes is None or number is None:
+    if axes is None or number is None or not math.isfinite(number):
         return None
     begins, ends = [0] * known_rank, [0] * known_rank
     for index, axis in enumerate(axes):

@@ -82,8 +82,10 @@ def read_terms(value: ir.Value | None) -> tuple[Term, ...] | None:
     if node.op_type not in ("Reshape", "Transpose", "Identity", "Cast"):
         return None
     terms = read_terms(node.inputs[0])
-    if terms is None or node.op_type in ("Identity", "Cast"):
+    if terms is None or node.op_type == "Identity":
         return terms
+    if node.op_type == "Cast":  # dequantised numbers are float32; another type rounds them
+        return terms if patterns.attribute(node, "to", 0) == int(ir.DataType.FLOAT) else None
     if node.op_type == "Transpose":
         perm = patterns.attribute(node, "perm", None)
         return tuple(term.moved(lambda elements: np.transpose(elements, perm)) for term in terms)
