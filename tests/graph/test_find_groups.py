@@ -1,10 +1,12 @@
 """How a float graph is cut into integer groups and float islands."""
 
+import re
+
 import numpy as np
 import pytest
 
 from sub8 import zoo
-from sub8.graph.groups import find_groups, quantised_inputs
+from sub8.graph.groups import find_groups, quantised_inputs, why_no_layer
 from sub8.graph.normalise import normalise
 
 
@@ -224,3 +226,23 @@ def test_depthwise_layers(cut):
         g.name for g in find_groups(normalise(zoo.build("mobilenet_v2", size=32))) if g.depthwise
     ]
     assert len(names) == 17
+
+
+@pytest.mark.parametrize(
+    ("body", "shape", "lack"),
+    [
+        ("y = Conv(x, w)", (4, 3, 3), r"'w_conv'.*1-D"),
+        ("y = Conv(x, w)", (4, 3, 1, 2, 2), r"'w_conv'.*3-D"),
+        ("y = ConvTranspose(x, w)", (3, 4, 2, 2), r"'w_conv'.*transposed"),
+        ("y = MatMul(x, x)", None, r"'w_conv'.*computed"),
+        ("y = Relu(x)", None, "holds no Conv"),
+    ],
+)
+def test_what_a_model_without_layers_lacks(net, random, body, shape, lack):
+    axes = 4 if shape is None else len(shape)
+    constants = {} if shape is None else {"w": random.standard_normal(shape, np.float32)}
+    model = net(body, x=",".join(["batch", "3", *"HWD"[: axes - 2]]), **constants)
+    model.graph[0].name = "w_conv"
+    graph = normalise(model)
+    assert not any(group.layer for group in find_groups(graph))
+    assert re.search(lack, why_no_layer(graph))

@@ -1,5 +1,6 @@
 """Compute what does not depend on a model's inputs, once."""
 
+import logging
 import math
 from collections.abc import Callable
 
@@ -35,6 +36,9 @@ def fold_constants(model: ir.Model) -> None:
 
 
 def _fold(model: ir.Model) -> bool:
+    logger = logging.getLogger("onnxscript.optimizer")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         folded = optimizer.fold_constants(
             model,
@@ -45,6 +49,8 @@ def _fold(model: ir.Model) -> bool:
         )
     except Exception as error:
         raise InputError(f"the model's constants cannot be computed: {_line(error)}") from error
+    finally:
+        logger.setLevel(level)
     return bool(folded.modified)
 
 

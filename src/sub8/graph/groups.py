@@ -84,6 +84,26 @@ def find_groups(model: ir.Model) -> list[Group]:
     return [_finish(draft, first=not before[draft], last=not behind[draft]) for draft in drafts]
 
 
+def why_no_layer(model: ir.Model) -> str:
+    """Why a normalised model without a layer group has none: the first convolution or product, and what it lacks."""
+    for node in model.graph:
+        if node.domain != "" or node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+            continue
+        weight = constants.array(node.inputs[1])
+        lack = "its weight is computed from the input"
+        if node.op_type == "ConvTranspose":
+            lack = "transposed convolutions stay float32"
+        elif node.op_type == "Conv" and weight is not None:
+            lack = f"{weight.ndim - 2}-D convolutions stay float32"
+        elif weight is not None:
+            lack = "its form stays float32"
+        return (
+            f"no layer can be quantised: node {node.name!r} ({node.op_type}): {lack}; only 2-D Conv, Gemm and"
+            " MatMul with constant weights have an integer form"
+        )
+    return "holds no Conv, Gemm or MatMul with constant weights"
+
+
 def quantised_inputs(model: ir.Model, groups: Iterable[Group]) -> tuple[str, ...]:
     """The graph's inputs that integer groups read: they need a Format like any group's output."""
     read = {name for group in groups if group.kind != "island" for name in group.inputs}

@@ -21,7 +21,7 @@ from sub8.data import DataSource, ImageRange, load_batches, open_dataset, parse_
 from sub8.data.dataset import Dataset
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError, Sub8Warning, UnsupportedModelError
-from sub8.graph.groups import Group, find_groups
+from sub8.graph.groups import Group, find_groups, why_no_layer
 from sub8.graph.normalise import normalise
 from sub8.model_file import ModelFile
 from sub8.numerics.dfp import Format
@@ -100,9 +100,7 @@ def prepare_network(
     graph = normalise(source.model)
     groups = find_groups(graph)
     if not any(group.kind == "layer" for group in groups):
-        raise UnsupportedModelError(
-            f"{source.name}: holds no Conv, Gemm or MatMul with constant weights"
-        )
+        raise UnsupportedModelError(f"{source.name}: {why_no_layer(graph)}")
     unmatched = recipe.unmatched([group.name for group in groups if group.kind == "layer"])
     if unmatched:
         warnings.warn(
