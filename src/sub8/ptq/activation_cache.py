@@ -247,7 +247,7 @@ class KeptQuantised(_Batches[Quantised]):
     def append(self, batch: Quantised) -> None:
         self._values.append(batch.values)
         self._scales.append(batch.scales)
-        self._images.append(len(batch.values))
+        self._images.append(len(np.atleast_1d(batch.values)))
 
     def __len__(self) -> int:
         return len(self._scales)
