@@ -1,11 +1,13 @@
 """Float islands: what has no integer form runs in ONNX Runtime, in as few pieces as possible."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
-from qdq_graphs import Graph, assert_same, operators, reals
+from qdq_graphs import Graph, assert_same, in_onnx_runtime, operators, reals
 
 from sub8.engine.compile import compile_plan
-from sub8.errors import UnsupportedModelError
+from sub8.engine.plan.reference import run_reference
+from sub8.errors import InputError, UnsupportedModelError
 
 
 def conv(g, x, seed=0, channels=3):
@@ -137,3 +139,30 @@ def test_constants_as_outputs():
     y = g.quantised("x", 2.0**-5)
     plan = assert_same(g.model(y, stored, read, both), reals((2, 3, 8, 8)), integer_only=False)
     assert "Quantize" in operators(plan)
+
+
+def test_inputs_of_other_types_go_to_islands():
+    from onnx import TensorProto
+
+    from sub8.engine.session import Session
+
+    g = Graph(("batch", "words"))
+    table = g.constant(reals((9, 6), 3))
+    x = g.quantised(g.node("Gather", table, "x"), 2.0**-5, signed=True)
+    values = np.random.default_rng(0).integers(-99, 99, (6, 4)).astype(np.int8)
+    y = g.node("MatMul", x, g.weight(values, 2.0**-7))
+    model = g.model(y)
+    model.graph.inputs[0].dtype = ir.DataType(TensorProto.INT64)
+    session = Session(model, threads=1)
+    words = np.array([[1, 8, 3], [0, 2, 2]])
+    assert "Linear" in operators(session.plan)
+    expected = in_onnx_runtime(model, words)[y]
+    np.testing.assert_array_equal(session.run(words), expected)
+    np.testing.assert_array_equal(run_reference(session.plan, {"x": words})[y], expected)
+    with pytest.raises(InputError, match="int64 array, not float32"):
+        session.run(words.astype(np.float32))
+
+
+def test_single_numbers_as_inputs():
+    g = Graph(())
+    assert_same(g.model(g.node("Exp", "x")), np.array(0.5, np.float32), integer_only=False)

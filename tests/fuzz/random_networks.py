@@ -347,7 +347,7 @@ class _Network:
         return ir.from_proto(helper.make_model(graph, opset_imports=imports, ir_version=10))
 
     def recipe(self) -> Recipe:
-        method = self.pick("optimal", "optimal", "hessian", "paper")
+        method = self.pick(*["optimal"] * 7, *["paper"] * 3, "hessian")  # the last takes long
         weights = self.weight_format(method)
         return Recipe(
             weights=weights,

@@ -20,12 +20,12 @@ from sub8.engine.lower.plan import Kept, lower
 from sub8.engine.lower.segment import NativeSegment
 from sub8.engine.plan.islands import open_island
 from sub8.engine.plan.operators import Island, Plan
-from sub8.errors import InputError
+from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.read import open_model, read_model
 from sub8.machine import thread_count
 from sub8.native import _core
 
-Inputs: TypeAlias = "NDArray[np.float32] | Mapping[str, NDArray[np.float32]]"
+Inputs: TypeAlias = "NDArray[Any] | Mapping[str, NDArray[Any]]"
 
 KEPT_SHAPES = 8  # programs for the shapes used last; packed weights are shared by all
 
@@ -70,7 +70,7 @@ class Session:
             raise InputError(str(error)) from error
         opened = _open(model)
         self._again = _Reopen.of(model, self.threads, integer_only, isa)
-        self._declared = {str(value.name): _sizes(value) for value in opened.graph.inputs}
+        self._declared = {str(value.name): _declared(value) for value in opened.graph.inputs}
         self._packed = PackedLayers(self.isa)
         self.plan: Plan = compile_plan(opened, integer_only=integer_only, keep=self._packed.keep)
         self._islands = {
@@ -109,14 +109,15 @@ class Session:
         return self.plan.outputs
 
     @overload
-    def run(self, x: NDArray[np.float32]) -> NDArray[Any]: ...
+    def run(self, x: NDArray[Any]) -> NDArray[Any]: ...
     @overload
-    def run(self, x: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[Any], ...]: ...
+    def run(self, x: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]: ...
     def run(self, x: Inputs) -> NDArray[Any] | tuple[NDArray[Any], ...]:
         """An array for an array, where the model has one input and one output; for arrays by input
         name, a tuple of all outputs.
 
-        x: float32, of the shapes that the model declares. Raises InputError where they do not fit.
+        x: of the types (float32 for images) and shapes that the model declares. Raises InputError where
+        they do not fit.
         """
         results = self.run_all(x)
         if isinstance(x, Mapping):
@@ -177,7 +178,7 @@ class Session:
             x = {self.inputs[0]: x}
         elif x.keys() != set(self.inputs):
             self._refuse_names(x)
-        return {name: _checked(name, x[name], self._declared[name]) for name in self.inputs}
+        return {name: self._declared[name].check(name, x[name]) for name in self.inputs}
 
     def _refuse_names(self, x: Mapping[str, Any]) -> NoReturn:
         for name in x:
@@ -189,11 +190,49 @@ class Session:
         raise InputError(f"input {missing!r} is missing")
 
 
-def _sizes(declared: ir.Value) -> tuple[int | None, ...] | None:
-    """The declared sizes, None for one that is left open; None for an input of any shape."""
-    if declared.shape is None:
-        return None
-    return tuple(size if isinstance(size, int) else None for size in declared.shape)
+@dataclass(frozen=True)
+class _Declared:
+    """What an input may be. sizes: None for one that is left open; None for an array of any shape."""
+
+    dtype: np.dtype
+    sizes: tuple[int | None, ...] | None
+
+    def check(self, name: str, array: Any) -> NDArray[Any]:
+        """The array, C-contiguous. Raises InputError where it does not fit."""
+        # Any byte order and alignment; other types would be rounded, or hide a wrong preparation.
+        if not isinstance(array, np.ndarray) or array.dtype.newbyteorder("=") != self.dtype:
+            kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            raise InputError(
+                f"input {name!r} must be a {self.dtype} array, not {kind}; convert it, such as by "
+                f"np.asarray(x, np.{self.dtype})"
+            )
+        if self.sizes is not None:
+            fits = len(self.sizes) == array.ndim and all(
+                want is None or want == got
+                for want, got in zip(self.sizes, array.shape, strict=True)
+            )
+            if not fits:
+                wanted = ", ".join("any" if size is None else str(size) for size in self.sizes)
+                raise InputError(f"input {name!r} takes [{wanted}], got {list(array.shape)}")
+        if self.dtype == np.float32 and array.size == 0:
+            raise InputError(
+                f"input {name!r} of shape {list(array.shape)} is empty; pass at least one image"
+            )
+        if self.dtype == np.float32 and math.isnan(array.min()):
+            raise InputError(f"input {name!r} holds NaN, which has no 8-bit form")
+        return np.require(array, self.dtype, ("C_CONTIGUOUS", "ALIGNED"))
+
+
+def _declared(value: ir.Value) -> _Declared:
+    kind = value.type or ir.TensorType(ir.DataType.FLOAT)
+    if not isinstance(kind, ir.TensorType) or kind.dtype == ir.DataType.STRING:
+        raise UnsupportedModelError(
+            f"input {value.name!r} is of type {kind}; inputs must be tensors of numbers"
+        )
+    sizes = None
+    if value.shape is not None:
+        sizes = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return _Declared(np.dtype(kind.dtype.numpy()), sizes)
 
 
 @dataclass(frozen=True)
@@ -234,29 +273,6 @@ def _is_quantized(model: ir.Model) -> bool:
 
 def _name(model: Any) -> str:
     return str(model) if isinstance(model, (str, os.PathLike)) else "model"
-
-
-def _checked(name: str, array: Any, sizes: tuple[int | None, ...] | None) -> NDArray[np.float32]:
-    # Any byte order and alignment; other types would be rounded, or hide a wrong preparation.
-    if not isinstance(array, np.ndarray) or array.dtype.newbyteorder("=") != np.float32:
-        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise InputError(
-            f"input {name!r} must be a float32 array, not {kind}; convert it, such as by np.asarray(x, np.float32)"
-        )
-    if sizes is not None:
-        fits = len(sizes) == array.ndim and all(
-            want is None or want == got for want, got in zip(sizes, array.shape, strict=True)
-        )
-        if not fits:
-            wanted = ", ".join("any" if size is None else str(size) for size in sizes)
-            raise InputError(f"input {name!r} takes [{wanted}], got {list(array.shape)}")
-    if array.size == 0:
-        raise InputError(
-            f"input {name!r} of shape {list(array.shape)} is empty; pass at least one image"
-        )
-    if math.isnan(array.min()):
-        raise InputError(f"input {name!r} holds NaN, which has no 8-bit form")
-    return np.require(array, np.float32, ("C_CONTIGUOUS", "ALIGNED"))
 
 
 def _open(model: str | os.PathLike[str] | bytes | ir.Model) -> ir.Model:

@@ -76,7 +76,7 @@ def lower(
     cannot be run at all.
     """
     for name in plan.inputs:
-        if name in arrays and 0 in arrays[name].shape:
+        if name in arrays and arrays[name].dtype == np.float32 and 0 in arrays[name].shape:
             raise InputError(
                 f"input {name!r} of shape {list(arrays[name].shape)} is empty; pass at least one image"
             )

@@ -16,15 +16,13 @@ from sub8.numerics.dfp import Format
 Environment = dict[str, Tensor]
 
 
-def run_reference(
-    plan: p.Plan, inputs: Mapping[str, NDArray[np.float32]]
-) -> dict[str, NDArray[Any]]:
+def run_reference(plan: p.Plan, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """The outputs by name. Raises InputError for missing inputs and shapes that do not fit."""
     tensors = run_tensors(plan, inputs)
     return {name: tensors[name].values for name in plan.outputs}
 
 
-def run_tensors(plan: p.Plan, inputs: Mapping[str, NDArray[np.float32]]) -> Environment:
+def run_tensors(plan: p.Plan, inputs: Mapping[str, NDArray[Any]]) -> Environment:
     """Every tensor of the plan, by name."""
     tensors: Environment = {}
     values = Values(tensors, plan.formats)
@@ -33,7 +31,7 @@ def run_tensors(plan: p.Plan, inputs: Mapping[str, NDArray[np.float32]]) -> Envi
             raise InputError(
                 f"input {name!r} is missing; the model's inputs: {', '.join(plan.inputs)}"
             )
-        tensors[name] = Tensor(np.asarray(inputs[name], np.float32))
+        tensors[name] = Tensor(np.asarray(inputs[name]))
     shapes = {name: tensor.values.shape for name, tensor in tensors.items()}
     for operator in plan.operators:
         if isinstance(operator, p.Island):

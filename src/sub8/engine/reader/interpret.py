@@ -55,6 +55,8 @@ def _read_quantize(walk: Walk, node: ir.Node) -> list[Known] | None:
     name, out = node_name(node), str(node.outputs[0].name)
     known = walk.of(x)
     assert known is not None
+    if isinstance(known, Real) and x.dtype not in (None, ir.DataType.FLOAT):
+        return None
     dynamic_scale = walk.of(scale)
     if isinstance(dynamic_scale, DynamicScale):
         fmt = Format(dynamic_scale.signed, None)
