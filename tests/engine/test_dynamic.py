@@ -1,6 +1,7 @@
 """Dynamic exponents: one per image, equal to ``sub8.DynamicScale`` in ONNX Runtime bit for bit."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from qdq_graphs import Graph, assert_same, in_onnx_runtime, operators, reals
 
 from sub8.engine.compile import compile_plan
 from sub8.engine.session import Session
-from sub8.errors import UnsupportedModelError
+from sub8.errors import Sub8Warning, UnsupportedModelError
 
 INPUT = ("batch", 4, 6, 6)
 
@@ -123,3 +124,40 @@ def test_scale_of_another_tensor_names_the_node():
     q = g.node("QuantizeLinear", y, s, axis=0, output_dtype=3)
     with pytest.raises(UnsupportedModelError, match=r"'quantizelinear\d+'.*dynamic scale"):
         compile_plan(g.model(g.node("DequantizeLinear", q, s, axis=0)))
+
+
+def dynamic_model():
+    g = Graph(INPUT)
+    y = g.dynamic(conv(g, g.quantised("x", 2.0**-4, signed=True)), signed=True)
+    return g.model(conv(g, y, 1))
+
+
+def other_table(model):
+    (function,) = model.functions.values()
+    node = next(node for node in function if node.outputs[0].name == "scales")
+    scales = node.attributes["value"].as_tensor().numpy()
+    node.attributes["value"] = ir.AttrTensor("value", ir.tensor(scales * 4))
+
+
+def other_attribute(model):
+    for node in model.graph:
+        if node.op_type == "DynamicScale":
+            node.attributes["signed"] = ir.AttrInt64("signed", 3)
+
+
+@pytest.mark.parametrize("change", [other_table, other_attribute])
+def test_a_function_of_the_same_name_is_not_taken_for_ours(change):
+    model = dynamic_model()
+    assert any(fmt is not None and fmt.dynamic for fmt in compile_plan(model).formats.values())
+    change(model)
+    with pytest.warns(Sub8Warning, match="no single constant"):
+        plan = assert_same(model, images(1), integer_only=False)
+    assert not any(fmt is not None and fmt.dynamic for fmt in plan.formats.values())
+
+
+def test_names_inside_the_function_do_not_matter():
+    model = dynamic_model()
+    (function,) = model.functions.values()
+    for index, value in enumerate(value for node in function for value in node.outputs):
+        value.name = f"v{index}"
+    assert any(fmt is not None and fmt.dynamic for fmt in compile_plan(model).formats.values())

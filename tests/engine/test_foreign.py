@@ -18,7 +18,7 @@ from qdq_graphs import Graph, assert_same, in_onnx_runtime, operators, reals
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.operators import Constant, Conv, Linear, Plan, Quantize
 from sub8.engine.plan.reference import run_reference, run_tensors
-from sub8.errors import UnsupportedModelError
+from sub8.errors import Sub8Warning, UnsupportedModelError
 from sub8.oracle import OnnxRuntime
 
 CLASSES = 10
@@ -207,20 +207,75 @@ def test_bias_past_32_bits_names_the_layer():
         compile_plan(g.model(y))
 
 
-def test_activations_per_channel_name_the_node():
+def stays_float(model, match):
+    """It runs, as a float island, and says so; where integers are asked for it is refused."""
+    with pytest.warns(Sub8Warning, match=match):
+        plan = assert_same(model, reals((2, 3, 8, 8)), integer_only=False)
+    assert plan.islands()
+    with pytest.raises(UnsupportedModelError, match="no integer form"):
+        compile_plan(model, integer_only=True)
+
+
+def test_activations_per_channel_stay_float():
     g = Graph()
     s, z = g.constant(np.float32([0.1, 0.2, 0.3])), g.constant(np.zeros(3, np.uint8))
     y = g.node("DequantizeLinear", g.node("QuantizeLinear", "x", s, z, axis=1), s, z, axis=1)
-    with pytest.raises(UnsupportedModelError, match=r"'quantizelinear1'.*per tensor"):
-        compile_plan(g.model(y))
+    stays_float(g.model(y), r"'quantizelinear1'.*per tensor")
 
 
-def test_sixteen_bit_activations_name_the_node():
+def test_sixteen_bit_activations_stay_float():
     g = Graph()
     s, z = g.constant(0.001, np.float32), g.constant(0, np.uint16)
     y = g.node("DequantizeLinear", g.node("QuantizeLinear", "x", s, z), s, z)
-    with pytest.raises(UnsupportedModelError, match=r"'quantizelinear1'.*8-bit"):
-        compile_plan(g.model(y))
+    stays_float(g.model(y), r"'quantizelinear1'.*8-bit")
+
+
+def test_sixteen_bits_between_integer_layers():
+    g = Graph()
+    w = g.weight(np.random.default_rng(0).integers(-127, 128, (3, 3, 1, 1)).astype(np.int8), 2.0**-7)
+    y = g.node("Conv", g.quantised("x", 2.0**-6), w)
+    s, z = g.constant(2.0**-12, np.float32), g.constant(0, np.int16)
+    y = g.node("DequantizeLinear", g.node("QuantizeLinear", y, s, z), s, z)
+    y = g.node("Conv", g.quantised(y, 2.0**-6, signed=True), w)
+    stays_float(g.model(y), r"'quantizelinear\d+'.*8-bit")
+    assert operators(compile_plan(g.model(y))).count("Conv") == 2
+
+
+def microsoft(model):
+    """The same with Q/DQ in the domain that Quark and older versions of ONNX Runtime use."""
+    model = model.clone()
+    for node in model.graph:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            node.domain = "com.microsoft"
+    model.graph.opset_imports["com.microsoft"] = 1
+    return model
+
+
+def test_microsofts_operators_are_read(foreign):
+    plan = compile_plan(microsoft(foreign), integer_only=True)
+    assert operators(plan) == operators(compile_plan(foreign))
+    x = reals((4, 3, 12, 12), 5)
+    np.testing.assert_array_equal(
+        run_reference(plan, {"x": x})["logits"],
+        run_reference(compile_plan(foreign), {"x": x})["logits"],
+    )
+
+
+def test_microsofts_weights_of_four_bits():
+    g = Graph(("batch", 4), opset=17)
+    w = g.integers(np.arange(-7, 5).reshape(3, 4), TensorProto.INT4)
+    s = g.constant(2.0**-3, np.float32)
+    w = g.node("DequantizeLinear", w, s, domain="com.microsoft")
+    model = g.model(g.node("Gemm", g.quantised("x", 2.0**-6), w, transB=1))
+    model.graph.opset_imports["com.microsoft"] = 1
+    assert operators(assert_same(model, reals((2, 4)))) == ["Quantize", "Linear"]
+
+
+def test_a_file_of_floats_is_told():
+    g = Graph()
+    w = g.node("Transpose", g.weight(np.ones((3, 3, 1, 1), np.int8), 0.5), perm=[1, 0, 2, 3])
+    with pytest.warns(Sub8Warning, match=r"none of its layers.*'conv\d+'"):
+        compile_plan(g.model(g.node("Conv", "x", w)))
 
 
 def test_operator_form_names_the_node():

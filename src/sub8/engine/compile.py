@@ -1,12 +1,18 @@
 """Q/DQ graph to plan: prepare the graph, walk it forward, assemble what its outputs need."""
 
+import warnings
+
 import onnx_ir as ir
 
 from sub8.engine.plan.operators import Layer, Plan
 from sub8.engine.reader.assemble import assemble
 from sub8.engine.reader.interpret import interpret
 from sub8.engine.reader.prepare import prepare
-from sub8.engine.reader.state import Keep
+from sub8.engine.reader.state import Keep, Walk, node_name
+from sub8.engine.reader.weights import is_constant
+from sub8.errors import Sub8Warning
+from sub8.graph.count import WEIGHTED
+from sub8.graph.quantization import first_of_other_form
 from sub8.numerics.cluster import ClusteredWeight
 
 
@@ -22,6 +28,36 @@ def compile_plan(model: ir.Model, *, integer_only: bool = False, keep: Keep = _a
         session packs them, so that never more than one layer's are there unpacked.
 
     Raises UnsupportedModelError, naming the node and the remedy, for quantised tensors that have no 8-bit
-    integer form, and where a 32-bit accumulator could overflow.
+    integer form, and where a 32-bit accumulator could overflow. Warns (Sub8Warning) where a quantised file
+    runs as floats: activations that have no 8-bit form, or none of its layers.
     """
-    return assemble(interpret(prepare(model), keep), integer_only=integer_only)
+    walk = interpret(prepare(model), keep)
+    plan = assemble(walk, integer_only=integer_only)
+    message = _left_float(walk, plan)
+    if message is not None:
+        warnings.warn(message, Sub8Warning, stacklevel=2)
+    return plan
+
+
+def _left_float(walk: Walk, plan: Plan) -> str | None:
+    """What of a quantised file ONNX Runtime runs as floats although it was meant to be integers."""
+    for name, reason in walk.left_float.items():
+        more = len(walk.left_float) - 1
+        others = f" (and {more} more)" if more else ""
+        return f"node {name!r}{others}: {reason}; until then ONNX Runtime runs it and what reads it"
+    if any(isinstance(operator, (Conv, Linear)) for operator in plan.operators):
+        return None
+    graph = walk.model.graph
+    other = first_of_other_form(walk.model)
+    if other is not None:
+        return f"node {node_name(other[0])!r}: {other[1]}; ONNX Runtime runs it"
+    if not any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph):
+        return None
+    for node in graph:
+        weighted = node.op_type in WEIGHTED and len(node.inputs) > 1
+        if weighted and walk.computed(node) and is_constant(node.inputs[1]):
+            return (
+                f"quantised, but none of its layers runs in integers, ONNX Runtime runs all, {node_name(node)!r} first; "
+                "quantise the float model with sub8"
+            )
+    return None

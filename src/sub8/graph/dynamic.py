@@ -9,6 +9,7 @@ from sub8.numerics.dynamic import HIGHEST_EXPONENT, LOWEST_EXPONENT, MAGNITUDE_B
 
 DOMAIN = "sub8"
 NAME = "DynamicScale"
+_FIRST_OPSET = 18  # ReduceMax with axes as an input
 
 
 def dynamic_scale(x: ir.Value, *, signed: bool) -> ir.Node:
@@ -64,3 +65,37 @@ def dynamic_scale_function() -> ir.Function:
     return ir.Function(
         DOMAIN, NAME, graph=body, attributes=[ir.Attr("signed", ir.AttributeType.INT, None)]
     )
+
+
+def is_dynamic_scale(function: ir.Function | None) -> bool:
+    """Whether a function computes what ``dynamic_scale_function`` does: node by node the same."""
+    if function is None:
+        return False
+    version = function.opset_imports.get("", 0)
+    return _FIRST_OPSET <= version <= OPSET and _steps(function) == _steps(dynamic_scale_function())
+
+
+def _steps(function: ir.Function) -> list[object]:
+    """A function's inputs, outputs and nodes, its values by the order in which they appear."""
+    numbers: dict[ir.Value | None, int] = {None: -1}
+
+    def number(value: ir.Value | None) -> int:
+        return numbers.setdefault(value, len(numbers))
+
+    steps: list[object] = [[number(value) for value in function.inputs]]
+    for node in function:
+        attributes = {name: _plain(attribute) for name, attribute in node.attributes.items()}
+        read = [number(value) for value in node.inputs]
+        steps.append(
+            (node.domain, node.op_type, read, attributes, [number(v) for v in node.outputs])
+        )
+    return [*steps, [number(value) for value in function.outputs]]
+
+
+def _plain(attribute: ir.Attr) -> object:
+    if attribute.is_ref():
+        return attribute.ref_attr_name
+    if attribute.type == ir.AttributeType.TENSOR:
+        elements = attribute.as_tensor().numpy()
+        return elements.dtype, elements.shape, elements.tobytes()
+    return attribute.value

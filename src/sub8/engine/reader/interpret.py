@@ -20,8 +20,9 @@ def interpret(model: ir.Model, keep: Keep) -> Walk:
 
     keep: see ``Walk``.
 
-    Raises UnsupportedModelError, naming the node, for activations that are quantised in a way that 8-bit
-    tensors with one scale cannot express.
+    Activations that are quantised in a way that 8-bit tensors with one scale cannot express stay float,
+    and are noted in ``left_float``.
+    Raises UnsupportedModelError, naming the node, for scales that contradict each other.
     """
     walk = Walk(model, keep)
     for node in model.graph:
@@ -43,10 +44,11 @@ def _read_same(walk: Walk, node: ir.Node) -> list[Known] | None:
 
 
 def _read_dynamic_scale(walk: Walk, node: ir.Node) -> list[Known] | None:
-    source = node.inputs[0]
-    if source is None:
+    source, signed = node.inputs[0], patterns.attribute(node, "signed", None)
+    function = walk.model.functions.get((node.domain, node.op_type, node.overload))
+    if source is None or signed not in (0, 1) or not dynamic.is_dynamic_scale(function):
         return None
-    return [DynamicScale(source, bool(patterns.attribute(node, "signed", 0)))]
+    return [DynamicScale(source, bool(signed))]
 
 
 def _read_quantize(walk: Walk, node: ir.Node) -> list[Known] | None:
@@ -73,6 +75,9 @@ def _read_quantize(walk: Walk, node: ir.Node) -> list[Known] | None:
         tensor = walk.emitter.quantise(known, fmt, out, name, x)
         return [Integers(tensor, fmt, real=False, scale=scale)]
     static = _static_format(node, _stored_type(node))
+    if isinstance(static, str):
+        walk.left_float[name] = static
+        return None
     return [Integers(walk.emitter.quantise(known, static, out, name, x), static, real=False)]
 
 
@@ -89,14 +94,15 @@ def _read_dequantize(walk: Walk, node: ir.Node) -> list[Known] | None:
             )
         return [Integers(known.tensor, known.fmt, real=True, scale=scale)]
     fmt = _static_format(node, known.fmt.dtype)
-    if fmt != known.fmt:
+    if isinstance(fmt, str) or fmt != known.fmt:
         raise UnsupportedModelError(
             f"node {name!r}: its scale or zero point differs from the QuantizeLinear before it; make them equal"
         )
     return [Integers(known.tensor, fmt, real=True)]
 
 
-def _stored_type(node: ir.Node) -> np.dtype:
+def _stored_type(node: ir.Node) -> np.dtype | None:
+    """uint8 or int8; None for other types."""
     zero = input_at(node, 2)
     if zero is not None:
         elements = constants.array(zero)
@@ -105,14 +111,13 @@ def _stored_type(node: ir.Node) -> np.dtype:
         kind = int(patterns.attribute(node, "output_dtype", 0))
         stored = {0: np.dtype(np.uint8), int(ir.DataType.UINT8): np.dtype(np.uint8),
                   int(ir.DataType.INT8): np.dtype(np.int8)}.get(kind)  # fmt: skip
-    if stored not in (np.int8, np.uint8):
-        raise UnsupportedModelError(
-            f"node {node_name(node)!r}: activations must be 8-bit integers; quantise them as uint8 or int8"
-        )
-    return np.dtype(stored)
+    return np.dtype(stored) if stored in (np.int8, np.uint8) else None
 
 
-def _static_format(node: ir.Node, stored: np.dtype) -> Format:
+def _static_format(node: ir.Node, stored: np.dtype | None) -> Format | str:
+    """The format; or why there is none, and the remedy."""
+    if stored is None:
+        return "its activations are no 8-bit integers; quantise them as uint8 or int8"
     scale = constants.array(node.inputs[1])
     zero_value = input_at(node, 2)
     zero = np.zeros(1) if zero_value is None else constants.array(zero_value)
@@ -123,8 +128,8 @@ def _static_format(node: ir.Node, stored: np.dtype) -> Format:
         or zero.size != 1
         or scale.dtype != np.float32
     ):
-        raise UnsupportedModelError(
-            f"node {node_name(node)!r}: activations need one constant float32 scale; "
+        return (
+            "its activations have no single constant float32 scale; "
             "quantise them per tensor, not per channel"
         )
     number = float(scale.reshape(()))

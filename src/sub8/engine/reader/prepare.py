@@ -5,16 +5,11 @@ import logging
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
+from sub8.engine.reader.state import node_name
 from sub8.errors import UnsupportedModelError
-from sub8.graph import constants, dynamic
+from sub8.graph import constants, dynamic, quantization
 from sub8.graph.inference import infer_shapes
 from sub8.graph.no_ops import remove_no_ops
-
-_OPERATOR_FORM = frozenset({
-    "QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearAveragePool",
-    "QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QGemm",
-    "QLinearReduceMean", "QLinearWhere", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear",
-})  # fmt: skip
 
 # What the optimiser may resolve although not all inputs are constants.
 _RESOLVED = frozenset({
@@ -30,12 +25,12 @@ def prepare(model: ir.Model) -> ir.Model:
     """
     model = model.clone()
     for node in model.graph:
-        if node.op_type in _OPERATOR_FORM:
+        if node.op_type in quantization.OPERATOR_FORM | quantization.RUN_TIME_FORM:
             raise UnsupportedModelError(
-                f"node {node.name!r}: {node.op_type} is not Q/DQ form; write the file with "
-                "QuantizeLinear/DequantizeLinear (ONNX Runtime: quant_format=QuantFormat.QDQ)"
+                f"node {node_name(node)!r}: {quantization.other_form(node)}"
             )
-    passes.InlinePass(lambda function: function.domain != dynamic.DOMAIN)(model)
+    _inline_functions(model)
+    quantization.use_standard_domain(model)
     passes.RemoveInitializersFromInputsPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     if _has_foldable(model):
@@ -61,6 +56,18 @@ def _compute_constant_outputs(graph: ir.Graph) -> None:
         graph.append(copy)
         value.name = f"{name}.constant"
         copied.name = name
+
+
+def _inline_functions(model: ir.Model) -> None:
+    try:
+        passes.InlinePass(lambda function: function.domain != dynamic.DOMAIN)(model)
+    except Exception as error:
+        while error.__cause__ is not None and isinstance(error.__cause__, Exception):
+            error = error.__cause__
+        raise UnsupportedModelError(
+            f"the model's functions cannot be inlined: {' '.join(str(error).split())[:200]}; "
+            "export it without functions"
+        ) from error
 
 
 def _has_foldable(model: ir.Model) -> bool:

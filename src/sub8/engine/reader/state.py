@@ -21,6 +21,7 @@ class Walk:
         self.model = model
         self.emitter = Emitter(model)
         self.known: dict[ir.Value, Known] = {}
+        self.left_float: dict[str, str] = {}  # by node: why its tensor has no 8-bit form
 
     def of(self, value: ir.Value | None) -> Known | None:
         """What is known of a value that depends on the graph's inputs; None for constants and absent inputs."""

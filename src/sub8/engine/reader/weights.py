@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns
+from sub8.graph.quantization import MICROSOFT
 from sub8.numerics.cluster import LARGEST_ALPHA, ClusteredWeight
 from sub8.numerics.weight_format import WEIGHT_FORMATS, smallest_format
 
@@ -68,11 +69,13 @@ def is_constant(value: ir.Value | None) -> bool:
 def read_terms(value: ir.Value | None) -> tuple[Term, ...] | None:
     """The terms of a constant tensor, None where it is not in Q/DQ form."""
     node = value.producer() if value is not None else None
-    if node is None or node.domain != "":
+    if node is None or node.domain not in ("", MICROSOFT):
         return None
     if node.op_type == "DequantizeLinear":
         term = _dequantized(node)
         return None if term is None else (term,)
+    if node.domain != "":
+        return None
     if node.op_type == "Add":
         parts = [read_terms(operand) for operand in node.inputs]
         if parts[0] is None or parts[1] is None:
@@ -226,7 +229,7 @@ def _integers(value: ir.Value | None) -> tuple[NDArray[np.signedinteger], int] |
         narrow = np.int16 if elements.dtype == np.uint8 else np.int8
         return elements.astype(narrow if bits <= 8 else np.int32, copy=False), bits
     node = value.producer()
-    if node is None or node.op_type != "QuantizeLinear" or node.domain != "":
+    if node is None or node.op_type != "QuantizeLinear" or node.domain not in ("", MICROSOFT):
         return None
     numbers, scale = constants.array(node.inputs[0]), constants.array(node.inputs[1])
     zero = constants.array(node.inputs[2]) if len(node.inputs) > 2 else None
