@@ -4,6 +4,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedFunctionsPass, RemoveUnusedNodesPass
 
 from sub8.computed_constants import constant_values, is_constant
+from sub8.graph import rewire
 
 
 def float_twin(model: ir.Model) -> ir.Model:
@@ -20,7 +21,11 @@ def float_twin(model: ir.Model) -> ir.Model:
             continue
         source = quantise.inputs[0]
         assert source is not None
-        ir.convenience.replace_all_uses_with(node.outputs[0], source)
+        real = node.outputs[0]
+        for user, index in tuple(real.uses()):
+            user.replace_input_with(index, source)
+        if real.is_graph_output():
+            rewire.replace(node, ir.node("Identity", [source]))
     _fold_constants(twin)
     RemoveUnusedNodesPass()(twin)
     RemoveUnusedFunctionsPass()(twin)

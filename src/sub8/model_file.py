@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.inference import baked_batch
+from sub8.graph.quantization import first_of_other_form
 from sub8.graph.read import read_model
 from sub8.quantized_model import QuantizedModel
 
@@ -90,30 +91,72 @@ class ModelFile:
     @cached_property
     def calibration(self) -> dict[str, Any]:
         """What the quantiser recorded (metadata ``sub8.calibration``); empty for other models."""
-        text = self.metadata.get("sub8.calibration")
-        return json.loads(text) if text else {}
+        return self._record("sub8.calibration") or {}
+
+    @cached_property
+    def signal_to_noise(self) -> dict[str, float]:
+        """Decibels of every layer's result, measured in calibration; empty where unknown."""
+        found = self.calibration.get("signal_to_noise", {})
+        known = isinstance(found, dict) and all(isinstance(v, (int, float)) for v in found.values())
+        if not known:
+            raise self._damaged("sub8.calibration")
+        return found
 
     @cached_property
     def choice(self) -> dict[str, Any] | None:
         """How the weights of a mixed-precision model were chosen (metadata ``sub8.choice``); None for others."""
-        text = self.metadata.get("sub8.choice")
-        return json.loads(text) if text else None
+        return self._record("sub8.choice")
+
+    def _record(self, key: str) -> dict[str, Any] | None:
+        text = self.metadata.get(key)
+        if not text:
+            return None
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(key) from error
+        if not isinstance(found, dict):
+            raise self._damaged(key)
+        return found
+
+    def _damaged(self, key: str) -> InputError:
+        return InputError(f"{self.name}: metadata {key!r} is damaged; quantise the model again")
+
+    @cached_property
+    def _calibrated_shape(self) -> tuple[int, ...] | None:
+        """The shape of one calibration input, where it was recorded."""
+        found = self.calibration.get("input_shape")
+        if found is None:
+            return None
+        if not isinstance(found, list) or not all(isinstance(d, int) and d > 0 for d in found):
+            raise self._damaged("sub8.calibration")
+        return tuple(found)
 
     def input_shape(self, batch: int = 1) -> tuple[int, ...]:
-        """A full shape for the input: fixed sizes as declared, the batch as given, free ones from ``preprocess``."""
-        if self.input.shape is None:
-            raise UnsupportedModelError(f"{self.name}: input {self.input.name!r} declares no shape")
-        declared = [dim if isinstance(dim, int) else None for dim in self.input.shape]
-        declared[0] = declared[0] or batch
-        if None in declared[1:]:
-            if self.preprocess is None or len(declared) != 4:
+        """A full shape for the input: fixed sizes as declared, the batch as given, free ones as in ``preprocess``,
+        or as in calibration.
+        """
+        declared = None if self.input.shape is None else tuple(self.input.shape)
+        known = self._calibrated_shape
+        if declared is None:
+            if known is None:
+                raise UnsupportedModelError(
+                    f"{self.name}: input {self.input.name!r} declares no shape"
+                )
+            return batch, *known
+        if not declared:
+            return ()
+        sizes = [dim if isinstance(dim, int) else None for dim in declared]
+        sizes[0] = sizes[0] or batch
+        if self.preprocess is not None and len(sizes) == 4:
+            known = self.preprocess.shape
+        if None in sizes[1:]:
+            if known is None or len(known) != len(sizes) - 1:
                 raise InputError(
                     f"{self.name}: input {self.input.name!r} leaves its size open; give the input shape"
                 )
-            declared[1:] = [
-                d or p for d, p in zip(declared[1:], self.preprocess.shape, strict=True)
-            ]
-        return tuple(dim for dim in declared if dim is not None)
+            sizes[1:] = [size or other for size, other in zip(sizes[1:], known, strict=True)]
+        return tuple(size for size in sizes if size is not None)
 
     def check_input(self, x: NDArray[Any]) -> None:
         """InputError where ``x`` does not fit the declared input."""
@@ -143,3 +186,19 @@ def _remedy(declared: Sequence[int | None], given: Sequence[int]) -> str:
         return "; give batches [B, ...], a single sample as x[None]"
     channels_last = len(declared) == len(given) == 4 and declared[1] == given[3] != given[1]
     return "; give channels first: x.transpose(0, 3, 1, 2)" if channels_last else ""
+
+
+def refuse_unquantised(model: ModelFile, wanted: str) -> None:
+    """Raise InputError unless the model is in Q/DQ form; it says in what form the model is instead."""
+    if model.quantised:
+        return
+    other = first_of_other_form(model.model)
+    if other is not None:
+        node, text = other
+        raise InputError(f"{model.name}: node {str(node.name or node.outputs[0].name)!r}: {text}")
+    if any(node.op_type == "DequantizeLinear" for node in model.model.graph):
+        raise InputError(
+            f"{model.name}: only its weights are quantised, its activations are float; {wanted}"
+            " (quantise the float model: sub8 quantize)"
+        )
+    raise InputError(f"{model.name}: a float model; {wanted} (sub8 quantize)")

@@ -232,7 +232,9 @@ def test_sixteen_bit_activations_stay_float():
 
 def test_sixteen_bits_between_integer_layers():
     g = Graph()
-    w = g.weight(np.random.default_rng(0).integers(-127, 128, (3, 3, 1, 1)).astype(np.int8), 2.0**-7)
+    w = g.weight(
+        np.random.default_rng(0).integers(-127, 128, (3, 3, 1, 1)).astype(np.int8), 2.0**-7
+    )
     y = g.node("Conv", g.quantised("x", 2.0**-6), w)
     s, z = g.constant(2.0**-12, np.float32), g.constant(0, np.int16)
     y = g.node("DequantizeLinear", g.node("QuantizeLinear", y, s, z), s, z)

@@ -186,12 +186,20 @@ def quantize(
             images=images,
             progress=progress,
         )
+        report = _summary(quantised)  # before the file is there: nothing may fail behind it
         quantised.save(target)
-    report = sub8.inspect(quantised)
-    result = {
+    result: dict[str, Any] = {
         "output": str(target),
         "bytes": target.stat().st_size,
         "source_bytes": Path(model).stat().st_size,
+    }
+    if report is None:
+        if as_json:
+            terminal.print_json(result)
+        else:
+            terminal.print_line(f"{target}: {terminal.megabytes(target.stat().st_size)}")
+        return
+    result |= {
         "layers": len(report.layers),
         "replaced": report.replaced,
         "islands": [list(nodes) for nodes in report.islands],
@@ -603,8 +611,18 @@ def _writable(output: str, not_over: str | None = None) -> Path:
     return target
 
 
+def _summary(quantised: sub8.QuantizedModel) -> sub8.Inspection | None:
+    """What to tell of a written model; None where its layers cannot be counted, which is no fault of the file."""
+    try:
+        return sub8.inspect(quantised)
+    except Sub8Error:
+        return None
+
+
 def _refuse_islands(model: str) -> None:
-    islands = sub8.inspect(model).islands
+    from sub8.verbs.inspect import float_islands
+
+    islands = float_islands(model)
     if islands:
         nodes = ", ".join(node for island in islands for node in island)
         raise UnsupportedModelError(

@@ -79,6 +79,8 @@ def write_qdq(
     graph.sort()
     model.ir_version = max(IR_VERSION, model.ir_version or 0)
     model.producer_name = "sub8"
+    for key in [key for key in model.metadata_props if key.startswith("sub8.")]:
+        del model.metadata_props[key]  # what a file said of how it was made is not true of this one
     model.metadata_props.update(metadata)
     return model
 

@@ -63,6 +63,7 @@ class PreparedNetwork:
         calibration = {
             "source": self.calibration,
             "images": sum(len(batch) for batch in self.batches),
+            "input_shape": list(self.batches[0].shape[1:]),
             "signal_to_noise": noise,
         }
         found = {

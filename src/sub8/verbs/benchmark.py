@@ -91,7 +91,7 @@ def benchmark(
     session = Session(opened.model, threads=threads) if opened.quantised else None
     calls: list[Callable[[NDArray[np.float32]], Any]] = [reference.run]
     if session is not None:
-        calls.append(session.run)
+        calls.append(session.run_all)
     times = interleaved_medians(calls, x, runs, progress)
     layers: tuple[LayerLatency, ...] = ()
     if profile and session is not None:

@@ -12,7 +12,7 @@ from sub8.data import Dataset, DataSource, ImageRange, load_batches, open_datase
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError, Sub8Warning
 from sub8.machine import thread_count
-from sub8.model_file import ModelFile, ModelSource
+from sub8.model_file import ModelFile, ModelSource, refuse_unquantised
 from sub8.progress import Progress
 
 RuntimeName = Literal["sub8", "onnxruntime"]
@@ -125,10 +125,8 @@ def open_runner(model: ModelFile, runtime: RuntimeName | None, threads: int | No
     if runtime not in (None, "sub8", "onnxruntime"):
         raise InputError(f"runtime {runtime!r} unknown; use sub8 or onnxruntime")
     threads = None if threads is None else thread_count(threads)
-    if runtime == "sub8" and not model.quantised:
-        raise InputError(
-            f"{model.name}: a float model; the sub8 engine runs quantised ones (sub8 quantize)"
-        )
+    if runtime == "sub8":
+        refuse_unquantised(model, "the sub8 engine runs quantised ones")
     if runtime == "sub8" or (runtime is None and model.quantised):
         from sub8.engine.session import Session
 

@@ -7,14 +7,16 @@ layers replace none.
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.operators import Conv, Island, Linear, Plan
+from sub8.engine.reader.prepare import prepare
 from sub8.errors import InputError
 from sub8.graph.count import LayerCount, count_layers, replaced_multiplications
-from sub8.graph.groups import find_groups
+from sub8.graph.groups import Group, find_groups
 from sub8.graph.normalise import normalise
 from sub8.model_file import ModelFile, ModelSource
 from sub8.numerics.cluster import ClusteredWeight
@@ -124,10 +126,27 @@ def inspect(
     return _inspect_float(opened, shape, recipe)
 
 
+def float_islands(model: ModelSource) -> tuple[tuple[str, ...], ...]:
+    """The names of the nodes that have no integer form, of a quantised model or of a float one once quantised."""
+    opened = ModelFile.open(model)
+    if opened.quantised:
+        return tuple(island.nodes for island in compile_plan(opened.model).islands())
+    return _islands_of(find_groups(normalise(opened.model)))
+
+
+def _islands_of(groups: Sequence[Group]) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        tuple(str(node.name or node.op_type) for node in group.nodes)
+        for group in groups
+        if group.kind == "island"
+    )
+
+
 def _inspect_quantised(opened: ModelFile, shape: tuple[int, ...]) -> Inspection:
     plan = compile_plan(opened.model)
-    counts = {count.name: count for count in count_layers(opened.model, shape)}
-    measured = opened.calibration.get("signal_to_noise", {})
+    # The plan's names are those of the prepared graph.
+    counts = {count.name: count for count in count_layers(prepare(opened.model), shape)}
+    measured = opened.signal_to_noise
     layers = [
         _quantised_layer(step, plan, counts[step.name], measured.get(step.name))
         for step in plan.operators
@@ -166,11 +185,8 @@ def _inspect_float(opened: ModelFile, shape: tuple[int, ...], recipe: Recipe | N
     model = normalise(opened.model)
     counts = {count.name: count for count in count_layers(model, shape)}
     layers: list[LayerReport] = []
-    islands: list[tuple[str, ...]] = []
     groups = find_groups(model)
     for group in groups:
-        if group.kind == "island":
-            islands.append(tuple(str(node.name or node.op_type) for node in group.nodes))
         if group.layer is None:
             layers += [
                 _float_layer(counts[str(node.name)], None)
@@ -190,7 +206,7 @@ def _inspect_float(opened: ModelFile, shape: tuple[int, ...], recipe: Recipe | N
         cluster = sys.maxsize if recipe.weights.cluster == "all" else recipe.weights.cluster
         first = frozenset(str(g.layer.name) for g in groups if g.layer is not None and g.first)
         published = replaced_multiplications(list(counts.values()), cluster, first)
-    return Inspection(tuple(layers), tuple(islands), shape, published)
+    return Inspection(tuple(layers), _islands_of(groups), shape, published)
 
 
 def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:

@@ -22,7 +22,7 @@ from sub8.engine.plan.operators import Island, Plan
 from sub8.engine.plan.reference import Environment, run_tensors
 from sub8.engine.session import Session
 from sub8.errors import InputError
-from sub8.model_file import ModelFile, ModelSource
+from sub8.model_file import ModelFile, ModelSource, refuse_unquantised
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
 from sub8.verbs.operatorwise import OperatorCheck
@@ -69,10 +69,7 @@ def verify(
     Raises InputError, also for float models and for files of which no operator runs in integers.
     """
     opened = ModelFile.open(model)
-    if not opened.quantised:
-        raise InputError(
-            f"{opened.name}: a float model; verify takes quantised ones (sub8 quantize)"
-        )
+    refuse_unquantised(opened, "verify takes quantised ones")
     dataset = open_dataset(data, opened.labels).select(images)
     comparison = _Comparison(opened, threads)
     done, fixed = 0, opened.fixed_batch
