@@ -67,7 +67,9 @@ def test_what_a_source_says_of_its_making_is_not_kept(tmp_path, data):
     assert made["author"] == "me"
 
 
-@pytest.mark.parametrize("text", ["{", "1", '{"signal_to_noise": 3, "input_shape": [3, 10, 12]}', '{"input_shape": "x"}'])
+@pytest.mark.parametrize(
+    "text", ["{", "1", '{"signal_to_noise": 3, "input_shape": [3, 10, 12]}', '{"input_shape": "x"}']
+)
 def test_damaged_metadata_is_one_line(tmp_path, data, sub8_command, text):
     network(tmp_path / "float.onnx", ["b", 3, "h", "w"])
     sub8.quantize(tmp_path / "float.onnx", np.load(data)).save(tmp_path / "q.onnx")

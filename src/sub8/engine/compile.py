@@ -45,7 +45,7 @@ def _left_float(walk: Walk, plan: Plan) -> str | None:
         more = len(walk.left_float) - 1
         others = f" (and {more} more)" if more else ""
         return f"node {name!r}{others}: {reason}; until then ONNX Runtime runs it and what reads it"
-    if any(isinstance(operator, (Conv, Linear)) for operator in plan.operators):
+    if any(isinstance(operator, Layer) for operator in plan.operators):
         return None
     graph = walk.model.graph
     other = first_of_other_form(walk.model)
