@@ -1,12 +1,14 @@
 """Activation formats from calibration data: one streamed pass of the float model."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sub8.errors import InputError
+from sub8.errors import InputError, Sub8Warning
+from sub8.graph.dynamic import HIGHEST_EXPONENT, LOWEST_EXPONENT
 from sub8.graph.groups import Group
 from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
@@ -20,6 +22,12 @@ from sub8.ptq.formats import (
     quantised_tensors,
 )
 from sub8.recipe import Dfp8
+
+# Of the largest values that exponents chosen at run time represent, with room for other images.
+_SMALLEST_DYNAMIC = 2.0 ** (LOWEST_EXPONENT + 12)
+_LARGEST_DYNAMIC = 2.0 ** (HIGHEST_EXPONENT + 3)
+# How far above most values of an input single ones must be to be told.
+_EXTREME = 100
 
 
 def calibrate(
@@ -36,25 +44,42 @@ def calibrate(
 
     model: normalised float model with one input; batches: its inputs, float32 ``[B, ...]``, ``images`` in all.
     A tensor is unsigned where the graph proves that it cannot be negative. Tensors joined by data movement
-    share one format. With dynamic exponents, ``Format.scale`` is None where ``dynamic_tensors`` allows it.
+    share one format. With dynamic exponents, ``Format.scale`` is None where ``dynamic_tensors`` allows it and the
+    values lie well within the reach of those exponents.
     Raises InputError naming the first tensor that holds NaN or infinity.
     """
     observers = observe(model, groups, batches, images, threads=threads, progress=progress)
+    for value in model.graph.inputs:
+        if value.name in observers:
+            _tell_extremes(str(value.name), observers[value.name])
     shared = SharedFormats(model, groups)
     positive = never_negative(model)
     dynamic = dynamic_tensors(model, groups) if how.exponent == "dynamic" else set()
     formats: dict[str, Format] = {}
     for members in shared.sets.values():
         signed = not all(name in positive for name in members)
-        if members[0] in dynamic:
+        seen = [observers[name] for name in members if name in observers]
+        magnitude = max(observer.magnitude for observer in seen)
+        if members[0] in dynamic and _SMALLEST_DYNAMIC <= magnitude <= _LARGEST_DYNAMIC:
             formats.update(dict.fromkeys(members, Format(signed, None)))
             continue
-        seen = [observers[name] for name in members if name in observers]
         sample = np.concatenate([observer.sample() for observer in seen])
-        magnitude = max(observer.magnitude for observer in seen)
         exponent = choose_exponent(sample, magnitude, signed, how)
         formats.update(dict.fromkeys(members, Format.dfp(signed, exponent)))
     return formats
+
+
+def _tell_extremes(name: str, seen: Observer) -> None:
+    """Warn where single values are so large that 8 bits cannot hold them and the rest."""
+    magnitudes = np.abs(seen.sample())
+    usual = float(np.percentile(magnitudes, 95)) if magnitudes.size else 0.0
+    if usual > 0 and seen.magnitude > _EXTREME * usual:
+        warnings.warn(
+            f"calibration: input {name!r} holds values up to {seen.magnitude:.3g} where 95 % stay below"
+            f" {usual:.3g}; 8 bits hold either these or the rest, so mask or clip such values",
+            Sub8Warning,
+            stacklevel=2,
+        )
 
 
 def observe(

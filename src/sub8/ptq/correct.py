@@ -111,7 +111,11 @@ def _channels_first(array: NDArray[np.float32], channel_axis: int) -> NDArray[np
 
 def _sums(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Of each channel ``[O]``, over ``[B, O, positions]``."""
-    return values.sum(-1).astype(np.float64).sum(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = values.sum(-1).astype(np.float64)
+    if not np.isfinite(sums).all():
+        sums = values.sum(-1, dtype=np.float64)
+    return sums.sum(axis=0)
 
 
 def _energy(values: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -12,6 +12,8 @@ from sub8.recipe import Dfp8
 # Four halvings below the largest value cover every tensor where clipping pays for itself.
 CANDIDATES = 5
 SAMPLE = 1 << 19
+# The artifact's scales are normal float32 numbers.
+LOWEST_EXPONENT = -126
 
 
 @dataclass
@@ -56,12 +58,13 @@ class Observer:
 
 
 def covering_exponent(magnitude: float, signed: bool) -> int:
-    """The finest exponent e with ``magnitude <= high * 2**e``; 0 for an all-zero tensor."""
+    """The finest exponent e with ``magnitude <= high * 2**e``, at least -126; 0 for an all-zero tensor."""
     if magnitude <= 0.0:
         return 0
     high = 127 if signed else 255
     exponent = math.frexp(magnitude / high)[1]
-    return exponent - 1 if magnitude <= math.ldexp(high, exponent - 1) else exponent
+    exponent = exponent - 1 if magnitude <= math.ldexp(high, exponent - 1) else exponent
+    return max(exponent, LOWEST_EXPONENT)
 
 
 def choose_exponent(sample: NDArray[np.float32], magnitude: float, signed: bool, how: Dfp8) -> int:
@@ -77,13 +80,21 @@ def choose_exponent(sample: NDArray[np.float32], magnitude: float, signed: bool,
     if how.calibration == "percentile":
         limit = float(np.percentile(np.abs(sample), how.percentile, method="higher"))
         return min(covering, covering_exponent(limit, signed)) if limit > 0 else covering
+    finest = covering - LOWEST_EXPONENT
     errors = [
-        squared_error(sample, Format.dfp(signed, covering - step)) for step in range(CANDIDATES)
+        squared_error(sample, Format.dfp(signed, covering - step))
+        for step in range(min(CANDIDATES, finest + 1))
     ]
+    while int(np.argmin(errors)) == len(errors) - 1 and len(errors) <= finest:
+        # A few values dwarf the rest, which then decides.
+        errors.append(squared_error(sample, Format.dfp(signed, covering - len(errors))))
     return covering - int(np.argmin(errors))
 
 
 def squared_error(values: NDArray[np.float32], fmt: Format) -> float:
     """Sum of squared differences between ``values`` and their 8-bit form."""
     difference = dequantize(quantize(values, fmt), fmt) - values
+    largest = float(np.abs(difference).max(initial=0.0))
+    if not 1e-12 < largest < 1e12:  # whose squares float32 could not sum
+        difference = difference.astype(np.float64)
     return float(np.dot(difference, difference))

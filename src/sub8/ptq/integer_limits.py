@@ -14,6 +14,7 @@ from sub8.numerics import accumulators
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.ptq.calibration_pass import CalibratedLayer
+from sub8.ptq.exponent import LOWEST_EXPONENT
 
 # A quarter of 2**24: other images than the calibration's may reach further.
 EXACT_MAGNITUDE = 1 << 22
@@ -23,7 +24,7 @@ DYNAMIC_BIAS_BITS = 15
 def minimum_exponent(layer: CalibratedLayer) -> int:
     """The finest weight exponent e that keeps calibrated accumulators (and sums with a residual) in EXACT_MAGNITUDE.
 
-    Accumulators count in the input's scale times ``2**e``.
+    Accumulators count in the input's scale times ``2**e``, which is a normal float32 number.
     """
     largest = 0.0
     sources = zip(layer.largest, layer.input_scales(), layer.residual_operands(), strict=True)
@@ -32,7 +33,8 @@ def minimum_exponent(layer: CalibratedLayer) -> int:
             per_image = per_image + np.abs(residual.reshape(len(residual), -1)).max(1, initial=0.0)
         largest = max(largest, float((per_image / scales).max(initial=0.0)))
     largest = max(largest, _bias_in_input_units(layer))
-    return -64 if largest == 0.0 else math.ceil(math.log2(largest / EXACT_MAGNITUDE))
+    exact = -64 if largest == 0.0 else math.ceil(math.log2(largest / EXACT_MAGNITUDE))
+    return max(exact, LOWEST_EXPONENT - _input_exponent(layer.input_format))
 
 
 def fits_int32(
@@ -64,7 +66,7 @@ def integer_bias(
         magnitude = float(np.abs(bias).max(initial=0.0))
         exponent = math.frexp(magnitude)[1] - DYNAMIC_BIAS_BITS if magnitude > 0 else 0
     else:
-        exponent = weight_exponent + (0 if fmt is None else fmt.exponent or 0)
+        exponent = weight_exponent + _input_exponent(fmt)
     whole = np.rint(np.ldexp(bias, -exponent))
     return np.clip(whole, -accumulators.LARGEST_INT32, accumulators.LARGEST_INT32).astype(
         np.int32
@@ -74,6 +76,10 @@ def integer_bias(
 def _unit(terms: Sequence[ClusteredWeight], fmt: Format | None) -> float:
     scale = 1.0 if fmt is None or fmt.scale is None else fmt.scale
     return math.ldexp(scale, accumulators.finest_exponent(terms))
+
+
+def _input_exponent(fmt: Format | None) -> int:
+    return 0 if fmt is None else fmt.exponent or 0
 
 
 def _bias_in_input_units(layer: CalibratedLayer) -> float:

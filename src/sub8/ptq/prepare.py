@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 # Input elements per batch: small enough that one batch's activations of a large network fit beside the cache.
 BATCH_ELEMENTS = 1 << 20
 LARGEST_BATCH = 64
+# How many times the median image's largest value an image's must be, and in how few of all, to be left out.
+_DWARFED, _FEW, _FEWEST_TO_COMPARE = 32, 0.1, 4
 
 Source: TypeAlias = "str | os.PathLike[str] | ir.Model | torch.nn.Module"
 Calibration: TypeAlias = DataSource
@@ -180,7 +182,32 @@ def _batches(
                 " bring them to one"
             )
         batches.append(x)
-    return batches
+    return batches if source.fixed_batch is not None else _without_extremes(batches)
+
+
+def _without_extremes(batches: Kept) -> Kept:
+    """Leave out the few images with a value that dwarfs all others': a mark for missing data, or a broken file.
+
+    8 bits could not hold such a value and the rest, and one image's would spoil the statistics of all.
+    """
+    largest = [np.abs(x.reshape(len(x), -1)).max(1, initial=0.0) for x in batches]
+    every = np.concatenate(largest)
+    limit = _DWARFED * float(np.median(every))
+    extreme = np.flatnonzero(every > limit)
+    few = max(1.0, _FEW * len(every))
+    if not 0 < len(extreme) <= few or len(every) < _FEWEST_TO_COMPARE or limit == 0.0:
+        return batches
+    kept = Kept(batches.memory)
+    for x, values in zip(batches, largest, strict=True):
+        if (values <= limit).any():
+            kept.append(x[values <= limit])
+    warnings.warn(
+        f"calibration: left out {len(extreme)} of {len(every)} images, the first row {extreme[0]}, for values"
+        f" up to {every.max():.3g} where the others reach {every[every <= limit].max():.3g}",
+        Sub8Warning,
+        stacklevel=2,
+    )
+    return kept
 
 
 def _elements(dataset: Dataset, preprocess: Preprocess | None) -> int:

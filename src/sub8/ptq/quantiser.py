@@ -1,9 +1,11 @@
 """The decisions on one layer: format, solver, statistics correction, integer bias."""
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.errors import UnsupportedModelError
+from sub8.errors import Sub8Warning, UnsupportedModelError
 from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.ptq.calibration_pass import CalibratedLayer, dequantized
@@ -39,11 +41,10 @@ class LayerQuantiser:
         fmt = self._recipe.weight_format(
             layer.name, first=group.first, last=group.last, depthwise=group.depthwise
         )
+        terms = None
         if self._recipe.second_order and layer.weight[0].size <= LARGEST_COLUMNS:
             terms = self._second_order(layer, fmt)
-        elif fmt.integers.eight_bit:
-            terms = _solve(layer, layer.weight, fmt, _first_order(self._recipe.method))
-        else:
+        if terms is None:
             terms = self._weight_error(layer, fmt)
         bias = layer.bias.astype(np.float64)
         if self._recipe.correct_statistics:
@@ -56,9 +57,9 @@ class LayerQuantiser:
         self, layer: CalibratedLayer, fmt: WeightFormat
     ) -> tuple[ClusteredWeight, ...]:
         """Solve, see what spread the accumulators get, and solve again for weights that give the right one."""
-        method = _first_order(self._recipe.method)
+        method: Method = "paper" if self._recipe.method == "paper" else "optimal"
         terms = _solve(layer, layer.weight, fmt, method)
-        if not self._recipe.correct_statistics:
+        if not self._recipe.correct_statistics or fmt.integers.eight_bit:
             return terms
         reached = channel_variances(layer.accumulators(dequantized(terms)), layer.channel_axis)
         wanted = layer.float_moments.variance
@@ -67,10 +68,25 @@ class LayerQuantiser:
 
     def _second_order(
         self, layer: CalibratedLayer, fmt: WeightFormat
-    ) -> tuple[ClusteredWeight, ...]:
-        """Solve for the regressed weights; least squares shrinks what it cannot explain, so their spread is set first."""
+    ) -> tuple[ClusteredWeight, ...] | None:
+        """Solve for the regressed weights; None, and a warning, where the layer's inputs do not determine any."""
+        try:
+            return self._regressed(layer, fmt)
+        except np.linalg.LinAlgError:
+            warnings.warn(
+                f"layer {layer.name!r}: its inputs on the calibration data do not determine a second-order"
+                " solution; solved by method 'optimal' instead",
+                Sub8Warning,
+                stacklevel=2,
+            )
+            return None
+
+    def _regressed(self, layer: CalibratedLayer, fmt: WeightFormat) -> tuple[ClusteredWeight, ...]:
+        """Least squares shrinks what it cannot explain, so the regressed weights' spread is set before they are solved."""
         found = regress(layer)
         weight = found.weight
+        if not np.isfinite(weight).all():
+            raise np.linalg.LinAlgError("not finite")
         if self._recipe.correct_statistics and not fmt.integers.eight_bit:
             reached = output_variances(weight, found.covariance)
             wanted = layer.float_moments.variance
@@ -94,10 +110,6 @@ def _solve(
     raise UnsupportedModelError(
         f"layer {layer.name!r}: sums of {weight[0].size} products and the bias do not fit 32 bits"
     )
-
-
-def _first_order(method: Method) -> Method:
-    return "paper" if method == "paper" else "optimal"
 
 
 def _scaled(weight: NDArray[np.floating], factor: Floats) -> Floats:

@@ -22,6 +22,8 @@ from sub8.ptq.patches import images_per_block, patches
 # number along both axes, as long as at least so many patches remain.
 ENOUGH_PATCHES = 1 << 18
 FOLDS = 4
+# Powers of two whose squares float32 sums without loss.
+_HARMLESS = 24
 # Strengths of the pull towards the float weight, as shares of the inputs' mean variance.
 RIDGES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 _FIRST_TRIED = RIDGES.index(0.01)
@@ -50,9 +52,13 @@ class Regression:
 def regress(layer: CalibratedLayer, ridge: float | None = None) -> Regression:
     """One streamed pass over the layer's calibration data; means are left to the bias.
 
-    ridge: instead of the one that cross-validation finds.
+    ridge: instead of the one that cross-validation finds. Raises LinAlgError where nothing can be regressed.
     """
     folds = [fold for fold in _gather(layer) if fold is not None]
+    if not all(
+        np.isfinite(fold.products).all() and np.isfinite(fold.cross).all() for fold in folds
+    ):
+        raise np.linalg.LinAlgError("the products of patches leave float32")
     whole = _added(folds).moments()
     own = layer.weight.astype(np.float64).reshape(whole.cross.shape)
     if ridge is None:
@@ -85,9 +91,45 @@ class _Moments:
 
 
 @dataclass(frozen=True)
-class _Sums:
-    """Sums over ``count`` patches p and targets t: p p', t p', p, t."""
+class _Origin:
+    """What patches and targets of one layer are counted from, and in which power of two.
 
+    Squares of large, nearly constant values would drown what varies, and those of huge or tiny ones leave
+    float32. patch: ``[g, K]``. target: ``[g, O/g]``. patch_exponent, target_exponent: of their units.
+    """
+
+    patch: NDArray[np.float32]
+    target: NDArray[np.float32]
+    patch_exponent: int
+    target_exponent: int
+
+    @classmethod
+    def of(cls, p: NDArray[np.float32], t: NDArray[np.float32]) -> "_Origin":
+        """The means of a first block, and units near its spread."""
+        parts = [part.mean(axis=2, dtype=np.float64).astype(np.float32) for part in (p, t)]
+        spread = [
+            float(np.abs(part - mean[:, :, None]).max(initial=0.0))
+            for part, mean in zip((p, t), parts, strict=True)
+        ]
+        exponents = [math.frexp(one)[1] if one > 0 else 0 for one in spread]
+        return cls(*parts, *(e if abs(e) > _HARMLESS else 0 for e in exponents))
+
+    def shifted(
+        self, p: NDArray[np.float32], t: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        p, t = p - self.patch[:, :, None], t - self.target[:, :, None]
+        if self.patch_exponent:
+            p = np.ldexp(p, -self.patch_exponent)
+        if self.target_exponent:
+            t = np.ldexp(t, -self.target_exponent)
+        return p, t
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over ``count`` patches p and targets t, counted from ``origin``: p p', t p', p, t."""
+
+    origin: _Origin
     products: Floats
     cross: Floats
     patch: Floats
@@ -95,17 +137,21 @@ class _Sums:
     count: int
 
     @classmethod
-    def of(cls, p: NDArray[np.float32], t: NDArray[np.float32]) -> "_Sums":
+    def of(cls, p: NDArray[np.float32], t: NDArray[np.float32], origin: _Origin) -> "_Sums":
         def exact(part: NDArray[np.float32]) -> Floats:
             return part.astype(np.float64)
 
-        turned = p.transpose(0, 2, 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            p, t = origin.shifted(p, t)
+            turned = p.transpose(0, 2, 1)
+            products, cross, patch, target = p @ turned, t @ turned, p.sum(2), t.sum(2)
         return cls(
-            exact(p @ turned), exact(t @ turned), exact(p.sum(2)), exact(t.sum(2)), p.shape[2]
+            origin, exact(products), exact(cross), exact(patch), exact(target), turned.shape[1]
         )
 
     def __add__(self, other: "_Sums") -> "_Sums":
         return _Sums(
+            self.origin,
             self.products + other.products,
             self.cross + other.cross,
             self.patch + other.patch,
@@ -115,9 +161,10 @@ class _Sums:
 
     def moments(self) -> _Moments:
         patch, target = self.patch / self.count, self.target / self.count
+        p, t = self.origin.patch_exponent, self.origin.target_exponent
         return _Moments(
-            self.products / self.count - patch[:, :, None] * patch[:, None, :],
-            self.cross / self.count - target[:, :, None] * patch[:, None, :],
+            np.ldexp(self.products / self.count - patch[:, :, None] * patch[:, None, :], 2 * p),
+            np.ldexp(self.cross / self.count - target[:, :, None] * patch[:, None, :], p + t),
         )
 
 
@@ -133,6 +180,7 @@ def _gather(layer: CalibratedLayer) -> list[_Sums | None]:
     node = layer.group.layer
     assert node is not None
     sums: list[_Sums | None] = [None] * FOLDS
+    origin: _Origin | None = None
     seen = 0
     every = _thinning(layer)
     sources = zip(layer.inputs(), layer.float_accumulators, layer.residual_errors(), strict=True)
@@ -150,7 +198,8 @@ def _gather(layer: CalibratedLayer) -> list[_Sums | None]:
             for start in range(0, len(x), step := images_per_block(node, x)):
                 p = patches(node, x[start : start + step], every, offset)
                 t = _rows(y[start : start + step], layer.channel_axis, len(p))
-                block, before = _Sums.of(p, t), sums[number]
+                origin = origin or _Origin.of(p, t)
+                block, before = _Sums.of(p, t, origin), sums[number]
                 sums[number] = block if before is None else before + block
         seen += len(inputs)
     return sums

@@ -2,20 +2,25 @@
 
 import importlib.util
 import json
+import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sub8.data import ImageRange
 from sub8.data.preprocess import Preprocess
-from sub8.errors import InputError
+from sub8.errors import InputError, Sub8Warning
 from sub8.graph.qdq import write_qdq
 from sub8.progress import Progress
 from sub8.ptq.prepare import Calibration, Source, prepare_network
-from sub8.quantized_model import QuantizedModel, layer_summaries
+from sub8.quantized_model import LayerSummary, QuantizedModel, layer_summaries
 from sub8.recipe import Recipe
 from sub8.solve import solve_layers
 
 if TYPE_CHECKING:
     from sub8.mixed.budget import Budget
+
+# Decibels that a layer's 8-bit result should be above its error.
+LEAST_SIGNAL_TO_NOISE = 20
 
 
 def quantize(
@@ -39,6 +44,8 @@ def quantize(
         ``MeanBits(bits)`` or ``MaxLatencyRatio(ratio)`` is kept; of the recipe's weights only ``overrides`` then
         count. What was chosen is in the result's metadata ``sub8.choice``.
     preprocess: for uint8 images; default, the model's own metadata. It is stored in the result.
+    Warns (Sub8Warning, one line) of layers whose 8-bit result is less than 20 dB above its error, and of images
+    left out because a value of theirs dwarfs all others; ``QuantizedModel.layers`` has every layer's ratio.
     Raises InputError (unusable model, no calibration images, NaN; the method "reconstruct" without PyTorch or with
     dynamic exponents) and UnsupportedModelError.
     """
@@ -73,8 +80,26 @@ def quantize(
     metadata = network.metadata(recipe, walked)
     if choice is not None:
         metadata["sub8.choice"] = json.dumps(choice.to_dict())
+    layers = layer_summaries(walked.layers, walked.signal_to_noise)
+    _tell_noise(layers)
     written = write_qdq(network.graph, walked.layers, network.formats, metadata)
-    return QuantizedModel(written, layer_summaries(walked.layers, walked.signal_to_noise))
+    return QuantizedModel(written, layers)
+
+
+def _tell_noise(layers: Sequence[LayerSummary]) -> None:
+    noisy = sorted(
+        (layer for layer in layers if layer.signal_to_noise < LEAST_SIGNAL_TO_NOISE),
+        key=lambda layer: layer.signal_to_noise,
+    )
+    if noisy:
+        worst = noisy[0]
+        warnings.warn(
+            f"{len(noisy)} of {len(layers)} layers reach less than {LEAST_SIGNAL_TO_NOISE} dB on the calibration"
+            f" data, the least {worst.name!r} with {worst.signal_to_noise:.1f} dB; measure the accuracy, and give"
+            " such layers more bits where it lacks",
+            Sub8Warning,
+            stacklevel=3,
+        )
 
 
 def _check_reconstructable(recipe: Recipe) -> None:

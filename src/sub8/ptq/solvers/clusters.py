@@ -13,8 +13,8 @@ from sub8.recipe import WeightFormat
 
 Floats = NDArray[np.float64]
 
-# Coarser and finer exponents than these would leave float32 when multiplied by activations.
-_LOWEST_EXPONENT = -60
+# Of float32's normal numbers, which the artifact's scales are.
+_LOWEST_EXPONENT = -126
 
 
 @dataclass(frozen=True)
