@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -18,7 +19,13 @@ from sub8.cli.finetune import register as register_training
 from sub8.cli.options import Images, Json, PreprocessText, Threads
 from sub8.cli.record import record_app
 from sub8.cli.study import register as register_study
-from sub8.errors import InputError, MissingPreprocessError, Sub8Error, UnsupportedModelError
+from sub8.errors import (
+    InputError,
+    MissingPreprocessError,
+    Sub8Error,
+    Sub8Warning,
+    UnsupportedModelError,
+)
 from sub8.files import check_writable
 
 # Of wrong options and arguments. Typer gives this class no public name, only some that derive from it.
@@ -176,7 +183,7 @@ def quantize(
     target = _writable(output, not_over=model)
     if integer_only:
         _refuse_islands(model)
-    with terminal.progress_bars() as progress:
+    with terminal.collected_warnings() as told, terminal.progress_bars() as progress:
         quantised = sub8.quantize(
             model,
             calibration,
@@ -188,6 +195,8 @@ def quantize(
         )
         report = _summary(quantised)  # before the file is there: nothing may fail behind it
         quantised.save(target)
+    for message in told:
+        warnings.warn(message, Sub8Warning, stacklevel=2)
     result: dict[str, Any] = {
         "output": str(target),
         "bytes": target.stat().st_size,
@@ -203,6 +212,7 @@ def quantize(
         "layers": len(report.layers),
         "replaced": report.replaced,
         "islands": [list(nodes) for nodes in report.islands],
+        "warnings": told,
     }
     if report.choice is not None:
         result["choice"] = report.choice

@@ -8,9 +8,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.errors import InputError, Sub8Warning
-from sub8.graph.dynamic import HIGHEST_EXPONENT, LOWEST_EXPONENT
 from sub8.graph.groups import Group
 from sub8.numerics.dfp import Format
+from sub8.numerics.dynamic import HIGHEST_EXPONENT, LOWEST_EXPONENT
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
 from sub8.ptq.exponent import Observer, choose_exponent

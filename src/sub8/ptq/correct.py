@@ -14,7 +14,7 @@ SMALLEST_FACTOR, LARGEST_FACTOR = 0.25, 4.0
 # Largest differences whose squares float32 can sum.
 _SMALLEST_SQUARED, _LARGEST_SQUARED = 1e-15, 1e15
 # A variance below this share of the squared mean is that of float32's rounding.
-_ROUNDING = 1e-13
+_ROUNDING = 2e-15
 
 
 class ChannelMoments:
