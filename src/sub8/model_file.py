@@ -69,8 +69,13 @@ class ModelFile:
         It is declared, or baked into the graph: an export that reshapes to ``(1, -1)`` gives one result
         however many images come in.
         """
-        declared = None if not self.input.shape else self.input.shape[0]
-        return declared if isinstance(declared, int) else baked_batch(self.model)
+        declared = self.input.shape[0] if self.input.shape else None
+        return declared if isinstance(declared, int) else self.baked_batch
+
+    @cached_property
+    def baked_batch(self) -> int | None:
+        """The size of batch that the graph itself has, whatever its input declares; None where it has none."""
+        return baked_batch(self.model, self.input)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -105,7 +110,10 @@ class ModelFile:
     @cached_property
     def choice(self) -> dict[str, Any] | None:
         """How the weights of a mixed-precision model were chosen (metadata ``sub8.choice``); None for others."""
-        return self._record("sub8.choice")
+        found = self._record("sub8.choice")
+        if found is not None and not _is_choice(found):
+            raise self._damaged("sub8.choice")
+        return found
 
     def _record(self, key: str) -> dict[str, Any] | None:
         text = self.metadata.get(key)
@@ -147,7 +155,7 @@ class ModelFile:
         if not declared:
             return ()
         sizes = [dim if isinstance(dim, int) else None for dim in declared]
-        sizes[0] = sizes[0] or batch
+        sizes[0] = self.fixed_batch or batch
         if self.preprocess is not None and len(sizes) == 4:
             known = self.preprocess.shape
         if None in sizes[1:]:
@@ -178,6 +186,47 @@ class ModelFile:
     def serialized(self) -> bytes:
         """The model as ONNX bytes, for a runtime."""
         return ir.to_proto(self.model).SerializeToString()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_choice(found: dict[str, Any]) -> bool:
+    """Whether it has the parts of ``mixed.choose.Choice.to_dict`` that are shown."""
+
+    def has(part: Any, numbers: tuple[str, ...], texts: tuple[str, ...] = ()) -> bool:
+        return (
+            isinstance(part, dict)
+            and all(_is_number(part.get(key)) for key in numbers)
+            and all(isinstance(part.get(key), str) and part[key] for key in texts)
+            and (part.get("milliseconds") is None or _is_number(part["milliseconds"]))
+        )
+
+    def all_have(key: str, *keys: tuple[str, ...]) -> bool:
+        return isinstance(found.get(key), list) and all(has(part, *keys) for part in found[key])
+
+    point = ("mean_bits", "error")
+    limit = {"MaxDrop": "points", "MeanBits": "bits", "MaxLatencyRatio": "ratio"}
+    budget = found.get("budget")
+    kind = budget.get("kind") if isinstance(budget, dict) else None
+    return (
+        isinstance(kind, str)
+        and kind in limit
+        and has(budget, (limit[kind],))
+        and has(found.get("chosen"), point)
+        and (kind != "MaxLatencyRatio" or _is_number(found.get("latency_ratio")))
+        and all_have("front", point)
+        and all_have("trials", (*point, "mean", "bound"))
+        and (kind != "MaxDrop" or _tried_once(found))
+        and all_have("layers", ("bits", "gain", "error"), ("name", "weights"))
+        and all("milliseconds" in layer for layer in found["layers"])
+    )
+
+
+def _tried_once(found: dict[str, Any]) -> bool:
+    bits = found["chosen"]["mean_bits"]
+    return [trial["mean_bits"] for trial in found["trials"]].count(bits) == 1
 
 
 def _remedy(declared: Sequence[int | None], given: Sequence[int]) -> str:

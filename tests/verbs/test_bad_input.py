@@ -213,3 +213,33 @@ def test_integer_only_names_the_float_node(sub8_command, folder, target, tmp_pat
     path = rewritten(folder, tmp_path / "softmax.onnx", change)
     done = quantize(sub8_command, folder, target, path, None, "--integer-only")
     refuse(done, "a_relu")
+
+
+@pytest.mark.parametrize("key", ["sub8.calibration", "sub8.choice"])
+@pytest.mark.parametrize("text", ["{", "1", "[" * 5000, '{"signal_to_noise": 3, "budget": 1}'])
+def test_records_in_the_metadata_that_somebody_changed(
+    sub8_command, quantised, tmp_path, key, text
+):
+    model = onnx.load(quantised)
+    kept = [(e.key, e.value) for e in model.metadata_props if e.key != key]
+    onnx.helper.set_model_props(model, {**dict(kept), key: text})
+    onnx.save(model, tmp_path / "q.onnx")
+    refuse(sub8_command("inspect", tmp_path / "q.onnx"), key, "damaged")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["benchmark", "MODEL", "--input-shape", "\u00b2,3,12,12"],
+        ["benchmark", "MODEL", "--input-shape", "1,3,12," + "9" * 5000],
+        ["zoo", "resnet18", "-o", "OUT", "--seed", "-1"],
+        ["sweep", "MODEL", "--data", "DATA", "-c", "DATA", "-o", "OUT", "--jobs", "0"],
+        ["evaluate", "MODEL", "DATA", "--images", "9" * 5000],
+        ["evaluate", "MODEL", "DATA", "--threads", "2000"],
+        ["run", "MODEL", "DATA", "--preprocess", "size=12 mean=1e999"],
+        ["run", "MODEL", "DATA", "--preprocess", "size=1e999999999"],
+    ],
+)
+def test_numbers_that_are_none(sub8_command, folder, tmp_path, arguments):
+    places = {"MODEL": folder / "model.onnx", "DATA": folder / "data.npz", "OUT": tmp_path / "out"}
+    refuse(sub8_command(*(places.get(argument, argument) for argument in arguments)))

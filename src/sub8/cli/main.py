@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import signal
 import sys
 import warnings
@@ -576,8 +577,10 @@ def zoo(
     from sub8.graph.write import write_model
     from sub8.zoo import build
 
-    if size < 1 or classes < 1:
-        raise InputError(f"size ({size}) and classes ({classes}) must be at least 1")
+    if size < 1 or classes < 1 or seed < 0:
+        raise InputError(
+            f"size ({size}) and classes ({classes}) must be at least 1, seed ({seed}) at least 0"
+        )
     target = _writable(output)
     write_model(build(name, seed=seed, size=size, classes=classes), target)
     result = {"output": str(target), "bytes": target.stat().st_size}
@@ -600,7 +603,7 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     parts = text.replace("x", ",").split(",")
-    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+    if not all(re.fullmatch(" *0*[1-9][0-9]{0,8} *", part) for part in parts):
         raise InputError(
             f"input shape {text!r} must be whole numbers of at least 1, such as 1,3,224,224"
         )

@@ -109,14 +109,19 @@ def _refined(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape |
     return ir.Shape([i if isinstance(i, int) else d for d, i in pairs])
 
 
-def baked_batch(model: ir.Model) -> int | None:
-    """The size of batch that a Reshape bakes into the results of a model whose input leaves it open, else None."""
+def baked_batch(model: ir.Model, x: ir.Value) -> int | None:
+    """The size of batch that a Reshape gives the results, whatever that of the input ``x`` is; else None."""
     targets = (
         node.inputs[1] for node in model.graph if node.op_type == "Reshape" and len(node.inputs) > 1
     )
     if not any(_may_lead_with_a_size(target) for target in targets):
         return None
+    if not x.shape:
+        return None
     inferred = model.clone()
+    for value in inferred.graph.inputs:
+        if value.name == x.name:
+            value.shape = ir.Shape(["sub8_batch", *x.shape[1:]])
     for value in inferred.graph.outputs:
         value.shape = None
     infer_shapes(inferred)

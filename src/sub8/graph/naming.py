@@ -63,7 +63,7 @@ def _torch_scope(node: ir.Node) -> str:
     """The innermost module's path: the scopes are a list of paths that ends in the operator's own name."""
     try:
         scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return ""
     return str(scopes[-2]) if isinstance(scopes, list) and len(scopes) > 1 else ""
 

@@ -195,6 +195,8 @@ def _check_tensors(model: ir.Model, path: Path) -> None:
     parameters = _parameters(model.graph)
     for name, tensor in _held(model):
         where = f"{path}: tensor {name!r}"
+        if tensor.dtype == ir.DataType.UNDEFINED:
+            raise InputError(f"{where} has no type")
         shape = tensor.shape.numpy()
         if any(size < 0 for size in shape):
             raise InputError(f"{where} has a negative size: {list(shape)}")

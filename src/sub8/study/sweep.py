@@ -16,7 +16,7 @@ from sub8.data import ImageRange, load_batches, open_dataset
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.files import path_sha256, write_file
-from sub8.machine import available_processors, processor_name
+from sub8.machine import available_processors, processor_name, thread_count
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
@@ -134,6 +134,10 @@ def sweep(
     target = Path(folder)
     processors = available_processors()
     jobs = jobs if jobs is not None else processors
+    if not isinstance(jobs, int) or jobs < 1:
+        raise InputError(f"jobs {jobs!r} must be a whole number of at least 1")
+    if threads is not None:
+        threads = thread_count(threads)
     question = _question(model, data, calibration, images, calibration_images, preprocess)
     _prepare_folder(target, question)
     if preprocess is not None:
@@ -230,7 +234,11 @@ def _baselines(
     if not int8.exists():
         draft = int8.with_name("draft.onnx")
         dataset = open_dataset(calibration, opened.labels).select(calibration_images)
-        batches = (x for x, _ in load_batches(dataset, preprocess or opened.preprocess, batch=1))
+        fixed = opened.fixed_batch
+        pairs = load_batches(
+            dataset, preprocess or opened.preprocess, batch=fixed or 1, filled=fixed is not None
+        )
+        batches = (x for x, _ in pairs)
         quantize_with_onnxruntime(model, batches, str(opened.input.name), draft)
         draft.rename(int8)
     images_read = open_dataset(data, opened.labels).select(images)

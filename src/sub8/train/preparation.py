@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from sub8.data import ImageRange
 from sub8.data.preprocess import Preprocess
-from sub8.errors import InputError
+from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.qdq import QuantizedLayer
 from sub8.progress import Progress
 from sub8.ptq.calibration_pass import CalibratedLayer, dequantized, walk
@@ -53,6 +53,11 @@ def prepare(
         threads=threads,
         progress=progress,
     )
+    if network.source.baked_batch is not None:
+        raise UnsupportedModelError(
+            f"{network.source.name}: a Reshape makes every batch one of {network.source.baked_batch}, and cannot be"
+            " trained; export the model with an open batch (reshape to x.shape[0], not to a number)"
+        )
     solved = solve_layers(network, recipe, threads=threads, progress=progress)
     maker = _TwinMaker(solved.layers)
     walked = walk(

@@ -3,6 +3,7 @@
 import json
 import statistics
 import tempfile
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from sub8.dequantized_model import float_twin
 from sub8.engine.session import Session
-from sub8.errors import InputError
+from sub8.errors import InputError, Sub8Warning
 from sub8.latency import interleaved_medians
 from sub8.machine import processor_name, thread_count
 from sub8.model_file import ModelFile, ModelSource
@@ -84,6 +85,12 @@ def benchmark(
     threads = thread_count(threads)
     opened = ModelFile.open(model)
     shape = input_shape or opened.input_shape(batch)
+    if input_shape is None and batch > 1 and shape[0] != batch:
+        warnings.warn(
+            f"{opened.name}: takes batches of {shape[0]} only; timed with that, not {batch}",
+            Sub8Warning,
+            stacklevel=2,
+        )
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     opened.check_input(x)
     float_model = _float_model(opened, baseline)
