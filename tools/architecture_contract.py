@@ -21,7 +21,7 @@ class Row:
 
 
 def read_rows(document: str) -> list[Row]:
-    """The rows of the table headed ``| room | job | may import |``."""
+    """The rows of the table headed ``| room | job | may import |``; one without a room goes on from the one above."""
     lines = iter(document.splitlines())
     for line in lines:
         if re.fullmatch(r"\| *room *\| *job *\| *may import *\|", line):
@@ -31,9 +31,13 @@ def read_rows(document: str) -> list[Row]:
     for line in lines:
         if not line.startswith("|"):
             break
-        room, _, may_import = (cell.strip() for cell in line.strip("|").split("|"))
-        members = [name for code in re.findall(r"`([^`]+)`", room) for name in [_module(code)]]
-        rows.append(Row(tuple(members), may_import.replace("`", "")))
+        room, _, may_import = (cell.strip() for cell in line[1:].rstrip("|").split("|"))
+        members = tuple(_module(name) for name in re.findall(r"`([^`]+)`", room))
+        may_import = may_import.replace("`", "")
+        if line.startswith("| |"):
+            above = rows.pop()
+            members, may_import = above.members, ", ".join(filter(None, (above.may_import, may_import)))
+        rows.append(Row(members, may_import))
     return rows
 
 
