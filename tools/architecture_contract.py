@@ -36,7 +36,10 @@ def read_rows(document: str) -> list[Row]:
         may_import = may_import.replace("`", "")
         if line.startswith("| |"):
             above = rows.pop()
-            members, may_import = above.members, ", ".join(filter(None, (above.may_import, may_import)))
+            members, may_import = (
+                above.members,
+                ", ".join(filter(None, (above.may_import, may_import))),
+            )
         rows.append(Row(members, may_import))
     return rows
 
