@@ -75,12 +75,16 @@ def path_sha256(path: Path) -> str:
     """
     try:
         if not path.is_dir():
+            if path.exists() and not path.is_file():
+                raise InputError(
+                    f"{path}: neither a file nor a folder"
+                )  # a pipe or device may never end
             return _file_sha256(path)
         files = sorted(
             (file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file()
         )
         lines = (f"{_file_sha256(file)}  {name}\n" for name, file in files)
-        return hashlib.sha256("".join(lines).encode("utf-8")).hexdigest()
+        return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise InputError(
             f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})"

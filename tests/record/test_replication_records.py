@@ -114,6 +114,27 @@ def test_hash_of_a_folder_does_not_depend_on_its_place(tmp_path: Path) -> None:
     assert path_sha256(tmp_path / "one") != path_sha256(tmp_path / "two")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_data_that_has_no_end_or_no_name(model: Path, metrics: Path, key: PrivateKey) -> None:
+    os.mkfifo(metrics.parent / "pipe")
+    for name, message in (
+        ("pipe", "neither a file"),
+        ("/dev/zero", "neither a file"),
+        ("a\0b", "read"),
+    ):
+        metrics.write_text(json.dumps({"top1": 1, "data": name}))
+        with pytest.raises(InputError, match=message):
+            replicate_model(model, metrics, key)
+
+
+def test_folder_with_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    try:
+        (tmp_path / os.fsdecode(b"\xff")).write_bytes(b"image")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    assert len(path_sha256(tmp_path)) == 64
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
