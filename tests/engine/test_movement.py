@@ -193,3 +193,22 @@ def test_any_size_of_image_and_batch():
     model = g.model(g.node("Flatten", y))
     for shape in ((1, 4, 5, 9), (3, 4, 12, 7)):
         assert_same(model, reals(shape))
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("dilations", [[1, 1], [1, 2]])
+def test_dilated_maximum_with_automatic_padding(mode, dilations):
+    g = Graph()
+    y = g.node(
+        "MaxPool", g.quantised("x", 2.0**-5), kernel_shape=[3, 2], strides=[2, 1], dilations=dilations, auto_pad=mode
+    )  # fmt: skip
+    assert_same(g.model(g.quantised(y, 2.0**-4)), reals((2, 3, 8, 8)))
+
+
+@pytest.mark.parametrize("fill", [-np.inf, -1000.0, 0.3])
+def test_padding_that_the_format_cannot_hold(fill):
+    g = Graph()
+    pads = g.constant([0, 0, 1, 2, 0, 0, 2, 1])
+    y = g.node("Pad", g.quantised("x", 2.0**-5), pads, g.constant(fill, np.float32))
+    y = g.node("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
+    assert_same(g.model(g.quantised(y, 2.0**-4)), reals((2, 3, 8, 8)), integer_only=False)

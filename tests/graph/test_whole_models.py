@@ -296,3 +296,60 @@ def test_types_that_only_the_runtime_infers(whole):
     session = whole(model(nodes, constants, opset=21, domains=["com.microsoft"]))
     kinds = [type(operator).__name__ for operator in session.plan.operators]
     assert kinds.count("Conv") == 3 and kinds.count("Island") == 2
+
+
+FORMS = {
+    "uneven Split": [node("Split", "r", "p,q,s", axis=-2, num_outputs=3), node("Concat", "s,p,q", "z", axis=2)],
+    "empty part": [node("Split", "r,i05", "p,q,s", axis=3), node("Concat", "s,p", "z", axis=3)],
+    "Slice backwards": [node("Slice", "r,m1,m100,i2,m1", "z")],
+    "Slice beyond the ends": [node("Slice", "r,m100,far,m1", "z")],
+    "Reshape keeps and infers": [node("Reshape", "r,t0", "a"), node("Reshape", "a,t1", "z")],
+    "Transpose without perm": [node("Transpose", "r", "a"), node("Transpose", "a", "z")],
+    "ReduceMean without axes": [node("ReduceMean", "r", "z")],
+    "ReduceMean of no axes": [node("ReduceMean", "r,none", "z", noop_with_empty_axes=1)],
+    "ReduceMean of negative axes": [node("ReduceMean", "r,space", "z")],
+    "AveragePool rounds up": [
+        node("AveragePool", "r", "z", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 0, 1, 1], ceil_mode=1)
+    ],
+    "AveragePool counts padding": [
+        node("AveragePool", "r", "z", kernel_shape=[3, 3], strides=[2, 3], auto_pad="SAME_LOWER", count_include_pad=1)
+    ],
+    "AveragePool dilated": [node("AveragePool", "r", "z", kernel_shape=[2, 3], dilations=[2, 2])],
+    "MaxPool rounds up": [
+        node("MaxPool", "r", "z", kernel_shape=[2, 3], strides=[2, 3], dilations=[2, 1], pads=[1, 1, 0, 0], ceil_mode=1)
+    ],
+    "MaxPool dilated, same": [
+        node("MaxPool", "r", "z", kernel_shape=[3, 2], strides=[2, 1], dilations=[1, 2], auto_pad="SAME_UPPER")
+    ],
+    "Pad by axes": [node("Pad", "r,t2,,m1", "z")],
+    "Pad crops": [node("Pad", "r,crop", "z")],
+    "Clip above only": [node("Clip", "r,,half", "z")],
+    "Clip crossed": [node("Clip", "r,two,half", "z")],
+    "Sum of three": [node("Relu", "r", "a"), node("Sum", "r,a,r", "z")],
+    "Max of three": [node("Neg", "r", "a"), node("Max", "r,a,half", "z")],
+    "slopes by channel": [node("PRelu", "r,slopes", "z")],
+    "Gemm behind Flatten": [
+        node("Flatten", "r", "f", axis=-3), node("Gemm", "f,k,rows", "g", transB=1), node("Reshape", "g,t3", "z"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_operators(whole, form):
+    constants = {
+        "i05": [3, 0, 5], "m1": [-1], "m100": [-100], "i2": [2], "far": [2**62], "t0": [0, 4, -1, 4],
+        "t1": [0, 8, 8, -1], "none": np.zeros(0, np.int64), "space": [-1, -2], "t2": [2, 1],
+        "crop": [0, 0, -1, 2, 0, 0, 1, -3], "half": np.float32(0.5), "two": np.float32(2), "t3": [-1, 8, 2, 1],
+        "slopes": np.abs(reals(8, 1, 1)), "k": weight(16, 512), "rows": reals(1, 16),
+        **{name: CONSTANTS[name] for name in "wb"},
+    }  # fmt: skip
+    nodes = [node("Conv", "x,w,b", "r", pads=[1] * 4), *FORMS[form], node("Conv", "z,v", "y")]
+    used = {name for item in nodes for name in item.input}
+    channels = in_onnx_runtime(
+        model(
+            nodes[:-1], {k: v for k, v in constants.items() if k in used}, ("z",)
+        ).SerializeToString(),
+        X,
+    )["z"].shape[1]
+    constants["v"] = weight(4, channels, 1, 1)
+    whole(model(nodes, {k: v for k, v in constants.items() if k in used}))

@@ -10,7 +10,7 @@ from sub8.graph import constants, patterns, rewire
 
 def normalise_spatial(graph: ir.Graph) -> None:
     """ReduceMean over space -> GlobalAveragePool; auto_pad, zero Pad before Conv and Pad with minus infinity
-    before MaxPool -> explicit pads; Flatten, Squeeze, Unsqueeze and computed Reshape targets -> Reshape with a constant shape; Sum of two -> Add;
+    before MaxPool -> explicit pads; Flatten, Squeeze, Unsqueeze and computed Reshape targets -> Reshape with a constant shape; Sum -> Add;
     Min and Max with a number -> Clip. Needs inferred shapes."""
     for node in list(graph):
         if node.domain != "" or node.graph is None:
@@ -22,8 +22,8 @@ def normalise_spatial(graph: ir.Graph) -> None:
         elif node.op_type in ("Conv", "MaxPool", "AveragePool"):
             _explicit_padding(node)
             _absorb_pad(node)
-        elif node.op_type == "Sum" and len(node.inputs) == 2:
-            rewire.replace(node, ir.node("Add", node.inputs))
+        elif node.op_type == "Sum" and len(node.inputs) > 1:
+            _sum(node)
         elif node.op_type in ("Min", "Max") and len(node.inputs) == 2:
             _clip(graph, node)
 
@@ -93,6 +93,8 @@ def _explicit_padding(node: ir.Node) -> None:
         return
     strides = patterns.attribute(node, "strides", (1,) * len(kernel))
     dilations = patterns.attribute(node, "dilations", (1,) * len(kernel))
+    if node.op_type != "Conv":
+        dilations = (1,) * len(kernel)  # as ONNX Runtime pads; the result is smaller than ONNX says
     begins, ends = [], []
     for axis, (size, stride, dilation) in enumerate(zip(kernel, strides, dilations, strict=True)):
         extent = (size - 1) * dilation + 1
@@ -155,6 +157,14 @@ def _absorb_pad(node: ir.Node) -> None:
         return  # a window may lie in the padding alone, or is counted differently there
     node.attributes["pads"] = ir.AttrInt64s("pads", pads)
     node.replace_input_with(0, padded)
+
+
+def _sum(node: ir.Node) -> None:
+    adds = [ir.node("Add", node.inputs[:2])]
+    for value in node.inputs[2:]:
+        adds[-1].outputs[0].type = node.outputs[0].type
+        adds.append(ir.node("Add", [adds[-1].outputs[0], value]))
+    rewire.replace(node, *adds)
 
 
 def _clip(graph: ir.Graph, node: ir.Node) -> None:

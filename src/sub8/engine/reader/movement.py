@@ -161,7 +161,7 @@ def read_max_pool(walk: Walk, node: ir.Node) -> list[Known] | None:
         return None
     kernel, strides = _pair(node, "kernel_shape"), _pair(node, "strides")
     dilations = _pair(node, "dilations")
-    pads = explicit_pads(node, kernel, strides, dilations)
+    pads = explicit_pads(node, kernel, strides, (1, 1))  # ONNX Runtime's rule for dilated ones too
     if pads is None:
         return None
     template = p.MaxPool(
