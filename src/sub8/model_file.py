@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from sub8.data.preprocess import Preprocess
@@ -184,8 +185,11 @@ class ModelFile:
             )
 
     def serialized(self) -> bytes:
-        """The model as ONNX bytes, for a runtime."""
-        return ir.to_proto(self.model).SerializeToString()
+        """The model as ONNX bytes, for a runtime. InputError where they pass protobuf's 2 GiB."""
+        try:
+            return ir.to_proto(self.model).SerializeToString()
+        except (EncodeError, ValueError) as error:
+            raise InputError(f"{self.name}: passes 2 GiB, which this verb cannot take") from error
 
 
 def _is_number(value: Any) -> bool:

@@ -4,13 +4,14 @@ import os
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from sub8.errors import InputError
 from sub8.graph.read import read_model
 
-WEIGHT = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+WEIGHT = np.random.default_rng(0).standard_normal((32, 16)).astype(np.float32)
 
 
 def save(folder, location="weights.bin"):
@@ -18,8 +19,8 @@ def save(folder, location="weights.bin"):
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["y"])],
         "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 16])],
         [numpy_helper.from_array(WEIGHT, "w")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
@@ -91,3 +92,30 @@ def test_missing_data(tmp_path):
     with pytest.raises(InputError, match="too short"):
         read_model(path)
     assert onnx.load(path, load_external_data=False).graph.initializer[0].name == "w"
+
+
+def test_weights_that_pass_one_file_go_to_a_second(tmp_path, monkeypatch):
+    from sub8.graph import write
+    from sub8.oracle import OnnxRuntime
+
+    monkeypatch.setattr(write, "LARGEST_IN_ONE_FILE", 64)
+    model = read_model(save(tmp_path / "from"))
+    model.metadata_props["key"] = "value"
+    target = tmp_path / "big[1].onnx"
+    write.write_model(model, target)
+    (first,) = tmp_path.glob("*.data")
+    assert first.name.startswith("big[1].onnx.") and target.stat().st_size < 1000
+    np.testing.assert_array_equal(weight(target), WEIGHT)
+    x = np.ones((1, 32), np.float32)
+    np.testing.assert_allclose(OnnxRuntime(target).run(x), x @ WEIGHT, rtol=1e-5)
+    assert read_model(target).metadata_props["key"] == "value"
+    doubled = read_model(target)
+    initializer = doubled.graph.initializers["w"]
+    initializer.const_value = ir.tensor(2 * WEIGHT, name="w")
+    write.write_model(doubled, target)
+    (second,) = tmp_path.glob("*.data")
+    assert second != first
+    np.testing.assert_array_equal(weight(target), 2 * WEIGHT)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(
+        ["from", target.name, second.name]
+    )

@@ -1,31 +1,77 @@
 """Write ONNX files so that nobody ever sees half of one."""
 
+import hashlib
 import os
+import tempfile
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
-from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
 from sub8.errors import InputError, UnsupportedModelError
-from sub8.files import write_file
+from sub8.files import real_target, write_file
 from sub8.oracle import OnnxRuntime
+
+# Bytes of tensors that go into one file, of which protobuf allows 2 GiB in all.
+LARGEST_IN_ONE_FILE = 2**31 - 2**26
+_DIGITS = 12  # of the sha256 in the name of a file of weights
 
 
 def write_model(model: ir.Model, path: str | os.PathLike[str]) -> None:
     """Write ``model`` with all its ``metadata_props`` to one file, atomically.
 
     The bytes go to a new file beside ``path``, which then takes its place: an interrupted run leaves the
-    old file, never a part of the new one. Raises InputError where the folder is missing or not writable,
-    or the model exceeds the 2 GiB of one ONNX file, and UnsupportedModelError where ONNX Runtime does
-    not load it; nothing is written then.
+    old file, never a part of the new one. Weights that pass 2 GiB go to a second file beside it, called
+    ``NAME.DIGITS.data`` after the first digits of its sha256, so that no model ever finds another's weights.
+    Raises InputError where the folder is missing or not writable, and UnsupportedModelError where ONNX
+    Runtime does not load the model; nothing is written then.
     """
     path = Path(path)
+    target = real_target(path)
+    if stored_bytes(model) > LARGEST_IN_ONE_FILE:
+        _write_in_two(model, path, target)
+        return
+    content = ir.to_proto(model).SerializeToString()
+    _check(content, path)
+    write_file(path, content)
+
+
+def stored_bytes(model: ir.Model) -> int:
+    """Bytes of all initializers."""
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+def _write_in_two(model: ir.Model, path: Path, target: Path) -> None:
     try:
-        content = ir.to_proto(model).SerializeToString()
-    except (EncodeError, ValueError) as error:
-        raise InputError(f"{path}: the model does not fit one ONNX file of 2 GiB") from error
+        with tempfile.TemporaryDirectory(prefix=".sub8-", dir=target.parent) as folder:
+            draft, weights = Path(folder) / "model.onnx", Path(folder) / "weights"
+            ir.save(model, draft, format="protobuf", external_data=weights.name)
+            _check(draft, path)
+            with weights.open("rb") as file:
+                digits = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
+                os.fsync(file.fileno())
+            final = target.with_name(f"{target.name}.{digits}.data")
+            proto = onnx.load(draft, load_external_data=False)
+            for tensor in proto.graph.initializer:
+                for entry in tensor.external_data:
+                    if entry.key == "location":
+                        entry.value = final.name
+            os.replace(weights, final)
+            write_file(target, proto.SerializeToString())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    for old in target.parent.glob(f"{_literal(target.name)}.{'[0-9a-f]' * _DIGITS}.data"):
+        if old != final:
+            old.unlink(missing_ok=True)  # weights of the model that was replaced
+
+
+def _check(model: bytes | Path, path: Path) -> None:
     try:
-        OnnxRuntime(content, threads=1, optimise=False)
+        OnnxRuntime(model, threads=1, optimise=False)
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"{path}: is not written: {error}") from error
-    write_file(path, content)
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
