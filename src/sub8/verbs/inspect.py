@@ -211,7 +211,7 @@ def _inspect_float(opened: ModelFile, shape: tuple[int, ...], recipe: Recipe | N
 
 def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:
     """A float layer, counted as if its weights had the given format."""
-    outputs, inputs = count.shape[:2]
+    outputs, inputs = (*count.shape, 1, 1)[:2]
     stored, replaced, cluster, kind = count.parameters * FLOAT_BYTES, 0.0, None, "float"
     if fmt is not None:
         kind, cluster = fmt.kinds, fmt.channels(inputs)

@@ -88,10 +88,14 @@ class Emitter:
         assert isinstance(known, Real) or known is not None
         return None
 
-    def _requantise(self, x: Integers, clamp: Clamp, fmt: Format, out: str, node: str) -> str:
+    def _requantise(
+        self, x: Integers, clamp: Clamp, fmt: Format, out: str, node: str
+    ) -> str | None:
         if x.fmt.is_power and fmt.is_power:
             core = p.Reformat(name=node, x=x.tensor, out=out, low=0, high=0)
             return self.add(_bounded(core, clamp, fmt, out), fmt)
+        if x.fmt.dynamic or fmt.dynamic:
+            return None
         # The float program's own roundings, kept: scales of other tools are not exact in integers.
         real = dequantize(np.arange(x.fmt.low, x.fmt.high + 1), x.fmt)
         real = np.minimum(np.maximum(real, np.float32(clamp.minimum)), np.float32(clamp.maximum))

@@ -32,15 +32,17 @@ def read_conv(walk: Walk, node: ir.Node) -> list[Known] | None:
     ):
         return None
     kernel = (terms[0].values.shape[2], terms[0].values.shape[3])
-    strides = _pair(node, "strides")
-    dilations = _pair(node, "dilations")
+    strides, dilations = pair(node, "strides"), pair(node, "dilations")
+    groups, outputs = int(patterns.attribute(node, "group", 1)), len(terms[0].values)
+    if strides is None or dilations is None or not 1 <= groups <= outputs or outputs % groups:
+        return None
     pads = explicit_pads(node, kernel, strides, dilations)
     if pads is None:
         return None
     core = p.Conv(
         name=node_name(node), x=x.tensor, terms=terms, bias=np.zeros(len(terms[0].values), np.int32), out="",
         low=0, high=0, strides=strides, pads=pads, dilations=dilations,
-        groups=int(patterns.attribute(node, "group", 1)),
+        groups=groups,
     )  # fmt: skip
     return _layer(walk, core, x, input_at(node, 2))
 
@@ -100,7 +102,8 @@ def explicit_pads(
     mode = patterns.attribute(node, "auto_pad", "NOTSET")
     if mode in ("NOTSET", ""):
         pads = tuple(int(pad) for pad in patterns.attribute(node, "pads", (0, 0, 0, 0)))
-        return (pads[0], pads[1], pads[2], pads[3]) if len(pads) == 4 and min(pads) >= 0 else None
+        fits = len(pads) == 4 and min(pads) >= 0 and max(pads) <= LARGEST_INT32
+        return (pads[0], pads[1], pads[2], pads[3]) if fits else None
     if mode == "VALID":
         return (0, 0, 0, 0)
     shape = sizes(node.inputs[0])
@@ -120,9 +123,12 @@ def explicit_pads(
     return begins[0], begins[1], ends[0], ends[1]
 
 
-def _pair(node: ir.Node, name: str) -> tuple[int, int]:
-    first, second = patterns.attribute(node, name, (1, 1))
-    return int(first), int(second)
+def pair(node: ir.Node, name: str) -> tuple[int, int] | None:
+    """Two sizes of windows, by default 1; None where the attribute is anything else."""
+    found = tuple(int(size) for size in patterns.attribute(node, name, (1, 1)))
+    if len(found) != 2 or not all(1 <= size <= LARGEST_INT32 for size in found):
+        return None
+    return found[0], found[1]
 
 
 def _terms(

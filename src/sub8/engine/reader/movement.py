@@ -6,11 +6,12 @@ import math
 import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
-from sub8.engine.reader.layers import explicit_pads
+from sub8.engine.reader.layers import explicit_pads, pair
 from sub8.engine.reader.state import Walk, input_at, node_name, rank, sizes
 from sub8.engine.reader.values import Integers, Joined, Known, Moved, Pending, Template
 from sub8.engine.reader.weights import is_constant, real_scalar
 from sub8.graph import constants, patterns
+from sub8.numerics.accumulators import LARGEST_INT32
 
 
 def read_reshape(walk: Walk, node: ir.Node) -> list[Known] | None:
@@ -53,6 +54,7 @@ def read_slice(walk: Walk, node: ir.Node) -> list[Known] | None:
     if axes is None or steps is None or min(steps, default=1) < 1:
         return None
     axes = tuple(axis % known_rank for axis in axes)
+    steps = tuple(min(step, LARGEST_INT32) for step in steps)  # longer than any axis, all the same
     template = p.Slice(
         name=node_name(node), x="", out="", starts=starts, ends=ends, axes=axes, steps=steps
     )
@@ -159,8 +161,10 @@ def read_concat(walk: Walk, node: ir.Node) -> list[Known] | None:
 def read_max_pool(walk: Walk, node: ir.Node) -> list[Known] | None:
     if rank(node.inputs[0]) != 4 or (len(node.outputs) > 1 and _used(node.outputs[1])):
         return None
-    kernel, strides = _pair(node, "kernel_shape"), _pair(node, "strides")
-    dilations = _pair(node, "dilations")
+    kernel, strides = pair(node, "kernel_shape"), pair(node, "strides")
+    dilations = pair(node, "dilations")
+    if kernel is None or strides is None or dilations is None:
+        return None
     pads = explicit_pads(node, kernel, strides, (1, 1))  # ONNX Runtime's rule for dilated ones too
     if pads is None:
         return None
@@ -194,9 +198,9 @@ def read_average_pool(walk: Walk, node: ir.Node) -> list[Known] | None:
                 p.AveragePool(name=node_name(node), x=x.tensor, out="", kernel=None, low=0, high=0)
             )
         ]
-    if _pair(node, "dilations") != (1, 1):
+    kernel, strides = pair(node, "kernel_shape"), pair(node, "strides")
+    if kernel is None or strides is None or pair(node, "dilations") != (1, 1):
         return None
-    kernel, strides = _pair(node, "kernel_shape"), _pair(node, "strides")
     pads = explicit_pads(node, kernel, strides, (1, 1))
     if pads is None:
         return None
@@ -300,11 +304,6 @@ def _same_images(node: ir.Node, target: tuple[int, ...]) -> bool:
     inner, rest = before[1:], target[1:]
     numbers = [size for size in inner if isinstance(size, int)]
     return len(numbers) == len(inner) and 0 not in rest and math.prod(numbers) == math.prod(rest)
-
-
-def _pair(node: ir.Node, name: str) -> tuple[int, int]:
-    first, second = patterns.attribute(node, name, (1, 1))
-    return int(first), int(second)
 
 
 def _used(value: ir.Value) -> bool:

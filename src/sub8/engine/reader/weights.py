@@ -6,6 +6,7 @@ where the layer needs them. Any scales that are uint8 multiples of one power of 
 fixed point; other scales must be constant within each output channel.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -93,9 +94,17 @@ def read_terms(value: ir.Value | None) -> tuple[Term, ...] | None:
         perm = patterns.attribute(node, "perm", None)
         return tuple(term.moved(lambda elements: np.transpose(elements, perm)) for term in terms)
     shape = constants.integers(node.inputs[1])
-    if shape is None or 0 in shape:
+    if shape is None or 0 in shape or not _fits(terms[0].values.size, shape):
         return None
     return tuple(term.moved(lambda elements: elements.reshape(shape)) for term in terms)
+
+
+def _fits(count: int, shape: tuple[int, ...]) -> bool:
+    """Whether ``count`` elements fill a shape, of which one size may be -1."""
+    known = math.prod(size for size in shape if size != -1)
+    if shape.count(-1) == 1:
+        return known > 0 and count % known == 0
+    return -1 not in shape and known == count
 
 
 def clustered(terms: tuple[Term, ...], layer: str) -> tuple[ClusteredWeight, ...]:
@@ -159,7 +168,9 @@ def expand_scale(
         return np.broadcast_to(scale.reshape(wide), shape)
     if block_size < 1 or scale.ndim != len(shape):
         return None
-    repeated = np.repeat(scale, block_size, axis=axis)
+    if scale.shape[axis] != -(-shape[axis] // block_size):
+        return None
+    repeated = np.repeat(scale, min(block_size, max(shape[axis], 1)), axis=axis)
     if repeated.shape[axis] > shape[axis]:
         repeated = np.take(repeated, range(shape[axis]), axis=axis)
     return repeated if repeated.shape == shape else None
