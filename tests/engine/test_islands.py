@@ -166,3 +166,20 @@ def test_inputs_of_other_types_go_to_islands():
 def test_single_numbers_as_inputs():
     g = Graph(())
     assert_same(g.model(g.node("Exp", "x")), np.array(0.5, np.float32), integer_only=False)
+
+
+def test_constants_are_what_onnx_runtime_makes_of_them():
+    """Sums and functions of floats differ in the last bit from program to program."""
+    g = Graph()
+    x = g.quantised("x", 2.0**-5, signed=True)
+    numbers = g.constant(reals((300,)))
+    made = [
+        g.node(kind, numbers, keepdims=0) for kind in ("ReduceSum", "ReduceL2", "ReduceLogSumExp")
+    ]
+    made += [
+        g.node("ReduceMean", g.node(kind, numbers), keepdims=0)
+        for kind in ("Tanh", "Exp", "Softmax")
+    ]
+    y = g.node("Softmax", x, axis=1)
+    model = g.model(*[g.node("Mul", y, number) for number in made])
+    assert_same(model, reals((2, 3, 8, 8)), integer_only=False)

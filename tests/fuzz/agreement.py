@@ -71,6 +71,6 @@ def _differs(got: dict[str, NDArray], expected: dict[str, NDArray]) -> str | Non
             return f"{name}: {mine.dtype}{list(mine.shape)} for {values.dtype}{list(values.shape)}"
         wrong = (mine != values) & ~(np.isnan(mine) & np.isnan(values))
         if wrong.any():
-            at = tuple(int(place[0]) for place in np.nonzero(wrong))
+            at = tuple(int(place) for place in np.argwhere(wrong)[0])
             return f"{name}: {int(wrong.sum())} of {wrong.size}, {mine[at]} for {values[at]} at {list(at)}"
     return None

@@ -1,4 +1,4 @@
-"""The node tests of the ONNX package as models for sub8: as they are, and between two layers."""
+"""The node tests of the ONNX package as models for sub8: between quantised tensors, and between two layers."""
 
 import importlib
 import pkgutil
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 NODES = "onnx.backend.test.case.node"
-WAYS = ("as it is", "one input", "between layers", "all between layers")
+WAYS = ("behind Q/DQ", "one input behind Q/DQ", "between layers", "all between layers")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class Case:
 
     @property
     def calibration(self) -> NDArray[np.float32] | None:
-        """What the model may be quantised with: twice the one float32 input, the second time slightly changed."""
+        """What a float model may be quantised with: twice its one input, the second time slightly changed."""
+        if self.way in WAYS[:2]:
+            return None
         (x,) = self.inputs.values() if len(self.inputs) == 1 else (None,)
         if not isinstance(x, np.ndarray) or x.dtype != np.float32 or x.ndim == 0:
             return None
@@ -51,14 +53,17 @@ def node_tests(modules: Iterable[str] | None = None) -> list[Any]:
 def cases_of(test: Any) -> Iterator[Case]:
     """The models that one node test gives.
 
-    "as it is": any number of inputs of any type. "one input": all but the first float32 input made
-    constants. "between layers": that one, between two layers of 1x1 weights (convolutions for rank 4, matrix
-    products for others). "all between layers": every float32 input of the first one's shape behind a layer.
+    "behind Q/DQ": inputs of any type, those of float32 quantised, as is every float32 output. "one input
+    behind Q/DQ": all but the first float32 input made constants. "between layers": that one, between two
+    float layers of 1x1 weights (convolutions for rank 4, matrix products for others). "all between layers": every
+    float32 input of the first one's shape behind a layer.
     """
     if test.model is None or not test.data_sets:
         return
-    values = dict(zip([x.name for x in test.model.graph.input], test.data_sets[0][0], strict=False))
-    yield Case(test.name, WAYS[0], test.model, values)
+    names = [value.name for value in test.model.graph.input]
+    given = [np.asarray(x) if isinstance(x, np.generic) else x for x in test.data_sets[0][0]]
+    values = dict(zip(names, given, strict=False))
+    yield Case(test.name, WAYS[0], *_behind_qdq(test.model, values))
     first = next((name for name, x in values.items() if _is_float(x)), None)
     if first is None:
         return
@@ -66,7 +71,7 @@ def cases_of(test: Any) -> Iterator[Case]:
     if alone is None:
         return
     if len(values) > 1:
-        yield Case(test.name, WAYS[1], alone, {first: values[first]})
+        yield Case(test.name, WAYS[1], *_behind_qdq(alone, {first: values[first]}))
     like = [n for n, v in values.items() if _is_float(v) and v.shape == values[first].shape]
     for way, behind in ((WAYS[2], [first]), (WAYS[3], like)):
         if way == WAYS[3] and len(like) == 1:
@@ -86,6 +91,7 @@ def _with_constants(model: onnx.ModelProto, values: dict[str, Any]) -> onnx.Mode
     """The model with these inputs as initialisers; None where one is no tensor."""
     made = onnx.ModelProto()
     made.CopyFrom(model)
+    made.ir_version = max(made.ir_version, 4)  # before, initialisers had to be inputs
     kept = [x for x in made.graph.input if x.name not in values]
     del made.graph.input[:]
     made.graph.input.extend(kept)
@@ -94,6 +100,42 @@ def _with_constants(model: onnx.ModelProto, values: dict[str, Any]) -> onnx.Mode
             return None
         made.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
     return made
+
+
+def _behind_qdq(
+    model: onnx.ModelProto, values: dict[str, Any]
+) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """The model and its inputs with a QuantizeLinear and DequantizeLinear behind every float32 input and before every float32 output."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    graph = made.graph
+    nodes = []
+    inputs = {}
+    for value in graph.input:
+        x = values[value.name]
+        if _is_float(x):
+            largest = float(np.abs(x, where=np.isfinite(x), out=np.zeros_like(x)).max(initial=0.01))
+            name, value.name = value.name, f"{value.name}.float"
+            nodes += _qdq(graph, value.name, name, 2.0 ** np.ceil(np.log2(largest / 127)))
+        inputs[value.name] = x
+    nodes += graph.node
+    for value in graph.output:
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            name, value.name = value.name, f"{value.name}.quantised"
+            nodes += _qdq(graph, name, value.name, 2.0**-4)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return made, inputs
+
+
+def _qdq(graph: onnx.GraphProto, x: str, y: str, scale: float) -> list[onnx.NodeProto]:
+    graph.initializer.append(numpy_helper.from_array(np.array(scale, np.float32), f"{y}.scale"))
+    graph.initializer.append(numpy_helper.from_array(np.array(0, np.int8), f"{y}.zero"))
+    parameters = [f"{y}.scale", f"{y}.zero"]
+    return [
+        helper.make_node("QuantizeLinear", [x, *parameters], [f"{y}.integers"], name=f"{y}.q"),
+        helper.make_node("DequantizeLinear", [f"{y}.integers", *parameters], [y], name=f"{y}.dq"),
+    ]
 
 
 def _between_layers(

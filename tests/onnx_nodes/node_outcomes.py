@@ -21,14 +21,14 @@ FAULTS = (WRONG, TRACEBACK)
 INT8 = Recipe(weights=Int8(), method="optimal")
 
 
-def outcome_of(case: Case, *, quantised: bool) -> tuple[str, str]:
+def outcome_of(case: Case) -> tuple[str, str]:
     """The outcome and, where it is none of the exact ones, the reason in a line.
 
-    quantised: quantise the model to int8 first and run the written file; else run the model itself.
+    A float model is quantised to int8 first, and the written file run.
     UNKNOWN: ONNX Runtime cannot run the model either, or gives other results each time.
     """
     try:
-        return _outcome(case, quantised=quantised)
+        return _outcome(case)
     except Sub8Error as error:
         text = str(error)
         return (TRACEBACK if "\n" in text else REFUSED), f"{type(error).__name__}: {text}"
@@ -37,14 +37,13 @@ def outcome_of(case: Case, *, quantised: bool) -> tuple[str, str]:
         return TRACEBACK, f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
 
 
-def _outcome(case: Case, *, quantised: bool) -> tuple[str, str]:
+def _outcome(case: Case) -> tuple[str, str]:
     inputs = case.inputs
     model = case.model.SerializeToString()
     first = _in_onnx_runtime(model, inputs)
     runs = first is not None and _same(first, _in_onnx_runtime(model, inputs))
-    if quantised:
-        calibration = case.calibration
-        assert calibration is not None
+    calibration = case.calibration
+    if calibration is not None:
         written = quantize(ir.from_proto(case.model), calibration, INT8, threads=1)
         model = ir.to_proto(written.model).SerializeToString()
         onnx.checker.check_model(model)
@@ -97,7 +96,7 @@ def _difference(got: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
                     f"{name}: {mine.dtype}{list(mine.shape)}, not {value.dtype}{list(value.shape)}"
                 )
             wrong = (mine != value) & ~((mine != mine) & (value != value))
-            at = tuple(int(place[0]) for place in np.nonzero(wrong))
+            at = tuple(int(place) for place in np.argwhere(wrong)[0])
             return f"{name}: {int(wrong.sum())} of {value.size} differ, first {mine[at]} for {value[at]}"
         return f"{name}: {type(mine).__name__} for {type(value).__name__}"
     return "other outputs"

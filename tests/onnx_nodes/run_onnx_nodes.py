@@ -21,19 +21,16 @@ from node_outcomes import EXACT, FAULTS, ISLAND, REFUSED, TRACEBACK, UNKNOWN, WR
 COLUMNS = (EXACT, ISLAND, REFUSED, UNKNOWN, TRACEBACK, WRONG)
 
 
-def rows_of(case: Case) -> list[tuple[str, bool]]:
-    """The rows of the table that a case counts in, and whether it is quantised there."""
-    if case.way == WAYS[0]:
-        types = {str(getattr(x, "dtype", None)) for x in case.inputs.values()}
-        row = f"{WAYS[0]}, float32" if types <= {"float32"} else f"{WAYS[0]}, other input types"
-        rows = [(row, False)]
-    elif case.way == WAYS[1]:
-        rows = [(case.way, False)]
-    else:
-        rows = []
-    if case.calibration is not None:
-        rows.append((f"{WAYS[1] if case.way == WAYS[0] else case.way}, int8", True))
-    return rows
+def row_of(case: Case) -> str:
+    """The row of the table that a case counts in."""
+    if case.way in WAYS[2:]:
+        return f"{case.way}, to int8"
+    kinds = {str(getattr(x, "dtype", None)) for x in case.inputs.values()}
+    if case.way == WAYS[0] and not kinds <= {"float32"}:
+        return (
+            "behind Q/DQ, with inputs of other types" if "float32" in kinds else "no float32 input"
+        )
+    return case.way
 
 
 def main() -> int:
@@ -49,12 +46,12 @@ def main() -> int:
         if options.only not in test.name:
             continue
         for case in cases_of(test):
-            for row, quantised in rows_of(case):
-                outcome, reason = outcome_of(case, quantised=quantised)
-                table.setdefault(row, Counter())[outcome] += 1
-                found.append({"test": case.name, "row": row, "outcome": outcome, "reason": reason})
-                if outcome in FAULTS:
-                    print(f"{outcome}: {case.name}, {row}: {reason}", flush=True)
+            row = row_of(case)
+            outcome, reason = outcome_of(case)
+            table.setdefault(row, Counter())[outcome] += 1
+            found.append({"test": case.name, "row": row, "outcome": outcome, "reason": reason})
+            if outcome in FAULTS:
+                print(f"{outcome}: {case.name}, {row}: {reason}", flush=True)
     width = max(map(len, table), default=0)
     print(" " * width, *(f"{column:>20}" for column in COLUMNS))
     for row, counts in table.items():
