@@ -15,7 +15,7 @@ Shape = tuple[int, ...]
 OPERATORS = (
     "conv", "conv", "conv", "conv", "depthwise", "transposed", "pool", "pool", "concat", "add", "mul",
     "constant", "gate", "resize", "slice", "pad", "transpose", "reshape", "split", "activation", "shuffle",
-    "normalise", "max",
+    "normalise", "max", "mix", "mix",
 )  # fmt: skip
 
 
@@ -298,6 +298,26 @@ class _Network:
             (batch, 2, half, height, width),
         )  # fmt: skip
         y = self.node("Transpose", [y], (batch, half, 2, height, width), perm=[0, 2, 1, 3, 4])
+        target = self.constant_of(np.array([0, channels, height, width]))
+        return self.node("Reshape", [y, target], (batch, channels, height, width))
+
+    def mix(self, x: str) -> str:
+        """Matrix products over the channels of every position, as in transformers."""
+        batch, channels, height, width = self.shapes[x]
+        rows = self.constant_of(np.array([0, channels, height * width]))
+        y = self.node("Reshape", [x, rows], (batch, channels, height * width))
+        y = self.node("Transpose", [y], (batch, height * width, channels), perm=[0, 2, 1])
+        for _ in range(self.between(1, 2)):
+            outputs = self.between(1, 12)
+            shape = (batch, height * width, outputs)
+            weight = self.normal(channels, outputs, spread=channels**-0.5)
+            y = self.node("MatMul", [y, weight], shape)
+            channels = outputs
+            if self.chance(0.5):
+                y = self.node("Add", [y, self.normal(outputs)], shape)
+            if self.chance(0.4):
+                y = self.node(self.pick("Relu", "Sigmoid", "Abs"), [y], shape)
+        y = self.node("Transpose", [y], (batch, channels, height * width), perm=[0, 2, 1])
         target = self.constant_of(np.array([0, channels, height, width]))
         return self.node("Reshape", [y, target], (batch, channels, height, width))
 

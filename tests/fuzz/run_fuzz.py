@@ -7,11 +7,12 @@ Prints a line for every network that disagrees and at the end how many agreed. E
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from agreement import ISAS, REFUSED, disagreement
+from agreement import INEXACT, ISAS, REFUSED, disagreement
 from random_networks import sample
 
 
@@ -22,25 +23,26 @@ def main() -> int:
     parser.add_argument("--threads", default="1,2", help="numbers of threads to try")
     options = parser.parse_args()
     threads = tuple(int(count) for count in options.threads.split(","))
-    agreed = refused = wrong = 0
+    counts: Counter[str] = Counter()
     for seed in range(options.first, options.first + options.count):
         network = sample(seed)
         found = disagreement(network, threads)
-        agreed += found is None
+        kind = next((k for k in (REFUSED, INEXACT) if found and found.startswith(k)), "wrong")
+        counts["agree" if found is None else kind] += 1
         if found is not None:
-            is_refusal = found.startswith(REFUSED)
-            refused, wrong = refused + is_refusal, wrong + (not is_refusal)
             print(f"{network.describe()}\n  {found}", flush=True)
         if (seed + 1 - options.first) % 100 == 0:
-            print(
-                f"up to seed {seed}: {agreed} agree, {refused} refused, {wrong} wrong", flush=True
-            )
+            print(f"up to seed {seed}: {_text(counts)}", flush=True)
     last = options.first + options.count - 1
     print(
-        f"seeds {options.first} to {last}, {', '.join(ISAS)}, threads {options.threads}: "
-        f"{agreed} agree, {refused} refused, {wrong} wrong"
+        f"seeds {options.first} to {last}, {', '.join(ISAS)}, threads {options.threads}: {_text(counts)}"
     )
-    return int(wrong > 0)
+    return int(counts["wrong"] > 0)
+
+
+def _text(counts: Counter[str]) -> str:
+    kinds = ("agree", REFUSED, INEXACT, "wrong")
+    return ", ".join(f"{counts[kind]} {kind}" for kind in kinds)
 
 
 if __name__ == "__main__":

@@ -320,3 +320,19 @@ def test_formats_that_are_no_dynamic_fixed_point_are_refused(one_layer, fmt):
     model, name, layer = one_layer
     with pytest.raises(InputError):
         write_qdq(model, {name: layer}, {"x": fmt}, {})
+
+
+@pytest.mark.parametrize("tail", ["y = MatMul(a, q)", "r = Abs(a) y = MatMul(r, q)"])
+def test_a_bias_that_the_model_lacks_is_added_before_rounding(net, quantised, random, tail):
+    """A matrix product has no bias of its own; its corrected mean comes as an Add, and that is what is quantised."""
+    x = random.standard_normal((5, 4, 6)).astype(np.float32)
+    first, last = (random.standard_normal((6, n)).astype(np.float32) for n in (6, 3))
+    model = net(f"a = MatMul(x, p) {tail}", x="batch,4,6", p=first, q=last)
+    written = quantised(model, x)
+    rounded = [n.inputs[0] for n in written.graph if n.op_type == "QuantizeLinear"]
+    made_by = {value.producer().op_type for value in rounded if value.producer() is not None}
+    assert made_by == {"Add"} | ({"Abs"} if "Abs" in tail else set())
+    for node in written.graph:
+        if node.op_type == "MatMul":
+            (user,) = node.outputs[0].consumers()
+            assert user.op_type == "Add"

@@ -233,6 +233,7 @@ class _Writer:
 
     def _behind(self, value: ir.Value, op: str, others: list[ir.Value], name: str) -> None:
         node = ir.node(op, [value, *others], name=self._unique(name))
+        self.values[str(value.name)] = node.outputs[0]  # what a format of that name is for
         self._replace(value, node.outputs[0], [node], name)
         self._insert(value, [node])
 
