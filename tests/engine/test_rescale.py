@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sub8.engine.plan.operators import Add, AveragePool, Conv, Mul, Reformat
-from sub8.engine.plan.requantize import LARGEST_MULTIPLIER, LARGEST_SUM
+from sub8.engine.plan.requantize import LARGEST_MULTIPLIER, LARGEST_SUM, _rounded
 from sub8.errors import UnsupportedModelError
 from sub8.numerics.accumulators import accumulator_bound
 from sub8.numerics.cluster import ClusteredWeight
@@ -86,3 +86,14 @@ def test_scales_too_far_apart_name_the_node():
     formats = {"a": Format.dfp(True, 40), "b": Format.dfp(True, -40), "y": Format.dfp(True, 0)}
     with pytest.raises(UnsupportedModelError, match=r"'add'.*too far apart"):
         Add(name="add", a="a", b="b", out="y", low=-128, high=127).to_8_bit(formats)
+
+
+@given(
+    st.integers(-(2**31), 2**31),
+    st.fractions(min_value=0, max_denominator=2**30),
+    st.integers(0, 62),
+)
+def test_rounding_of_ratios_is_that_of_fractions(factor, ratio, shift):
+    assert _rounded(factor, ratio, shift) == round(factor * ratio * 2**shift)
+    half = Fraction(2 * factor + 1, 2 ** (shift + 1))
+    assert _rounded(1, half, shift) == round(half * 2**shift)
