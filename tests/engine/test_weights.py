@@ -142,3 +142,17 @@ def test_a_layer_whose_accumulator_could_overflow_is_a_float_island():
     assert [island.nodes for island in plan.islands()] == [(y,)]
     with pytest.raises(UnsupportedModelError, match=f"'{y}'.*no integer form"):
         compile_plan(model, integer_only=True)
+
+
+@pytest.mark.filterwarnings("ignore::sub8.errors.Sub8Warning")
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.INT32, TensorProto.FLOAT])
+def test_weights_behind_another_type_are_rounded_to_it(kind):
+    """Only a Cast to float32 leaves dequantised weights as they are; the others make the layer a float island."""
+    g = Graph(("batch", 12))
+    values = np.random.default_rng(3).integers(-127, 128, (12, 4)).astype(np.int8)
+    w = g.weight(values, 2.0**-7)
+    w = g.node("Cast", g.node("Cast", w, to=kind), to=TensorProto.FLOAT)
+    y = g.node("MatMul", g.quantised("x", 2.0**-5, signed=True), w)
+    plan = assert_same(g.model(y), reals((3, 12)), integer_only=False)
+    found = [type(operator).__name__ for operator in plan.operators]
+    assert ("Linear" in found) == (kind == TensorProto.FLOAT)

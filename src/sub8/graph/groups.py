@@ -95,8 +95,10 @@ def why_no_layer(model: ir.Model) -> str:
             lack = "transposed convolutions stay float32"
         elif node.op_type == "Conv" and weight is not None:
             lack = f"{weight.ndim - 2}-D convolutions stay float32"
+        elif node.op_type == "MatMul" and patterns.rank(node.inputs[0]) is None:
+            lack = "how many axes its input has is not known (declare the model's input shape)"
         elif weight is not None:
-            lack = "its form stays float32"
+            lack = f"a weight of {weight.ndim} axes, or in this form, stays float32"
         return (
             f"no layer can be quantised: node {node.name!r} ({node.op_type}): {lack}; only 2-D Conv, Gemm and"
             " MatMul with constant weights have an integer form"
