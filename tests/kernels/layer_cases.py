@@ -83,23 +83,26 @@ class Layer:
 
     def packed(self, isa: str) -> "_core.PackedWeights":
         terms = [
-            (term.kind, term.cluster, shift, term.values, term.alpha)
+            _core.WeightTerm(term.kind, term.cluster, shift, term.values, term.alpha)
             for term, shift in zip(self.terms, self.case.shifts, strict=True)
         ]
         return _core.PackedWeights.pack(isa, terms, self.case.groups)
 
+    def prepared(self, isa: str, result: object) -> "_core.PreparedLayer":
+        return _core.PreparedLayer(
+            self.packed(isa), self.case.is_signed, self.case.zero_point, result
+        )
+
     def run(
         self,
         isa: str,
-        epilogue: object,
+        result: object,
         dtype: type,
         residual: NDArray | None = None,
         threads: int = 1,
     ) -> NDArray:
         case = self.case
-        convolution = _core.Convolution(
-            self.packed(isa), case.geometry(), case.is_signed, case.zero_point, epilogue
-        )
+        convolution = _core.Convolution(self.prepared(isa, result), case.geometry())
         guard = 64
         output: NDArray = np.full(self.accumulators.size + 2 * guard, 0x55, dtype)
         inner = output[guard:-guard]
@@ -163,7 +166,7 @@ def convolve(x: NDArray[np.int64], weight: NDArray[np.int64], case: Case) -> NDA
 
 
 @dataclass(frozen=True)
-class Rescaling:
+class Requantization:
     """The integers of an 8-bit result; see sub8.engine.plan.requantize."""
 
     multiplier: NDArray[np.int64]
@@ -175,8 +178,8 @@ class Rescaling:
     high: int = 255
     residual_signed: bool = False
 
-    def native(self) -> "_core.Rescale":
-        return _core.Rescale(
+    def native(self) -> "_core.RequantizeTo8Bit":
+        return _core.RequantizeTo8Bit(
             multiplier=[int(value) for value in self.multiplier],
             offset=[int(value) for value in self.offset],
             residual_multiplier=self.residual_multiplier,

@@ -197,6 +197,8 @@ def test_ternary_weights_stay_two_bits_wide(isa: str) -> None:
 
 
 def test_weights_that_could_overflow_are_refused() -> None:
-    term = ("int8", 600, 0, np.full((16, 600, 1, 1), 127, np.int8), np.full((16, 1), 255, np.uint8))
+    term = _core.WeightTerm(
+        "int8", 600, 0, np.full((16, 600, 1, 1), 127, np.int8), np.full((16, 1), 255, np.uint8)
+    )
     with pytest.raises(ValueError, match="int32"):
         _core.PackedWeights.pack(ISAS[0], [term])

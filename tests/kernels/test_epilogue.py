@@ -5,7 +5,7 @@ import pytest
 
 from sub8.native import _core
 
-from .layer_cases import Case, Layer, Rescaling
+from .layer_cases import Case, Layer, Requantization
 
 ISAS = _core.supported_isas()
 OUTPUTS = [5, 16, 24, 32, 70]
@@ -28,11 +28,11 @@ def layers(outputs: int) -> list[Layer]:
 
 
 def compare(
-    layer: Layer, rescaling: Rescaling, isa: str, residual: np.ndarray | None = None
+    layer: Layer, requantization: Requantization, isa: str, residual: np.ndarray | None = None
 ) -> None:
-    dtype = np.int8 if rescaling.low < 0 else np.uint8
-    result = layer.run(isa, rescaling.native(), dtype, residual)
-    np.testing.assert_array_equal(result, rescaling.apply(layer.accumulators, residual))
+    dtype = np.int8 if requantization.low < 0 else np.uint8
+    result = layer.run(isa, requantization.native(), dtype, residual)
+    np.testing.assert_array_equal(result, requantization.apply(layer.accumulators, residual))
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -43,10 +43,12 @@ def test_powers_of_two(isa: str, outputs: int) -> None:
         bias = random.integers(-(2**13), 2**13, outputs)
         for shift in (0, 1, 5, 12, 15, 16, 20):
             for low, high in ((0, 255), (-128, 127), (0, 96), (-100, 90)):
-                compare(layer, Rescaling(np.array([1]), bias, shift=shift, low=low, high=high), isa)
+                compare(
+                    layer, Requantization(np.array([1]), bias, shift=shift, low=low, high=high), isa
+                )
                 compare(
                     layer,
-                    Rescaling(
+                    Requantization(
                         np.array([4]), 4 * bias, shift=shift + 2, zero_point=3, low=low, high=high
                     ),
                     isa,
@@ -76,7 +78,7 @@ def test_residual_is_added_before_the_rounding(
             for low, high in ((0, 255), (-128, 127)):
                 compare(
                     layer,
-                    Rescaling(
+                    Requantization(
                         np.array([multiplier]), bias, residual_multiplier, shift, low=low, high=high,
                         residual_signed=residual_signed,
                     ),
@@ -93,28 +95,35 @@ def test_multipliers_per_channel(isa: str, outputs: int) -> None:
         multiplier = random.integers(2**29, 2**31 - 1, outputs)
         for shift in (38, 40, 45, 62):
             offset = random.integers(-(2**52), 2**52, outputs)
-            compare(layer, Rescaling(multiplier, offset, shift=shift, zero_point=128), isa)
+            compare(layer, Requantization(multiplier, offset, shift=shift, zero_point=128), isa)
             compare(
                 layer,
-                Rescaling(multiplier, offset, 2**30 + 1, shift, zero_point=-3, low=-128, high=127),
+                Requantization(
+                    multiplier, offset, 2**30 + 1, shift, zero_point=-3, low=-128, high=127
+                ),
                 isa,
                 residual,
             )
-        compare(layer, Rescaling(np.array([2**40]), np.array([0]), shift=48), isa)
+        compare(layer, Requantization(np.array([2**40]), np.array([0]), shift=48), isa)
 
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_ties_go_to_even(isa: str) -> None:
     weight = np.ones((16, 4, 1, 1), np.int8)
-    packed = _core.PackedWeights.pack(isa, [("ternary", 4, 0, weight, np.ones((16, 1), np.uint8))])
+    packed = _core.PackedWeights.pack(
+        isa, [_core.WeightTerm("ternary", 4, 0, weight, np.ones((16, 1), np.uint8))]
+    )
     x = np.arange(256, dtype=np.uint8).repeat(4).reshape(1, 1, 256, 4)
     for shift, offset in ((3, 0), (3, -512), (1, 3), (4, -8)):
-        rescaling = Rescaling(np.array([1]), np.array([offset]), shift=shift, low=-128, high=127)
+        requantization = Requantization(
+            np.array([1]), np.array([offset]), shift=shift, low=-128, high=127
+        )
         geometry = _core.ConvGeometry(1, (1, 256), (1, 256))
         output = np.zeros((1, 1, 256, 16), np.int8)
-        _core.Convolution(packed, geometry, False, 0, rescaling.native()).run(x, None, output)
+        layer = _core.PreparedLayer(packed, False, 0, requantization.native())
+        _core.Convolution(layer, geometry).run(x, None, output)
         accumulators = (x.astype(np.int64).sum(-1, keepdims=True)).repeat(16, -1)
-        np.testing.assert_array_equal(output, rescaling.apply(accumulators, None))
+        np.testing.assert_array_equal(output, requantization.apply(accumulators, None))
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -124,19 +133,19 @@ def test_float_result_is_rounded_once(isa: str, outputs: int) -> None:
     for layer in layers(outputs):
         offset = random.integers(-(2**40), 2**40, outputs)
         scale = random.random(outputs).astype(np.float32)
-        epilogue = _core.FloatRescale(multiplier=8, offset=offset.tolist(), scale=scale.tolist())
+        form = _core.RequantizeToFloat(multiplier=8, offset=offset.tolist(), scale=scale.tolist())
         expected = (layer.accumulators * 8 + offset).astype(np.float32) * scale
-        np.testing.assert_array_equal(layer.run(isa, epilogue, np.float32), expected)
+        np.testing.assert_array_equal(layer.run(isa, form, np.float32), expected)
 
 
 def test_operands_that_do_not_fit_are_refused() -> None:
     layer = Layer(Case(inputs=8, outputs=16))
     with pytest.raises(ValueError, match="multiplier"):
         layer.run(
-            ISAS[0], Rescaling(np.ones(3, np.int64), np.zeros(1, np.int64)).native(), np.uint8
+            ISAS[0], Requantization(np.ones(3, np.int64), np.zeros(1, np.int64)).native(), np.uint8
         )
     convolution = _core.Convolution(
-        layer.packed(ISAS[0]), layer.case.geometry(), False, 0, _core.RawAccumulators()
+        layer.prepared(ISAS[0], _core.RawAccumulators()), layer.case.geometry()
     )
     with pytest.raises(ValueError, match="input"):
         convolution.run(layer.x[:, :2], None, np.zeros(layer.accumulators.shape, np.int32))

@@ -16,14 +16,8 @@ pytestmark = pytest.mark.skipif("avx2" not in _core.supported_isas(), reason="tr
 
 
 def algorithm(layer: Layer) -> str:
-    case = layer.case
-    return _core.Convolution(
-        layer.packed("avx2"),
-        case.geometry(),
-        case.is_signed,
-        case.zero_point,
-        _core.RawAccumulators(),
-    ).algorithm
+    prepared = layer.prepared("avx2", _core.RawAccumulators())
+    return _core.Convolution(prepared, layer.case.geometry()).algorithm
 
 
 def same_padding(inputs: int, size: tuple[int, int], **changes: object) -> Case:
@@ -64,10 +58,10 @@ def check_form(expected: str, values: NDArray[np.int8], alpha: int, case: Case) 
     outputs, inputs = values.shape[:2]
     scales = np.full((outputs, 2), alpha, np.uint8)
     scales[:, 1] -= 1
-    packed = _core.PackedWeights.pack("avx2", [("int8", inputs // 2, 0, values, scales)])
-    convolution = _core.Convolution(
-        packed, case.geometry(), False, case.zero_point, _core.RawAccumulators()
-    )
+    term = _core.WeightTerm("int8", inputs // 2, 0, values, scales)
+    packed = _core.PackedWeights.pack("avx2", [term])
+    layer = _core.PreparedLayer(packed, False, case.zero_point, _core.RawAccumulators())
+    convolution = _core.Convolution(layer, case.geometry())
     assert convolution.algorithm == expected
     shape = (case.batch, *case.size, inputs)
     # Whatever the random pixels do not reach, the largest ones do.
@@ -189,13 +183,11 @@ def test_a_residual_is_added_in_place() -> None:
     assert algorithm(layer) == "winograd 4x4"
     shape = layer.accumulators.shape
     residual = np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
-    epilogue = dict(
+    result = _core.RequantizeTo8Bit(
         multiplier=[1], offset=[1 << 21], residual_multiplier=1 << 14, shift=15, has_residual=True
     )
     given = residual.copy()
-    convolution = _core.Convolution(
-        layer.packed("avx2"), layer.case.geometry(), False, 0, _core.Rescale(**epilogue)
-    )
+    convolution = _core.Convolution(layer.prepared("avx2", result), layer.case.geometry())
     convolution.run(layer.x, given, given, 2)
-    direct = layer.run("scalar", _core.Rescale(**epilogue), np.uint8, residual)
+    direct = layer.run("scalar", result, np.uint8, residual)
     np.testing.assert_array_equal(given, direct)

@@ -194,12 +194,13 @@ def test_scales_that_are_none(scale):
 
 
 def layer(batch=1, size=(1, 4), out=(1, 4), x=None, residual=None, output=None):
-    weights = _core.PackedWeights.pack(
-        "scalar", [("ternary", 4, 0, np.ones((16, 8, 1, 1), np.int8), np.ones((16, 2), np.uint8))]
+    term = _core.WeightTerm(
+        "ternary", 4, 0, np.ones((16, 8, 1, 1), np.int8), np.ones((16, 2), np.uint8)
     )
-    epilogue = _core.Rescale(multiplier=[1], offset=[0], shift=3)
+    weights = _core.PackedWeights.pack("scalar", [term])
+    result = _core.RequantizeTo8Bit(multiplier=[1], offset=[0], shift=3)
     return _core.layer(
-        weights, _core.ConvGeometry(batch, size, out), False, 0, epilogue,
+        _core.PreparedLayer(weights, False, 0, result), _core.ConvGeometry(batch, size, out),
         x or arena(0, 32), residual, output or arena(KIB, 64),
     )  # fmt: skip
 

@@ -41,14 +41,37 @@ class Buffer:
     @property
     def bytes(self) -> int: ...
 
+class WeightFormat:
+    """How the integers of weights are stored."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def bits(self) -> int: ...
+
+    @property
+    def largest(self) -> int:
+        """Integers are -largest .. largest."""
+
+    @property
+    def codes_per_byte(self) -> int: ...
+
+def weight_formats() -> list[WeightFormat]:
+    """Every format that weights can have."""
+
+class WeightTerm:
+    """alpha[o, i // cluster] * values[o, i, ...] * 2**left_shift."""
+
+    def __init__(self, format: str, cluster: int, left_shift: int, values: Annotated[NDArray[numpy.int8], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], alpha: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None:
+        """values: int8 [O, I, KH, KW]. alpha: uint8 [O, clusters]."""
+
 class PackedWeights:
     """Weights of a layer in an instruction set's layout."""
 
     @staticmethod
-    def pack(isa: str, terms: Sequence[tuple], groups: int = 1) -> PackedWeights:
-        """
-        Pack terms (kind, cluster, left shift, int8 [O, I, KH, KW], uint8 [O, clusters]).
-        """
+    def pack(isa: str, terms: Sequence[WeightTerm], groups: int = 1) -> PackedWeights:
+        """Pack the terms whose sum is the layer's weight."""
 
     def unpack(self, term: int) -> bytes:
         """
@@ -62,18 +85,12 @@ class PackedWeights:
     @property
     def isa(self) -> str: ...
 
-class ConvGeometry:
-    """Sizes of one run."""
-
-    def __init__(self, batch: int, input: Sequence[int], output: Sequence[int], strides: Sequence[int] = [1, 1], pads: Sequence[int] = [0, 0], dilations: Sequence[int] = [1, 1]) -> None:
-        """input, output: height, width. pads: top, left."""
-
-class Rescale:
+class RequantizeTo8Bit:
     """8-bit result, see sub8.engine.plan.requantize."""
 
     def __init__(self, *, multiplier: Sequence[int], offset: Sequence[int], residual_multiplier: int = 0, shift: int = 0, zero_point: int = 0, low: int = 0, high: int = 255, has_residual: bool = False, residual_signed: bool = False) -> None: ...
 
-class FloatRescale:
+class RequantizeToFloat:
     """float32 result, see sub8.engine.plan.requantize."""
 
     def __init__(self, *, multiplier: int, offset: Sequence[int], scale: Sequence[float]) -> None: ...
@@ -82,23 +99,6 @@ class RawAccumulators:
     """int32 result without bias."""
 
     def __init__(self) -> None: ...
-
-class Convolution:
-    """One layer at one input shape."""
-
-    def __init__(self, weights: PackedWeights, geometry: ConvGeometry, is_signed: bool, zero_point: int, epilogue: object) -> None: ...
-
-    @property
-    def algorithm(self) -> str:
-        """What it does: direct, depthwise, winograd 4x4, ..."""
-
-    def run(self, input: Annotated[NDArray, dict(order='C', device='cpu', writable=False)], residual: object | None, output: Annotated[NDArray, dict(order='C', device='cpu')], threads: int = 1) -> None:
-        """Fill output (NHWC) from input and residual (8-bit NHWC)."""
-
-def layer(weights: PackedWeights, geometry: ConvGeometry, is_signed: bool, zero_point: int, epilogue: Rescale | FloatRescale | RawAccumulators, input: Buffer, residual: Buffer | None, output: Buffer) -> Step:
-    """
-    Convolution over 8-bit [B, H, W, I]. A linear layer is a convolution over one line of rows.
-    """
 
 class Step:
     """One operation with every size resolved; immutable."""
@@ -134,6 +134,37 @@ def copy(source: Buffer, source_offset: int, source_strides: Sequence[int], targ
 
 def fill(target: Buffer, value: int) -> Step:
     """Every byte to one value."""
+
+class PreparedLayer:
+    """A layer at whatever input shape."""
+
+    def __init__(self, weights: PackedWeights, is_signed: bool, zero_point: int, result: RequantizeTo8Bit | RequantizeToFloat | RawAccumulators) -> None:
+        """
+        is_signed, zero_point: of the 8-bit input. result: what becomes of an accumulator.
+        """
+
+class ConvGeometry:
+    """Sizes of one run."""
+
+    def __init__(self, batch: int, input: Sequence[int], output: Sequence[int], strides: Sequence[int] = [1, 1], pads: Sequence[int] = [0, 0], dilations: Sequence[int] = [1, 1]) -> None:
+        """input, output: height, width. pads: top, left."""
+
+class Convolution:
+    """One layer at one input shape."""
+
+    def __init__(self, layer: PreparedLayer, geometry: ConvGeometry) -> None: ...
+
+    @property
+    def algorithm(self) -> str:
+        """What it does: direct, depthwise, winograd 4x4, ..."""
+
+    def run(self, input: Annotated[NDArray, dict(order='C', device='cpu', writable=False)], residual: Annotated[NDArray, dict(order='C', device='cpu', writable=False)] | None, output: Annotated[NDArray, dict(order='C', device='cpu')], threads: int = 1) -> None:
+        """Fill output (NHWC) from input and residual (8-bit NHWC)."""
+
+def layer(layer: PreparedLayer, geometry: ConvGeometry, input: Buffer, residual: Buffer | None, output: Buffer) -> Step:
+    """
+    Convolution over 8-bit [B, H, W, I]. A linear layer is a convolution over one line of rows.
+    """
 
 class Exponent:
     """A tensor's exponent: fixed, plus int32 per image if given."""

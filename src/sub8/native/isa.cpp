@@ -3,8 +3,19 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#if defined(SUB8_WITH_NEON) && defined(__linux__)
+#include "if_built.h"
+
+#if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#endif
+
+// What the probes of isa.inc are written with. Linux tells of ARM's dot-product instructions in a
+// bit of AT_HWCAP; Apple's 64-bit CPUs all have them.
+#define SUB8_CPU(feature) __builtin_cpu_supports(feature)
+#ifdef __linux__
+#define SUB8_ARM_HAS_DOT_PRODUCTS ((getauxval(AT_HWCAP) & (1UL << 20)) != 0)
+#else
+#define SUB8_ARM_HAS_DOT_PRODUCTS true
 #endif
 
 namespace sub8 {
@@ -16,49 +27,11 @@ struct Entry {
     bool (*supported)();
 };
 
-bool always() { return true; }
-
-#if defined(SUB8_WITH_AVX2) || defined(SUB8_WITH_AVXVNNI) || defined(SUB8_WITH_AVX512VNNI)
-bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-#endif
-#ifdef SUB8_WITH_AVXVNNI
-bool has_avxvnni() { return has_avx2() && __builtin_cpu_supports("avxvnni"); }
-#endif
-#ifdef SUB8_WITH_AVX512VNNI
-bool has_avx512vnni() {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni");
-}
-#endif
-
-#ifdef SUB8_WITH_NEON
-// Linux tells of the dot-product instructions in a bit of AT_HWCAP; Apple's 64-bit CPUs all have
-// them.
-bool has_neon() {
-#ifdef __linux__
-    constexpr unsigned long kAsimdDp = 1UL << 20;
-    return (getauxval(AT_HWCAP) & kAsimdDp) != 0;
-#else
-    return true;
-#endif
-}
-#endif
-
 const Entry kEntries[] = {
-    {Isa::scalar, "scalar", always},
-#ifdef SUB8_WITH_AVX2
-    {Isa::avx2, "avx2", has_avx2},
-#endif
-#ifdef SUB8_WITH_AVXVNNI
-    {Isa::avxvnni, "avxvnni", has_avxvnni},
-#endif
-#ifdef SUB8_WITH_AVX512VNNI
-    {Isa::avx512vnni, "avx512vnni", has_avx512vnni},
-#endif
-#ifdef SUB8_WITH_NEON
-    {Isa::neon, "neon", has_neon},
-#endif
+#define SUB8_ISA(name, architecture, flags, probe) \
+    SUB8_IF_BUILT(name, {Isa::name, #name, []() -> bool { return probe; }}, )
+#include "isa.inc"
+#undef SUB8_ISA
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Instruction sets that kernels exist for, and the choice among them at run time.
+// Instruction sets that kernels exist for (isa.inc), and the choice among them at run time.
 #pragma once
 
 #include <string>
@@ -6,7 +6,11 @@
 
 namespace sub8 {
 
-enum class Isa { scalar, avx2, avxvnni, avx512vnni, neon };
+enum class Isa {
+#define SUB8_ISA(name, ...) name,
+#include "isa.inc"
+#undef SUB8_ISA
+};
 
 const char* isa_name(Isa isa);
 

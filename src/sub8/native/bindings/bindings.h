@@ -1,16 +1,18 @@
-// Python bindings, one function per part of the core.
+// Python bindings, one function per part of the core, each in the file of its name.
 #pragma once
 
 #include <nanobind/nanobind.h>
 
-namespace sub8 {
+namespace sub8::bindings {
 
 void bind_isa(nanobind::module_& m);
 void bind_buffers(nanobind::module_& m);
-void bind_layers(nanobind::module_& m);
+void bind_weights(nanobind::module_& m);
+void bind_requantize(nanobind::module_& m);
+void bind_convolution(nanobind::module_& m);
 void bind_elements(nanobind::module_& m);
 void bind_dynamic(nanobind::module_& m);
 void bind_program(nanobind::module_& m);
 void bind_solver(nanobind::module_& m);
 
-}  // namespace sub8
+}  // namespace sub8::bindings

@@ -5,13 +5,15 @@
 #include <cstdint>
 #include <utility>
 
-#include "executor/border.h"
+#include "executor/quantize.h"
 
-namespace sub8 {
+namespace sub8::bindings {
 
 using Size = std::pair<std::int64_t, std::int64_t>;
-using BorderSizes = std::array<std::int64_t, 3>;  // batch, channels, height * width
+using PlanarSizes = std::array<std::int64_t, 3>;  // batch, channels, height * width
 
-inline BorderShape border_shape(const BorderSizes& sizes) { return {sizes[0], sizes[1], sizes[2]}; }
+inline executor::PlanarShape planar_shape(const PlanarSizes& sizes) {
+    return {sizes[0], sizes[1], sizes[2]};
+}
 
-}  // namespace sub8
+}  // namespace sub8::bindings

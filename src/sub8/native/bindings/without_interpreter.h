@@ -7,7 +7,7 @@
 #include <exception>
 #include <thread>
 
-namespace sub8 {
+namespace sub8::bindings {
 
 // Runs `work` without the interpreter's lock; what it throws is thrown when the lock is held again.
 //
@@ -32,4 +32,4 @@ void without_interpreter(const Work& work) {
     if (error) std::rethrow_exception(error);
 }
 
-}  // namespace sub8
+}  // namespace sub8::bindings

@@ -3,18 +3,17 @@
 //
 //     acc[n, y, x, o] = sum over i, ky, kx of weight[o, i, ky, kx] * (input[...] - zero_point)
 //
-// exactly, in int32; positions outside the input count as input == zero_point. The epilogue turns
-// acc into the result. Every instruction set gives the same bits.
+// exactly, in int32; positions outside the input count as input == zero_point. Requantisation
+// turns acc into the result. Every instruction set gives the same bits.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <string>
 
-#include "conv/epilogue.h"
-#include "conv/weights.h"
+#include "conv/prepared_layer.h"
 
-namespace sub8 {
+namespace sub8::conv {
 
 // Sizes of one run. Bottom and right padding are what out_h and out_w imply.
 struct ConvGeometry {
@@ -26,27 +25,16 @@ struct ConvGeometry {
     int dilation_h = 1, dilation_w = 1;
 };
 
-// The geometry of a linear layer over `rows` rows of inputs.
-inline ConvGeometry linear_geometry(int rows) {
-    ConvGeometry geometry;
-    geometry.in_w = geometry.out_w = rows;
-    return geometry;
-}
-
-struct InputFormat {
-    bool is_signed = false;
-    int zero_point = 0;
-};
-
 // One layer at one input shape. Immutable once built; run may be called from many threads at once.
 class Convolution {
   public:
     virtual ~Convolution() = default;
+    Convolution(const Convolution&) = delete;
+    Convolution& operator=(const Convolution&) = delete;
 
     // Throws std::invalid_argument where the parts do not fit together.
-    static std::unique_ptr<const Convolution> create(std::shared_ptr<const PackedWeights> weights,
-                                                     const ConvGeometry& geometry,
-                                                     const InputFormat& input, Epilogue epilogue);
+    static std::unique_ptr<const Convolution> create(std::shared_ptr<const PreparedLayer> layer,
+                                                     const ConvGeometry& geometry);
 
     // What it does: "direct", "depthwise", "winograd 4x4" and the like.
     virtual std::string algorithm() const = 0;
@@ -64,6 +52,13 @@ class Convolution {
     // it is as another share of the same run left it.
     virtual void run(const void* input, const void* residual, void* output, void* scratch,
                      int share, int shares, bool again) const = 0;
+
+  protected:
+    explicit Convolution(std::shared_ptr<const PreparedLayer> layer) : layer_(std::move(layer)) {}
+    const PreparedLayer& layer() const { return *layer_; }
+
+  private:
+    std::shared_ptr<const PreparedLayer> layer_;
 };
 
-}  // namespace sub8
+}  // namespace sub8::conv

@@ -3,67 +3,59 @@
 // A thread's share is a range of output positions or a range of panels. Within it, for every chunk
 // of positions (whose strip fits the second-level cache) and every panel of outputs, each block of
 // K-steps is expanded once and passes over all tiles of the chunk; the last block's tiles go
-// straight on to the epilogue.
+// straight on to their requantisation.
+#include "conv/dense.h"
+
 #include <algorithm>
 #include <cassert>
 #include <cstring>
-#include <stdexcept>
+#include <utility>
 
-#include "conv/layers.h"
-#include "conv/requantize.h"
+#include "conv/dense_weights.h"
 #include "conv/scratch.h"
-#include "conv/share.h"
+#include "conv/select.h"
 #include "conv/strip.h"
 #include "conv/tiling.h"
 
-namespace sub8 {
+namespace sub8::conv {
 namespace {
 
-// Up to so many rows it is faster to unpack the weights anew for each than to expand them into
-// memory.
-constexpr int64_t kUnpackedRows = 2;
-// Shares of such products: so many per thread, ...
-constexpr int64_t kRowShares = 8;
-// ... of at least so many packed bytes (about 8 microseconds).
-constexpr int64_t kRowShareBytes = 256 * 1024;
-
-// Once so many positions have their accumulators, they go to the epilogue together.
-constexpr int kEpilogueRows = 24;
+// Once so many positions have their accumulators, they are requantised together.
+constexpr int kRequantizedRows = 24;
 
 class DenseConvolution : public Convolution {
   public:
-    DenseConvolution(std::shared_ptr<const DenseWeights> weights, const ConvGeometry& geometry,
-                     const InputFormat& input, const Epilogue& epilogue)
-        : weights_(std::move(weights)),
-          kernels_(weights_->kernels()),
-          plan_(kernels_, weights_->shape(), weights_->streams(), weights_->folded(), geometry,
-                input),
-          epilogue_(kernels_, *weights_, plan_.stored_zero(), epilogue) {
+    DenseConvolution(std::shared_ptr<const PreparedLayer> prepared, const ConvGeometry& geometry)
+        : Convolution(std::move(prepared)),
+          weights_(static_cast<const DenseWeights&>(layer().weights())),
+          kernels_(weights_.kernels()),
+          plan_(kernels_, weights_.shape(), weights_.streams(), weights_.folded(), geometry,
+                layer().input(), layer().stored()) {
         int64_t vectors = 0, steps = 0, runs = 0, runs_of_two = 0;
         bool wide = false;
-        for (const Stream& stream : weights_->streams()) {
+        for (const Stream& stream : weights_.streams()) {
             for (const Block& block : stream.blocks) {
                 vectors = std::max<int64_t>(vectors, block.vectors);
                 if (stream.run_length == RunLength::two)
                     runs_of_two = std::max<int64_t>(runs_of_two, block.runs);
             }
-            wide = wide || stream.arithmetic == Arithmetic::wide16;
+            wide = wide || stream.arithmetic == kernels::Arithmetic::wide16;
             steps += int64_t(stream.steps.size());
             runs += int64_t(stream.run_steps.size());
-            row_kernels_.push_back(row_kernel_of(stream));
+            row_kernels_.push_back(row_kernel(kernels_, stream));
             row_blocks_.push_back(joined_blocks(stream));
         }
         const int64_t chunk = int64_t(plan_.units_per_chunk()) * plan_.positions_per_unit();
         codes_bytes_ = aligned(vectors * 2 * kernels_.panel);
         wide_bytes_ = wide ? 2 * codes_bytes_ : 0;
         alpha_bytes_ = aligned(runs_of_two * 2 * kernels_.panel * int64_t(sizeof(int16_t)));
-        by_rows_ = plan_.units() * plan_.positions_per_unit() <= kUnpackedRows &&
+        by_rows_ = plan_.units() * plan_.positions_per_unit() <= kMostRows &&
                    std::all_of(row_kernels_.begin(), row_kernels_.end(),
-                               [](RowKernel kernel) { return kernel != nullptr; });
+                               [](const auto& kernel) { return kernel != nullptr; });
         one_strip_ =
-            by_rows_ && weights_->shape().groups == 1 && plan_.chunk_limit(0) >= plan_.units();
-        rows_bytes_ = aligned(kUnpackedRows * steps * int64_t(sizeof(uint32_t)));
-        corrections_bytes_ = aligned(kUnpackedRows * runs * int64_t(sizeof(int32_t)));
+            by_rows_ && weights_.shape().groups == 1 && plan_.chunk_limit(0) >= plan_.units();
+        rows_bytes_ = aligned(kMostRows * steps * int64_t(sizeof(uint32_t)));
+        corrections_bytes_ = aligned(kMostRows * runs * int64_t(sizeof(int32_t)));
         acc_bytes_ = aligned(chunk * kernels_.panel * int64_t(sizeof(int32_t)));
     }
 
@@ -79,15 +71,14 @@ class DenseConvolution : public Convolution {
     int shares(int threads) const override {
         if (!by_rows_) return threads;
         int64_t bytes = 0;
-        for (const Stream& stream : weights_->streams()) bytes += int64_t(stream.codes.size());
-        const int64_t most = std::min<int64_t>(kRowShares * threads, bytes / kRowShareBytes);
-        return int(std::max<int64_t>(1, most));
+        for (const Stream& stream : weights_.streams()) bytes += int64_t(stream.codes.size());
+        return row_shares(bytes, threads);
     }
 
     void run(const void* input, const void* residual, void* output, void* scratch, int share,
              int shares, bool again) const override {
         assert(share >= 0 && share < shares);
-        assert(!epilogue_.needs_residual() || residual != nullptr);
+        assert(!layer().requantize().needs_residual() || residual != nullptr);
         Scratch memory(scratch);
         Work work;
         work.codes = memory.take<int8_t>(codes_bytes_);
@@ -100,7 +91,7 @@ class DenseConvolution : public Convolution {
         work.residual = residual;
         work.output = output;
         const Share part = share_of(share, shares);
-        const int panels_per_group = weights_->panels_per_group();
+        const int panels_per_group = weights_.panels_per_group();
         for (int64_t unit = part.first_unit; unit < part.end_unit;) {
             work.unit = unit;
             work.units = int(std::min(plan_.chunk_limit(unit), part.end_unit) - unit);
@@ -142,77 +133,40 @@ class DenseConvolution : public Convolution {
     int positions_of(const Work& work) const { return work.units * plan_.positions_per_unit(); }
 
     Share share_of(int share, int shares) const {
-        const int64_t panels = int64_t(weights_->shape().groups) * weights_->panels_per_group();
+        const int64_t panels = int64_t(weights_.shape().groups) * weights_.panels_per_group();
         if (by_rows_) return share_by_panels(plan_.units(), panels, share, shares);
         int64_t steps = 0;
-        for (const Stream& stream : weights_->streams()) steps += int64_t(stream.steps.size());
-        Effort effort;
-        effort.both = 1.0 * double(steps) * plan_.positions_per_unit();
-        effort.unit = 0.5 * double(plan_.slots_per_unit());
-        effort.panel = 2.0 * double(steps);
+        for (const Stream& stream : weights_.streams()) steps += int64_t(stream.steps.size());
+        const Effort effort =
+            direct_effort(steps, plan_.positions_per_unit(), plan_.slots_per_unit());
         return cut_share(plan_.units(), panels, effort, share, shares);
     }
 
     // Expanded weights of one block and panel.
     const void* expand(const Stream& stream, const Block& block, int64_t panel,
                        const uint8_t* alpha, const Work& work) const {
-        const uint8_t* packed = stream.codes.data() + panel * stream.panel_bytes + block.offset;
-        const int8_t* codes = work.codes;
-        switch (stream.kind) {
-            case WeightKind::ternary:
-                kernels_.expand2(packed, block.vectors, work.codes);
-                break;
-            case WeightKind::int4:
-                kernels_.expand4(packed, block.vectors, work.codes);
-                break;
-            case WeightKind::int8:
-                codes = reinterpret_cast<const int8_t*>(packed);
-                break;
-        }
+        const int8_t* codes = stream.expanded(kernels_, block, panel, work.codes);
         const uint16_t* run_steps = stream.run_steps.data() + block.first_run;
-        if (stream.arithmetic == Arithmetic::wide16) {
+        if (stream.arithmetic == kernels::Arithmetic::wide16) {
             kernels_.widen(codes, alpha, run_steps, block.runs, work.wide);
             return work.wide;
         }
         return codes;
     }
 
-    const TileKernel* tile_kernels(const Stream& stream, int* rows) const {
-        *rows = kernels_.rows;
-        switch (stream.arithmetic) {
-            case Arithmetic::runs16:
-                if (stream.run_length == RunLength::any) return kernels_.runs16;
-                if (stream.run_length == RunLength::two) {
-                    *rows = kernels_.two_rows;
-                    return kernels_.runs16_two;
-                }
-                *rows = kernels_.short_rows;
-                return kernels_.runs16_short;
-            case Arithmetic::wide16:
-                return kernels_.wide16;
-            case Arithmetic::dot:
-                return kernels_.dot;
-            case Arithmetic::dotruns:
-                return stream.run_length == RunLength::few ? kernels_.dotruns_short
-                                                           : kernels_.dotruns;
-        }
-        return nullptr;
-    }
-
     void run_panel(const Work& work, int group, int64_t panel) const {
-        const std::vector<Stream>& streams = weights_->streams();
+        const std::vector<Stream>& streams = weights_.streams();
         const int width = kernels_.panel;
-        const int first = int(panel - int64_t(group) * weights_->panels_per_group()) * width;
-        const int columns = std::min(width, weights_->outputs_per_group() - first);
-        const int output = group * weights_->outputs_per_group() + first;
+        const int first = int(panel - int64_t(group) * weights_.panels_per_group()) * width;
+        const int columns = std::min(width, weights_.outputs_per_group() - first);
+        const int output = group * weights_.outputs_per_group() + first;
         const Lines lines = plan_.lines(work.units);
         const bool single = streams.size() == 1 && streams[0].blocks.size() == 1;
         const int64_t first_position = work.unit * plan_.positions_per_unit();
 
         for (std::size_t index = 0; index < streams.size(); ++index) {
             const Stream& stream = streams[index];
-            int largest_rows = 0;
-            const TileKernel* kernels = tile_kernels(stream, &largest_rows);
+            const kernels::TileKernels& tiles = tile_kernels(kernels_, stream);
             for (const Block& block : stream.blocks) {
                 const bool first_pass = index == 0 && &block == &stream.blocks.front();
                 const bool end_of_stream = &block == &stream.blocks.back();
@@ -220,7 +174,7 @@ class DenseConvolution : public Convolution {
                 const uint8_t* alpha =
                     stream.alpha.data() +
                     (panel * int64_t(stream.run_steps.size()) + block.first_run) * width * 2;
-                TileArguments tile;
+                kernels::TileArguments tile;
                 tile.weights = expand(stream, block, panel, alpha, work);
                 tile.pitch = plan_.pitch();
                 tile.alpha = alpha;
@@ -232,14 +186,14 @@ class DenseConvolution : public Convolution {
                 tile.steps = block.steps;
                 tile.first = first_pass;
                 int64_t position = 0;  // within the chunk
-                int64_t finished = 0;  // positions that the epilogue has had
+                int64_t finished = 0;  // positions that have been requantised
                 for (int line = 0; line < lines.count(); ++line) {
                     tile.activations = work.strip + plan_.offset(line, int(index)) +
                                        block.first_step * plan_.pitch();
-                    for_each_tile(lines.length(line), largest_rows, [&](int rows, int count) {
+                    for_each_tile(lines.length(line), tiles.rows, [&](int rows, int count) {
                         tile.tiles = count;
                         tile.acc = work.acc + (single ? position - finished : position) * width;
-                        kernels[rows](tile);
+                        tiles.of[rows](tile);
                         const int done = count * rows;
                         if (end_of_stream && stream.shift_after > 0) {
                             shift_left(tile.acc, done * width, stream.shift_after);
@@ -248,10 +202,11 @@ class DenseConvolution : public Convolution {
                         position += done;
                     });
                     const bool last_line = line + 1 == lines.count();
-                    if (last_pass && (last_line || position - finished >= kEpilogueRows)) {
+                    if (last_pass && (last_line || position - finished >= kRequantizedRows)) {
                         const int32_t* acc = work.acc + (single ? 0 : finished) * width;
-                        epilogue_.apply(acc, width, int(position - finished), columns, output,
-                                        first_position + finished, work.residual, work.output);
+                        layer().requantize().apply(acc, width, int(position - finished), columns,
+                                                   output, first_position + finished, work.residual,
+                                                   work.output);
                         finished = position;
                     }
                 }
@@ -262,17 +217,17 @@ class DenseConvolution : public Convolution {
     // One or two positions: weights are unpacked anew for each.
     void run_rows(const Work& work, int group, int64_t panel) const {
         const int width = kernels_.panel;
-        const int first = int(panel - int64_t(group) * weights_->panels_per_group()) * width;
-        const int columns = std::min(width, weights_->outputs_per_group() - first);
-        const int output = group * weights_->outputs_per_group() + first;
+        const int first = int(panel - int64_t(group) * weights_.panels_per_group()) * width;
+        const int columns = std::min(width, weights_.outputs_per_group() - first);
+        const int output = group * weights_.outputs_per_group() + first;
         const int positions = positions_of(work);
         const uint32_t* activations = work.rows;
         const int32_t* corrections = work.corrections;
-        for (std::size_t index = 0; index < weights_->streams().size(); ++index) {
-            const Stream& stream = weights_->streams()[index];
+        for (std::size_t index = 0; index < weights_.streams().size(); ++index) {
+            const Stream& stream = weights_.streams()[index];
             const int64_t runs = int64_t(stream.run_steps.size());
             for (int position = 0; position < positions; ++position) {
-                RowArguments row;
+                kernels::RowArguments row;
                 row.acc = work.acc + position * width;
                 for (const Block& block : row_blocks_[index]) {
                     row.activations =
@@ -290,20 +245,9 @@ class DenseConvolution : public Convolution {
                 corrections += runs;
             }
         }
-        epilogue_.apply(work.acc, width, positions, columns, output,
-                        work.unit * plan_.positions_per_unit(), work.residual, work.output);
-    }
-
-    RowKernel row_kernel_of(const Stream& stream) const {
-        if (stream.arithmetic == Arithmetic::runs16) {
-            return stream.kind == WeightKind::ternary ? kernels_.row2 : kernels_.row4;
-        }
-        if (stream.arithmetic == Arithmetic::dotruns) {
-            return stream.kind == WeightKind::ternary ? kernels_.row2 : nullptr;
-        }
-        const bool bytes =
-            stream.arithmetic == Arithmetic::wide16 && stream.kind == WeightKind::int8;
-        return bytes && stream.whole_slots ? kernels_.row8 : nullptr;
+        layer().requantize().apply(work.acc, width, positions, columns, output,
+                                   work.unit * plan_.positions_per_unit(), work.residual,
+                                   work.output);
     }
 
     // Rows need no room for expanded weights, so that blocks with no padding between them are one.
@@ -329,8 +273,8 @@ class DenseConvolution : public Convolution {
         const Lines lines = plan_.lines(work.units);
         uint32_t* row = work.rows;
         int32_t* corrections = work.corrections;
-        for (std::size_t index = 0; index < weights_->streams().size(); ++index) {
-            const Stream& stream = weights_->streams()[index];
+        for (std::size_t index = 0; index < weights_.streams().size(); ++index) {
+            const Stream& stream = weights_.streams()[index];
             for (int line = 0; line < lines.count(); ++line) {
                 const uint8_t* position = work.strip + plan_.offset(line, int(index));
                 for (int p = 0; p < lines.length(line); ++p, position += 4) {
@@ -346,14 +290,14 @@ class DenseConvolution : public Convolution {
         }
     }
 
-    static int32_t minus_sum(const uint32_t* slots, int count, Arithmetic arithmetic) {
+    static int32_t minus_sum(const uint32_t* slots, int count, kernels::Arithmetic arithmetic) {
         uint32_t lower = 0, upper = 0;
         for (int k = 0; k < count; ++k) {
             const uint32_t halves = (slots[k] & 0x00ff00ffu) + (slots[k] >> 8 & 0x00ff00ffu);
             lower += halves & 0xffffu;
             upper += halves >> 16;
         }
-        const bool apart = arithmetic == Arithmetic::runs16;
+        const bool apart = arithmetic == kernels::Arithmetic::runs16;
         return int32_t(apart ? (-lower & 0xffffu) | -upper << 16 : -(lower + upper));
     }
 
@@ -361,11 +305,11 @@ class DenseConvolution : public Convolution {
         for (int i = 0; i < count; ++i) acc[i] = int32_t(uint32_t(acc[i]) << shift);
     }
 
-    std::shared_ptr<const DenseWeights> weights_;
-    const Kernels& kernels_;
+    const DenseWeights& weights_;
+    const kernels::KernelSet& kernels_;
     StripPlan plan_;
-    PreparedEpilogue epilogue_;
-    std::vector<RowKernel> row_kernels_;          // of each stream; null where there is none
+    std::vector<decltype(kernels::RowKernel::run)>
+        row_kernels_;                             // of each stream; null where there is none
     std::vector<std::vector<Block>> row_blocks_;  // the same
     bool by_rows_;
     bool one_strip_;  // by rows, and all shares read the same
@@ -379,10 +323,9 @@ class DenseConvolution : public Convolution {
 
 }  // namespace
 
-std::unique_ptr<const Convolution> make_dense(std::shared_ptr<const DenseWeights> weights,
-                                              const ConvGeometry& geometry,
-                                              const InputFormat& input, const Epilogue& epilogue) {
-    return std::make_unique<DenseConvolution>(std::move(weights), geometry, input, epilogue);
+std::unique_ptr<const Convolution> make_dense(std::shared_ptr<const PreparedLayer> layer,
+                                              const ConvGeometry& geometry) {
+    return std::make_unique<DenseConvolution>(std::move(layer), geometry);
 }
 
-}  // namespace sub8
+}  // namespace sub8::conv

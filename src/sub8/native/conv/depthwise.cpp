@@ -2,39 +2,38 @@
 //
 // The input rows of an output row stand in a ring, with their padding, so that all positions are
 // alike; an output row further down needs a new one or two only. It is cut into segments whose
-// accumulators stay near until the epilogue.
+// accumulators stay near until they are requantised.
+#include "conv/depthwise.h"
+
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <utility>
 
-#include "conv/layers.h"
+#include "conv/depthwise_weights.h"
 #include "conv/padded_row.h"
-#include "conv/requantize.h"
 #include "conv/scratch.h"
 
-namespace sub8 {
+namespace sub8::conv {
 namespace {
 
-constexpr int kSegment = 32;  // positions whose accumulators are kept until the epilogue
+constexpr int kSegment = 32;  // positions whose accumulators are kept until they are requantised
 
 class DepthwiseConvolution : public Convolution {
   public:
-    DepthwiseConvolution(std::shared_ptr<const DepthwiseWeights> weights,
-                         const ConvGeometry& geometry, const InputFormat& input,
-                         const Epilogue& epilogue)
-        : weights_(std::move(weights)),
-          kernels_(weights_->kernels()),
+    DepthwiseConvolution(std::shared_ptr<const PreparedLayer> prepared,
+                         const ConvGeometry& geometry)
+        : Convolution(std::move(prepared)),
+          weights_(static_cast<const DepthwiseWeights&>(layer().weights())),
+          kernels_(weights_.kernels()),
           geometry_(geometry),
-          zero_point_(input.zero_point),
-          flip_(input.is_signed ? 0x80 : 0),
-          channels_(weights_->shape().outputs),
-          column_(std::max(channels_, kDepthwiseBlock)),
-          rows_((weights_->shape().kernel_h - 1) * geometry.dilation_h + 1),
+          channels_(weights_.shape().outputs),
+          column_(std::max(channels_, kernels::kDepthwiseBlock)),
+          rows_((weights_.shape().kernel_h - 1) * geometry.dilation_h + 1),
           columns_(int64_t(geometry.out_w - 1) * geometry.stride_w +
-                   int64_t(weights_->shape().kernel_w - 1) * geometry.dilation_w + 1),
-          taps_(2 * weights_->pairs()),
-          epilogue_(kernels_, *weights_, zero_point_ + (input.is_signed ? 128 : 0), epilogue) {
-        pitch_ = std::max(kDepthwiseBlock, kernels_.panel);
+                   int64_t(weights_.shape().kernel_w - 1) * geometry.dilation_w + 1),
+          taps_(2 * weights_.pairs()) {
+        pitch_ = std::max(kernels::kDepthwiseBlock, kernels_.panel);
         acc_bytes_ = aligned((kSegment + 1) * int64_t(pitch_) * int64_t(sizeof(int32_t)));
         arranged_bytes_ = aligned(rows_ * columns_ * column_);
         pointer_bytes_ = aligned(taps_ * int64_t(sizeof(void*)));
@@ -49,7 +48,7 @@ class DepthwiseConvolution : public Convolution {
     void run(const void* input, const void* residual, void* output, void* scratch, int share,
              int shares, bool) const override {
         assert(share >= 0 && share < shares);
-        assert(!epilogue_.needs_residual() || residual != nullptr);
+        assert(!layer().requantize().needs_residual() || residual != nullptr);
         Scratch memory(scratch);
         Work work;
         work.acc = memory.take<int32_t>(acc_bytes_);
@@ -94,7 +93,8 @@ class DepthwiseConvolution : public Convolution {
         for (int in_y = first + there; in_y < first + rows_; ++in_y) {
             uint8_t* const to = place(work, in_y);
             if (column_ == channels_) {
-                copy_padded_row(pixels, geometry_, in_y, channels_, columns_, zero_point_, to);
+                copy_padded_row(pixels, geometry_, in_y, channels_, columns_,
+                                layer().input().zero_point, to);
             } else {
                 copy_few_channels(pixels, in_y, to);
             }
@@ -103,7 +103,7 @@ class DepthwiseConvolution : public Convolution {
 
     // A padded row of fewer channels, each column of which takes a whole block.
     void copy_few_channels(const uint8_t* pixels, int row, uint8_t* to) const {
-        std::memset(to, zero_point_, std::size_t(columns_ * column_));
+        std::memset(to, layer().input().zero_point, std::size_t(columns_ * column_));
         if (row < 0 || row >= geometry_.in_h) return;
         const uint8_t* from = pixels + int64_t(row) * geometry_.in_w * channels_;
         const int64_t left = geometry_.pad_left;
@@ -114,7 +114,7 @@ class DepthwiseConvolution : public Convolution {
 
     void place_taps(const Work& work, int64_t row, int x) const {
         const int first = int(row % geometry_.out_h) * geometry_.stride_h - geometry_.pad_top;
-        const WeightShape& shape = weights_->shape();
+        const WeightShape& shape = weights_.shape();
         int tap = 0;
         for (int ky = 0; ky < shape.kernel_h; ++ky) {
             const uint8_t* from = place(work, first + ky * geometry_.dilation_h) +
@@ -127,56 +127,54 @@ class DepthwiseConvolution : public Convolution {
 
     void run_segment(const Work& work, int64_t row, int x, int positions) const {
         place_taps(work, row, x);
-        const std::vector<int>& blocks = weights_->blocks();
+        const std::vector<int>& blocks = weights_.blocks();
         const int64_t position = row * geometry_.out_w + x;
         int finished = 0;  // channels
         for (std::size_t block = 0; block < blocks.size(); ++block) {
             run_block(work, block, positions);
             // The last block may begin before the one before it ends.
-            const int end = std::min(blocks[block] + kDepthwiseBlock, channels_);
+            const int end = std::min(blocks[block] + kernels::kDepthwiseBlock, channels_);
             for (int columns; finished < end; finished += columns) {
                 columns = std::min(kernels_.panel, end - finished);
-                epilogue_.apply(work.acc + (finished - blocks[block]), pitch_, positions, columns,
-                                finished, position, work.residual, work.output);
+                layer().requantize().apply(work.acc + (finished - blocks[block]), pitch_, positions,
+                                           columns, finished, position, work.residual, work.output);
             }
         }
     }
 
     void run_block(const Work& work, std::size_t block, int positions) const {
-        const int pairs = weights_->pairs();
-        const int first_channel = weights_->blocks()[block];
+        const int pairs = weights_.pairs();
+        const int first_channel = weights_.blocks()[block];
         for (int tap = 0; tap < taps_; ++tap) work.shifted[tap] = work.rows[tap] + first_channel;
-        DepthwiseArguments arguments;
+        kernels::DepthwiseArguments arguments;
         arguments.step = ptrdiff_t(geometry_.stride_w) * column_;
         arguments.positions = positions;
-        arguments.flip = flip_;
+        arguments.flip = layer().stored().flip;
         arguments.acc = work.acc;
         arguments.acc_pitch = pitch_;
         arguments.first = true;
-        for (const DepthwiseWeights::Term& term : weights_->terms()) {
-            arguments.factors = term.factors.data() + block * kDepthwiseBlock * 2;
+        for (const DepthwiseWeights::Term& term : weights_.terms()) {
+            arguments.factors = term.factors.data() + block * kernels::kDepthwiseBlock * 2;
             arguments.left_shift = term.left_shift;
-            for (int pair = 0; pair < pairs; pair += kDepthwisePairs) {
+            for (int pair = 0; pair < pairs; pair += kernels::kDepthwisePairs) {
                 arguments.rows = work.shifted + 2 * pair;
-                arguments.pairs = std::min(kDepthwisePairs, pairs - pair);
-                arguments.weights = term.parts.data() + (block * pairs + pair) * kDepthwiseStep;
-                kernels_.depthwise(arguments);
+                arguments.pairs = std::min(kernels::kDepthwisePairs, pairs - pair);
+                arguments.weights =
+                    term.parts.data() + (block * pairs + pair) * kernels::kDepthwiseStep;
+                kernels_.depthwise.run(arguments);
                 arguments.first = false;
             }
         }
     }
 
-    std::shared_ptr<const DepthwiseWeights> weights_;
-    const Kernels& kernels_;
+    const DepthwiseWeights& weights_;
+    const kernels::KernelSet& kernels_;
     ConvGeometry geometry_;
-    int zero_point_;
-    uint8_t flip_;
     int channels_;
     int column_;  // bytes from column to column of the ring, whole blocks
     int rows_;    // of the ring
     int64_t columns_;
     int taps_;
-    PreparedEpilogue epilogue_;
     int pitch_;  // accumulators from position to position
     int64_t acc_bytes_;
     int64_t arranged_bytes_;
@@ -185,11 +183,9 @@ class DepthwiseConvolution : public Convolution {
 
 }  // namespace
 
-std::unique_ptr<const Convolution> make_depthwise(std::shared_ptr<const DepthwiseWeights> weights,
-                                                  const ConvGeometry& geometry,
-                                                  const InputFormat& input,
-                                                  const Epilogue& epilogue) {
-    return std::make_unique<DepthwiseConvolution>(std::move(weights), geometry, input, epilogue);
+std::unique_ptr<const Convolution> make_depthwise(std::shared_ptr<const PreparedLayer> layer,
+                                                  const ConvGeometry& geometry) {
+    return std::make_unique<DepthwiseConvolution>(std::move(layer), geometry);
 }
 
-}  // namespace sub8
+}  // namespace sub8::conv

@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdlib>
+#include <utility>
 
-namespace sub8 {
+#include "conv/select.h"
+#include "numeric.h"
+
+namespace sub8::conv {
 namespace {
 
 // Clusters (lower half, upper half) that the two halves of a slot belong to; -1: an empty half.
@@ -15,8 +19,9 @@ struct Scales {
 };
 
 struct Order {
-    Arithmetic arithmetic;
-    SlotOrder slot_order;
+    kernels::Arithmetic arithmetic;
+    RunLength run_length;
+    kernels::SlotOrder slot_order;
     std::vector<Slot> slots;
     std::vector<Scales> scales;  // per slot
     std::vector<uint16_t> run_steps;
@@ -27,7 +32,7 @@ struct Channels {
     int count;    // virtual: inputs, times the kernel's columns where folded
     int cluster;  // N in virtual channels
     int taps;
-    int clusters() const { return (count + cluster - 1) / cluster; }
+    int clusters() const { return int(pieces(count, cluster)); }
 };
 
 // The integers of a term as lanes of K-steps see them.
@@ -47,16 +52,6 @@ struct Codes {
     // From output to output.
     int64_t pitch() const { return int64_t(shape.inputs) * shape.kernel_h * shape.kernel_w; }
 };
-
-int largest_value(WeightKind kind) {
-    return kind == WeightKind::ternary ? 1 : kind == WeightKind::int4 ? 7 : 127;
-}
-
-// Steps of a run whose products of u8 and code, `products` of them a step and lane, fit int16 in
-// sum: runs16 64 for ternary and 9 for int4; dotruns 32 and 4. 0: none.
-int largest_short_run(WeightKind kind, int products) {
-    return 32767 / (products * 255 * largest_value(kind));
-}
 
 // The sum of magnitudes up to which u8 * codes, summed in any order, fit int16.
 constexpr int kLargestMagnitude = 32767 / 255;
@@ -97,7 +92,7 @@ void cut_runs(int cap, const Channels& channels, Order* order) {
         std::size_t end = begin + 1;
         while (end < order->slots.size() && order->scales[end] == order->scales[begin]) ++end;
         const int steps = int(end - begin) * channels.taps;
-        const int parts = (steps + cap - 1) / cap;
+        const int parts = int(pieces(steps, cap));
         for (int part = 0; part < parts; ++part) {
             const int length =
                 int(int64_t(steps) * (part + 1) / parts - int64_t(steps) * part / parts);
@@ -144,7 +139,8 @@ void cut_runs_by_codes(const Codes& codes, const Channels& channels, Order* orde
 }
 
 Order order_runs16(const Codes& codes, const Channels& channels, bool paired) {
-    Order order{Arithmetic::runs16, SlotOrder::table, {}, {}, {}, {}};
+    Order order{
+        kernels::Arithmetic::runs16, RunLength::any, kernels::SlotOrder::table, {}, {}, {}, {}};
     const int n = channels.cluster;
     const int clusters = channels.clusters();
     for (int cluster = 0; cluster < clusters; cluster += paired ? 2 : 1) {
@@ -154,21 +150,23 @@ Order order_runs16(const Codes& codes, const Channels& channels, bool paired) {
             add_cluster(cluster, channels, &order);
         }
     }
-    if (!paired && (n % 4 == 0 || clusters == 1)) order.slot_order = SlotOrder::contiguous;
-    if (paired && n == 4 && channels.count % 8 == 0) order.slot_order = SlotOrder::paired4;
+    if (!paired && (n % 4 == 0 || clusters == 1)) order.slot_order = kernels::SlotOrder::contiguous;
+    if (paired && n == 4 && channels.count % 8 == 0) order.slot_order = kernels::SlotOrder::paired4;
     if (paired && n % 16 == 0 && channels.count % (2 * n) == 0)
-        order.slot_order = SlotOrder::paired_long;
-    const int cap = largest_short_run(codes.term.kind, 2);
+        order.slot_order = kernels::SlotOrder::paired_long;
+    const int cap = codes.term.format->largest_short_run(2);
     if (cap >= kEnoughSteps) {
         cut_runs(cap, channels, &order);
     } else {
         cut_runs_by_codes(codes, channels, &order);
     }
+    order.run_length = run_length_of(int64_t(order.slots.size()) * channels.taps, order.run_steps);
     return order;
 }
 
 Order order_wide16(const Channels& channels) {
-    Order order{Arithmetic::wide16, SlotOrder::wide, {}, {}, {}, {}};
+    Order order{
+        kernels::Arithmetic::wide16, RunLength::any, kernels::SlotOrder::wide, {}, {}, {}, {}};
     for (int i = 0; i < channels.count; i += 2) {
         const bool whole = i + 1 < channels.count;
         order.slots.push_back({i, whole ? i + 1 : -1, -1, -1});
@@ -180,76 +178,66 @@ Order order_wide16(const Channels& channels) {
 
 // Every scale is 1: no clusters to tell apart.
 Order order_dot(const Channels& channels) {
-    Order order{Arithmetic::dot, SlotOrder::contiguous, {}, {}, {}, {}};
+    Order order{
+        kernels::Arithmetic::dot, RunLength::any, kernels::SlotOrder::contiguous, {}, {}, {}, {}};
     const Channels one{channels.count, channels.count, channels.taps};
     add_cluster(0, one, &order);
     cut_runs(kLongRun, channels, &order);
     return order;
 }
 
-Order order_dotruns(const Channels& channels, int cap) {
-    Order order{Arithmetic::dotruns, SlotOrder::table, {}, {}, {}, {}};
+Order order_dotruns(const Channels& channels, RunLength run_length, int cap) {
+    Order order{
+        kernels::Arithmetic::dotruns, run_length, kernels::SlotOrder::table, {}, {}, {}, {}};
     for (int cluster = 0; cluster < channels.clusters(); ++cluster)
         add_cluster(cluster, channels, &order);
     if (channels.cluster % 4 == 0 || channels.clusters() == 1)
-        order.slot_order = SlotOrder::contiguous;
+        order.slot_order = kernels::SlotOrder::contiguous;
     cut_runs(cap, channels, &order);
     return order;
 }
 
 bool has_unit_scales(const WeightShape& shape, const WeightTerm& term) {
-    const int64_t clusters = (shape.inputs + term.cluster - 1) / term.cluster;
+    const int64_t clusters = (pieces(shape.inputs, term.cluster));
     return std::all_of(term.alpha, term.alpha + shape.outputs * clusters,
                        [](uint8_t alpha) { return alpha == 1; });
 }
 
-// Vector instructions per tile row and panel vector, in multiples of one multiply; measured
-// proportions.
-double cost(const Order& order, const Channels& channels, double per_step, double per_run) {
-    return per_step * double(order.slots.size()) * channels.taps +
-           per_run * double(order.run_steps.size());
+// Every order that the kernels know for a term; of equally cheap ones the first is taken.
+std::vector<Order> possible_orders(const kernels::KernelSet& kernels, const Codes& codes,
+                                   const Channels& channels) {
+    const WeightTerm& term = codes.term;
+    if (kernels.has_dot()) {
+        if (has_unit_scales(codes.shape, term)) return {order_dot(channels)};
+        std::vector<Order> orders;
+        const int cap = term.format->largest_short_run(4);
+        if (cap > 0) orders.push_back(order_dotruns(channels, RunLength::few, cap));
+        orders.push_back(order_dotruns(channels, RunLength::any, kLongRun));
+        return orders;
+    }
+    std::vector<Order> orders = {order_wide16(channels)};
+    if (term.format->largest_short_run(2) == 0) return orders;
+    orders.push_back(order_runs16(codes, channels, false));
+    if (channels.clusters() > 1) orders.push_back(order_runs16(codes, channels, true));
+    return orders;
 }
 
-Order choose_order(const Kernels& kernels, const Codes& codes, const Channels& channels,
-                   RunLength* run_length) {
-    const WeightTerm& term = codes.term;
-    if (kernels.has_dot) {
-        *run_length = RunLength::any;
-        if (has_unit_scales(codes.shape, term)) return order_dot(channels);
-        Order runs = order_dotruns(channels, kLongRun);
-        const int cap = largest_short_run(term.kind, 4);
-        if (cap == 0) return runs;
-        Order shorter = order_dotruns(channels, cap);
-        if (cost(shorter, channels, 1.0, 1.0) > cost(runs, channels, 1.0, 3.0)) return runs;
-        *run_length = RunLength::few;
-        return shorter;
-    }
-    Order best = order_wide16(channels);
-    *run_length = RunLength::any;
-    if (term.kind == WeightKind::int8) return best;
-    double lowest = cost(best, channels, 1.1, 0.0);
-    for (bool paired : {false, true}) {
-        if (paired && channels.clusters() == 1) continue;
-        Order order = order_runs16(codes, channels, paired);
-        const double price = cost(order, channels, 1.0, 1.0);
-        if (price < lowest) {
-            lowest = price;
-            best = std::move(order);
-        }
-    }
-    // From about a dozen steps a run, the larger tile of `runs16` repays its trips to memory.
-    if (best.arithmetic == Arithmetic::runs16 &&
-        best.slots.size() * channels.taps < 10 * best.run_steps.size()) {
-        const bool two = std::all_of(best.run_steps.begin(), best.run_steps.end(),
-                                     [](uint16_t steps) { return steps == 2; });
-        *run_length = two ? RunLength::two : RunLength::few;
-    }
-    return best;
+Order choose_order(const kernels::KernelSet& kernels, const Codes& codes,
+                   const Channels& channels) {
+    std::vector<Order> orders = possible_orders(kernels, codes, channels);
+    const auto cost = [&](const Order& order) {
+        return accumulation_cost(order.arithmetic, order.run_length,
+                                 int64_t(order.slots.size()) * channels.taps,
+                                 int64_t(order.run_steps.size()));
+    };
+    return std::move(
+        *std::min_element(orders.begin(), orders.end(),
+                          [&](const Order& a, const Order& b) { return cost(a) < cost(b); }));
 }
 
 void add_blocks(int panel, Stream* stream) {
     const int runs = int(stream->run_steps.size());
-    const int unit = packing_unit(stream->kind);
+    const int unit = stream->format->codes_per_byte();
     const int vectors_per_step = stream->lanes() / 2;
     const int limit = kBlockSteps * 16 / panel;
     int64_t offset = 0;
@@ -261,7 +249,7 @@ void add_blocks(int panel, Stream* stream) {
             ++block.runs;
             ++run;
         }
-        block.vectors = (block.steps * vectors_per_step + unit - 1) / unit * unit;
+        block.vectors = int(round_up(block.steps * vectors_per_step, unit));
         first_step += block.steps;
         offset += int64_t(block.vectors / unit) * 2 * panel;
         stream->blocks.push_back(block);
@@ -269,54 +257,52 @@ void add_blocks(int panel, Stream* stream) {
     stream->panel_bytes = offset;
 }
 
-// How codes are stored: `bits` of (code + bias).
-struct Stored {
-    int bits;
-    int bias;
-    explicit Stored(WeightKind kind)
-        : bits(8 / packing_unit(kind)),
-          bias(kind == WeightKind::ternary ? 1
-               : kind == WeightKind::int4  ? 8
-                                           : 0) {}
-};
-
-void unpack_codes(WeightKind kind, const uint8_t* packed, int vectors, int width, int8_t* codes) {
-    const int unit = packing_unit(kind);
-    const Stored stored(kind);
-    const int mask = (1 << stored.bits) - 1;
+void unpack_codes(const weights::Format& format, const uint8_t* packed, int vectors, int width,
+                  int8_t* codes) {
+    const int unit = format.codes_per_byte();
+    const int mask = (1 << format.bits) - 1;
     for (int vector = 0; vector < vectors; ++vector, codes += width) {
         const uint8_t* from = packed + int64_t(vector / unit) * width;
-        const int shift = stored.bits * (vector % unit);
+        const int shift = format.bits * (vector % unit);
         for (int b = 0; b < width; ++b)
-            codes[b] = int8_t(((from[b] >> shift) & mask) - stored.bias);
+            codes[b] = int8_t(((from[b] >> shift) & mask) - format.bias);
     }
 }
 
 }  // namespace
 
-void pack_codes(WeightKind kind, const int8_t* codes, int vectors, int width, uint8_t* packed) {
-    const int unit = packing_unit(kind);
-    const Stored stored(kind);
+void pack_codes(const weights::Format& format, const int8_t* codes, int vectors, int width,
+                uint8_t* packed) {
+    const int unit = format.codes_per_byte();
     assert(vectors % unit == 0);
     std::fill(packed, packed + int64_t(vectors / unit) * width, uint8_t(0));
     for (int vector = 0; vector < vectors; ++vector, codes += width) {
         uint8_t* to = packed + int64_t(vector / unit) * width;
-        const int shift = stored.bits * (vector % unit);
-        for (int b = 0; b < width; ++b) to[b] = uint8_t(to[b] | (codes[b] + stored.bias) << shift);
+        const int shift = format.bits * (vector % unit);
+        for (int b = 0; b < width; ++b) to[b] = uint8_t(to[b] | (codes[b] + format.bias) << shift);
     }
 }
 
-Stream make_stream(const Kernels& kernels, const WeightShape& shape, const WeightTerm& term,
-                   bool folded, int panels_per_group) {
+const int8_t* Stream::expanded(const kernels::KernelSet& kernels, const Block& block, int64_t panel,
+                               int8_t* room) const {
+    const uint8_t* packed = codes.data() + panel * panel_bytes + block.offset;
+    if (format->expand == nullptr) return reinterpret_cast<const int8_t*>(packed);
+    (kernels.*format->expand)(packed, block.vectors, room);
+    return room;
+}
+
+Stream make_stream(const kernels::KernelSet& kernels, const WeightShape& shape,
+                   const WeightTerm& term, bool folded, int panels_per_group) {
     const int columns = folded ? shape.kernel_w : 1;
     const Channels channels{shape.inputs * columns, term.cluster * columns,
                             shape.kernel_h * (folded ? 1 : shape.kernel_w)};
     assert(!folded || term.cluster == shape.inputs);
     Stream stream;
     const Codes term_codes{shape, term, folded};
-    Order order = choose_order(kernels, term_codes, channels, &stream.run_length);
-    stream.kind = term.kind;
+    Order order = choose_order(kernels, term_codes, channels);
+    stream.format = term.format;
     stream.arithmetic = order.arithmetic;
+    stream.run_length = order.run_length;
     stream.slot_order = order.slot_order;
     stream.cluster = channels.cluster;
     stream.shift_after = 0;
@@ -338,7 +324,7 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
     const int lanes = stream.lanes();
     const int runs = int(stream.run_steps.size());
     const int outputs = shape.outputs / shape.groups;
-    const int clusters = (shape.inputs + term.cluster - 1) / term.cluster;
+    const int clusters = int(pieces(shape.inputs, term.cluster));
     const int64_t panels = int64_t(shape.groups) * panels_per_group;
     stream.codes.assign(panels * stream.panel_bytes, 0);
     stream.alpha.assign(panels * runs * panel * 2, 0);
@@ -350,7 +336,7 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
         for (const Block& block : stream.blocks) {
             codes.assign(int64_t(block.vectors) * width, 0);
             for (int k = 0; k < block.steps; ++k) {
-                const Step& step = stream.steps[block.first_step + k];
+                const KStep& step = stream.steps[block.first_step + k];
                 for (int lane = 0; lane < lanes; ++lane) {
                     const int8_t* code =
                         term_codes.first(stream.slots[step.slot], step.ky, step.kx, lane);
@@ -361,7 +347,7 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
                         to[o * lanes] = *code;
                 }
             }
-            pack_codes(term.kind, codes.data(), block.vectors, width,
+            pack_codes(*term.format, codes.data(), block.vectors, width,
                        stream.codes.data() + p * stream.panel_bytes + block.offset);
         }
         for (int run = 0; run < runs; ++run) {
@@ -378,11 +364,11 @@ Stream make_stream(const Kernels& kernels, const WeightShape& shape, const Weigh
     return stream;
 }
 
-std::vector<int8_t> unpack_stream(const Kernels& kernels, const WeightShape& shape,
+std::vector<int8_t> unpack_stream(const kernels::KernelSet& kernels, const WeightShape& shape,
                                   const Stream& stream, bool folded) {
     const int panel = kernels.panel;
     const int outputs = shape.outputs / shape.groups;
-    const int panels_per_group = (outputs + panel - 1) / panel;
+    const int panels_per_group = int(pieces(outputs, panel));
     const int lanes = stream.lanes();
     const int64_t taps = int64_t(shape.kernel_h) * shape.kernel_w;
     const int64_t kernel_size = shape.inputs * taps;
@@ -395,11 +381,12 @@ std::vector<int8_t> unpack_stream(const Kernels& kernels, const WeightShape& sha
             weights.data() + (p / panels_per_group * outputs + first) * kernel_size;
         for (const Block& block : stream.blocks) {
             codes.resize(std::size_t(block.vectors) * 2 * panel);
-            unpack_codes(stream.kind, stream.codes.data() + p * stream.panel_bytes + block.offset,
-                         block.vectors, 2 * panel, codes.data());
+            unpack_codes(*stream.format,
+                         stream.codes.data() + p * stream.panel_bytes + block.offset, block.vectors,
+                         2 * panel, codes.data());
             const int8_t* code = codes.data();
             for (int k = 0; k < block.steps; ++k, code += panel * lanes) {
-                const Step& step = stream.steps[block.first_step + k];
+                const KStep& step = stream.steps[block.first_step + k];
                 for (int lane = 0; lane < lanes; ++lane) {
                     const int channel = stream.slots[step.slot][lane];
                     if (channel < 0) continue;
@@ -414,4 +401,4 @@ std::vector<int8_t> unpack_stream(const Kernels& kernels, const WeightShape& sha
     return weights;
 }
 
-}  // namespace sub8
+}  // namespace sub8::conv

@@ -37,7 +37,7 @@
 #include "conv/weights.h"
 #include "kernels/kernels.h"
 
-namespace sub8 {
+namespace sub8::conv {
 
 constexpr int kBlockSteps = 192;  // 64 bytes each with panels of 16: 12 KiB
 
@@ -45,7 +45,7 @@ constexpr int kBlockSteps = 192;  // 64 bytes each with panels of 16: 12 KiB
 // Where the kernel's columns are folded into the channels, "channel" is kx * inputs + i.
 using Slot = std::array<int32_t, 4>;
 
-struct Step {
+struct KStep {
     int slot;
     int ky;
     int kx;
@@ -64,39 +64,40 @@ struct Block {
 enum class RunLength { any, few, two };
 
 struct Stream {
-    WeightKind kind;
-    Arithmetic arithmetic;
+    const weights::Format* format;
+    kernels::Arithmetic arithmetic;
     RunLength run_length;
     bool whole_slots;  // no slot spans two clusters
     int shift_after;   // the accumulators are shifted left by this once the stream is done
-    SlotOrder slot_order;
+    kernels::SlotOrder slot_order;
     int cluster;  // of slot_order paired_long
     std::vector<Slot> slots;
-    std::vector<Step> steps;
+    std::vector<KStep> steps;
     std::vector<uint16_t> run_steps;
     std::vector<Block> blocks;
     int64_t panel_bytes;         // packed codes per panel
     std::vector<uint8_t> codes;  // [groups][panels][panel_bytes]
     std::vector<uint8_t> alpha;  // [groups][panels][runs][panel][2]
 
-    int lanes() const { return arithmetic == Arithmetic::wide16 ? 2 : 4; }
+    // A block's weights of a panel as the tile kernels' int8 codes: expanded into `room`, or where
+    // they are stored.
+    const int8_t* expanded(const kernels::KernelSet& kernels, const Block& block, int64_t panel,
+                           int8_t* room) const;
+    int lanes() const { return arithmetic == kernels::Arithmetic::wide16 ? 2 : 4; }
 };
 
 // The order of K-steps of one term and its packed weights. `folded`: kernel columns are folded into
 // channels.
-Stream make_stream(const Kernels& kernels, const WeightShape& shape, const WeightTerm& term,
-                   bool folded, int panels_per_group);
+Stream make_stream(const kernels::KernelSet& kernels, const WeightShape& shape,
+                   const WeightTerm& term, bool folded, int panels_per_group);
 
 // Inverse of make_stream: the integers [outputs, inputs, kernel_h, kernel_w] that it holds.
-std::vector<int8_t> unpack_stream(const Kernels& kernels, const WeightShape& shape,
+std::vector<int8_t> unpack_stream(const kernels::KernelSet& kernels, const WeightShape& shape,
                                   const Stream& stream, bool folded);
 
 // Stores `vectors` vectors of `width` codes; `vectors` is a whole number of packing units (1, 2 or
 // 4).
-void pack_codes(WeightKind kind, const int8_t* codes, int vectors, int width, uint8_t* packed);
+void pack_codes(const weights::Format& format, const int8_t* codes, int vectors, int width,
+                uint8_t* packed);
 
-inline int packing_unit(WeightKind kind) {
-    return kind == WeightKind::ternary ? 4 : kind == WeightKind::int4 ? 2 : 1;
-}
-
-}  // namespace sub8
+}  // namespace sub8::conv

@@ -7,7 +7,7 @@
 
 #include "conv/convolution.h"
 
-namespace sub8 {
+namespace sub8::conv {
 
 // The first `columns` columns of a row, counted from the padding on its left; what lies outside of
 // the image is zero_point.
@@ -27,4 +27,4 @@ inline void copy_padded_row(const uint8_t* image, const ConvGeometry& geometry, 
     std::memset(right, zero_point, std::size_t((columns - left - inside) * channels));
 }
 
-}  // namespace sub8
+}  // namespace sub8::conv

@@ -4,23 +4,21 @@
 #include <cassert>
 #include <cstdint>
 
-namespace sub8 {
+#include "numeric.h"
 
-constexpr int64_t kScratchAlignment = 64;
+namespace sub8::conv {
 
-inline int64_t aligned(int64_t bytes) {
-    return (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
-}
+inline int64_t aligned(int64_t bytes) { return round_up(bytes, kCacheLine); }
 
 // An odd number of cache lines that holds so many bytes: what lies that far apart falls into
 // different sets.
-inline int64_t odd_lines(int64_t bytes) { return aligned(bytes) | kScratchAlignment; }
+inline int64_t odd_lines(int64_t bytes) { return aligned(bytes) | kCacheLine; }
 
 // Hands out pieces one after the other; aligned as long as their sizes are.
 class Scratch {
   public:
     explicit Scratch(void* memory) : next_(static_cast<uint8_t*>(memory)) {
-        assert(reinterpret_cast<uintptr_t>(memory) % kScratchAlignment == 0);
+        assert(reinterpret_cast<uintptr_t>(memory) % kCacheLine == 0);
     }
 
     template <typename T>
@@ -34,4 +32,4 @@ class Scratch {
     uint8_t* next_;
 };
 
-}  // namespace sub8
+}  // namespace sub8::conv

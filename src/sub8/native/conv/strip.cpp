@@ -6,8 +6,9 @@
 
 #include "conv/padded_row.h"
 #include "conv/tiling.h"
+#include "numeric.h"
 
-namespace sub8 {
+namespace sub8::conv {
 namespace {
 
 // A strip should stay in the first-level cache, beside expanded weights and accumulators, ...
@@ -26,23 +27,18 @@ constexpr int kStepsOfLongLines = 128;
 // Lines are copied in pieces of so many positions; what follows them is overwritten.
 constexpr int kCopied = kShortLine;
 
-int64_t round_up(int64_t value, int64_t multiple) {
-    return (value + multiple - 1) / multiple * multiple;
-}
-
 }  // namespace
 
-StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
+StripPlan::StripPlan(const kernels::KernelSet& kernels, const WeightShape& shape,
                      const std::vector<Stream>& streams, bool folded, const ConvGeometry& geometry,
-                     const InputFormat& input)
+                     const InputFormat& input, const StoredInput& stored)
     : kernels_(kernels),
       shape_(shape),
       geometry_(geometry),
       zero_point_(input.zero_point),
-      signed_(input.is_signed),
       folded_(folded),
+      flip_(stored.flip),
       channels_(shape.groups * shape.inputs) {
-    flip_ = signed_ != kernels.signed_activations ? 0x80 : 0;
     input_bytes_ = int64_t(geometry.batch) * geometry.in_h * geometry.in_w * channels_;
     pointwise_ = shape.kernel_h == 1 && shape.kernel_w == 1 && geometry.pad_top == 0 &&
                  geometry.pad_left == 0 &&
@@ -62,9 +58,7 @@ StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
         const int64_t chunk = kStripBytes / position_bytes / line_positions_ * line_positions_;
         units_per_chunk_ = even_chunk(units_, std::max<int64_t>(chunk, kSmallestChunk));
     } else {
-        const auto rows_of = [&](int64_t positions) {
-            return (positions + geometry.out_w - 1) / geometry.out_w;
-        };
+        const auto rows_of = [&](int64_t positions) { return pieces(positions, geometry.out_w); };
         // Input rows that two chunks need are arranged twice, so that tall kernels get tall chunks.
         const int64_t wanted = std::max({rows_of(kStripBytes / position_bytes),
                                          rows_of(kSmallestChunk), int64_t(rows_per_output_) + 1});
@@ -72,16 +66,16 @@ StripPlan::StripPlan(const Kernels& kernels, const WeightShape& shape,
         units_per_chunk_ =
             even_chunk(geometry.out_h, std::max(rows_of(kFewPositions), std::min(wanted, most)));
         const int64_t rows = int64_t(units_per_chunk_ - 1) * row_step_ + rows_per_output_;
-        rows_bytes_ = round_up((rows * row_pitch_ + kCopied) * 4, 64);
+        rows_bytes_ = round_up((rows * row_pitch_ + kCopied) * 4, kCacheLine);
         if (folded) {
             const int64_t columns = int64_t(geometry.out_w - 1) * geometry.stride_w +
                                     int64_t(shape.kernel_w - 1) * geometry.dilation_w + 1;
             // A margin, so that fast kernels may read whole vectors.
-            padded_row_bytes_ = round_up(columns * channels_ + 64, 64);
+            padded_row_bytes_ = round_up(columns * channels_ + 64, kCacheLine);
         }
     }
     const int64_t words = int64_t(lines(units_per_chunk_).count()) * steps_ * line_positions_;
-    strip_bytes_ = round_up((words + kCopied) * 4, 64);
+    strip_bytes_ = round_up((words + kCopied) * 4, kCacheLine);
 }
 
 // Where the taps of a kernel's row lie in an arranged row.
@@ -108,7 +102,7 @@ void StripPlan::add_steps(const std::vector<Stream>& streams) {
     for (std::size_t index = 0; index < streams.size(); ++index) {
         const int first_slot = sections_[section_of_stream_[index]].first_slot;
         std::vector<int64_t> sources;
-        for (const Step& step : streams[index].steps) {
+        for (const KStep& step : streams[index].steps) {
             const int64_t slot = first_slot + step.slot;
             sources.push_back(int64_t(step.ky) * geometry_.dilation_h * row_pitch_ +
                               (phase_of_tap_[step.kx] * int64_t(slots_) + slot) * row_positions_ +
@@ -129,7 +123,7 @@ void StripPlan::add_sections(const std::vector<Stream>& streams) {
     for (const Stream& stream : streams) {
         Section section;
         section.order = stream.slot_order;
-        section.widen = stream.arithmetic == Arithmetic::wide16;
+        section.widen = stream.arithmetic == kernels::Arithmetic::wide16;
         section.cluster = stream.cluster;
         section.first_slot = slots_;
         section.slots = int(stream.slots.size());
@@ -142,7 +136,7 @@ void StripPlan::add_sections(const std::vector<Stream>& streams) {
                 section.table.push_back(channel);
             }
         }
-        if (folded_ && geometry_.dilation_w > 1) section.order = SlotOrder::table;
+        if (folded_ && geometry_.dilation_w > 1) section.order = kernels::SlotOrder::table;
         int same = 0;
         while (same < int(sections_.size()) &&
                (sections_[same].widen != section.widen || sections_[same].table != section.table)) {
@@ -176,7 +170,7 @@ uint32_t StripPlan::pad_word(const Section& section) const {
 
 void StripPlan::gather(const Section& section, const uint8_t* from, int64_t pitch, int64_t readable,
                        int positions, uint32_t* out, int64_t out_pitch) const {
-    SlotArguments arguments;
+    kernels::SlotArguments arguments;
     arguments.input = from;
     arguments.pitch = pitch;
     arguments.readable = readable;
@@ -329,4 +323,4 @@ void StripPlan::gather_lines(const uint8_t* input, int group, int64_t first, int
     }
 }
 
-}  // namespace sub8
+}  // namespace sub8::conv

@@ -20,7 +20,7 @@
 #include "conv/convolution.h"
 #include "conv/packing.h"
 
-namespace sub8 {
+namespace sub8::conv {
 
 // Positions cut into lines of one length, but for the last.
 class Lines {
@@ -41,8 +41,9 @@ class Lines {
 
 class StripPlan {
   public:
-    StripPlan(const Kernels& kernels, const WeightShape& shape, const std::vector<Stream>& streams,
-              bool folded, const ConvGeometry& geometry, const InputFormat& input);
+    StripPlan(const kernels::KernelSet& kernels, const WeightShape& shape,
+              const std::vector<Stream>& streams, bool folded, const ConvGeometry& geometry,
+              const InputFormat& input, const StoredInput& stored);
 
     // Units are what a chunk is a range of: output positions of the batch where pointwise, else
     // output rows.
@@ -63,9 +64,6 @@ class StripPlan {
     int64_t offset(int line, int index) const {
         return (int64_t(line) * steps_ + first_step_[index]) * pitch();
     }
-    // What a real 0 is stored as: kernels take uint8 (NEON: int8) activations, so that bytes of the
-    // other sign have their top bit flipped, which adds 128 (NEON: subtracts it).
-    int stored_zero() const { return zero_point_ + (flip_ == 0 ? 0 : signed_ ? 128 : -128); }
     // Relative effort of building one unit, in 4-byte slots.
     int64_t slots_per_unit() const;
 
@@ -74,7 +72,7 @@ class StripPlan {
 
   private:
     struct Section {
-        SlotOrder order;
+        kernels::SlotOrder order;
         bool widen;
         int cluster;
         int first_slot;
@@ -93,11 +91,10 @@ class StripPlan {
                 int positions, uint32_t* out, int64_t out_pitch) const;
     uint32_t pad_word(const Section& section) const;
 
-    const Kernels& kernels_;
+    const kernels::KernelSet& kernels_;
     WeightShape shape_;
     ConvGeometry geometry_;
     int zero_point_;
-    bool signed_;
     bool folded_;
     bool pointwise_;
     uint8_t flip_;
@@ -124,4 +121,4 @@ class StripPlan {
     std::vector<int64_t> sources_;  // of each step: words from the start of an output row's rows
 };
 
-}  // namespace sub8
+}  // namespace sub8::conv

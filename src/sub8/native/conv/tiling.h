@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace sub8 {
+namespace sub8::conv {
 
 // The longest of chunks as equal as possible: a short last one would expand all weights for little.
 inline int even_chunk(int64_t units, int64_t largest) {
@@ -18,4 +18,4 @@ void for_each_tile(int positions, int largest, const Run& run) {
     if (positions % largest > 0) run(positions % largest, 1);
 }
 
-}  // namespace sub8
+}  // namespace sub8::conv

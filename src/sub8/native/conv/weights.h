@@ -7,17 +7,15 @@
 #include <vector>
 
 #include "isa.h"
+#include "kernels/kernels.h"
+#include "weights/format.h"
 
-namespace sub8 {
-
-// Range of the integers: ternary {-1, 0, 1}, int4 [-7, 7], int8 [-127, 127]. They take 2, 4 and 8
-// bits.
-enum class WeightKind { ternary, int4, int8 };
+namespace sub8::conv {
 
 // One of the terms whose sum is the layer's weight: alpha[o, i / cluster] * values[o, i, ...] *
 // 2**left_shift.
 struct WeightTerm {
-    WeightKind kind;
+    const weights::Format* format;
     int cluster;           // N: input channels (of one group) per scale, 1..inputs
     int left_shift;        // >= 0, from the term's exponent down to the finest of the layer
     const int8_t* values;  // [outputs, inputs, kernel_h, kernel_w], row-major
@@ -44,6 +42,9 @@ class PackedWeights {
                                                      const std::vector<WeightTerm>& terms);
 
     Isa isa() const { return isa_; }
+    const kernels::KernelSet& kernels() const { return kernels_; }
+    // Whether its kernels take activations as int8, not uint8.
+    virtual bool takes_signed() const = 0;
     const WeightShape& shape() const { return shape_; }
     // Memory held, in bytes.
     virtual std::size_t bytes() const = 0;
@@ -61,9 +62,10 @@ class PackedWeights {
 
   private:
     Isa isa_;
+    const kernels::KernelSet& kernels_;
     WeightShape shape_;
     std::vector<int64_t> sums_;
     std::vector<int64_t> bounds_;
 };
 
-}  // namespace sub8
+}  // namespace sub8::conv

@@ -6,9 +6,10 @@
 #include <utility>
 
 #include "conv/scratch.h"
+#include "conv/select.h"
 #include "conv/tiling.h"
 
-namespace sub8 {
+namespace sub8::conv {
 
 int alpha_of(const DenseWeights& weights, int output, int run, int half) {
     const Stream& stream = weights.streams()[0];
@@ -18,7 +19,7 @@ int alpha_of(const DenseWeights& weights, int output, int run, int half) {
 }
 
 bool sums_fit(const DenseWeights& weights, const std::vector<int32_t>& factors,
-              const WinogradForm& form) {
+              const kernels::WinogradForm& form) {
     for (int output = 0; output < weights.shape().outputs; ++output) {
         // Sums of uint8 times integers of one sign, the larger.
         const int64_t most =
@@ -29,29 +30,18 @@ bool sums_fit(const DenseWeights& weights, const std::vector<int32_t>& factors,
     return true;
 }
 
-double direct_effort(const DenseWeights& weights, const ConvGeometry& geometry) {
-    const Stream& stream = weights.streams()[0];
-    const double positions = double(geometry.batch) * geometry.out_h * geometry.out_w;
-    const double runs =
-        stream.arithmetic == Arithmetic::runs16 ? double(stream.run_steps.size()) : 0.0;
-    return 4.0 * (double(stream.steps.size()) + runs) * positions * weights.panels_per_group();
-}
-
-WinogradConvolution::WinogradConvolution(std::shared_ptr<const DenseWeights> weights,
-                                         const ConvGeometry& geometry, const InputFormat& input,
-                                         const Epilogue& epilogue, const WinogradForm& form,
-                                         int channels, int pairs, std::vector<int32_t> factors,
-                                         int64_t scratch)
-    : weights_(std::move(weights)),
-      kernels_(weights_->kernels()),
+WinogradConvolution::WinogradConvolution(std::shared_ptr<const PreparedLayer> prepared,
+                                         const ConvGeometry& geometry,
+                                         const kernels::WinogradForm& form, int channels, int pairs,
+                                         std::vector<int32_t> factors, int64_t scratch)
+    : Convolution(std::move(prepared)),
+      weights_(static_cast<const DenseWeights&>(layer().weights())),
+      kernels_(weights_.kernels()),
       form_(form),
       geometry_(geometry),
-      zero_point_(uint8_t(input.zero_point)),
-      flip_(input.is_signed ? 0x80 : 0),
       channels_(channels),
       factors_(std::move(factors)),
       tiling_(form, pairs, geometry),
-      epilogue_(kernels_, *weights_, input.zero_point + (input.is_signed ? 128 : 0), epilogue),
       weights_bytes_(scratch) {
     assert(!kernels_.signed_activations);
     const int64_t tiles = int64_t(tiling_.chunk) * tiling_.across;
@@ -86,7 +76,7 @@ int64_t WinogradConvolution::acc_pitch() const {
 void WinogradConvolution::run(const void* input, const void* residual, void* output, void* scratch,
                               int share, int shares, bool) const {
     assert(share >= 0 && share < shares);
-    assert(!epilogue_.needs_residual() || residual != nullptr);
+    assert(!layer().requantize().needs_residual() || residual != nullptr);
     Scratch memory(scratch);
     Work work;
     work.rows = memory.take<uint8_t>(rows_bytes_);
@@ -94,8 +84,8 @@ void WinogradConvolution::run(const void* input, const void* residual, void* out
     work.weights = memory.take<uint8_t>(weights_bytes_);
     work.products = memory.take<int32_t>(products_bytes_);
     work.acc = memory.take<int32_t>(acc_bytes_);
-    const Share part =
-        cut_share(tiling_.units, weights_->panels_per_group(), tiling_.effort(), share, shares);
+    const Share part = cut_share(tiling_.units, weights_.panels_per_group(),
+                                 winograd_effort(tiling_), share, shares);
     if (part.first_panel == part.end_panel) return;
     for (int64_t unit = part.first_unit; unit < part.end_unit; unit += tiling_.chunk) {
         const TileChunk chunk =
@@ -115,11 +105,11 @@ void WinogradConvolution::run(const void* input, const void* residual, void* out
     }
 }
 
-const WinogradForm& WinogradConvolution::form_of(bool narrow_row) const {
+const kernels::WinogradForm& WinogradConvolution::form_of(bool narrow_row) const {
     return narrow_row ? form_.edges->below : form_;
 }
 
-const WinogradForm& WinogradConvolution::edge_form_of(bool narrow_row) const {
+const kernels::WinogradForm& WinogradConvolution::edge_form_of(bool narrow_row) const {
     return narrow_row ? form_.edges->corner : form_.edges->right;
 }
 
@@ -127,17 +117,17 @@ const WinogradForm& WinogradConvolution::edge_form_of(bool narrow_row) const {
 void WinogradConvolution::transform_inputs(const uint8_t* input, const TileChunk& chunk,
                                            int64_t unit, const Work& work) const {
     const TileRow row = tiling_.row_of(chunk, unit);
-    const WinogradForm& form = form_of(row.narrow);
+    const kernels::WinogradForm& form = form_of(row.narrow);
     const int64_t image = unit / tiling_.down;
-    const int64_t image_bytes = int64_t(geometry_.in_h) * geometry_.in_w * weights_->shape().inputs;
+    const int64_t image_bytes = int64_t(geometry_.in_h) * geometry_.in_w * weights_.shape().inputs;
     arrange_rows(input + image * image_bytes, int(unit % tiling_.down) * form_.rows,
                  form.points_down(), work.rows);
-    WinogradInput rows;
+    kernels::WinogradInput rows;
     rows.input = work.rows;
     rows.pitch = row_bytes();
     rows.channels = channels_;
     rows.tiles = tiling_.tiles_across();
-    rows.flip = flip_;
+    rows.flip = layer().stored().flip;
     rows.out = work.inputs + row.tiles;
     rows.point_pitch = tiling_.point_bytes / int64_t(sizeof(uint32_t));
     rows.pair_pitch = tiling_.pair_pitch;
@@ -151,13 +141,13 @@ void WinogradConvolution::transform_inputs(const uint8_t* input, const TileChunk
 
 void WinogradConvolution::multiply(const int16_t* weights, const TileChunk& chunk,
                                    const Work& work) const {
-    TileArguments tile{};
+    kernels::TileArguments tile{};
     tile.pitch = tiling_.pair_pitch * int64_t(sizeof(uint32_t));
     tile.steps = tiling_.pairs;
     tile.first = true;
     for (int point = 0; point < tiling_.points(); ++point) {
-        const bool has_right = on_edge_grid(point % tiling_.points_across);
-        const bool has_below = on_edge_grid(point / tiling_.points_across);
+        const bool has_right = kernels::on_edge_grid(point % tiling_.points_across);
+        const bool has_below = kernels::on_edge_grid(point / tiling_.points_across);
         const int begin =
             (has_right && has_below ? 0 : chunk.corner) + (has_right ? 0 : chunk.right);
         const int end = chunk.tiles() - (has_below ? 0 : chunk.below);
@@ -165,9 +155,9 @@ void WinogradConvolution::multiply(const int16_t* weights, const TileChunk& chun
             reinterpret_cast<const uint8_t*>(work.inputs + begin) + point * tiling_.point_bytes;
         tile.weights = weights + point * point_weights(tiling_.pairs, kernels_.panel);
         tile.acc = work.products + point * point_products(chunk.tiles()) + begin * kernels_.panel;
-        for_each_tile(end - begin, kernels_.rows, [&](int rows, int count) {
+        for_each_tile(end - begin, kernels_.wide16.rows, [&](int rows, int count) {
             tile.tiles = count;
-            kernels_.wide16[rows](tile);
+            kernels_.wide16.of[rows](tile);
             tile.activations += 4 * rows * count;
             tile.acc += int64_t(rows) * count * kernels_.panel;
         });
@@ -178,9 +168,9 @@ void WinogradConvolution::multiply(const int16_t* weights, const TileChunk& chun
 void WinogradConvolution::finish(const TileChunk& chunk, int64_t unit, int64_t panel,
                                  const void* residual, void* output, const Work& work) const {
     const TileRow numbers = tiling_.row_of(chunk, unit);
-    const WinogradForm& form = form_of(numbers.narrow);
+    const kernels::WinogradForm& form = form_of(numbers.narrow);
     const int first = int(panel) * kernels_.panel;
-    WinogradOutput tiles;
+    kernels::WinogradOutput tiles;
     tiles.products = work.products + int64_t(numbers.tiles) * kernels_.panel;
     tiles.point_pitch = point_products(chunk.tiles());
     tiles.tiles = tiling_.tiles_across();
@@ -194,14 +184,14 @@ void WinogradConvolution::finish(const TileChunk& chunk, int64_t unit, int64_t p
         tiles.tiles = 1;
         edge_form_of(numbers.narrow).output(tiles);
     }
-    const int columns = std::min(kernels_.panel, weights_->shape().outputs - first);
+    const int columns = std::min(kernels_.panel, weights_.shape().outputs - first);
     const int64_t image = unit / tiling_.down;
     const int row = int(unit % tiling_.down) * form_.rows;
     for (int r = 0; r < std::min(form.rows, geometry_.out_h - row); ++r) {
         const int64_t position = (image * geometry_.out_h + row + r) * int64_t(geometry_.out_w);
-        epilogue_.apply(work.acc + r * acc_pitch(), kernels_.panel, geometry_.out_w, columns, first,
-                        position, residual, output);
+        layer().requantize().apply(work.acc + r * acc_pitch(), kernels_.panel, geometry_.out_w,
+                                   columns, first, position, residual, output);
     }
 }
 
-}  // namespace sub8
+}  // namespace sub8::conv

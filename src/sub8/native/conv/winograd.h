@@ -2,7 +2,7 @@
 //
 // For a chunk of rows of tiles: their inputs are arranged and transformed once; then, for every
 // panel of outputs, each point's products are summed over the channels by the int16 tile kernels,
-// and the sums transformed back into accumulators for the epilogue.
+// and the sums transformed back into accumulators for their requantisation.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "conv/layers.h"
-#include "conv/requantize.h"
+#include "conv/convolution.h"
+#include "conv/dense_weights.h"
 #include "conv/winograd_tiling.h"
 #include "kernels/winograd.h"
 
-namespace sub8 {
+namespace sub8::conv {
 
 class WinogradConvolution : public Convolution {
   public:
@@ -30,14 +30,13 @@ class WinogradConvolution : public Convolution {
   protected:
     // channels: of a column of arranged rows, a multiple of kWinogradChannels. factors: of the
     // results, whole panels; empty: 1. scratch: bytes for transformed_weights, a multiple of 64.
-    WinogradConvolution(std::shared_ptr<const DenseWeights> weights, const ConvGeometry& geometry,
-                        const InputFormat& input, const Epilogue& epilogue,
-                        const WinogradForm& form, int channels, int pairs,
+    WinogradConvolution(std::shared_ptr<const PreparedLayer> layer, const ConvGeometry& geometry,
+                        const kernels::WinogradForm& form, int channels, int pairs,
                         std::vector<int32_t> factors, int64_t scratch);
 
-    const DenseWeights& weights() const { return *weights_; }
+    const DenseWeights& weights() const { return weights_; }
     const ConvGeometry& geometry() const { return geometry_; }
-    uint8_t zero_point() const { return zero_point_; }
+    uint8_t zero_point() const { return uint8_t(layer().input().zero_point); }
     // Of a row of tiles, overlaps and padding included.
     int arranged_columns() const { return tiling_.across * form_.columns + form_.taps - 1; }
 
@@ -58,24 +57,21 @@ class WinogradConvolution : public Convolution {
     int64_t row_bytes() const { return int64_t(arranged_columns()) * channels_; }
     int64_t point_products(int64_t tiles) const;
     int64_t acc_pitch() const;
-    const WinogradForm& form_of(bool narrow_row) const;
-    const WinogradForm& edge_form_of(bool narrow_row) const;
+    const kernels::WinogradForm& form_of(bool narrow_row) const;
+    const kernels::WinogradForm& edge_form_of(bool narrow_row) const;
     void transform_inputs(const uint8_t* input, const TileChunk& chunk, int64_t unit,
                           const Work& work) const;
     void multiply(const int16_t* weights, const TileChunk& chunk, const Work& work) const;
     void finish(const TileChunk& chunk, int64_t unit, int64_t panel, const void* residual,
                 void* output, const Work& work) const;
 
-    std::shared_ptr<const DenseWeights> weights_;
-    const Kernels& kernels_;
-    const WinogradForm& form_;
+    const DenseWeights& weights_;
+    const kernels::KernelSet& kernels_;
+    const kernels::WinogradForm& form_;
     ConvGeometry geometry_;
-    uint8_t zero_point_;
-    uint8_t flip_;
     int channels_;
     std::vector<int32_t> factors_;
     WinogradTiling tiling_;
-    PreparedEpilogue epilogue_;
     int64_t rows_bytes_;
     int64_t inputs_bytes_;
     int64_t weights_bytes_;
@@ -88,10 +84,6 @@ class WinogradConvolution : public Convolution {
 int alpha_of(const DenseWeights& weights, int output, int run, int half);
 // Whether `form` can bring back every sum before it is multiplied with its factor; no factors: 1.
 bool sums_fit(const DenseWeights& weights, const std::vector<int32_t>& factors,
-              const WinogradForm& form);
-// Vector instructions of the direct form.
-double direct_effort(const DenseWeights& weights, const ConvGeometry& geometry);
-// The share of them below which transforms were measured to be faster.
-constexpr double kWinogradWorthwhile = 0.9;
+              const kernels::WinogradForm& form);
 
-}  // namespace sub8
+}  // namespace sub8::conv

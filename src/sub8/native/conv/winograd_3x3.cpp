@@ -1,21 +1,24 @@
 // 3x3 kernels of stride 1. Their weights stay 2, 4 or 8 bits wide in memory; a panel's are expanded
 // and transformed when its turn comes.
+#include "conv/winograd_3x3.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <utility>
 
 #include "conv/padded_row.h"
+#include "conv/select.h"
 #include "conv/winograd.h"
 
-namespace sub8 {
+namespace sub8::conv {
 namespace {
 
 constexpr int kTaps = 9;
 
 // Whether int16 holds every point of one channel's kernel.
-bool transform_fits(const int8_t* taps, int scale, const WinogradForm& form) {
+bool transform_fits(const int8_t* taps, int scale, const kernels::WinogradForm& form) {
     const auto matrix = [](int outputs) {
-        return outputs == 2 ? kKernelTransform2x3 : kKernelTransform4x3;
+        return outputs == 2 ? kernels::kKernelTransform2x3 : kernels::kKernelTransform4x3;
     };
     const auto largest_row = [](int outputs) { return outputs == 2 ? 3 : 1 + 2 + 4; };
     int largest = 0;
@@ -41,7 +44,7 @@ class Taps {
         const WeightShape& shape = weights.shape();
         if (weights.streams().size() != 1 || weights.folded() || shape.groups != 1) return false;
         if (shape.kernel_h != 3 || shape.kernel_w != 3) return false;
-        if (shape.inputs % kWinogradChannels != 0) return false;
+        if (shape.inputs % kernels::kWinogradChannels != 0) return false;
         const Stream& stream = weights.streams()[0];
         for (const Slot& slot : stream.slots) {
             for (int lane = 0; lane < stream.lanes(); lane += 2) {
@@ -87,7 +90,7 @@ class Taps {
 
     // No transformed weight leaves int16, no sum what `form` can bring back. values: of unpack,
     // filled when first needed.
-    bool fit(const WinogradForm& form, std::vector<int8_t>* values) const {
+    bool fit(const kernels::WinogradForm& form, std::vector<int8_t>* values) const {
         if (!sums_fit(weights_, factors(), form)) return false;
         if (values->empty()) *values = weights_.unpack(0);
         return transforms_fit(form, *values);
@@ -98,7 +101,8 @@ class Taps {
         return alpha_of(weights_, output, runs_[slot], half);
     }
 
-    bool transforms_fit(const WinogradForm& form, const std::vector<int8_t>& values) const {
+    bool transforms_fit(const kernels::WinogradForm& form,
+                        const std::vector<int8_t>& values) const {
         const int inputs = weights_.shape().inputs, lanes = stream_.lanes();
         for (int output = 0; output < weights_.shape().outputs; ++output) {
             for (std::size_t slot = 0; slot < stream_.slots.size(); ++slot) {
@@ -123,12 +127,11 @@ class Taps {
 
 class Winograd3x3 : public WinogradConvolution {
   public:
-    Winograd3x3(std::shared_ptr<const DenseWeights> weights, const ConvGeometry& geometry,
-                const InputFormat& input, const Epilogue& epilogue, const WinogradForm& form,
-                Taps taps)
-        : WinogradConvolution(weights, geometry, input, epilogue, form, weights->shape().inputs,
-                              weights->shape().inputs / 2, taps.factors(),
-                              code_bytes(*weights) + transformed_bytes(form, *weights)),
+    Winograd3x3(std::shared_ptr<const PreparedLayer> layer, const DenseWeights& weights,
+                const ConvGeometry& geometry, const kernels::WinogradForm& form, Taps taps)
+        : WinogradConvolution(std::move(layer), geometry, form, weights.shape().inputs,
+                              weights.shape().inputs / 2, taps.factors(),
+                              code_bytes(weights) + transformed_bytes(form, weights)),
           form_(form),
           taps_(std::move(taps)) {}
 
@@ -143,7 +146,8 @@ class Winograd3x3 : public WinogradConvolution {
         return point_weights(weights.shape().inputs / 2, weights.kernels().panel);
     }
 
-    static int64_t transformed_bytes(const WinogradForm& form, const DenseWeights& weights) {
+    static int64_t transformed_bytes(const kernels::WinogradForm& form,
+                                     const DenseWeights& weights) {
         return form.points() * point_size(weights) * int64_t(sizeof(int16_t));
     }
 
@@ -157,21 +161,19 @@ class Winograd3x3 : public WinogradConvolution {
     }
 
     const int16_t* transformed_weights(int64_t panel, uint8_t* scratch) const override {
-        const Kernels& kernels = weights().kernels();
+        const kernels::KernelSet& kernels = weights().kernels();
         const Stream& stream = taps_.stream();
-        const uint8_t* packed = stream.codes.data() + panel * stream.panel_bytes;
         const int64_t step = int64_t(kernels.panel) * stream.lanes();
         int8_t* const codes = reinterpret_cast<int8_t*>(
             scratch + form_.points() * point_size(weights()) * int64_t(sizeof(int16_t)));
-        WinogradWeights arguments;
+        kernels::WinogradWeights arguments;
         arguments.codes = codes;
-        if (stream.kind == WeightKind::int8) {
-            arguments.codes = reinterpret_cast<const int8_t*>(packed);
+        if (stream.format->expand == nullptr) {
+            arguments.codes =
+                reinterpret_cast<const int8_t*>(stream.codes.data()) + panel * stream.panel_bytes;
         } else {
-            const auto expand =
-                stream.kind == WeightKind::ternary ? kernels.expand2 : kernels.expand4;
             for (const Block& block : stream.blocks)
-                expand(packed + block.offset, block.vectors, codes + block.first_step * step);
+                stream.expanded(kernels, block, panel, codes + block.first_step * step);
         }
         arguments.lanes = stream.lanes();
         arguments.slots = int(stream.slots.size());
@@ -188,36 +190,35 @@ class Winograd3x3 : public WinogradConvolution {
         return arguments.out;
     }
 
-    const WinogradForm& form_;
+    const kernels::WinogradForm& form_;
     Taps taps_;
 };
 
 }  // namespace
 
-std::unique_ptr<const Convolution> make_winograd_3x3(std::shared_ptr<const DenseWeights> weights,
-                                                     const ConvGeometry& geometry,
-                                                     const InputFormat& input,
-                                                     const Epilogue& epilogue) {
-    const WinogradForms* forms = weights->kernels().winograd;
+std::unique_ptr<const Convolution> make_winograd_3x3(std::shared_ptr<const PreparedLayer> layer,
+                                                     const ConvGeometry& geometry) {
+    const auto& weights = static_cast<const DenseWeights&>(layer->weights());
+    const kernels::WinogradForms* forms = weights.kernels().winograd;
     if (forms == nullptr || geometry.stride_h != 1 || geometry.stride_w != 1 ||
-        geometry.dilation_h != 1 || geometry.dilation_w != 1 || !Taps::readable(*weights)) {
+        geometry.dilation_h != 1 || geometry.dilation_w != 1 || !Taps::readable(weights)) {
         return nullptr;
     }
-    Taps taps(*weights);
-    const int pairs = weights->shape().inputs / 2, panels = weights->panels_per_group();
+    Taps taps(weights);
+    const int pairs = weights.shape().inputs / 2, panels = weights.panels_per_group();
     std::vector<int8_t> values;
-    double least = kWinogradWorthwhile * direct_effort(*weights, geometry);
-    const WinogradForm* best = nullptr;
-    for (const WinogradForm& form : forms->taps3) {
+    double least = winograd_budget(weights, geometry);
+    const kernels::WinogradForm* best = nullptr;
+    for (const kernels::WinogradForm& form : forms->taps3) {
         const WinogradTiling tiling(form, pairs, geometry);
-        const double effort = tiling.total_effort(panels);
-        if (effort >= least || !tiling.fits_cache() || !taps.fit(form, &values)) continue;
-        least = effort;
+        const double cost = winograd_cost(tiling, panels);
+        if (cost >= least || !tiling.fits_cache() || !taps.fit(form, &values)) continue;
+        least = cost;
         best = &form;
     }
     if (best == nullptr) return nullptr;
-    return std::make_unique<Winograd3x3>(std::move(weights), geometry, input, epilogue, *best,
+    return std::make_unique<Winograd3x3>(std::move(layer), weights, geometry, *best,
                                          std::move(taps));
 }
 
-}  // namespace sub8
+}  // namespace sub8::conv

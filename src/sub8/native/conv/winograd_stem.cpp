@@ -4,15 +4,18 @@
 // one of 4x4 and stride 1. Example, one row, padding 3, kernel w0..w6: pixels -3 -2 | -1 0 | 1 2 |
 // 3 4 | ... are columns of two channels; output 0 is (w0 w1) (w2 w3) (w4 w5) (w6 0) of the first
 // four, output 1 of the next. Its weights are few and are kept transformed.
+#include "conv/winograd_stem.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <utility>
 
+#include "conv/select.h"
 #include "conv/winograd.h"
 
-namespace sub8 {
+namespace sub8::conv {
 namespace {
 
 constexpr int kKernel = 7;
@@ -28,7 +31,7 @@ int pairs_of(const DenseWeights& weights) { return 2 * weights.shape().inputs; }
 // [panels][points][pairs][panel][2], points `pitch` int16 apart; empty where one does not fit
 // int16.
 std::vector<Line> transformed(const DenseWeights& weights, int64_t pitch) {
-    constexpr int points = int(std::size(kKernelTransform3x4));
+    constexpr int points = int(std::size(kernels::kKernelTransform3x4));
     const int inputs = weights.shape().inputs, panel = weights.kernels().panel;
     const std::vector<int8_t> values = weights.unpack(0);
     std::vector<Line> lines(weights.panels_per_group() * points * points * pitch / 32, Line{});
@@ -39,8 +42,8 @@ std::vector<Line> transformed(const DenseWeights& weights, int64_t pitch) {
             const int8_t* kernel =
                 values.data() + (int64_t(output) * inputs + channel % inputs) * kKernel * kKernel;
             for (int point = 0; point < points * points; ++point) {
-                const int* row = kKernelTransform3x4[point / points];
-                const int* column = kKernelTransform3x4[point % points];
+                const int* row = kernels::kKernelTransform3x4[point / points];
+                const int* column = kernels::kKernelTransform3x4[point % points];
                 int sum = 0;
                 for (int y = down; y < kKernel; y += 2) {
                     for (int x = across; x < kKernel; x += 2)
@@ -69,7 +72,9 @@ std::vector<int32_t> scales_of(const DenseWeights& weights) {
 // pixels further left; to: where the first column has its pixels of this row.
 template <int inputs>
 void pair_pixels(const uint8_t* from, int end, int left, uint8_t* to) {
-    const auto column = [=](int x) { return to + int64_t(x + left) / 2 * kWinogradChannels; };
+    const auto column = [=](int x) {
+        return to + int64_t(x + left) / 2 * kernels::kWinogradChannels;
+    };
     int x = 0;
     if (left % 2 == 1 && end > 0) {
         std::memcpy(column(0) + inputs, from, inputs);
@@ -81,13 +86,13 @@ void pair_pixels(const uint8_t* from, int end, int left, uint8_t* to) {
 
 class WinogradStem : public WinogradConvolution {
   public:
-    WinogradStem(std::shared_ptr<const DenseWeights> weights, const ConvGeometry& geometry,
-                 const InputFormat& input, const Epilogue& epilogue, const WinogradForm& form,
+    WinogradStem(std::shared_ptr<const PreparedLayer> layer, const DenseWeights& weights,
+                 const ConvGeometry& geometry, const kernels::WinogradForm& form,
                  std::vector<int32_t> scales, std::vector<Line> transformed)
-        : WinogradConvolution(weights, geometry, input, epilogue, form, kWinogradChannels,
-                              pairs_of(*weights), std::move(scales), 0),
+        : WinogradConvolution(std::move(layer), geometry, form, kernels::kWinogradChannels,
+                              pairs_of(weights), std::move(scales), 0),
           transformed_(std::move(transformed)),
-          panel_lines_(int64_t(transformed_.size()) / weights->panels_per_group()) {}
+          panel_lines_(int64_t(transformed_.size()) / weights.panels_per_group()) {}
 
   private:
     void arrange_rows(const uint8_t* image, int first, int count, uint8_t* rows) const override {
@@ -97,12 +102,12 @@ class WinogradStem : public WinogradConvolution {
         const auto pair = inputs == 1   ? pair_pixels<1>
                           : inputs == 2 ? pair_pixels<2>
                                         : pair_pixels<3>;
-        std::memset(rows, zero_point(), std::size_t(count) * columns * kWinogradChannels);
+        std::memset(rows, zero_point(), std::size_t(count) * columns * kernels::kWinogradChannels);
         for (int r = 0; r < 2 * count; ++r) {
             const int row = 2 * first + r - geometry().pad_top;
             if (row < 0 || row >= geometry().in_h) continue;
             pair(image + int64_t(row) * geometry().in_w * inputs, end, left,
-                 rows + int64_t(r / 2) * columns * kWinogradChannels + r % 2 * 2 * inputs);
+                 rows + int64_t(r / 2) * columns * kernels::kWinogradChannels + r % 2 * 2 * inputs);
         }
     }
 
@@ -124,25 +129,24 @@ bool suits(const DenseWeights& weights, const ConvGeometry& geometry) {
 
 }  // namespace
 
-std::unique_ptr<const Convolution> make_winograd_stem(std::shared_ptr<const DenseWeights> weights,
-                                                      const ConvGeometry& geometry,
-                                                      const InputFormat& input,
-                                                      const Epilogue& epilogue) {
-    const WinogradForms* forms = weights->kernels().winograd;
-    if (forms == nullptr || !suits(*weights, geometry)) return nullptr;
-    const WinogradForm& form = forms->taps4;
-    const WinogradTiling tiling(form, pairs_of(*weights), geometry);
-    if (!tiling.fits_cache() || tiling.total_effort(weights->panels_per_group()) >=
-                                    kWinogradWorthwhile * direct_effort(*weights, geometry)) {
+std::unique_ptr<const Convolution> make_winograd_stem(std::shared_ptr<const PreparedLayer> layer,
+                                                      const ConvGeometry& geometry) {
+    const auto& weights = static_cast<const DenseWeights&>(layer->weights());
+    const kernels::WinogradForms* forms = weights.kernels().winograd;
+    if (forms == nullptr || !suits(weights, geometry)) return nullptr;
+    const kernels::WinogradForm& form = forms->taps4;
+    const WinogradTiling tiling(form, pairs_of(weights), geometry);
+    if (!tiling.fits_cache() ||
+        winograd_cost(tiling, weights.panels_per_group()) >= winograd_budget(weights, geometry)) {
         return nullptr;
     }
-    const std::vector<int32_t> scales = scales_of(*weights);
-    if (!sums_fit(*weights, scales, form)) return nullptr;
+    const std::vector<int32_t> scales = scales_of(weights);
+    if (!sums_fit(weights, scales, form)) return nullptr;
     std::vector<Line> lines = transformed(
-        *weights, WinogradConvolution::point_weights(pairs_of(*weights), weights->kernels().panel));
+        weights, WinogradConvolution::point_weights(pairs_of(weights), weights.kernels().panel));
     if (lines.empty()) return nullptr;
-    return std::make_unique<WinogradStem>(std::move(weights), geometry, input, epilogue, form,
-                                          scales, std::move(lines));
+    return std::make_unique<WinogradStem>(std::move(layer), weights, geometry, form, scales,
+                                          std::move(lines));
 }
 
-}  // namespace sub8
+}  // namespace sub8::conv

@@ -4,8 +4,9 @@
 
 #include "conv/scratch.h"
 #include "conv/tiling.h"
+#include "numeric.h"
 
-namespace sub8 {
+namespace sub8::conv {
 namespace {
 
 // Transformed inputs of a chunk should leave the second-level cache room for a panel's weights.
@@ -14,53 +15,31 @@ constexpr int64_t kChunkBytes = 512 * 1024;
 constexpr int64_t kLargestChunkBytes = 2 * 1024 * 1024;
 // Tiles that the input transform writes at once.
 constexpr int kTilesAtOnce = 8;
-// Vector instructions per result of the input and the kernel transform.
-constexpr double kInputEffort = 24.0, kWeightEffort = 9.0;
-
-int pieces(int length, int size) { return (length + size - 1) / size; }
-
 // Whether an edge tile has room for the last piece.
-int narrow_pieces(const WinogradForm& form, int length) {
+int narrow_pieces(const kernels::WinogradForm& form, int length) {
     return form.edges != nullptr && (length - 1) % form.rows < 2 ? 1 : 0;
 }
 
 }  // namespace
 
-WinogradTiling::WinogradTiling(const WinogradForm& form, int pairs, const ConvGeometry& geometry)
+WinogradTiling::WinogradTiling(const kernels::WinogradForm& form, int pairs,
+                               const ConvGeometry& geometry)
     : points_down(form.points_down()),
       points_across(form.points_across()),
       pairs(pairs),
-      across(pieces(geometry.out_w, form.columns)),
-      down(pieces(geometry.out_h, form.rows)),
+      across(int(pieces(geometry.out_w, form.columns))),
+      down(int(pieces(geometry.out_h, form.rows))),
       narrow_across(narrow_pieces(form, geometry.out_w)),
       narrow_down(narrow_pieces(form, geometry.out_h)),
       units(int64_t(geometry.batch) * down) {
     const int64_t unit_bytes = int64_t(points()) * pairs * across * int64_t(sizeof(uint32_t));
     chunk = even_chunk(units, std::max<int64_t>(1, kChunkBytes / unit_bytes));
     pair_pitch = int64_t(chunk) * across + kTilesAtOnce - 1;
-    const int written = pieces(2 * pairs, kWinogradChannels) * kWinogradChannels / 2;
+    const int64_t written = round_up(2 * pairs, kernels::kWinogradChannels) / 2;
     point_bytes = odd_lines(written * pair_pitch * int64_t(sizeof(uint32_t)));
 }
 
 bool WinogradTiling::fits_cache() const { return points() * point_bytes <= kLargestChunkBytes; }
-
-// A panel has two vectors.
-Effort WinogradTiling::effort() const {
-    Effort effort;
-    // Edges have two points less in their direction.
-    const double products = double(points_across * across - 2 * narrow_across) *
-                            (points_down * down - 2 * narrow_down) / down;
-    effort.both = products * (4.0 * pairs + 16.0);
-    effort.unit = across * (points() * pairs / 8.0 * kInputEffort);
-    effort.panel = points() * (2.0 * pairs * kWeightEffort);
-    return effort;
-}
-
-double WinogradTiling::total_effort(int panels) const {
-    const Effort one = effort();
-    const double chunks = double((units + chunk - 1) / chunk);
-    return (one.both * panels + one.unit) * double(units) + one.panel * panels * chunks;
-}
 
 bool WinogradTiling::narrow(int64_t unit) const {
     return narrow_down != 0 && (unit + 1) % down == 0;
@@ -88,4 +67,4 @@ TileRow WinogradTiling::row_of(const TileChunk& chunk, int64_t unit) const {
     return {true, whole + chunk.whole + alike * tiles_across(), alike};
 }
 
-}  // namespace sub8
+}  // namespace sub8::conv

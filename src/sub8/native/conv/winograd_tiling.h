@@ -4,10 +4,9 @@
 #include <cstdint>
 
 #include "conv/convolution.h"
-#include "conv/share.h"
 #include "kernels/winograd.h"
 
-namespace sub8 {
+namespace sub8::conv {
 
 // The tiles of a chunk by kind, in this order: corners, right edges, whole tiles, lower edges. So
 // those that have a point are neighbours, and those whose transform overwrites what follows them
@@ -26,16 +25,13 @@ struct TileRow {
     int edge;     // the right edge, if there is one
 };
 
-// Sizes of a layer in one form, and what it costs.
+// Sizes of a layer in one form; what it costs: conv/select.h.
 struct WinogradTiling {
     // pairs: of channels that are summed.
-    WinogradTiling(const WinogradForm& form, int pairs, const ConvGeometry& geometry);
+    WinogradTiling(const kernels::WinogradForm& form, int pairs, const ConvGeometry& geometry);
 
     // Whether a chunk's transformed inputs are near enough; very wide images' are not.
     bool fits_cache() const;
-    // Vector instructions, transforms of the weights included.
-    Effort effort() const;
-    double total_effort(int panels) const;
 
     // Whether a row of tiles is a lower edge.
     bool narrow(int64_t unit) const;
@@ -59,4 +55,4 @@ struct WinogradTiling {
     int64_t point_bytes;  // of transformed inputs
 };
 
-}  // namespace sub8
+}  // namespace sub8::conv

@@ -4,14 +4,15 @@
 #include <utility>
 
 #include "executor/strided.h"
+#include "numeric.h"
 
-namespace sub8 {
+namespace sub8::executor {
 namespace {
 
 constexpr std::int64_t kChunk = 1 << 14;
 
 // Largest magnitude of the sum that is rounded; throws where it could pass 2**62.
-double largest_total(const BinaryArithmetic& k) {
+double largest_total(const kernels::BinaryArithmetic& k) {
     const double a = static_cast<double>(std::llabs(k.multiplier_a));
     const double b = static_cast<double>(std::llabs(k.multiplier_b));
     const double offset = static_cast<double>(std::llabs(k.offset));
@@ -20,10 +21,9 @@ double largest_total(const BinaryArithmetic& k) {
     return total;
 }
 
-void check(const BinaryArithmetic& k) {
+void check(const kernels::BinaryArithmetic& k) {
     require(k.shift >= 0 && k.shift <= 62, "a shift must lie in 0..62");
-    require(k.low <= k.high && k.low >= -128 && k.high <= 255 && k.high - k.low <= 255,
-            "the result's limits must fit 8 bits");
+    require_8_bit_limits(k.low, k.high);
     for (const int zero : {k.zero_a, k.zero_b, k.zero_point}) {
         require(zero >= -128 && zero <= 255, "a zero point must fit 8 bits");
     }
@@ -35,7 +35,7 @@ void check(const BinaryArithmetic& k) {
 
 Binary::Binary(const Buffer& a, std::vector<std::int64_t> strides_a, const Buffer& b,
                std::vector<std::int64_t> strides_b, const Buffer& out,
-               std::vector<std::int64_t> sizes, const BinaryArithmetic& arithmetic)
+               std::vector<std::int64_t> sizes, const kernels::BinaryArithmetic& arithmetic)
     : a_(a),
       b_(b),
       out_(out),
@@ -71,7 +71,7 @@ void Binary::run(const Frame& frame, const Worker& worker) const {
     const int step_a = static_cast<int>(strides_a_.back());
     const int step_b = static_cast<int>(strides_b_.back());
     const Strides* const views[] = {&strides_a_, &strides_b_};
-    const std::int64_t chunks = (count + kChunk - 1) / kChunk;
+    const std::int64_t chunks = pieces(count, kChunk);
     const Range part = share(row_count(sizes_) * chunks, worker);
     for (std::int64_t item = part.begin; item < part.end; ++item) {
         const std::int64_t row = item / chunks, begin = item % chunks * kChunk;
@@ -84,4 +84,4 @@ void Binary::run(const Frame& frame, const Worker& worker) const {
     }
 }
 
-}  // namespace sub8
+}  // namespace sub8::executor

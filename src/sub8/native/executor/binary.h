@@ -6,7 +6,7 @@
 
 #include "executor/step.h"
 
-namespace sub8 {
+namespace sub8::executor {
 
 class Binary : public Step {
   public:
@@ -14,13 +14,13 @@ class Binary : public Step {
     // broadcast. arithmetic.narrow is set here.
     Binary(const Buffer& a, std::vector<std::int64_t> strides_a, const Buffer& b,
            std::vector<std::int64_t> strides_b, const Buffer& out, std::vector<std::int64_t> sizes,
-           const BinaryArithmetic& arithmetic);
+           const kernels::BinaryArithmetic& arithmetic);
     void run(const Frame& frame, const Worker& worker) const override;
 
   private:
     Buffer a_, b_, out_;
     std::vector<std::int64_t> strides_a_, strides_b_, sizes_;
-    BinaryArithmetic arithmetic_;
+    kernels::BinaryArithmetic arithmetic_;
 };
 
-}  // namespace sub8
+}  // namespace sub8::executor

@@ -3,13 +3,15 @@
 #include <cstring>
 #include <new>
 
-namespace sub8 {
+#include "numeric.h"
+
+namespace sub8::executor {
 
 AlignedBytes::AlignedBytes(std::size_t size)
     : data_(static_cast<std::uint8_t*>(
-          ::operator new(size == 0 ? kAlignment : size, std::align_val_t(kAlignment)))) {}
+          ::operator new(size == 0 ? kCacheLine : size, std::align_val_t(kCacheLine)))) {}
 
-AlignedBytes::~AlignedBytes() { ::operator delete(data_, std::align_val_t(kAlignment)); }
+AlignedBytes::~AlignedBytes() { ::operator delete(data_, std::align_val_t(kCacheLine)); }
 
 Buffer::Buffer(Space space, std::size_t index, std::size_t offset, std::size_t bytes)
     : space_(space), index_(index), offset_(offset), bytes_(bytes) {}
@@ -57,4 +59,4 @@ std::uint8_t* Buffer::write(const Frame& frame) const {
     return space_ == Space::output ? frame.outputs[index_] : frame.arena + offset_;
 }
 
-}  // namespace sub8
+}  // namespace sub8::executor

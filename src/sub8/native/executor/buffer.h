@@ -7,11 +7,9 @@
 #include <memory>
 #include <vector>
 
-namespace sub8 {
+namespace sub8::executor {
 
-constexpr std::size_t kAlignment = 64;
-
-// Memory aligned to kAlignment bytes, uninitialised.
+// Memory aligned to kCacheLine bytes, uninitialised.
 class AlignedBytes {
   public:
     explicit AlignedBytes(std::size_t size);
@@ -63,4 +61,4 @@ class Buffer {
     std::shared_ptr<const AlignedBytes> data_;
 };
 
-}  // namespace sub8
+}  // namespace sub8::executor

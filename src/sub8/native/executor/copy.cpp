@@ -5,7 +5,7 @@
 
 #include "executor/strided.h"
 
-namespace sub8 {
+namespace sub8::executor {
 
 Copy::Copy(const Buffer& source, const View& source_view, const Buffer& target,
            const View& target_view, std::vector<std::int64_t> sizes, int element_bytes)
@@ -78,4 +78,4 @@ void Fill::run(const Frame& frame, const Worker& worker) const {
                 static_cast<std::size_t>(part.end - part.begin));
 }
 
-}  // namespace sub8
+}  // namespace sub8::executor

@@ -7,7 +7,7 @@
 
 #include "executor/step.h"
 
-namespace sub8 {
+namespace sub8::executor {
 
 // Elements of one side of a copy: element offset of the first one and element strides per axis.
 struct View {
@@ -44,4 +44,4 @@ class Fill : public Step {
     int value_;
 };
 
-}  // namespace sub8
+}  // namespace sub8::executor

@@ -1,13 +1,53 @@
-// The exponent chosen from an image's largest magnitude (sub8.numerics.dynamic.choose_exponent).
+// Exponents of a tensor, one or one per image, and the one chosen from an image's largest magnitude
+// (sub8.numerics.dynamic.choose_exponent).
+//
+// An operator with a dynamic result is two steps, one that finds each image's largest magnitude
+// (into `largest`, 8 bytes per image, zeroed before) and one that rounds to the exponent it
+// implies.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
+#include <optional>
 
-namespace sub8 {
+#include "executor/buffer.h"
+
+namespace sub8::executor {
+
+// A tensor's exponent: `added`, plus one int32 per image (or one for all images) where `per_image`
+// is set.
+struct Exponent {
+    int added = 0;
+    std::optional<Buffer> per_image;
+    std::int64_t images = 1;
+
+    int of(const Frame& frame, std::int64_t image) const;
+    // Throws where they are not one, or one per image of `batch`, or where `added` is absurd.
+    void check(std::int64_t batch) const;
+};
+
+// Where the result's exponent comes from: fixed, or chosen per image from `largest` and written to
+// `chosen`.
+struct ResultExponent {
+    int fixed = 0;
+    bool is_signed = false;
+    std::optional<Buffer> largest;  // uint64 per image
+    std::optional<Buffer> chosen;   // int32 per image
+
+    // Throws where only one of the buffers is given, or `fixed` is absurd.
+    void check() const;
+    // Writes to `chosen`, if there is one, exponent_of(image) for each image of `batch`.
+    template <typename ExponentOf>
+    void write(const Frame& frame, std::int64_t batch, const ExponentOf& exponent_of) const {
+        if (!chosen) return;
+        auto* exponents = reinterpret_cast<std::int32_t*>(chosen->write(frame));
+        for (std::int64_t image = 0; image < batch; ++image) exponents[image] = exponent_of(image);
+    }
+};
 
 constexpr int kLowestExponent = -32;
 constexpr int kHighestExponent = 15;
+constexpr int kLargestExponent = 1 << 16;  // of any tensor, in magnitude
 
 inline int choose_exponent(std::int64_t floor_log2, bool is_signed) {
     const std::int64_t exponent = floor_log2 - (is_signed ? 6 : 7);
@@ -43,4 +83,4 @@ inline void raise_to(std::uint64_t* slot, std::uint64_t value) {
     }
 }
 
-}  // namespace sub8
+}  // namespace sub8::executor

@@ -1,36 +1,17 @@
+#include "executor/dynamic_pool.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
-#include "executor/dynamic.h"
 #include "executor/dynamic_exponent.h"
-#include "executor/rounding.h"
 #include "executor/sizes.h"
+#include "requantize/scalar.h"
 
-namespace sub8 {
+namespace sub8::executor {
 namespace {
 
-// Calls visit(image, position, channel, count, sums, divisor) for this worker's share of the means.
-template <typename Visit>
-void for_sums(const WindowSums& window, const std::uint8_t* input, const Worker& worker,
-              Visit&& visit) {
-    const PoolShape& s = window.shape();
-    constexpr std::int64_t block = WindowSums::kChannelBlock;
-    const std::int64_t blocks = (s.channels + block - 1) / block;
-    const Range part = share(s.batch * s.out_height * s.out_width * blocks, worker);
-    for (std::int64_t task = part.begin; task < part.end; ++task) {
-        const std::int64_t position = task / blocks;
-        const std::int64_t begin = task % blocks * block;
-        const std::int64_t end = std::min(begin + block, s.channels);
-        const std::int64_t line = position / s.out_width;
-        const std::int64_t image = line / s.out_height;
-        std::int64_t sums[block];
-        const std::int64_t divisor =
-            window.compute(input + image * s.height * s.width * s.channels, line % s.out_height,
-                           position % s.out_width, begin, end, worker.kernels, sums);
-        visit(image, position, begin, end - begin, sums, divisor);
-    }
-}
+using requantize::clamp;
 
 int chosen_exponent(std::uint64_t largest, std::int64_t unit, bool is_signed) {
     if (largest == 0) return kLowestExponent;
@@ -48,16 +29,16 @@ DynamicMeanLargest::DynamicMeanLargest(const Buffer& x, const WindowSums& sums,
 
 void DynamicMeanLargest::run(const Frame& frame, const Worker& worker) const {
     auto* slots = reinterpret_cast<std::uint64_t*>(largest_.write(frame));
-    for_sums(sums_, x_.read(frame), worker,
-             [&](std::int64_t image, std::int64_t, std::int64_t, std::int64_t count,
-                 const std::int64_t* sums, std::int64_t divisor) {
-                 std::int64_t highest = 0;
-                 for (std::int64_t i = 0; i < count; ++i) {
-                     highest = std::max<std::int64_t>(highest, std::llabs(sums[i]));
-                 }
-                 raise_to(slots + image,
-                          bits_of(static_cast<double>(highest) / static_cast<double>(divisor)));
-             });
+    for_window_sums(sums_, x_.read(frame), worker,
+                    [&](std::int64_t image, std::int64_t, std::int64_t, std::int64_t count,
+                        const std::int64_t* sums, std::int64_t divisor) {
+                        std::int64_t highest = 0;
+                        for (std::int64_t i = 0; i < count; ++i) {
+                            highest = std::max<std::int64_t>(highest, std::llabs(sums[i]));
+                        }
+                        raise_to(slots + image, bits_of(static_cast<double>(highest) /
+                                                        static_cast<double>(divisor)));
+                    });
 }
 
 DynamicMeanRound::DynamicMeanRound(const Buffer& x, const Exponent& x_exponent,
@@ -71,17 +52,12 @@ DynamicMeanRound::DynamicMeanRound(const Buffer& x, const Exponent& x_exponent,
       low_(low),
       high_(high) {
     const PoolShape& s = sums.shape();
-    require(low <= high && low >= -128 && high <= 255 && high - low <= 255,
-            "the result's limits must fit 8 bits");
-    require(exponent.largest.has_value() == exponent.chosen.has_value(),
-            "a chosen exponent needs the largest magnitudes and a place");
+    require_8_bit_limits(low, high);
+    exponent.check();
+    x_exponent.check(s.batch);
     reading(x, s.input_count());
     writing(out, s.output_count());
-    if (x_exponent.per_image) {
-        require(x_exponent.images == 1 || x_exponent.images == s.batch,
-                "exponents must be one, or one per image");
-        reading(*x_exponent.per_image, x_exponent.images * 4);
-    }
+    if (x_exponent.per_image) reading(*x_exponent.per_image, x_exponent.images * 4);
     if (exponent.largest) {
         reading(*exponent.largest, s.batch * 8);
         writing(*exponent.chosen, s.batch * 4);
@@ -96,24 +72,23 @@ void DynamicMeanRound::run(const Frame& frame, const Worker& worker) const {
             reinterpret_cast<const std::uint64_t*>(exponent_.largest->read(frame));
         return chosen_exponent(largest[image], x_exponent_.of(frame, image), exponent_.is_signed);
     };
-    if (exponent_.chosen && worker.share == 0) {
-        auto* exponents = reinterpret_cast<std::int32_t*>(exponent_.chosen->write(frame));
-        for (std::int64_t image = 0; image < s.batch; ++image) exponents[image] = chosen(image);
-    }
+    if (worker.share == 0) exponent_.write(frame, s.batch, chosen);
     std::uint8_t* out = out_.write(frame);
-    for_sums(sums_, x_.read(frame), worker,
-             [&](std::int64_t image, std::int64_t position, std::int64_t channel,
-                 std::int64_t count, const std::int64_t* sums, std::int64_t divisor) {
-                 const std::int64_t shift = chosen(image) - x_exponent_.of(frame, image);
-                 // Beyond these limits the result is saturated, or 0, all the same.
-                 const std::int64_t factor = std::int64_t{1} << clamped(-shift, 0, 30);
-                 const std::int64_t whole = divisor << clamped(shift, 0, 38);
-                 std::uint8_t* target = out + position * s.channels + channel;
-                 for (std::int64_t i = 0; i < count; ++i) {
-                     const std::int64_t mean = divide_round_half_even(sums[i] * factor, whole);
-                     target[i] = static_cast<std::uint8_t>(clamped(mean, low_, high_));
-                 }
-             });
+    for_window_sums(
+        sums_, x_.read(frame), worker,
+        [&](std::int64_t image, std::int64_t position, std::int64_t channel, std::int64_t count,
+            const std::int64_t* sums, std::int64_t divisor) {
+            const std::int64_t shift = chosen(image) - x_exponent_.of(frame, image);
+            // Beyond these limits the result is saturated, or 0, all the same.
+            const std::int64_t factor = std::int64_t{1} << clamp<std::int64_t>(-shift, 0, 30);
+            const std::int64_t whole = divisor << clamp<std::int64_t>(shift, 0, 38);
+            std::uint8_t* target = out + position * s.channels + channel;
+            for (std::int64_t i = 0; i < count; ++i) {
+                const std::int64_t mean =
+                    requantize::divide_round_half_even(sums[i] * factor, whole);
+                target[i] = static_cast<std::uint8_t>(clamp<std::int64_t>(mean, low_, high_));
+            }
+        });
 }
 
-}  // namespace sub8
+}  // namespace sub8::executor

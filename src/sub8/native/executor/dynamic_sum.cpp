@@ -3,18 +3,21 @@
 #include <cstdlib>
 #include <utility>
 
-#include "executor/dynamic.h"
 #include "executor/dynamic_exponent.h"
-#include "executor/rounding.h"
+#include "executor/dynamic_sum.h"
 #include "executor/strided.h"
+#include "numeric.h"
+#include "requantize/scalar.h"
 
-namespace sub8 {
+namespace sub8::executor {
 namespace {
+
+using requantize::clamp;
+using requantize::shift_round_half_even;
 
 constexpr std::int64_t kAlignmentLimit = 28;
 constexpr std::int64_t kUnreachable = std::int64_t{1} << 62;  // no sum is that large
 constexpr std::int64_t kChunk = 256;
-constexpr int kLargestExponent = 1 << 16;
 
 int element_bytes(ElementType type) { return type == ElementType::s32 ? 4 : 1; }
 
@@ -30,8 +33,9 @@ void accumulate(const X* x, std::int64_t stride, std::int64_t count, int shift,
         }
         return;
     }
+    const requantize::ShiftRounding<std::int64_t> round(shift);
     for (std::int64_t i = 0; i < count; ++i) {
-        const std::int64_t value = shift_round_half_even(x[i * stride], shift);
+        const std::int64_t value = round(x[i * stride]);
         totals[i] = First ? value : totals[i] + value;
     }
 }
@@ -71,7 +75,7 @@ std::int64_t bound_in_units(const RealBound& bound, std::int64_t unit) {
 // Calls visit(image, row, begin, size) for every chunk of this worker's share of the rows.
 template <typename Visit>
 void for_chunks(const DynamicSum& sum, const Worker& worker, Visit&& visit) {
-    const std::int64_t chunks = (sum.row_size() + kChunk - 1) / kChunk;
+    const std::int64_t chunks = pieces(sum.row_size(), kChunk);
     const Range part = share(sum.rows() * chunks, worker);
     for (std::int64_t item = part.begin; item < part.end; ++item) {
         const std::int64_t row = item / chunks, begin = item % chunks * kChunk;
@@ -80,15 +84,6 @@ void for_chunks(const DynamicSum& sum, const Worker& worker, Visit&& visit) {
 }
 
 }  // namespace
-
-int Exponent::of(const Frame& frame, std::int64_t image) const {
-    if (!per_image) return added;
-    const auto* exponents = reinterpret_cast<const std::int32_t*>(per_image->read(frame));
-    // Exponents come from earlier steps; the limits only keep foreign bytes from overflowing a
-    // shift.
-    const int exponent = exponents[images == 1 ? 0 : image];
-    return added + std::max(-kLargestExponent, std::min(kLargestExponent, exponent));
-}
 
 DynamicSum::DynamicSum(std::vector<std::int64_t> sizes, std::vector<DynamicOperand> operands,
                        std::optional<RealBound> minimum, std::optional<RealBound> maximum)
@@ -106,11 +101,9 @@ DynamicSum::DynamicSum(std::vector<std::int64_t> sizes, std::vector<DynamicOpera
             view_extent(sizes_, 0, operand.strides) * element_bytes(operand.type);
         require(static_cast<std::uint64_t>(needed) <= operand.values.bytes(),
                 "an operand is larger than its buffer");
-        require(std::abs(operand.exponent.added) <= kLargestExponent,
-                "an exponent is out of range");
+        operand.exponent.check(batch_);
         if (operand.exponent.per_image) {
             const std::int64_t images = operand.exponent.images;
-            require(images == 1 || images == batch_, "exponents must be one, or one per image");
             require(operand.exponent.per_image->bytes() >= static_cast<std::uint64_t>(images) * 4,
                     "a buffer of exponents is too small");
         }
@@ -128,6 +121,15 @@ DynamicSum::DynamicSum(std::vector<std::int64_t> sizes, std::vector<DynamicOpera
     }
     merge_axes(sizes_, views, 1);
     rows_ = row_count(sizes_);
+}
+
+std::vector<Buffer> DynamicSum::buffers() const {
+    std::vector<Buffer> all;
+    for (const DynamicOperand& operand : operands_) {
+        all.push_back(operand.values);
+        if (operand.exponent.per_image) all.push_back(*operand.exponent.per_image);
+    }
+    return all;
 }
 
 DynamicSum::Alignment DynamicSum::align(const Frame& frame, std::int64_t image) const {
@@ -180,8 +182,9 @@ bool DynamicSum::is_narrow(const Alignment& alignment) const {
 
 void DynamicSum::compute_narrow(const Frame& frame, const Alignment& alignment, std::int64_t row,
                                 std::int64_t begin, std::int64_t count,
-                                const ElementKernels& kernels, std::int32_t* totals) const {
-    NarrowTerm terms[3];
+                                const kernels::ElementKernels& kernels,
+                                std::int32_t* totals) const {
+    kernels::NarrowTerm terms[3];
     for (std::size_t i = 0; i < operands_.size(); ++i) {
         const DynamicOperand& operand = operands_[i];
         const Strides* const views[] = {&operand.strides};
@@ -190,9 +193,9 @@ void DynamicSum::compute_narrow(const Frame& frame, const Alignment& alignment, 
         const std::int64_t stride = operand.strides.back();
         terms[i].values = operand.values.read(frame) +
                           (offsets[0] + begin * stride) * element_bytes(operand.type);
-        terms[i].type = operand.type == ElementType::u8   ? NarrowTerm::Type::u8
-                        : operand.type == ElementType::s8 ? NarrowTerm::Type::s8
-                                                          : NarrowTerm::Type::s32;
+        terms[i].type = operand.type == ElementType::u8   ? kernels::NarrowTerm::Type::u8
+                        : operand.type == ElementType::s8 ? kernels::NarrowTerm::Type::s8
+                                                          : kernels::NarrowTerm::Type::s32;
         terms[i].step = static_cast<int>(stride);
         terms[i].shift = -alignment.shifts[i];
     }
@@ -229,10 +232,7 @@ void DynamicSum::compute(const Frame& frame, const Alignment& alignment, std::in
 
 DynamicLargest::DynamicLargest(const DynamicSum& sum, const Buffer& largest)
     : sum_(sum), largest_(largest) {
-    for (const DynamicOperand& operand : sum.operands()) {
-        reading(operand.values, 0);
-        if (operand.exponent.per_image) reading(*operand.exponent.per_image, 0);
-    }
+    for (const Buffer& buffer : sum.buffers()) reading(buffer, 0);
     writing(largest, sum.batch() * 8);
 }
 
@@ -272,15 +272,9 @@ void DynamicLargest::run(const Frame& frame, const Worker& worker) const {
 DynamicRound::DynamicRound(const DynamicSum& sum, const Buffer& out, const ResultExponent& exponent,
                            int low, int high)
     : sum_(sum), out_(out), exponent_(exponent), low_(low), high_(high) {
-    require(low <= high && low >= -128 && high <= 255 && high - low <= 255,
-            "the result's limits must fit 8 bits");
-    require(std::abs(exponent.fixed) <= kLargestExponent, "an exponent is out of range");
-    require(exponent.largest.has_value() == exponent.chosen.has_value(),
-            "a chosen exponent needs the largest magnitudes and a place");
-    for (const DynamicOperand& operand : sum.operands()) {
-        reading(operand.values, 0);
-        if (operand.exponent.per_image) reading(*operand.exponent.per_image, 0);
-    }
+    require_8_bit_limits(low, high);
+    exponent.check();
+    for (const Buffer& buffer : sum.buffers()) reading(buffer, 0);
     writing(out, sum.count());
     if (exponent.largest) {
         reading(*exponent.largest, sum.batch() * 8);
@@ -296,11 +290,10 @@ void DynamicRound::run(const Frame& frame, const Worker& worker) const {
         if (largest == 0) return kLowestExponent;
         return choose_exponent(63 - __builtin_clzll(largest) + unit, exponent_.is_signed);
     };
-    if (exponent_.chosen && worker.share == 0) {
-        auto* exponents = reinterpret_cast<std::int32_t*>(exponent_.chosen->write(frame));
-        for (std::int64_t image = 0; image < sum_.batch(); ++image) {
-            exponents[image] = chosen(image, sum_.align(frame, image).unit);
-        }
+    if (worker.share == 0) {
+        exponent_.write(frame, sum_.batch(), [&](std::int64_t image) {
+            return chosen(image, sum_.align(frame, image).unit);
+        });
     }
     std::uint8_t* out = out_.write(frame);
     std::int64_t current = -1;
@@ -313,7 +306,7 @@ void DynamicRound::run(const Frame& frame, const Worker& worker) const {
                 current = image;
                 alignment = sum_.align(frame, image);
                 shift = static_cast<int>(
-                    clamped(chosen(image, alignment.unit) - alignment.unit, -40, 62));
+                    clamp<std::int64_t>(chosen(image, alignment.unit) - alignment.unit, -40, 62));
             }
             std::uint8_t* target = out + row * sum_.row_size() + begin;
             if (alignment.narrow && shift >= 0 && shift <= 30) {
@@ -325,27 +318,23 @@ void DynamicRound::run(const Frame& frame, const Worker& worker) const {
             std::int64_t totals[kChunk];
             sum_.compute(frame, alignment, row, begin, count, totals);
             if (shift > 0) {
-                for (std::int64_t i = 0; i < count; ++i) {
-                    target[i] = static_cast<std::uint8_t>(
-                        clamped(shift_round_half_even(totals[i], shift), low_, high_));
-                }
+                const requantize::SumTo8Bit<std::int64_t> to_8_bit(shift, 0, low_, high_);
+                for (std::int64_t i = 0; i < count; ++i) target[i] = to_8_bit(totals[i]);
             } else {
                 // Towards a finer exponent every magnitude of 512 and more saturates.
                 const std::int64_t factor = std::int64_t{1} << -shift;
                 for (std::int64_t i = 0; i < count; ++i) {
                     const std::int64_t small =
-                        shift < 0 ? clamped(totals[i], -512, 512) : totals[i];
-                    target[i] = static_cast<std::uint8_t>(clamped(small * factor, low_, high_));
+                        shift < 0 ? clamp<std::int64_t>(totals[i], -512, 512) : totals[i];
+                    target[i] =
+                        static_cast<std::uint8_t>(clamp<std::int64_t>(small * factor, low_, high_));
                 }
             }
         });
 }
 
 DynamicFloat::DynamicFloat(const DynamicSum& sum, const Buffer& out) : sum_(sum), out_(out) {
-    for (const DynamicOperand& operand : sum.operands()) {
-        reading(operand.values, 0);
-        if (operand.exponent.per_image) reading(*operand.exponent.per_image, 0);
-    }
+    for (const Buffer& buffer : sum.buffers()) reading(buffer, 0);
     writing(out, sum.count() * 4);
 }
 
@@ -371,4 +360,4 @@ void DynamicFloat::run(const Frame& frame, const Worker& worker) const {
                });
 }
 
-}  // namespace sub8
+}  // namespace sub8::executor

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #endif
 
-namespace sub8 {
+namespace sub8::executor {
 namespace {
 
 std::atomic<bool> used{false};
@@ -41,4 +41,4 @@ bool may_use_threads() {
 
 bool threads_lost() { return lost.load(std::memory_order_relaxed); }
 
-}  // namespace sub8
+}  // namespace sub8::executor

@@ -3,7 +3,7 @@
 
 #include <mutex>
 
-namespace sub8 {
+namespace sub8::executor {
 
 // Guards what all threads of the process share, for moments only. It is taken around every fork, so
 // that no child finds it held by a thread that it does not have.
@@ -17,4 +17,4 @@ bool may_use_threads();
 // The same question without counting.
 bool threads_lost();
 
-}  // namespace sub8
+}  // namespace sub8::executor

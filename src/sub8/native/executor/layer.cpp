@@ -4,24 +4,22 @@
 
 #include "executor/sizes.h"
 
-namespace sub8 {
+namespace sub8::executor {
 
-Layer::Layer(std::shared_ptr<const PackedWeights> weights, const ConvGeometry& geometry,
-             const InputFormat& format, Epilogue epilogue, const Buffer& input,
-             const std::optional<Buffer>& residual, const Buffer& output)
+Layer::Layer(std::shared_ptr<const conv::PreparedLayer> layer, const conv::ConvGeometry& geometry,
+             const Buffer& input, const std::optional<Buffer>& residual, const Buffer& output)
     : input_(input), residual_(residual), output_(output) {
-    require(weights != nullptr, "a layer needs weights");
-    const WeightShape shape = weights->shape();
-    const bool bytes = std::holds_alternative<Rescale>(epilogue);
-    const bool adds = bytes && std::get<Rescale>(epilogue).has_residual;
-    require(adds == residual.has_value(), "a residual is declared but missing, or not declared");
+    require(layer != nullptr, "a step needs a layer");
+    const conv::WeightShape& shape = layer->weights().shape();
+    require(layer->has_residual() == residual.has_value(),
+            "a residual is declared but missing, or not declared");
     const std::int64_t outputs =
         checked_product({geometry.batch, geometry.out_h, geometry.out_w, shape.outputs});
     reading(input, checked_product(
                        {geometry.batch, geometry.in_h, geometry.in_w, shape.inputs, shape.groups}));
     if (residual) reading(*residual, outputs);
-    writing(output, bytes ? outputs : 4 * outputs);
-    convolution_ = Convolution::create(std::move(weights), geometry, format, std::move(epilogue));
+    writing(output, layer->has_8_bit_result() ? outputs : 4 * outputs);
+    convolution_ = conv::Convolution::create(std::move(layer), geometry);
 }
 
 int Layer::shares(int threads) const { return convolution_->shares(threads); }
@@ -34,4 +32,4 @@ void Layer::run(const Frame& frame, const Worker& worker) const {
                       worker.again);
 }
 
-}  // namespace sub8
+}  // namespace sub8::executor

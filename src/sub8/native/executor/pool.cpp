@@ -5,24 +5,16 @@
 #include <cmath>
 #include <cstring>
 
-#include "executor/rounding.h"
 #include "executor/sizes.h"
+#include "numeric.h"
+#include "requantize/scalar.h"
 
-namespace sub8 {
+namespace sub8::executor {
 namespace {
 
 // Positions whose bytes an int32 sum surely holds.
 constexpr std::int64_t kPositionsOfInt32 = std::int64_t{1} << 23;
 constexpr std::int64_t kLargestWindow = std::int64_t{1} << 40;
-
-// Output positions cut into blocks of channels.
-struct Tasks {
-    explicit Tasks(const PoolShape& shape)
-        : blocks((shape.channels + WindowSums::kChannelBlock - 1) / WindowSums::kChannelBlock),
-          count(shape.batch * shape.out_height * shape.out_width * blocks) {}
-    std::int64_t blocks;
-    std::int64_t count;
-};
 
 }  // namespace
 
@@ -45,7 +37,7 @@ std::vector<Span> window_spans(std::int64_t windows, std::int64_t stride, std::i
     std::vector<Span> spans;
     for (std::int64_t window = 0; window < windows; ++window) {
         const std::int64_t start = window * stride - pad;
-        const std::int64_t skipped = start < 0 ? (-start + dilation - 1) / dilation : 0;
+        const std::int64_t skipped = start < 0 ? pieces(-start, dilation) : 0;
         const std::int64_t first = start + skipped * dilation;
         const bool outside = first >= size || skipped >= kernel;
         const std::int64_t reached = outside ? 0 : (size - 1 - first) / dilation + 1;
@@ -126,7 +118,7 @@ WindowSums::WindowSums(const PoolShape& shape, bool is_signed, int zero_point,
 
 std::int64_t WindowSums::compute(const std::uint8_t* image, std::int64_t y, std::int64_t x,
                                  std::int64_t begin, std::int64_t end,
-                                 const ElementKernels& kernels, std::int64_t* sums) const {
+                                 const kernels::ElementKernels& kernels, std::int64_t* sums) const {
     const PoolShape& s = shape_;
     const auto channels = static_cast<std::size_t>(end - begin);
     const auto row = static_cast<std::size_t>(y), column = static_cast<std::size_t>(x);
@@ -167,8 +159,7 @@ AveragePool::AveragePool(const Buffer& x, const Buffer& out, const WindowSums& s
     require(255.0 * window * static_cast<double>(k.multiplier) < 4.6e18 &&
                 window * std::ldexp(1.0, k.shift) < 4.6e18,
             "the window and the scales lead past 64-bit sums");
-    require(k.low <= k.high && k.low >= -128 && k.high <= 255 && k.high - k.low <= 255,
-            "the result's limits must fit 8 bits");
+    require_8_bit_limits(k.low, k.high);
     require(k.zero_point >= -128 && k.zero_point <= 255, "a zero point must fit 8 bits");
     reading(x, sums.shape().input_count());
     writing(out, sums.shape().output_count());
@@ -177,27 +168,19 @@ AveragePool::AveragePool(const Buffer& x, const Buffer& out, const WindowSums& s
 void AveragePool::run(const Frame& frame, const Worker& worker) const {
     const PoolShape& s = sums_.shape();
     const MeanArithmetic k = arithmetic_;
-    const std::uint8_t* input = x_.read(frame);
     std::uint8_t* out = out_.write(frame);
-    const Tasks tasks(s);
-    const Range part = share(tasks.count, worker);
-    for (std::int64_t task = part.begin; task < part.end; ++task) {
-        const std::int64_t position = task / tasks.blocks;
-        const std::int64_t begin = task % tasks.blocks * WindowSums::kChannelBlock;
-        const std::int64_t end = std::min(begin + WindowSums::kChannelBlock, s.channels);
-        const std::int64_t line = position / s.out_width;
-        const std::uint8_t* image = input + line / s.out_height * s.height * s.width * s.channels;
-        std::int64_t sums[WindowSums::kChannelBlock];
-        const std::int64_t divisor =
-            sums_.compute(image, line % s.out_height, position % s.out_width, begin, end,
-                          worker.kernels, sums)
-            << k.shift;
-        std::uint8_t* target = out + position * s.channels + begin;
-        for (std::int64_t i = 0; i < end - begin; ++i) {
-            const std::int64_t mean = divide_round_half_even(sums[i] * k.multiplier, divisor);
-            target[i] = static_cast<std::uint8_t>(clamped(mean + k.zero_point, k.low, k.high));
-        }
-    }
+    for_window_sums(sums_, x_.read(frame), worker,
+                    [&](std::int64_t, std::int64_t position, std::int64_t channel,
+                        std::int64_t count, const std::int64_t* sums, std::int64_t positions) {
+                        const std::int64_t divisor = positions << k.shift;
+                        std::uint8_t* target = out + position * s.channels + channel;
+                        for (std::int64_t i = 0; i < count; ++i) {
+                            const std::int64_t mean =
+                                requantize::divide_round_half_even(sums[i] * k.multiplier, divisor);
+                            target[i] = static_cast<std::uint8_t>(requantize::clamp<std::int64_t>(
+                                mean + k.zero_point, k.low, k.high));
+                        }
+                    });
 }
 
-}  // namespace sub8
+}  // namespace sub8::executor

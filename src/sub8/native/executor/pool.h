@@ -1,12 +1,14 @@
 // Pooling over windows of 8-bit [B, H, W, C].
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "executor/step.h"
+#include "numeric.h"
 
-namespace sub8 {
+namespace sub8::executor {
 
 struct PoolShape {
     std::int64_t batch = 1, height = 1, width = 1, channels = 1;
@@ -55,8 +57,8 @@ class WindowSums {
     // channels [begin, end) of output position (y, x) of one image; sums has end - begin elements.
     // Returns the divisor, at least 1.
     std::int64_t compute(const std::uint8_t* image, std::int64_t y, std::int64_t x,
-                         std::int64_t begin, std::int64_t end, const ElementKernels& kernels,
-                         std::int64_t* sums) const;
+                         std::int64_t begin, std::int64_t end,
+                         const kernels::ElementKernels& kernels, std::int64_t* sums) const;
     const PoolShape& shape() const { return shape_; }
 
   private:
@@ -66,6 +68,29 @@ class WindowSums {
     std::vector<Span> rows_, columns_;
     std::vector<Span> counted_rows_, counted_columns_;  // the positions that the divisor counts
 };
+
+// Calls visit(image, position, channel, count, sums, divisor) for this worker's share of the sums
+// of the windows over input: those of channels channel .. channel + count - 1 at an output
+// position.
+template <typename Visit>
+void for_window_sums(const WindowSums& window, const std::uint8_t* input, const Worker& worker,
+                     const Visit& visit) {
+    const PoolShape& s = window.shape();
+    const std::int64_t blocks = pieces(s.channels, WindowSums::kChannelBlock);
+    const Range part = share(s.batch * s.out_height * s.out_width * blocks, worker);
+    for (std::int64_t task = part.begin; task < part.end; ++task) {
+        const std::int64_t position = task / blocks;
+        const std::int64_t begin = task % blocks * WindowSums::kChannelBlock;
+        const std::int64_t end = std::min(begin + WindowSums::kChannelBlock, s.channels);
+        const std::int64_t line = position / s.out_width;
+        const std::int64_t image = line / s.out_height;
+        std::int64_t sums[WindowSums::kChannelBlock];
+        const std::int64_t divisor =
+            window.compute(input + image * s.height * s.width * s.channels, line % s.out_height,
+                           position % s.out_width, begin, end, worker.kernels, sums);
+        visit(image, position, begin, end - begin, sums, divisor);
+    }
+}
 
 // clamp(round_half_even(sum * multiplier / (divisor * 2**shift)) + zero_point, low, high)
 struct MeanArithmetic {
@@ -88,4 +113,4 @@ class AveragePool : public Step {
     MeanArithmetic arithmetic_;
 };
 
-}  // namespace sub8
+}  // namespace sub8::executor

@@ -9,14 +9,17 @@
 #include <string>
 #include <utility>
 
-namespace sub8 {
+#include "kernels/catalogue.h"
+#include "numeric.h"
+
+namespace sub8::executor {
 namespace {
 
 constexpr int kIdleArenas = 4;
 constexpr int kMostThreads = 1024;
 
 std::size_t rounded_up(std::size_t bytes) {
-    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    return static_cast<std::size_t>(round_up(static_cast<std::int64_t>(bytes), kCacheLine));
 }
 
 [[noreturn]] void reject(std::size_t number, const std::string& why) {
@@ -80,7 +83,7 @@ void Program::check_range(const Buffer& buffer, std::size_t number, bool written
             return;
         case Space::arena:
             size = arena_bytes_;
-            if (buffer.offset() % kAlignment != 0) reject(number, "a buffer is not aligned");
+            if (buffer.offset() % kCacheLine != 0) reject(number, "a buffer is not aligned");
             break;
         case Space::input:
             if (written) reject(number, "writes an input");
@@ -160,7 +163,7 @@ void Program::run_part(int part, const std::vector<const std::uint8_t*>& inputs,
 void Program::run_steps(const Frame& frame, std::uint8_t* scratch,
                         std::int64_t* nanoseconds) const {
     using Clock = std::chrono::steady_clock;
-    const ElementKernels& kernels = element_kernels(isa_);
+    const kernels::ElementKernels& kernels = kernels::kernels_for(isa_).elements;
     std::vector<const Step*> last(static_cast<std::size_t>(team()));  // that each thread worked on
     const auto run_share = [&](const Step& step, int share, int shares, int thread) {
         const bool again = std::exchange(last[static_cast<std::size_t>(thread)], &step) == &step;
@@ -196,4 +199,4 @@ void Program::run_steps(const Frame& frame, std::uint8_t* scratch,
     }
 }
 
-}  // namespace sub8
+}  // namespace sub8::executor

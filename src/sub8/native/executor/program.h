@@ -15,7 +15,7 @@
 #include "executor/workers.h"
 #include "isa.h"
 
-namespace sub8 {
+namespace sub8::executor {
 
 class Program {
   public:
@@ -64,4 +64,4 @@ class Program {
     mutable std::vector<std::unique_ptr<AlignedBytes>> idle_;  // under process_mutex()
 };
 
-}  // namespace sub8
+}  // namespace sub8::executor

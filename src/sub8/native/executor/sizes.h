@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
-namespace sub8 {
+namespace sub8::executor {
 
 constexpr std::int64_t kLargestSize = std::int64_t{1} << 40;
 
@@ -32,4 +32,9 @@ inline void require(bool condition, const char* message) {
     if (!condition) throw std::invalid_argument(message);
 }
 
-}  // namespace sub8
+inline void require_8_bit_limits(int low, int high) {
+    require(low <= high && low >= -128 && high <= 255 && high - low <= 255,
+            "the result's limits must fit 8 bits");
+}
+
+}  // namespace sub8::executor

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "executor/buffer.h"
-#include "kernels/elementwise.h"
+#include "kernels/elements.h"
 
-namespace sub8 {
+namespace sub8::executor {
 
 // A thread of the team that runs a program, and the share of a step that it does.
 struct Worker {
@@ -18,7 +18,7 @@ struct Worker {
     int shares;
     bool again;             // its scratch is as another share of this step left it in this run
     std::uint8_t* scratch;  // 64-byte aligned, this thread's own
-    const ElementKernels& kernels;
+    const kernels::ElementKernels& kernels;
 };
 
 // Immutable; constructors throw std::invalid_argument where sizes do not fit the buffers, run never
@@ -71,4 +71,4 @@ inline Range share(std::int64_t count, const Worker& worker) {
     return {begin, begin + size + (worker.share < rest ? 1 : 0)};
 }
 
-}  // namespace sub8
+}  // namespace sub8::executor

@@ -6,7 +6,7 @@
 
 #include "executor/sizes.h"
 
-namespace sub8 {
+namespace sub8::executor {
 
 using Strides = std::vector<std::int64_t>;
 
@@ -115,4 +115,4 @@ inline std::int64_t row_count(const std::vector<std::int64_t>& sizes) {
     return rows;
 }
 
-}  // namespace sub8
+}  // namespace sub8::executor

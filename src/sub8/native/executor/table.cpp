@@ -2,7 +2,7 @@
 
 #include "executor/sizes.h"
 
-namespace sub8 {
+namespace sub8::executor {
 
 Table::Table(const Buffer& x, const Buffer& out, std::int64_t count,
              const std::array<std::uint8_t, 256>& table)
@@ -18,4 +18,4 @@ void Table::run(const Frame& frame, const Worker& worker) const {
                            out_.write(frame) + part.begin);
 }
 
-}  // namespace sub8
+}  // namespace sub8::executor

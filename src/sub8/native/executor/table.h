@@ -6,7 +6,7 @@
 
 #include "executor/step.h"
 
-namespace sub8 {
+namespace sub8::executor {
 
 class Table : public Step {
   public:
@@ -20,4 +20,4 @@ class Table : public Step {
     std::array<std::uint8_t, 256> table_;
 };
 
-}  // namespace sub8
+}  // namespace sub8::executor

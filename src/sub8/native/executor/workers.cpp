@@ -11,7 +11,7 @@
 #include <vector>
 #endif
 
-namespace sub8 {
+namespace sub8::executor {
 
 #ifdef __linux__
 
@@ -87,4 +87,4 @@ void Workers::keep_off_callers_cpu() {}
 
 #endif
 
-}  // namespace sub8
+}  // namespace sub8::executor

@@ -15,7 +15,7 @@
 
 #include "executor/fork.h"
 
-namespace sub8 {
+namespace sub8::executor {
 
 class Workers {
   public:
@@ -64,4 +64,4 @@ class Workers {
     std::unique_ptr<Team> team_;
 };
 
-}  // namespace sub8
+}  // namespace sub8::executor

@@ -1,4 +1,5 @@
-// The micro-kernels that every instruction set provides, as a table of functions.
+// The micro-kernels that every instruction set provides, as a table of functions. Which function is
+// in which place: kernels.inc.
 //
 // Files in kernels/<isa>/ are compiled with that instruction set's flags, so they include nothing
 // that holds inline functions of the standard library: the linker could keep their copy for every
@@ -10,7 +11,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace sub8 {
+#include "kernels/elements.h"
+
+namespace sub8::kernels {
 
 // How a stream of K-steps is accumulated; see conv/packing.h.
 enum class Arithmetic {
@@ -21,8 +24,7 @@ enum class Arithmetic {
     dotruns,  // 4 channels a step, 8-bit dot products in int32 over a run, then times alpha
 };
 
-constexpr int kLargestTile =
-    8;  // positions; the table's `rows` says how many a kernel set really has
+constexpr int kLargestTile = 8;  // positions; TileKernels::rows says how many there really are
 
 // Tiles side by side; a tile is `rows` neighbouring positions times one panel of outputs.
 struct TileArguments {
@@ -43,6 +45,12 @@ struct TileArguments {
 
 using TileKernel = void (*)(const TileArguments&);
 
+// Kernels of tiles of 1, 2, .. rows.
+struct TileKernels {
+    int rows;                         // of the largest; 0: there are none
+    TileKernel of[kLargestTile + 1];  // index: rows
+};
+
 // One row times one panel with weights straight from their packed form.
 struct RowArguments {
     const uint8_t* activations;  // 4 bytes per step, in the steps' order
@@ -57,10 +65,16 @@ struct RowArguments {
     bool first;
 };
 
-using RowKernel = void (*)(const RowArguments&);
+struct RowKernel {
+    void (*run)(const RowArguments&);  // null where there is none
+    Arithmetic arithmetic;             // of the streams that it takes
+};
 
-// Integers of an 8-bit result, prepared by conv/requantize.cpp for `panel`-aligned access.
-struct RescaleConstants {
+// Packed codes to int8; `vectors` of 2 * panel bytes, a whole number of packing units.
+using Expand = void (*)(const uint8_t* packed, int vectors, int8_t* out);
+
+// Integers of an 8-bit result, prepared by requantize/prepare.cpp for `panel`-aligned access.
+struct RequantizeConstants {
     const int64_t* multiplier;  // [outputs padded to a panel]
     const int64_t* offset;      // the same; holds bias and zero points
     int64_t residual_multiplier;
@@ -77,13 +91,13 @@ struct RescaleConstants {
     bool out_signed;
 };
 
-struct RescaleArguments {
+struct RequantizeArguments {
     const int32_t* acc;   // [rows][acc_pitch], whole panels readable
     ptrdiff_t acc_pitch;  // accumulators from row to row
     int rows;
     int columns;  // 1..panel, valid outputs of the panel
     int output;   // first output, for the constants
-    const RescaleConstants* constants;
+    const RequantizeConstants* constants;
     const uint8_t* residual;  // first row, first column; null where there is none
     uint8_t* out;             // the same
     ptrdiff_t pitch;          // bytes from row to row of out and residual
@@ -135,43 +149,35 @@ struct DepthwiseArguments {
     ptrdiff_t acc_pitch;
 };
 
+struct DepthwiseKernel {
+    void (*run)(const DepthwiseArguments&);
+    uint8_t order[kDepthwiseBlock];  // channel of the block at each place of a weight vector
+};
+
 struct WinogradForms;  // kernels/winograd.h
 
-struct Kernels {
-    int panel;                                  // outputs
-    int rows;                                   // largest tile, <= kLargestTile
-    bool has_dot;                               // dot and dotruns; otherwise runs16 and wide16
-    bool signed_activations;                    // taken as int8, not uint8
-    int short_rows;                             // largest tile of `runs16_short`
-    TileKernel runs16[kLargestTile + 1];        // index: rows
-    TileKernel runs16_short[kLargestTile + 1];  // the same result; faster where runs are short
-    int two_rows;                               // largest tile of `runs16_two`
-    TileKernel runs16_two[kLargestTile + 1];    // the same where every run has two steps
-    TileKernel wide16[kLargestTile + 1];
-    TileKernel dot[kLargestTile + 1];
-    TileKernel dotruns[kLargestTile + 1];
-    TileKernel dotruns_short[kLargestTile + 1];  // the sums of each run fit int16
-    RowKernel row2;  // ternary, arithmetic runs16 or dotruns; null where there is none
-    RowKernel row4;  // int4, runs16
-    RowKernel row8;  // int8, wide16, both halves of a slot in one cluster
-    // Packed codes to int8; `vectors` of 2 * panel bytes, a whole number of packing units.
-    void (*expand2)(const uint8_t* packed, int vectors, int8_t* out);
-    void (*expand4)(const uint8_t* packed, int vectors, int8_t* out);
+struct KernelSet {
+    int panel;                // outputs
+    bool signed_activations;  // dense layers' are taken as int8, not uint8
+    // Arithmetic::runs16; the second where runs are short, the third where every run has two steps.
+    TileKernels runs16, runs16_short, runs16_two;
+    TileKernels wide16;
+    TileKernels dot;
+    TileKernels dotruns, dotruns_short;  // the second where the sums of each run fit int16
+    RowKernel row_w2, row_w4;
+    RowKernel row_w8;  // both halves of a slot in one cluster
+    Expand expand_w2, expand_w4;
     // int8 codes [steps][panel][2] times alpha to int16, run by run.
     void (*widen)(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
                   int16_t* out);
-    void (*rescale)(const RescaleArguments&);
+    void (*requantize)(const RequantizeArguments&);
     void (*gather_slots)(const SlotArguments&);
-    void (*depthwise)(const DepthwiseArguments&);
-    uint8_t
-        depthwise_order[kDepthwiseBlock];  // channel of the block at each place of a weight vector
-    const WinogradForms* winograd;         // null where there are none
+    DepthwiseKernel depthwise;
+    const WinogradForms* winograd;  // null where there are none
+    ElementKernels elements;
+
+    // dot and dotruns; otherwise runs16 and wide16.
+    bool has_dot() const { return dot.rows > 0; }
 };
 
-const Kernels& scalar_kernels();
-const Kernels& avx2_kernels();
-const Kernels& avxvnni_kernels();
-const Kernels& avx512vnni_kernels();
-const Kernels& neon_kernels();
-
-}  // namespace sub8
+}  // namespace sub8::kernels

@@ -3,7 +3,7 @@
 
 #include "kernels/kernels.h"
 
-namespace sub8 {
+namespace sub8::kernels {
 
 // `one`: always inlined; takes the activations and the accumulators of its tile.
 template <int rows, int panel, void (*one)(const TileArguments&, const uint8_t*, int32_t*)>
@@ -17,4 +17,22 @@ void tiles(const TileArguments& t) {
     }
 }
 
-}  // namespace sub8
+}  // namespace sub8::kernels
+
+// TileKernels of one<1> to one<n>; kPanel is the panel.
+#define SUB8_TILE(rows, one) sub8::kernels::tiles<rows, kPanel, one<rows>>
+#define SUB8_TILES_3(one)                                                       \
+    {                                                                           \
+        3, { nullptr, SUB8_TILE(1, one), SUB8_TILE(2, one), SUB8_TILE(3, one) } \
+    }
+#define SUB8_TILES_4(one)                                                                          \
+    {                                                                                              \
+        4, { nullptr, SUB8_TILE(1, one), SUB8_TILE(2, one), SUB8_TILE(3, one), SUB8_TILE(4, one) } \
+    }
+#define SUB8_TILES_6(one)                                                                        \
+    {                                                                                            \
+        6, {                                                                                     \
+            nullptr, SUB8_TILE(1, one), SUB8_TILE(2, one), SUB8_TILE(3, one), SUB8_TILE(4, one), \
+                SUB8_TILE(5, one), SUB8_TILE(6, one)                                             \
+        }                                                                                        \
+    }

@@ -20,7 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace sub8 {
+namespace sub8::kernels {
 
 constexpr int kWinogradForms = 3;
 constexpr int kWinogradChannels = 16;  // the input transform takes so many at a time
@@ -100,4 +100,4 @@ struct WinogradForms {
     WinogradForm taps4;
 };
 
-}  // namespace sub8
+}  // namespace sub8::kernels

@@ -11,7 +11,7 @@
 
 #include "executor/fork.h"
 
-namespace sub8 {
+namespace sub8::solver {
 namespace {
 
 constexpr int kRounds = 4;
@@ -149,7 +149,7 @@ std::int64_t fit_clusters(const ClusterRows& problem, const ClusterGrid& grid, b
         }
         changed += here;
     };
-    if (may_use_threads()) {
+    if (executor::may_use_threads()) {
         tbb::parallel_for(all, fit);
     } else {
         fit(all);
@@ -157,4 +157,4 @@ std::int64_t fit_clusters(const ClusterRows& problem, const ClusterGrid& grid, b
     return changed;
 }
 
-}  // namespace sub8
+}  // namespace sub8::solver

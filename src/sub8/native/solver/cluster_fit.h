@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-namespace sub8 {
+namespace sub8::solver {
 
 struct ClusterGrid {
     double largest;        // of the integers
@@ -30,4 +30,4 @@ struct ClusterRows {
 // row that would get no smaller loss stays as it is. Returns how many rows changed.
 std::int64_t fit_clusters(const ClusterRows& problem, const ClusterGrid& grid, bool keep);
 
-}  // namespace sub8
+}  // namespace sub8::solver

@@ -3,16 +3,11 @@
 // Bytes of two taps are interleaved, so that vpmaddubsw multiplies them with both taps' weights;
 // weights come in two parts small enough that int16 sums never saturate (kernels.h), joined by one
 // vpmaddwd at the end.
-#include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
+#include "kernels/declarations.h"
 
-namespace sub8::avx2 {
+namespace sub8::kernels::avx2 {
 namespace {
-
-// Unpacking works within 128-bit halves: place j of a vector pair holds this channel.
-constexpr uint8_t kOrder[kDepthwiseBlock] = {0,  1,  2,  3,  4,  5,  6,  7,  16, 17, 18,
-                                             19, 20, 21, 22, 23, 8,  9,  10, 11, 12, 13,
-                                             14, 15, 24, 25, 26, 27, 28, 29, 30, 31};
 
 struct Sums {
     __m256i low0, low1, high0, high1;  // parts of the weights; places 0-15, 16-31 of the block
@@ -108,7 +103,7 @@ SUB8_INLINE void run_positions(const DepthwiseArguments& t, const Output<plain>&
 }
 
 template <int pairs, bool flipped, bool plain>
-void depthwise(const DepthwiseArguments& t) {
+void depthwise_as(const DepthwiseArguments& t) {
     const Output<plain> output(t);
     int position = 0;
     for (; position + 2 <= t.positions; position += 2) {
@@ -121,11 +116,11 @@ template <bool flipped>
 void depthwise_of(const DepthwiseArguments& t) {
     const bool plain = t.first && t.left_shift == 0;
     if (plain && t.pairs == 5) {
-        depthwise<5, flipped, true>(t);  // 3x3
+        depthwise_as<5, flipped, true>(t);  // 3x3
     } else if (plain) {
-        depthwise<0, flipped, true>(t);
+        depthwise_as<0, flipped, true>(t);
     } else {
-        depthwise<0, flipped, false>(t);
+        depthwise_as<0, flipped, false>(t);
     }
 }
 
@@ -139,9 +134,9 @@ void depthwise_any(const DepthwiseArguments& t) {
 
 }  // namespace
 
-void add_depthwise(Kernels* kernels) {
-    kernels->depthwise = depthwise_any;
-    for (int j = 0; j < kDepthwiseBlock; ++j) kernels->depthwise_order[j] = kOrder[j];
-}
+// Unpacking works within 128-bit halves: place j of a vector pair holds this channel.
+const DepthwiseKernel depthwise = {depthwise_any,
+                                   {0, 1, 2,  3,  4,  5,  6,  7,  16, 17, 18, 19, 20, 21, 22, 23,
+                                    8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31}};
 
-}  // namespace sub8::avx2
+}  // namespace sub8::kernels::avx2

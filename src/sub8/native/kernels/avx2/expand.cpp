@@ -1,8 +1,8 @@
 // Packed weights to the kernels' operands (x86 AVX2).
-#include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
+#include "kernels/declarations.h"
 
-namespace sub8::avx2 {
+namespace sub8::kernels::avx2 {
 namespace {
 
 void expand2(const uint8_t* packed, int vectors, int8_t* out) {
@@ -51,10 +51,8 @@ void widen(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps,
 
 }  // namespace
 
-void add_expand(Kernels* kernels) {
-    kernels->expand2 = expand2;
-    kernels->expand4 = expand4;
-    kernels->widen = widen;
-}
+const Expand w2_expand = expand2;
+const Expand w4_expand = expand4;
+decltype(KernelSet::widen) const w8_widen = widen;
 
-}  // namespace sub8::avx2
+}  // namespace sub8::kernels::avx2

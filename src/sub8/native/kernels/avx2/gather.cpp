@@ -1,11 +1,11 @@
 // NHWC positions to slots (x86 AVX2): blocks of 8 positions x 8 slots, transposed as 32-bit words;
 // the last positions of a line in blocks of 4.
-#include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
 #include "kernels/avx2/transpose.h"
-#include "kernels/scalar/scalar_kernels.h"
+#include "kernels/declarations.h"
+#include "kernels/scalar/parts.h"
 
-namespace sub8::avx2 {
+namespace sub8::kernels::avx2 {
 namespace {
 
 inline __m128i load128(const uint8_t* from) {
@@ -137,7 +137,7 @@ void gather(const SlotArguments& s) {
             const Source<Load> source(s, load_slots, q, p, positions);
             uint32_t* out = s.out + q * s.out_pitch + p;
             if (!readable) {
-                scalar::gather_slots(s, q, q + slots, p, p + positions);
+                scalar::gather_some(s, q, q + slots, p, p + positions);
             } else if (slots == 8 && s.out_pitch == 1) {  // one position in all
                 store_unaligned(out, source(0));
             } else if (positions == 8) {
@@ -150,7 +150,7 @@ void gather(const SlotArguments& s) {
     }
 }
 
-void gather_slots(const SlotArguments& s) {
+void gather_any(const SlotArguments& s) {
     switch (s.order) {
         case SlotOrder::contiguous:
             return gather<Contiguous>(s);
@@ -161,12 +161,12 @@ void gather_slots(const SlotArguments& s) {
         case SlotOrder::wide:
             return gather<Wide>(s);
         case SlotOrder::table:
-            return scalar::gather_slots(s, 0, s.slots, 0, s.positions);
+            return scalar::gather_some(s, 0, s.slots, 0, s.positions);
     }
 }
 
 }  // namespace
 
-void add_gather(Kernels* kernels) { kernels->gather_slots = gather_slots; }
+decltype(KernelSet::gather_slots) const gather_slots = gather_any;
 
-}  // namespace sub8::avx2
+}  // namespace sub8::kernels::avx2

@@ -6,7 +6,7 @@
 #include "kernels/kernels.h"
 #include "kernels/unroll.h"
 
-namespace sub8::avx2 {
+namespace sub8::kernels::avx2 {
 
 constexpr int kPanel = 16;
 
@@ -98,6 +98,21 @@ SUB8_INLINE void scale_sums(__m256i alpha0, __m256i alpha1, __m256i& sum0, __m25
         : [a0] "x"(alpha0), [a1] "x"(alpha1));
 }
 
+// The products of one step; the sums of a run start with them.
+template <int rows>
+SUB8_INLINE void start_step(const uint8_t* a, const int8_t* w, __m256i (&sums)[rows][2]) {
+    const __m256i w0 = load(w);
+    const __m256i w1 = load(w + 32);
+    SUB8_ROWS(start_pairs(a + 4 * r, w0, w1, sums[r][0], sums[r][1]);)
+}
+
+template <int rows>
+SUB8_INLINE void add_step(const uint8_t* a, const int8_t* w, __m256i (&sums)[rows][2]) {
+    const __m256i w0 = load(w);
+    const __m256i w1 = load(w + 32);
+    SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, sums[r][0], sums[r][1]);)
+}
+
 // Scales of 8 outputs, two 8-bit ones each, as int16 pairs.
 inline __m256i load_alpha(const uint8_t* from) {
     return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
@@ -119,4 +134,4 @@ SUB8_INLINE void write_totals(const __m256i (&acc)[rows][2], int32_t* total) {
     SUB8_ROWS(store(total + r * kPanel, acc[r][0]); store(total + r * kPanel + 8, acc[r][1]);)
 }
 
-}  // namespace sub8::avx2
+}  // namespace sub8::kernels::avx2

@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-namespace sub8::avx2 {
+namespace sub8::kernels::avx2 {
 
 inline void transpose(__m256i (&v)[8]) {
     const __m256i a0 = _mm256_unpacklo_epi32(v[0], v[1]), a1 = _mm256_unpackhi_epi32(v[0], v[1]);
@@ -24,4 +24,4 @@ inline void transpose(__m256i (&v)[8]) {
     v[7] = _mm256_permute2x128_si256(b3, b7, 0x31);
 }
 
-}  // namespace sub8::avx2
+}  // namespace sub8::kernels::avx2

@@ -3,11 +3,11 @@
 
 #include <cstring>
 
-#include "kernels/avx2/kernels.h"
 #include "kernels/avx2/tile.h"
 #include "kernels/avx2/transpose.h"
+#include "kernels/declarations.h"
 
-namespace sub8::avx2 {
+namespace sub8::kernels::avx2 {
 namespace {
 
 // Unsigned, so that arithmetic wraps around.
@@ -40,7 +40,7 @@ struct Filter<2, 3> {
     }
 };
 
-// Kernels at the points 0, 1, -1, 2, -2 and infinity are 4, -6, -6, 24, 24 times and once too
+// KernelSet at the points 0, 1, -1, 2, -2 and infinity are 4, -6, -6, 24, 24 times and once too
 // large.
 struct SixPoints {
     static constexpr int shift = 3;
@@ -280,6 +280,6 @@ constexpr WinogradForms kForms = {
 
 }  // namespace
 
-void add_winograd(Kernels* kernels) { kernels->winograd = &kForms; }
+const WinogradForms* const winograd = &kForms;
 
-}  // namespace sub8::avx2
+}  // namespace sub8::kernels::avx2

@@ -1,9 +1,9 @@
 // Packed weights to the kernels' operands (x86 AVX-512).
 #include <immintrin.h>
 
-#include "kernels/avx512vnni/kernels.h"
+#include "kernels/declarations.h"
 
-namespace sub8::avx512vnni {
+namespace sub8::kernels::avx512vnni {
 namespace {
 
 void expand2(const uint8_t* packed, int vectors, int8_t* out) {
@@ -34,9 +34,7 @@ void expand4(const uint8_t* packed, int vectors, int8_t* out) {
 
 }  // namespace
 
-void add_expand(Kernels* kernels) {
-    kernels->expand2 = expand2;
-    kernels->expand4 = expand4;
-}
+const Expand w2_expand = expand2;
+const Expand w4_expand = expand4;
 
-}  // namespace sub8::avx512vnni
+}  // namespace sub8::kernels::avx512vnni

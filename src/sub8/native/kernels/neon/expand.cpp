@@ -1,9 +1,9 @@
 // Packed weights to the kernels' operands (ARM NEON).
 #include <arm_neon.h>
 
-#include "kernels/neon/kernels.h"
+#include "kernels/declarations.h"
 
-namespace sub8::neon {
+namespace sub8::kernels::neon {
 namespace {
 
 void expand2(const uint8_t* packed, int vectors, int8_t* out) {
@@ -38,9 +38,7 @@ void expand4(const uint8_t* packed, int vectors, int8_t* out) {
 
 }  // namespace
 
-void add_expand(Kernels* kernels) {
-    kernels->expand2 = expand2;
-    kernels->expand4 = expand4;
-}
+const Expand w2_expand = expand2;
+const Expand w4_expand = expand4;
 
-}  // namespace sub8::neon
+}  // namespace sub8::kernels::neon

@@ -1,0 +1,153 @@
+#include "conv/select.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "conv/dense.h"
+#include "conv/depthwise.h"
+#include "conv/depthwise_weights.h"
+#include "conv/winograd_3x3.h"
+#include "conv/winograd_stem.h"
+#include "numeric.h"
+
+namespace sub8::conv {
+namespace {
+
+using kernels::Arithmetic;
+
+// --- Accumulation: vector instructions per tile row and panel vector, in multiples of one
+// multiply; measured proportions.
+
+constexpr double kStep = 1.0;
+constexpr double kWideStep = 1.1;  // of two channels only, of which there are twice as many
+constexpr double kRun = 1.0;
+constexpr double kWideRun = 3.0;  // dotruns' sums of more than int16
+// From about a dozen steps a run, the larger tile of runs16 repays its trips to memory.
+constexpr int64_t kFewSteps = 10;
+
+// --- Rows. Up to kMostRows it is faster to unpack the weights anew for each than to expand them
+// into memory. Shares: so many per thread, of at least so many packed bytes (about 8 microseconds).
+
+constexpr int64_t kRowShares = 8;
+constexpr int64_t kRowShareBytes = 256 * 1024;
+
+// --- Efforts of a direct layer: a step's products, gathering a slot, expanding a step's weights.
+
+constexpr double kProductEffort = 1.0, kSlotEffort = 0.5, kExpandEffort = 2.0;
+
+// --- Winograd: vector instructions per result of the input and the kernel transform.
+
+constexpr double kInputEffort = 24.0, kWeightEffort = 9.0;
+// The share of the direct form's vector instructions below which transforms were measured to be
+// faster.
+constexpr double kWinogradWorthwhile = 0.9;
+
+// --- Splitting by panels: a thread that keeps to its units finds much of what it reads in the
+// cache of its own core, where it wrote it in the layer before.
+
+constexpr double kInputsFromOthers = 1.05;
+
+}  // namespace
+
+double accumulation_cost(Arithmetic arithmetic, RunLength run_length, int64_t steps, int64_t runs) {
+    double per_step = kStep, per_run = kRun;
+    if (arithmetic == Arithmetic::wide16) per_step = kWideStep;
+    if (arithmetic == Arithmetic::wide16 || arithmetic == Arithmetic::dot) per_run = 0.0;
+    if (arithmetic == Arithmetic::dotruns && run_length == RunLength::any) per_run = kWideRun;
+    return per_step * double(steps) + per_run * double(runs);
+}
+
+RunLength run_length_of(int64_t steps, const std::vector<uint16_t>& run_steps) {
+    if (steps >= kFewSteps * int64_t(run_steps.size())) return RunLength::any;
+    const bool two = std::all_of(run_steps.begin(), run_steps.end(),
+                                 [](uint16_t length) { return length == 2; });
+    return two ? RunLength::two : RunLength::few;
+}
+
+const kernels::TileKernels& tile_kernels(const kernels::KernelSet& kernels, const Stream& stream) {
+    switch (stream.arithmetic) {
+        case Arithmetic::wide16:
+            return kernels.wide16;
+        case Arithmetic::dot:
+            return kernels.dot;
+        case Arithmetic::dotruns:
+            return stream.run_length == RunLength::few ? kernels.dotruns_short : kernels.dotruns;
+        default:
+            return stream.run_length == RunLength::any   ? kernels.runs16
+                   : stream.run_length == RunLength::two ? kernels.runs16_two
+                                                         : kernels.runs16_short;
+    }
+}
+
+decltype(kernels::RowKernel::run) row_kernel(const kernels::KernelSet& kernels,
+                                             const Stream& stream) {
+    const kernels::RowKernel& row = kernels.*stream.format->row;
+    if (row.run == nullptr || row.arithmetic != stream.arithmetic) return nullptr;
+    const bool one_scale = stream.arithmetic == Arithmetic::wide16;  // of both halves of a slot
+    return one_scale && !stream.whole_slots ? nullptr : row.run;
+}
+
+int row_shares(int64_t packed_bytes, int threads) {
+    const int64_t most = std::min<int64_t>(kRowShares * threads, packed_bytes / kRowShareBytes);
+    return int(std::max<int64_t>(1, most));
+}
+
+Effort direct_effort(int64_t steps, int positions_per_unit, int64_t slots_per_unit) {
+    Effort effort;
+    effort.both = kProductEffort * double(steps) * positions_per_unit;
+    effort.unit = kSlotEffort * double(slots_per_unit);
+    effort.panel = kExpandEffort * double(steps);
+    return effort;
+}
+
+// A panel has two vectors.
+Effort winograd_effort(const WinogradTiling& tiling) {
+    Effort effort;
+    // Edges have two points less in their direction.
+    const double products =
+        double(tiling.points_across * tiling.across - 2 * tiling.narrow_across) *
+        (tiling.points_down * tiling.down - 2 * tiling.narrow_down) / tiling.down;
+    effort.both = products * (4.0 * tiling.pairs + 16.0);
+    effort.unit = tiling.across * (tiling.points() * tiling.pairs / 8.0 * kInputEffort);
+    effort.panel = tiling.points() * (2.0 * tiling.pairs * kWeightEffort);
+    return effort;
+}
+
+double winograd_cost(const WinogradTiling& tiling, int panels) {
+    const Effort one = winograd_effort(tiling);
+    const double chunks = double(pieces(tiling.units, tiling.chunk));
+    return (one.both * panels + one.unit) * double(tiling.units) + one.panel * panels * chunks;
+}
+
+double winograd_budget(const DenseWeights& weights, const ConvGeometry& geometry) {
+    const Stream& stream = weights.streams()[0];
+    const double positions = double(geometry.batch) * geometry.out_h * geometry.out_w;
+    const double runs =
+        stream.arithmetic == Arithmetic::runs16 ? double(stream.run_steps.size()) : 0.0;
+    const double direct =
+        4.0 * (double(stream.steps.size()) + runs) * positions * weights.panels_per_group();
+    return kWinogradWorthwhile * direct;
+}
+
+Share cut_share(int64_t units, int64_t panels, const Effort& effort, int share, int shares) {
+    const double panel_share = double(pieces(panels, shares));
+    const double unit_share = double(pieces(units, shares));
+    const double by_panels =
+        panel_share * (effort.both * double(units) + effort.panel) + effort.unit * double(units);
+    const double by_units =
+        unit_share * (effort.both * double(panels) + effort.unit) + effort.panel * double(panels);
+    if (kInputsFromOthers * by_panels < by_units)
+        return share_by_panels(units, panels, share, shares);
+    return {units * share / shares, units * (share + 1) / shares, 0, panels};
+}
+
+std::unique_ptr<const Convolution> select_algorithm(std::shared_ptr<const PreparedLayer> layer,
+                                                    const ConvGeometry& geometry) {
+    if (dynamic_cast<const DepthwiseWeights*>(&layer->weights()) != nullptr)
+        return make_depthwise(std::move(layer), geometry);
+    if (auto winograd = make_winograd_3x3(layer, geometry)) return winograd;
+    if (auto winograd = make_winograd_stem(layer, geometry)) return winograd;
+    return make_dense(std::move(layer), geometry);
+}
+
+}  // namespace sub8::conv

@@ -1,0 +1,109 @@
+// Sums of operands at different powers of two.
+//
+// The arithmetic is that of sub8.numerics.dynamic: operands are aligned to the finest of their
+// exponents, at most 28 below the coarsest.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "executor/dynamic_exponent.h"
+#include "executor/step.h"
+
+namespace sub8::executor {
+
+enum class ElementType { u8, s8, s32 };
+
+struct DynamicOperand {
+    Buffer values;
+    ElementType type;
+    std::vector<std::int64_t> strides;  // per axis of the result, 0 where broadcast
+    Exponent exponent;
+    // No value is larger in magnitude. It decides only whether 32-bit sums suffice; where it is
+    // wrong, sums are.
+    std::int64_t largest = std::int64_t{1} << 31;
+};
+
+// mantissa * 2**exponent
+struct RealBound {
+    std::int64_t mantissa = 0;
+    int exponent = 0;
+};
+
+// The sum of one to three operands over an index space whose first axis is the batch.
+class DynamicSum {
+  public:
+    // Operands of 32 bits and more must stay below 2**31 in magnitude, as accumulators and biases
+    // do.
+    DynamicSum(std::vector<std::int64_t> sizes, std::vector<DynamicOperand> operands,
+               std::optional<RealBound> minimum, std::optional<RealBound> maximum);
+
+    std::int64_t batch() const { return batch_; }
+    std::int64_t rows() const { return rows_; }
+    std::int64_t row_size() const { return sizes_.back(); }
+    std::int64_t rows_per_image() const { return rows_ / batch_; }
+    std::int64_t count() const { return rows_ * sizes_.back(); }
+    // What it reads: operands and their exponents.
+    std::vector<Buffer> buffers() const;
+
+    // How the operands of one image come to one unit.
+    struct Alignment {
+        std::int64_t unit = 0;
+        int shifts[3] = {};
+        std::int64_t minimum = INT64_MIN, maximum = INT64_MAX;
+        bool narrow = false;  // every sum stays below 2**30
+    };
+    Alignment align(const Frame& frame, std::int64_t image) const;
+    // Sums of elements [begin, begin + count) of one row, in the image's unit.
+    void compute(const Frame& frame, const Alignment& alignment, std::int64_t row,
+                 std::int64_t begin, std::int64_t count, std::int64_t* totals) const;
+    // The same for narrow alignments.
+    void compute_narrow(const Frame& frame, const Alignment& alignment, std::int64_t row,
+                        std::int64_t begin, std::int64_t count,
+                        const kernels::ElementKernels& kernels, std::int32_t* totals) const;
+
+  private:
+    bool is_narrow(const Alignment& alignment) const;
+
+    std::vector<std::int64_t> sizes_;
+    std::vector<DynamicOperand> operands_;
+    std::optional<RealBound> minimum_, maximum_;
+    std::int64_t batch_, rows_;
+};
+
+class DynamicLargest : public Step {
+  public:
+    DynamicLargest(const DynamicSum& sum, const Buffer& largest);
+    void run(const Frame& frame, const Worker& worker) const override;
+
+  private:
+    DynamicSum sum_;
+    Buffer largest_;
+};
+
+class DynamicRound : public Step {
+  public:
+    DynamicRound(const DynamicSum& sum, const Buffer& out, const ResultExponent& exponent, int low,
+                 int high);
+    void run(const Frame& frame, const Worker& worker) const override;
+
+  private:
+    DynamicSum sum_;
+    Buffer out_;
+    ResultExponent exponent_;
+    int low_, high_;
+};
+
+// float32 result.
+class DynamicFloat : public Step {
+  public:
+    DynamicFloat(const DynamicSum& sum, const Buffer& out);
+    void run(const Frame& frame, const Worker& worker) const override;
+
+  private:
+    DynamicSum sum_;
+    Buffer out_;
+};
+
+}  // namespace sub8::executor

@@ -1,0 +1,9 @@
+#include "kernels/elements.inl"
+
+#include "kernels/declarations.h"
+
+namespace sub8::kernels::avx2 {
+
+const ElementKernels elements = SUB8_ELEMENT_KERNELS;
+
+}  // namespace sub8::kernels::avx2

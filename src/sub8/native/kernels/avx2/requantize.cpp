@@ -1,0 +1,207 @@
+// requantize::SumTo8Bit in vectors: 16 outputs at a time, a last 8 too (x86 AVX2).
+#include "kernels/avx2/tile.h"
+#include "kernels/declarations.h"
+#include "kernels/scalar/parts.h"
+
+namespace sub8::kernels::avx2 {
+namespace {
+
+inline __m256i load_residual(const uint8_t* from, bool is_signed) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    return is_signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
+}
+
+// requantize::ShiftRounding, by the conversion from float, whose mode that is. Exact below
+// 2**24; where a larger v is rounded on the way it stays at least 2**24, and 2**24 / 2**15 = 512
+// saturates, whatever the zero point.
+struct FloatRounding {
+    static constexpr int kLargestShift = 15;
+    __m256 scale;
+
+    explicit FloatRounding(int shift) : scale(_mm256_set1_ps(1.0f / float(1 << shift))) {}
+
+    __m256i operator()(__m256i v) const {
+        return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(v), scale));
+    }
+};
+
+// The same for every shift, as it is written there.
+struct IntegerRounding {
+    __m128i count;
+    __m256i half_less_one;
+    __m256i bit;  // 1, or 0 where there is nothing to round
+
+    explicit IntegerRounding(int shift)
+        : count(_mm_cvtsi32_si128(shift)),
+          half_less_one(_mm256_set1_epi32(shift > 0 ? (1 << (shift - 1)) - 1 : 0)),
+          bit(_mm256_set1_epi32(shift > 0 ? 1 : 0)) {}
+
+    __m256i operator()(__m256i v) const {
+        const __m256i odd = _mm256_and_si256(_mm256_sra_epi32(v, count), bit);
+        return _mm256_sra_epi32(_mm256_add_epi32(_mm256_add_epi32(v, half_less_one), odd), count);
+    }
+};
+
+// What a layer's constants leave to be done.
+template <typename Rounding_, bool has_residual_, bool scaled_, bool saturating_, bool out_signed_>
+struct Form {
+    using Rounding = Rounding_;
+    static constexpr bool has_residual = has_residual_;
+    static constexpr bool scaled = scaled_;  // acc_shift != 0
+    static constexpr bool saturating =
+        saturating_;  // saturation alone clamps, and there is no zero point
+    static constexpr bool out_signed = out_signed_;
+};
+
+// Two rows of 16 rounded values, as vpackssdw leaves each, to 32 bytes: the first row's, then the
+// second's.
+template <typename Form>
+struct Narrowing {
+    __m256i zero_point, low, high;
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+
+    explicit Narrowing(const RequantizeConstants& c)
+        : zero_point(_mm256_set1_epi16(int16_t(c.zero_point))),
+          low(_mm256_set1_epi16(int16_t(c.low))),
+          high(_mm256_set1_epi16(int16_t(c.high))) {}
+
+    __m256i clamp(__m256i v) const {
+        if constexpr (Form::saturating) return v;
+        return _mm256_min_epi16(_mm256_max_epi16(_mm256_adds_epi16(v, zero_point), low), high);
+    }
+
+    __m256i operator()(__m256i first, __m256i second) const {
+        first = clamp(first);
+        second = clamp(second);
+        const __m256i bytes = Form::out_signed ? _mm256_packs_epi16(first, second)
+                                               : _mm256_packus_epi16(first, second);
+        return _mm256_permutevar8x32_epi32(bytes, order);
+    }
+};
+
+// Eight accumulators of a row, rounded.
+template <typename Form>
+class Rounded {
+  public:
+    explicit Rounded(const RequantizeConstants& c)
+        : round_(c.shift),
+          acc_shift_(_mm_cvtsi32_si128(c.acc_shift)),
+          residual_shift_(_mm_cvtsi32_si128(c.residual_shift)),
+          residual_signed_(c.residual_signed) {}
+
+    SUB8_INLINE __m256i operator()(const int32_t* from, const uint8_t* residual,
+                                   __m256i offset) const {
+        __m256i v = load_unaligned(from);
+        if constexpr (Form::scaled) v = _mm256_sll_epi32(v, acc_shift_);
+        v = _mm256_add_epi32(v, offset);
+        if constexpr (Form::has_residual) {
+            const __m256i added = load_residual(residual, residual_signed_);
+            v = _mm256_add_epi32(v, _mm256_sll_epi32(added, residual_shift_));
+        }
+        return round_(v);
+    }
+
+  private:
+    typename Form::Rounding round_;
+    __m128i acc_shift_, residual_shift_;
+    bool residual_signed_;
+};
+
+// A copy of the arguments, and pointers that move on: a store of bytes could change what it points
+// to, for all the compiler knows, and everything would be read again for every row.
+template <typename Form>
+void requantize_narrow(const RequantizeArguments& arguments) {
+    const RequantizeArguments t = arguments;
+    const int32_t* const offsets = t.constants->offset32 + t.output;
+    const Rounded<Form> rounded(*t.constants);
+    const Narrowing<Form> narrow(*t.constants);
+    int column = 0;
+    for (; column + 16 <= t.columns; column += 16) {
+        const __m256i offset0 = load_unaligned(offsets + column);
+        const __m256i offset1 = load_unaligned(offsets + column + 8);
+        const int32_t* acc = t.acc + column;
+        const uint8_t* residual = Form::has_residual ? t.residual + column : nullptr;
+        uint8_t* out = t.out + column;
+        const auto next_row = [&]() SUB8_INLINE_LAMBDA {
+            const __m256i v0 = rounded(acc, residual, offset0);
+            const __m256i v1 = rounded(acc + 8, residual + (Form::has_residual ? 8 : 0), offset1);
+            acc += t.acc_pitch;
+            if (Form::has_residual) residual += t.pitch;
+            return _mm256_packs_epi32(v0, v1);
+        };
+        const auto put = [&](__m128i bytes) SUB8_INLINE_LAMBDA {
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+            out += t.pitch;
+        };
+        for (int pairs = t.rows / 2; pairs > 0; --pairs) {
+            const __m256i first = next_row();
+            const __m256i bytes = narrow(first, next_row());
+            put(_mm256_castsi256_si128(bytes));
+            put(_mm256_extracti128_si256(bytes, 1));
+        }
+        if (t.rows % 2 != 0) {
+            const __m256i last = next_row();
+            put(_mm256_castsi256_si128(narrow(last, last)));
+        }
+    }
+    if (column + 8 > t.columns) return;
+    // Half a vector of outputs, of two rows at once; a last row alone is paired with itself.
+    const __m256i offset = load_unaligned(offsets + column);
+    const auto row_values = [&](int row) {
+        const uint8_t* residual =
+            Form::has_residual ? t.residual + row * t.pitch + column : nullptr;
+        return rounded(t.acc + row * t.acc_pitch + column, residual, offset);
+    };
+    for (int row = 0; row < t.rows; row += 2) {
+        const int other = row + 1 < t.rows ? row + 1 : row;
+        const __m256i both = _mm256_packs_epi32(row_values(row), row_values(other));
+        const __m128i bytes = _mm256_castsi256_si128(narrow(both, both));
+        const auto put = [&](int at, __m128i eight) {
+            _mm_storel_epi64(reinterpret_cast<__m128i*>(t.out + at * t.pitch + column), eight);
+        };
+        put(row, bytes);
+        put(other, _mm_unpackhi_epi64(bytes, bytes));
+    }
+}
+
+// From run-time properties to the instance of requantize_narrow.
+template <typename Rounding, bool... flags>
+void choose(const RequantizeArguments& t) {
+    requantize_narrow<Form<Rounding, flags...>>(t);
+}
+
+template <typename Rounding, bool... flags, typename... Rest>
+void choose(const RequantizeArguments& t, bool flag, Rest... rest) {
+    if (flag) {
+        choose<Rounding, flags..., true>(t, rest...);
+    } else {
+        choose<Rounding, flags..., false>(t, rest...);
+    }
+}
+
+void requantize_whole_vectors(const RequantizeArguments& t) {
+    const RequantizeConstants& c = *t.constants;
+    const int low = c.out_signed ? -128 : 0;
+    const bool saturating = c.zero_point == 0 && c.low == low && c.high == low + 255;
+    if (c.shift <= FloatRounding::kLargestShift) {
+        choose<FloatRounding>(t, t.residual != nullptr, c.acc_shift != 0, saturating, c.out_signed);
+    } else {
+        choose<IntegerRounding>(t, t.residual != nullptr, c.acc_shift != 0, saturating,
+                                c.out_signed);
+    }
+}
+
+void requantize_any(const RequantizeArguments& t) {
+    int done = 0;
+    if (t.constants->narrow) {
+        requantize_whole_vectors(t);
+        done = t.columns / 8 * 8;
+    }
+    if (done < t.columns) scalar::requantize_some(t, done, t.columns);
+}
+
+}  // namespace
+
+decltype(KernelSet::requantize) const requantize = requantize_any;
+
+}  // namespace sub8::kernels::avx2

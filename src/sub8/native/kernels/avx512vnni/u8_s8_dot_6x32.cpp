@@ -1,0 +1,86 @@
+// 8-bit dot products (vpdpbusd): tiles of 1-6 rows x 32 outputs (x86 AVX-512 with VNNI).
+//
+// 6 rows x 2 vectors are 12 independent sums, enough to cover the instruction's latency at two a
+// cycle; with the totals of dotruns, 27 of 32 registers.
+#include "kernels/avx512vnni/vectors.h"
+#include "kernels/declarations.h"
+#include "kernels/tiles.h"
+
+namespace sub8::kernels::avx512vnni {
+namespace {
+
+// sums += u8 quads * s8 quads. In assembly, because gcc copies every sum on the way otherwise.
+SUB8_INLINE void multiply_quads(const uint8_t* a, __m512i w0, __m512i w1, __m512i& sum0,
+                                __m512i& sum1) {
+    __m512i x;
+    asm volatile(
+        "vpbroadcastd %[a], %[x]\n\t"
+        "vpdpbusd %[w0], %[x], %[s0]\n\t"
+        "vpdpbusd %[w1], %[x], %[s1]"
+        : [s0] "+v"(sum0), [s1] "+v"(sum1), [x] "=&v"(x)
+        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "v"(w0), [w1] "v"(w1));
+}
+
+template <int rows>
+struct Tile {
+    __m512i v[rows][2];
+
+    SUB8_INLINE void clear() {
+        SUB8_ROWS(v[r][0] = _mm512_setzero_si512(); v[r][1] = _mm512_setzero_si512();)
+    }
+    SUB8_INLINE void read(const int32_t* acc) {
+        SUB8_ROWS(v[r][0] = load(acc + r * kPanel); v[r][1] = load(acc + r * kPanel + 16);)
+    }
+    SUB8_INLINE void write(int32_t* acc) const {
+        SUB8_ROWS(store(acc + r * kPanel, v[r][0]); store(acc + r * kPanel + 16, v[r][1]);)
+    }
+    SUB8_INLINE void step(const uint8_t* a, const int8_t* w) {
+        const __m512i w0 = load(w);
+        const __m512i w1 = load(w + 64);
+        SUB8_ROWS(multiply_quads(a + 4 * r, w0, w1, v[r][0], v[r][1]);)
+    }
+};
+
+#include "kernels/dot.inl"
+
+template <bool fits16>
+SUB8_INLINE void add_scaled(__m512i& total, __m512i sums, __m512i scale) {
+    if constexpr (fits16) {
+        total = _mm512_dpwssd_epi32(total, sums, scale);
+    } else {
+        total = _mm512_add_epi32(total, _mm512_mullo_epi32(sums, scale));
+    }
+}
+
+// `fits16`: the sums of a run fit int16, so that one vpdpwssd multiplies them and adds them to the
+// totals.
+template <int rows, bool fits16>
+SUB8_INLINE void dotruns_of(const TileArguments& t, const uint8_t* a, int32_t* total) {
+    Tile<rows> acc;
+    start_totals(t, total, acc);
+    for_each_run<rows>(t, a, [&](const Tile<rows>& sum, const uint8_t* alpha) SUB8_INLINE_LAMBDA {
+        const __m512i alpha0 = load_alpha(alpha);
+        const __m512i alpha1 = load_alpha(alpha + kPanel);
+        SUB8_ROWS(add_scaled<fits16>(acc.v[r][0], sum.v[r][0], alpha0);
+                  add_scaled<fits16>(acc.v[r][1], sum.v[r][1], alpha1);)
+    });
+    acc.write(total);
+}
+
+template <int rows>
+SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* a, int32_t* total) {
+    dotruns_of<rows, false>(t, a, total);
+}
+
+template <int rows>
+SUB8_INLINE void dotruns_short(const TileArguments& t, const uint8_t* a, int32_t* total) {
+    dotruns_of<rows, true>(t, a, total);
+}
+
+}  // namespace
+
+const TileKernels u8_s8_dot_6x32 = SUB8_TILES_6(dot);
+const TileKernels u8_s8_dotruns_6x32 = SUB8_TILES_6(dotruns);
+const TileKernels u8_s8_dotruns_short_6x32 = SUB8_TILES_6(dotruns_short);
+
+}  // namespace sub8::kernels::avx512vnni

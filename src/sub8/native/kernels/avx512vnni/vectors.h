@@ -1,0 +1,26 @@
+// Pieces that the AVX-512 kernels share. A panel is two vectors: outputs 0-15 and 16-31.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/kernels.h"
+#include "kernels/unroll.h"
+
+namespace sub8::kernels::avx512vnni {
+
+constexpr int kPanel = 32;
+
+inline __m512i load(const void* from) { return _mm512_loadu_si512(from); }
+inline void store(void* to, __m512i value) { _mm512_storeu_si512(to, value); }
+inline __m512i broadcast(const uint8_t* from) {
+    return _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(from));
+}
+// The first scales of 16 outputs, as int32.
+inline __m512i load_alpha(const uint8_t* from) {
+    // Masked only because gcc 12 warns of its own header otherwise.
+    const __m512i pairs = _mm512_maskz_cvtepu16_epi32(
+        0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+    return _mm512_and_si512(pairs, _mm512_set1_epi32(0xff));
+}
+
+}  // namespace sub8::kernels::avx512vnni

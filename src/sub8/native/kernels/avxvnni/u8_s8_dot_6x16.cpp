@@ -1,0 +1,97 @@
+// 8-bit dot products (vpdpbusd): tiles of 1-6 rows x 16 outputs (x86 AVX2 with VNNI).
+//
+// 12 sums, 2 weight vectors and a broadcast take 15 of 16 registers, so the totals of dotruns live
+// in memory and are visited once a run.
+#include <immintrin.h>
+
+#include "kernels/avx2/tile.h"
+#include "kernels/declarations.h"
+#include "kernels/tiles.h"
+
+namespace sub8::kernels::avxvnni {
+namespace {
+
+using avx2::kPanel;
+using avx2::load;
+using avx2::load_unaligned;
+using avx2::store;
+
+// The first scales of 8 outputs, as int32.
+inline __m256i load_first_alpha(const uint8_t* from) {
+    return _mm256_and_si256(avx2::load_alpha(from), _mm256_set1_epi32(0xff));
+}
+
+// sums += u8 quads * s8 quads. In assembly, because gcc copies and spills the sums otherwise.
+SUB8_INLINE void multiply_quads(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0,
+                                __m256i& sum1) {
+    __m256i x;
+    asm volatile(
+        "vpbroadcastd %[a], %[x]\n\t"
+        "%{vex%} vpdpbusd %[w0], %[x], %[s0]\n\t"
+        "%{vex%} vpdpbusd %[w1], %[x], %[s1]"
+        : [s0] "+x"(sum0), [s1] "+x"(sum1), [x] "=&x"(x)
+        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
+}
+
+template <int rows>
+struct Tile {
+    __m256i v[rows][2];
+
+    SUB8_INLINE void clear() {
+        SUB8_ROWS(v[r][0] = _mm256_setzero_si256(); v[r][1] = _mm256_setzero_si256();)
+    }
+    SUB8_INLINE void read(const int32_t* acc) {
+        SUB8_ROWS(v[r][0] = load(acc + r * kPanel); v[r][1] = load(acc + r * kPanel + 8);)
+    }
+    SUB8_INLINE void write(int32_t* acc) const {
+        SUB8_ROWS(store(acc + r * kPanel, v[r][0]); store(acc + r * kPanel + 8, v[r][1]);)
+    }
+    SUB8_INLINE void step(const uint8_t* a, const int8_t* w) {
+        const __m256i w0 = load_unaligned(w);
+        const __m256i w1 = load_unaligned(w + 32);
+        SUB8_ROWS(multiply_quads(a + 4 * r, w0, w1, v[r][0], v[r][1]);)
+    }
+};
+
+#include "kernels/dot.inl"
+
+// total += sums * scales; `fits16`: the sums fit int16, so that one vpdpwssd does it.
+template <bool fits16>
+SUB8_INLINE void add_scaled(int32_t* total, __m256i sums, __m256i scale, bool first) {
+    const __m256i before = first ? _mm256_setzero_si256() : load(total);
+    if constexpr (fits16) {
+        store(total, _mm256_dpwssd_avx_epi32(before, sums, scale));
+    } else {
+        store(total, _mm256_add_epi32(before, _mm256_mullo_epi32(sums, scale)));
+    }
+}
+
+template <int rows, bool fits16>
+SUB8_INLINE void dotruns_of(const TileArguments& t, const uint8_t* a, int32_t* total) {
+    bool first = t.first;
+    for_each_run<rows>(t, a, [&](const Tile<rows>& sum, const uint8_t* alpha) SUB8_INLINE_LAMBDA {
+        const __m256i alpha0 = load_first_alpha(alpha);
+        const __m256i alpha1 = load_first_alpha(alpha + kPanel);
+        SUB8_ROWS(add_scaled<fits16>(total + r * kPanel, sum.v[r][0], alpha0, first);
+                  add_scaled<fits16>(total + r * kPanel + 8, sum.v[r][1], alpha1, first);)
+        first = false;
+    });
+}
+
+template <int rows>
+SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* a, int32_t* total) {
+    dotruns_of<rows, false>(t, a, total);
+}
+
+template <int rows>
+SUB8_INLINE void dotruns_short(const TileArguments& t, const uint8_t* a, int32_t* total) {
+    dotruns_of<rows, true>(t, a, total);
+}
+
+}  // namespace
+
+const TileKernels u8_s8_dot_6x16 = SUB8_TILES_6(dot);
+const TileKernels u8_s8_dotruns_6x16 = SUB8_TILES_6(dotruns);
+const TileKernels u8_s8_dotruns_short_6x16 = SUB8_TILES_6(dotruns_short);
+
+}  // namespace sub8::kernels::avxvnni

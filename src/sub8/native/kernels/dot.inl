@@ -1,0 +1,37 @@
+// Tile kernels of 8-bit dot products, for instruction sets whose vectors of sums are their own: the
+// including file defines, in an anonymous namespace, kPanel and
+//
+//     template <int rows> struct Tile { clear, read, write, step }
+//
+// of which step multiplies one K-step's activations and weights and adds them to the sums.
+
+template <int rows>
+SUB8_INLINE void start_totals(const TileArguments& t, const int32_t* total, Tile<rows>& acc) {
+    if (t.first) {
+        acc.clear();
+    } else {
+        acc.read(total);
+    }
+}
+
+template <int rows>
+SUB8_INLINE void dot(const TileArguments& t, const uint8_t* a, int32_t* total) {
+    const int8_t* w = static_cast<const int8_t*>(t.weights);
+    Tile<rows> acc;
+    start_totals(t, total, acc);
+    for (int k = 0; k < t.steps; ++k, a += t.pitch, w += 4 * kPanel) acc.step(a, w);
+    acc.write(total);
+}
+
+// Calls run_done(sum, alpha) with the sums of every run.
+template <int rows, typename RunDone>
+SUB8_INLINE void for_each_run(const TileArguments& t, const uint8_t* a, const RunDone& run_done) {
+    const int8_t* w = static_cast<const int8_t*>(t.weights);
+    const uint8_t* alpha = t.alpha;
+    for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
+        Tile<rows> sum;
+        sum.clear();
+        for (int k = t.run_steps[run]; k > 0; --k, a += t.pitch, w += 4 * kPanel) sum.step(a, w);
+        run_done(sum, alpha);
+    }
+}

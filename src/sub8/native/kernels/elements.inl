@@ -1,0 +1,243 @@
+// The loops of ElementKernels in plain C++, compiled once per instruction set: the including file's
+// flags and the compiler's vectoriser make the difference. So nothing here may come from a header
+// as a plain inline function: the linker could pick the copy with the wrong flags.
+
+#include <cstdint>
+
+#include "kernels/elements.h"
+#include "requantize/scalar.h"
+
+namespace sub8::kernels {
+namespace {
+
+using i8 = std::int8_t;
+using u8 = std::uint8_t;
+using i32 = std::int32_t;
+using i64 = std::int64_t;
+
+using requantize::clamp;
+
+inline void quantize(const float* __restrict x, i64 count, float scale, int zero_point, int low,
+                     int high, u8* __restrict out) {
+    // Adding and taking away 1.5 * 2**23 rounds half to even every float below 2**22 in magnitude.
+    constexpr float kRounder = 12582912.0F;
+    const float lowest = static_cast<float>(low - zero_point);
+    const float highest = static_cast<float>(high - zero_point);
+    for (i64 i = 0; i < count; ++i) {
+        // Clamping to integers before rounding gives the same as after, and tames infinities.
+        float value = x[i] / scale;
+        value = value > lowest ? value : lowest;
+        value = value < highest ? value : highest;
+        const float rounded = (value + kRounder) - kRounder;
+        out[i] = static_cast<u8>(static_cast<i32>(rounded) + zero_point);
+    }
+}
+
+template <int Channels>
+inline void interleave_some(const u8* __restrict planes, i64 stride, i64 count,
+                            u8* __restrict out) {
+    for (i64 i = 0; i < count; ++i) {
+        for (int channel = 0; channel < Channels; ++channel) {
+            out[i * Channels + channel] = planes[channel * stride + i];
+        }
+    }
+}
+
+inline void interleave(const u8* planes, i64 stride, i64 channels, i64 count, u8* out,
+                       i64 out_stride) {
+    if (channels == out_stride) {
+        if (channels == 3) return interleave_some<3>(planes, stride, count, out);
+        if (channels == 4) return interleave_some<4>(planes, stride, count, out);
+    }
+    for (i64 channel = 0; channel < channels; ++channel) {
+        const u8* plane = planes + channel * stride;
+        for (i64 i = 0; i < count; ++i) out[i * out_stride + channel] = plane[i];
+    }
+}
+
+template <typename X>
+inline void dequantize_as(const u8* __restrict bytes, i64 count, int zero_point, float scale,
+                          float* __restrict out) {
+    const X* x = reinterpret_cast<const X*>(bytes);
+    for (i64 i = 0; i < count; ++i) {
+        out[i] = static_cast<float>(static_cast<i32>(x[i]) - zero_point) * scale;
+    }
+}
+
+inline void dequantize(const u8* x, i64 count, bool is_signed, int zero_point, float scale,
+                       float* out) {
+    is_signed ? dequantize_as<i8>(x, count, zero_point, scale, out)
+              : dequantize_as<u8>(x, count, zero_point, scale, out);
+}
+
+template <typename T, typename A, typename B, int StepA, int StepB, bool Product>
+inline void binary_as(const A* __restrict a, const B* __restrict b, i64 count,
+                      const BinaryArithmetic& k, u8* __restrict out) {
+    const T multiplier_a = static_cast<T>(k.multiplier_a);
+    const T multiplier_b = static_cast<T>(k.multiplier_b);
+    const T offset = static_cast<T>(k.offset);
+    const T zero_a = k.zero_a, zero_b = k.zero_b;
+    const requantize::SumTo8Bit<T> to_8_bit(k.shift, k.zero_point, k.low, k.high);
+    for (i64 i = 0; i < count; ++i) {
+        const T left = a[i * StepA], right = b[i * StepB];
+        const T total = Product ? (left - zero_a) * (right - zero_b) * multiplier_a
+                                : left * multiplier_a + right * multiplier_b + offset;
+        out[i] = to_8_bit(total);
+    }
+}
+
+template <typename T, typename A, typename B>
+inline void binary_steps(const A* a, int step_a, const B* b, int step_b, i64 count,
+                         const BinaryArithmetic& k, u8* out) {
+    if (k.product) {
+        if (step_a == 1 && step_b == 1) return binary_as<T, A, B, 1, 1, true>(a, b, count, k, out);
+        if (step_a == 1) return binary_as<T, A, B, 1, 0, true>(a, b, count, k, out);
+        if (step_b == 1) return binary_as<T, A, B, 0, 1, true>(a, b, count, k, out);
+        return binary_as<T, A, B, 0, 0, true>(a, b, count, k, out);
+    }
+    if (step_a == 1 && step_b == 1) return binary_as<T, A, B, 1, 1, false>(a, b, count, k, out);
+    if (step_a == 1) return binary_as<T, A, B, 1, 0, false>(a, b, count, k, out);
+    if (step_b == 1) return binary_as<T, A, B, 0, 1, false>(a, b, count, k, out);
+    return binary_as<T, A, B, 0, 0, false>(a, b, count, k, out);
+}
+
+template <typename T>
+inline void binary_width(const u8* a, int step_a, const u8* b, int step_b, i64 count,
+                         const BinaryArithmetic& k, u8* out) {
+    const i8* sa = reinterpret_cast<const i8*>(a);
+    const i8* sb = reinterpret_cast<const i8*>(b);
+    if (k.signed_a && k.signed_b) return binary_steps<T>(sa, step_a, sb, step_b, count, k, out);
+    if (k.signed_a) return binary_steps<T>(sa, step_a, b, step_b, count, k, out);
+    if (k.signed_b) return binary_steps<T>(a, step_a, sb, step_b, count, k, out);
+    return binary_steps<T>(a, step_a, b, step_b, count, k, out);
+}
+
+inline void binary(const u8* a, int step_a, const u8* b, int step_b, i64 count,
+                   const BinaryArithmetic& k, u8* out) {
+    k.narrow ? binary_width<i32>(a, step_a, b, step_b, count, k, out)
+             : binary_width<i64>(a, step_a, b, step_b, count, k, out);
+}
+
+inline void look_up(const u8* __restrict x, i64 count, const u8* __restrict table,
+                    u8* __restrict out) {
+    for (i64 i = 0; i < count; ++i) out[i] = table[x[i]];
+}
+
+// Vectors of the compiler's own kind: it keeps them in registers, where it would keep arrays in
+// memory.
+template <typename X>
+inline void largest_as(const u8* const* rows, int row_count, i64 count, u8* __restrict bytes) {
+    typedef X Vector __attribute__((vector_size(32)));
+    constexpr i64 kBlock = 2 * sizeof(Vector);
+    // One vector at a time: an array of two would go through the stack in halves.
+    typedef X Unaligned __attribute__((vector_size(32), aligned(1), may_alias));
+    const auto at = [](const u8* from) { return reinterpret_cast<const Unaligned*>(from); };
+    i64 begin = 0;
+    for (; begin + kBlock <= count; begin += kBlock) {
+        Vector first = *at(rows[0] + begin), second = *at(rows[0] + begin + sizeof(Vector));
+        for (int row = 1; row < row_count; ++row) {
+            const Vector x = *at(rows[row] + begin), y = *at(rows[row] + begin + sizeof(Vector));
+            first = first > x ? first : x;
+            second = second > y ? second : y;
+        }
+        __builtin_memcpy(bytes + begin, &first, sizeof first);
+        __builtin_memcpy(bytes + begin + sizeof first, &second, sizeof second);
+    }
+    X* out = reinterpret_cast<X*>(bytes);
+    for (i64 i = begin; i < count; ++i) {
+        X best = reinterpret_cast<const X*>(rows[0])[i];
+        for (int row = 1; row < row_count; ++row) {
+            const X value = reinterpret_cast<const X*>(rows[row])[i];
+            best = best > value ? best : value;
+        }
+        out[i] = best;
+    }
+}
+
+inline void largest_of_rows(const u8* const* rows, int row_count, i64 count, bool is_signed,
+                            u8* out) {
+    is_signed ? largest_as<i8>(rows, row_count, count, out)
+              : largest_as<u8>(rows, row_count, count, out);
+}
+
+template <typename X>
+inline void add_rows_as(const u8* bytes, i64 rows, i64 stride, i64 count, i32* __restrict sums) {
+    for (i64 row = 0; row < rows; ++row) {
+        const X* x = reinterpret_cast<const X*>(bytes + row * stride);
+        for (i64 i = 0; i < count; ++i) sums[i] += x[i];
+    }
+}
+
+inline void add_rows(const u8* x, i64 rows, i64 stride, i64 count, bool is_signed, i32* sums) {
+    is_signed ? add_rows_as<i8>(x, rows, stride, count, sums)
+              : add_rows_as<u8>(x, rows, stride, count, sums);
+}
+
+inline std::uint32_t largest_magnitude(const float* x, i64 count) {
+    // The bits of non-negative floats are ordered as the floats.
+    i32 largest = 0;
+    for (i64 i = 0; i < count; ++i) {
+        i32 bits;
+        __builtin_memcpy(&bits, x + i, sizeof bits);
+        bits &= 0x7fffffff;
+        largest = largest > bits ? largest : bits;
+    }
+    return static_cast<std::uint32_t>(largest);
+}
+
+template <typename X, int Step, bool First>
+inline void add_term_as(const X* __restrict x, int shift, i64 count, i32* __restrict totals) {
+    const i32 factor = i32{1} << shift;
+    for (i64 i = 0; i < count; ++i) {
+        const i32 value = static_cast<i32>(x[i * Step]) * factor;
+        totals[i] = First ? value : totals[i] + value;
+    }
+}
+
+template <typename X, bool First>
+inline void add_term_step(const NarrowTerm& term, i64 count, i32* totals) {
+    const X* x = static_cast<const X*>(term.values);
+    term.step == 1 ? add_term_as<X, 1, First>(x, term.shift, count, totals)
+                   : add_term_as<X, 0, First>(x, term.shift, count, totals);
+}
+
+template <bool First>
+inline void add_term(const NarrowTerm& term, i64 count, i32* totals) {
+    switch (term.type) {
+        case NarrowTerm::Type::u8:
+            return add_term_step<u8, First>(term, count, totals);
+        case NarrowTerm::Type::s8:
+            return add_term_step<i8, First>(term, count, totals);
+        case NarrowTerm::Type::s32:
+            return add_term_step<i32, First>(term, count, totals);
+    }
+}
+
+inline void narrow_sum(const NarrowTerm* terms, int term_count, i64 count, i32 minimum, i32 maximum,
+                       i32* totals) {
+    add_term<true>(terms[0], count, totals);
+    for (int term = 1; term < term_count; ++term) add_term<false>(terms[term], count, totals);
+    for (i64 i = 0; i < count; ++i) totals[i] = clamp(totals[i], minimum, maximum);
+}
+
+inline i32 largest_total(const i32* totals, i64 count) {
+    i32 largest = 0;
+    for (i64 i = 0; i < count; ++i) {
+        const i32 magnitude = totals[i] < 0 ? -totals[i] : totals[i];
+        largest = largest > magnitude ? largest : magnitude;
+    }
+    return largest;
+}
+
+inline void narrow_round(const i32* __restrict totals, i64 count, int shift, int low, int high,
+                         u8* __restrict out) {
+    const requantize::SumTo8Bit<i32> to_8_bit(shift, 0, low, high);
+    for (i64 i = 0; i < count; ++i) out[i] = to_8_bit(totals[i]);
+}
+
+}  // namespace
+}  // namespace sub8::kernels
+
+#define SUB8_ELEMENT_KERNELS                                                               \
+    {quantize, interleave,        dequantize, binary,        look_up,     largest_of_rows, \
+     add_rows, largest_magnitude, narrow_sum, largest_total, narrow_round}

@@ -1,0 +1,15 @@
+// The plain forms that other instruction sets use for remainders and rare cases.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace sub8::kernels::scalar {
+
+// Columns [first_column, columns) of a requantisation.
+void requantize_some(const RequantizeArguments& arguments, int first_column, int columns);
+
+// Part of SlotArguments' job; every slot order through its table.
+void gather_some(const SlotArguments& arguments, int first_slot, int last_slot, int first_position,
+                 int last_position);
+
+}  // namespace sub8::kernels::scalar

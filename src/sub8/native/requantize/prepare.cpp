@@ -1,0 +1,167 @@
+#include "requantize/prepare.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+namespace sub8::requantize {
+namespace {
+
+template <typename T>
+const T& channel(const std::vector<T>& values, int output) {
+    return values.size() == 1 ? values[0] : values[output];
+}
+
+template <typename T>
+void check_length(const std::vector<T>& values, int outputs, const char* name) {
+    if (values.size() != 1 && values.size() != std::size_t(outputs)) {
+        throw std::invalid_argument(std::string("requantize: ") + name + " must have 1 or " +
+                                    std::to_string(outputs) + " entries, not " +
+                                    std::to_string(values.size()));
+    }
+}
+
+bool is_power_of_two(int64_t value) { return value > 0 && (value & (value - 1)) == 0; }
+
+int exponent(int64_t power) {
+    int bits = 0;
+    while ((int64_t(1) << bits) < power) ++bits;
+    return bits;
+}
+
+// What the true accumulator is less than the kernels'.
+int64_t correction(const Accumulators& accumulators, int output) {
+    return accumulators.stored_zero * accumulators.sums[output];
+}
+
+}  // namespace
+
+Prepared::Prepared(const kernels::KernelSet& kernels, const Accumulators& accumulators,
+                   const Params& params)
+    : kernels_(kernels), outputs_(int(accumulators.sums.size())) {
+    std::visit([&](const auto& form) { prepare(accumulators, form); }, params);
+}
+
+void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
+    form_ = Form::to_8_bit;
+    check_length(params.multiplier, outputs_, "multiplier");
+    check_length(params.offset, outputs_, "offset");
+    if (params.shift < 0 || params.shift > 62)
+        throw std::invalid_argument("requantize: shift must lie in 0..62");
+    const bool out_signed = params.low < 0;
+    if (params.low > params.high || params.low < -128 || params.high > (out_signed ? 127 : 255)) {
+        throw std::invalid_argument("requantize: [low, high] must lie within int8 or uint8");
+    }
+    // Narrow: all in int32. A product or sum on the way may wrap around; the true total may not.
+    const int64_t first = channel(params.multiplier, 0);
+    bool narrow = is_power_of_two(first) && first < (int64_t(1) << 31) && params.shift <= 30 &&
+                  std::all_of(
+                      params.multiplier.begin(), params.multiplier.end(),
+                      [&](int64_t value) { return value == first; });
+    const int64_t residual = params.has_residual ? params.residual_multiplier : 0;
+    narrow = narrow &&
+             (residual == 0 || (is_power_of_two(residual) && residual < (int64_t(1) << 23))) &&
+             std::abs(params.zero_point) <= 255;
+    const int64_t half = params.shift > 0 ? int64_t(1) << (params.shift - 1) : 0;
+    // Whole panels are read, so the constants are padded.
+    const int padded = outputs_ + kernels_.panel;
+    multiplier_.assign(padded, 0);
+    offset_.assign(padded, 0);
+    for (int o = 0; o < outputs_; ++o) {
+        multiplier_[o] = channel(params.multiplier, o);
+        const int64_t offset = channel(params.offset, o);
+        offset_[o] = int64_t(uint64_t(offset) -
+                             uint64_t(correction(accumulators, o)) * uint64_t(multiplier_[o]));
+        narrow = narrow && std::abs(offset) < (int64_t(1) << 31) &&
+                 accumulators.bounds[o] * first + 255 * residual + std::abs(offset) + half <
+                     (int64_t(1) << 31);
+    }
+    if (narrow) {
+        offset32_.assign(padded, 0);
+        for (int o = 0; o < outputs_; ++o) offset32_[o] = int32_t(uint32_t(uint64_t(offset_[o])));
+        constants_.acc_shift = exponent(first);
+        constants_.residual_shift = residual > 0 ? exponent(residual) : 0;
+    }
+    constants_.multiplier = multiplier_.data();
+    constants_.offset = offset_.data();
+    constants_.residual_multiplier = residual;
+    constants_.offset32 = offset32_.data();
+    constants_.shift = params.shift;
+    constants_.zero_point = params.zero_point;
+    constants_.low = params.low;
+    constants_.high = params.high;
+    constants_.narrow = narrow;
+    constants_.has_residual = residual != 0;
+    constants_.residual_signed = params.residual_signed;
+    constants_.out_signed = out_signed;
+}
+
+void Prepared::prepare(const Accumulators& accumulators, const ToFloat& params) {
+    form_ = Form::to_float;
+    const int64_t multiplier = params.multiplier;
+    bool narrow = multiplier >= 0 && multiplier <= INT32_MAX;
+    check_length(params.offset, outputs_, "offset");
+    check_length(params.scale, outputs_, "scale");
+    multiplier_.assign(1, params.multiplier);
+    offset_.resize(outputs_);
+    scale_.resize(outputs_);
+    for (int o = 0; o < outputs_; ++o) {
+        offset_[o] = channel(params.offset, o) - correction(accumulators, o) * params.multiplier;
+        scale_[o] = channel(params.scale, o);
+        const int64_t room = INT32_MAX - accumulators.bounds[o] * (narrow ? multiplier : 0);
+        narrow = narrow && offset_[o] >= -room && offset_[o] <= room;
+    }
+    if (narrow) offset32_.assign(offset_.begin(), offset_.end());
+}
+
+void Prepared::prepare(const Accumulators& accumulators, const RawAccumulators&) {
+    form_ = Form::raw;
+    offset32_.resize(outputs_);
+    for (int o = 0; o < outputs_; ++o)
+        offset32_[o] = int32_t(uint32_t(uint64_t(-correction(accumulators, o))));
+}
+
+void Prepared::apply(const int32_t* acc, int64_t acc_pitch, int rows, int columns, int output,
+                     int64_t position, const void* residual, void* result) const {
+    const int64_t start = position * outputs_ + output;
+    if (form_ == Form::to_8_bit) {
+        kernels::RequantizeArguments arguments;
+        arguments.acc = acc;
+        arguments.acc_pitch = acc_pitch;
+        arguments.rows = rows;
+        arguments.columns = columns;
+        arguments.output = output;
+        arguments.constants = &constants_;
+        arguments.residual =
+            constants_.has_residual ? static_cast<const uint8_t*>(residual) + start : nullptr;
+        arguments.out = static_cast<uint8_t*>(result) + start;
+        arguments.pitch = outputs_;
+        kernels_.requantize(arguments);
+        return;
+    }
+    for (int row = 0; row < rows; ++row) {
+        const int32_t* from = acc + row * acc_pitch;
+        if (form_ == Form::raw) {
+            int32_t* to = static_cast<int32_t*>(result) + start + int64_t(row) * outputs_;
+            const int32_t* offset = offset32_.data() + output;
+            for (int j = 0; j < columns; ++j)
+                to[j] = int32_t(uint32_t(from[j]) + uint32_t(offset[j]));
+        } else {
+            float* to = static_cast<float*>(result) + start + int64_t(row) * outputs_;
+            const float* scale = scale_.data() + output;
+            if (offset32_.empty()) {
+                const int64_t* offset = offset_.data() + output;
+                for (int j = 0; j < columns; ++j)
+                    to[j] = float(from[j] * multiplier_[0] + offset[j]) * scale[j];
+            } else {  // every total fits int32; made in vectors
+                const int32_t* offset = offset32_.data() + output;
+                const int32_t multiplier = int32_t(multiplier_[0]);
+                for (int j = 0; j < columns; ++j)
+                    to[j] = float(from[j] * multiplier + offset[j]) * scale[j];
+            }
+        }
+    }
+}
+
+}  // namespace sub8::requantize
