@@ -13,10 +13,10 @@ from sub8.engine.reader.weights import is_constant
 from sub8.errors import Sub8Warning
 from sub8.graph.count import WEIGHTED
 from sub8.graph.quantization import first_of_other_form
-from sub8.numerics.cluster import ClusteredWeight
+from sub8.numerics.cluster import WeightTerm
 
 
-def _as_read(layer: Layer) -> tuple[ClusteredWeight, ...]:
+def _as_read(layer: Layer) -> tuple[WeightTerm, ...]:
     return layer.terms
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.numerics.cluster import ClusteredWeight
+from sub8.numerics.cluster import WeightTerm
 
 LARGEST_ACTIVATION = 255
 LARGEST_INT32 = 2**31 - 1
@@ -13,18 +13,18 @@ LARGEST_INT32 = 2**31 - 1
 _LARGEST_SPREAD = 31
 
 
-def finest_exponent(terms: Sequence[ClusteredWeight]) -> int:
+def finest_exponent(terms: Sequence[WeightTerm]) -> int:
     """The exponent that all terms of a layer are brought to, exactly."""
     return min(term.exponent for term in terms)
 
 
-def aligned_integers(terms: Sequence[ClusteredWeight]) -> list[NDArray[np.int64]]:
+def aligned_integers(terms: Sequence[WeightTerm]) -> list[NDArray[np.int64]]:
     """Each term's integers ``alpha * values``, int64 ``[O, I, *kernel]``, in units of 2**finest exponent."""
     finest = finest_exponent(terms)
     return [term.scaled_integers().astype(np.int64) << (term.exponent - finest) for term in terms]
 
 
-def accumulator_bound(terms: Sequence[ClusteredWeight]) -> NDArray[np.int64]:
+def accumulator_bound(terms: Sequence[WeightTerm]) -> NDArray[np.int64]:
     """Largest magnitude, int64 ``[O]``, that any partial sum over any 8-bit input can reach.
 
     255 * sum |weight| holds for signed and unsigned inputs, for any zero point, for the raw bytes as for
@@ -35,7 +35,7 @@ def accumulator_bound(terms: Sequence[ClusteredWeight]) -> NDArray[np.int64]:
     return LARGEST_ACTIVATION * np.asarray(total, np.int64)
 
 
-def fits_int32(terms: Sequence[ClusteredWeight]) -> bool:
+def fits_int32(terms: Sequence[WeightTerm]) -> bool:
     """Whether no 32-bit accumulator can overflow. What quantises a layer and what runs it both go by this."""
     if max(term.exponent for term in terms) - finest_exponent(terms) > _LARGEST_SPREAD:
         return False

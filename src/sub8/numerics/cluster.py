@@ -21,6 +21,7 @@ array([[ 0.1875, -0.1875,  0.    ,  0.3125],
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,30 @@ from sub8.numerics.weight_format import WEIGHT_FORMATS, IntegerFormat
 
 LARGEST_ALPHA = 255
 _ELEMENTS_AT_ONCE = 1 << 16  # of temporary arrays beside large weights
+
+
+class WeightTerm(Protocol):
+    """What computes with a term needs of it, wherever its integers lie; fields as ClusteredWeight's."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def format(self) -> IntegerFormat: ...
+    @property
+    def values(self) -> NDArray[np.int8]: ...
+    @property
+    def alpha(self) -> NDArray[np.uint8]: ...
+    @property
+    def exponent(self) -> int: ...
+    @property
+    def cluster(self) -> int: ...
+    @property
+    def channel_scale(self) -> NDArray[np.float32] | None: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def magnitudes(self) -> NDArray[np.int64]: ...
+    def scaled_integers(self) -> NDArray[np.int32]: ...
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from sub8.graph.count import LayerCount, count_layers, replaced_multiplications
 from sub8.graph.groups import Group, find_groups
 from sub8.graph.normalise import normalise
 from sub8.model_file import ModelFile, ModelSource
-from sub8.numerics.cluster import ClusteredWeight
+from sub8.numerics.cluster import WeightTerm
 from sub8.numerics.dfp import Format
 from sub8.numerics.rounding import divide_up
 from sub8.recipe import Recipe, WeightFormat
@@ -238,12 +238,12 @@ def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:
     )
 
 
-def _multiplied(term: ClusteredWeight) -> float:
+def _multiplied(term: WeightTerm) -> float:
     """The part of a term's accumulations that needs a multiplication."""
     return 1.0 if term.format.multiplies else term.alpha.size / term.values.size
 
 
-def _stored_bytes(term: ClusteredWeight) -> int:
+def _stored_bytes(term: WeightTerm) -> int:
     return term.format.stored_bytes(term.values.size) + term.alpha.nbytes
 
 

@@ -59,7 +59,7 @@ def lower_dynamic_layer(layer: p.Layer, to: Lowering) -> None:
     source = to.relaid(layer.name, x, operand_layout(layer, layer.x, to, 1))
     raw = operand_layout(layer, layer.out, to, 4)
     accumulators = to.draft.buffer(raw.size)
-    add_layer(layer, to, _core.RawAccumulators(), source, None, accumulators)
+    add_layer(layer, to, _core.RawAccumulators, source, None, accumulators)
 
     operands = [
         _Operand(

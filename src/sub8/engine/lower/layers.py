@@ -1,14 +1,14 @@
 """Convolutions and linear layers as native steps, static exponents."""
 
 import math
+from collections.abc import Callable
 
 from sub8.engine.lower.layout import Layout
+from sub8.engine.lower.packing import Result
 from sub8.engine.lower.placing import Lowering, Placed
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
 from sub8.native import _core
-
-Epilogue = _core.Rescale | _core.FloatRescale | _core.RawAccumulators
 
 
 def geometry(layer: p.Layer, to: Lowering) -> _core.ConvGeometry:
@@ -36,19 +36,20 @@ def operand_layout(layer: p.Layer, name: str, to: Lowering, itemsize: int) -> La
 
 
 def add_layer(
-    layer: p.Layer, to: Lowering, epilogue: Epilogue, x: int, residual: int | None, out: int
+    layer: p.Layer,
+    to: Lowering,
+    result: Callable[[], Result],
+    x: int,
+    residual: int | None,
+    out: int,
 ) -> None:
     """Append the step; buffers are in the kernels' layout."""
-    weights, place = to.packed.get(layer), geometry(layer, to)
-    fmt = to.format(layer.x)
+    prepared, place = to.packed.prepared(layer, to.format(layer.x), result), geometry(layer, to)
 
     def make(at: Locate) -> _core.Step:
         return _core.layer(
-            weights=weights,
+            layer=prepared,
             geometry=place,
-            is_signed=fmt.signed,
-            zero_point=fmt.zero_point,
-            epilogue=epilogue,
             input=at(x),
             residual=None if residual is None else at(residual),
             output=at(out),
@@ -70,15 +71,15 @@ def lower_layer(layer: p.Layer, to: Lowering) -> None:
     layout = operand_layout(layer, layer.out, to, out.layout.itemsize)
     direct = layout.same_bytes(out.layout)
     target = out.buffer if direct else to.draft.buffer(layout.size)
-    epilogue = _float_epilogue(layer, to) if out_float else _epilogue(layer, to)
-    add_layer(layer, to, epilogue, x, residual, target)
+    result = _to_float if out_float else _to_8_bit
+    add_layer(layer, to, lambda: result(layer, to), x, residual, target)
     if not direct:
         to.relay(layer.name, Placed(target, layout), out.buffer, out.layout)
 
 
-def _epilogue(layer: p.Layer, to: Lowering) -> _core.Rescale:
+def _to_8_bit(layer: p.Layer, to: Lowering) -> _core.RequantizeTo8Bit:
     integers = layer.to_8_bit(to.formats)
-    return _core.Rescale(
+    return _core.RequantizeTo8Bit(
         multiplier=integers.multiplier.tolist(),
         offset=integers.offset.tolist(),
         shift=integers.shift,
@@ -91,9 +92,9 @@ def _epilogue(layer: p.Layer, to: Lowering) -> _core.Rescale:
     )
 
 
-def _float_epilogue(layer: p.Layer, to: Lowering) -> _core.FloatRescale:
+def _to_float(layer: p.Layer, to: Lowering) -> _core.RequantizeToFloat:
     integers = layer.to_float(to.formats)
-    return _core.FloatRescale(
+    return _core.RequantizeToFloat(
         multiplier=integers.multiplier,
         offset=integers.offset.tolist(),
         scale=integers.scale.tolist(),

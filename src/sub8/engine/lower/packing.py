@@ -1,6 +1,8 @@
-"""Packed weights, made once per layer and shared by the programs of all input shapes."""
+"""What is made once per layer and shared by the programs of all input shapes: packed weights, requantisation."""
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,37 +11,55 @@ from sub8.engine import forks
 from sub8.engine.plan.operators import Conv, Layer
 from sub8.native import _core
 from sub8.numerics.accumulators import finest_exponent
-from sub8.numerics.cluster import ClusteredWeight
+from sub8.numerics.cluster import ClusteredWeight, WeightTerm
+from sub8.numerics.dfp import Format
+from sub8.numerics.weight_format import WEIGHT_FORMATS, IntegerFormat
+
+Result = _core.RequantizeTo8Bit | _core.RequantizeToFloat | _core.RawAccumulators
 
 
-class PackedTerm(ClusteredWeight):
-    """A term whose integers are held packed only; ``values`` unpacks them anew at every access."""
+@dataclass(frozen=True, eq=False)
+class PackedTerm:
+    """A term whose integers are held packed only; ``values`` unpacks them anew at every access.
 
-    def __init__(self, term: ClusteredWeight, packed: _core.PackedWeights, position: int) -> None:
-        self.__dict__.update(  # the dataclass is frozen
-            kind=term.kind,
-            alpha=term.alpha,
-            exponent=term.exponent,
-            cluster=term.cluster,
-            channel_scale=term.channel_scale,
-            packed=packed,
-            _position=position,
-            _shape=term.shape,
-            magnitudes=term.magnitudes,
+    packed: the whole layer's. position: of this term among those that it holds.
+    """
+
+    kind: str
+    alpha: NDArray[np.uint8]
+    exponent: int
+    cluster: int
+    channel_scale: NDArray[np.float32] | None
+    shape: tuple[int, ...]
+    magnitudes: NDArray[np.int64]
+    packed: _core.PackedWeights
+    position: int
+
+    @classmethod
+    def of(cls, term: WeightTerm, packed: _core.PackedWeights, position: int) -> "PackedTerm":
+        return cls(
+            term.kind,
+            term.alpha,
+            term.exponent,
+            term.cluster,
+            term.channel_scale,
+            term.shape,
+            term.magnitudes,
+            packed,
+            position,
         )
 
-    packed: _core.PackedWeights
-    _position: int
-    _shape: tuple[int, ...]
+    @property
+    def format(self) -> IntegerFormat:
+        return WEIGHT_FORMATS[self.kind]
 
     @property
     def values(self) -> NDArray[np.int8]:
-        unpacked = np.frombuffer(self.packed.unpack(self._position), np.int8)
-        return unpacked.reshape(self._shape)
+        return np.frombuffer(self.packed.unpack(self.position), np.int8).reshape(self.shape)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._shape
+    def scaled_integers(self) -> NDArray[np.int32]:
+        unpacked = ClusteredWeight(self.kind, self.values, self.alpha, self.exponent, self.cluster)
+        return unpacked.scaled_integers()
 
 
 class PackedLayers:
@@ -47,7 +67,8 @@ class PackedLayers:
 
     def __init__(self, isa: str) -> None:
         self.isa = isa
-        self._layers: dict[str, _core.PackedWeights] = {}
+        self._weights: dict[str, _core.PackedWeights] = {}
+        self._prepared: dict[str, _core.PreparedLayer] = {}
         self._lock = threading.Lock()
         forks.watch(self)
 
@@ -55,14 +76,15 @@ class PackedLayers:
         """Called in a forked process."""
         self._lock = threading.Lock()
 
-    def keep(self, layer: Layer) -> tuple[ClusteredWeight, ...]:
+    def keep(self, layer: Layer) -> tuple[WeightTerm, ...]:
         """The layer's terms, packed: what a plan holds that is only there to be run."""
         packed = _pack(layer, self.isa)
         exponents = [term.exponent for term in layer.terms]
         # The native core orders terms by falling exponent.
         order = sorted(range(len(exponents)), key=lambda index: -exponents[index])
         return tuple(
-            PackedTerm(term, packed, order.index(index)) for index, term in enumerate(layer.terms)
+            PackedTerm.of(term, packed, order.index(index))
+            for index, term in enumerate(layer.terms)
         )
 
     def get(self, layer: Layer) -> _core.PackedWeights:
@@ -71,9 +93,21 @@ class PackedLayers:
         if isinstance(first, PackedTerm):
             return first.packed
         with self._lock:
-            if layer.out not in self._layers:
-                self._layers[layer.out] = _pack(layer, self.isa)
-            return self._layers[layer.out]
+            if layer.out not in self._weights:
+                self._weights[layer.out] = _pack(layer, self.isa)
+            return self._weights[layer.out]
+
+    def prepared(
+        self, layer: Layer, input: Format, result: Callable[[], Result]
+    ) -> _core.PreparedLayer:
+        """The layer with its 8-bit input's format and what becomes of its accumulators; ``result`` is asked once."""
+        weights = self.get(layer)
+        with self._lock:
+            if layer.out not in self._prepared:
+                self._prepared[layer.out] = _core.PreparedLayer(
+                    weights, input.signed, input.zero_point, result()
+                )
+            return self._prepared[layer.out]
 
 
 def _pack(layer: Layer, isa: str) -> _core.PackedWeights:
@@ -83,7 +117,7 @@ def _pack(layer: Layer, isa: str) -> _core.PackedWeights:
         kernel = term.shape[2:] if len(term.shape) == 4 else (1, 1)
         values = term.values.reshape(*term.shape[:2], *kernel)
         terms.append(
-            (
+            _core.WeightTerm(
                 term.kind,
                 term.cluster,
                 term.exponent - finest,

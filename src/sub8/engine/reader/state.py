@@ -8,9 +8,9 @@ from sub8.engine.plan import operators as p
 from sub8.engine.reader.emit import Emitter
 from sub8.engine.reader.values import Integers, Known, Real
 from sub8.engine.reader.weights import is_constant, real_scalar
-from sub8.numerics.cluster import ClusteredWeight
+from sub8.numerics.cluster import WeightTerm
 
-Keep = Callable[[p.Conv | p.Linear], tuple[ClusteredWeight, ...]]
+Keep = Callable[[p.Conv | p.Linear], tuple[WeightTerm, ...]]
 
 
 class Walk:

@@ -25,7 +25,7 @@ void check_pool(const PoolShape& s) {
             "a pooling window is too large");
     for (const std::int64_t size : {s.stride_height, s.stride_width, s.dilation_height,
                                     s.dilation_width, s.kernel_height, s.kernel_width}) {
-        require(size >= 1 && size <= kLargestWindow, "a pooling size is out of range");
+        require(size >= 1 && size < kLargestWindow, "a pooling size is out of range");
     }
     for (const std::int64_t pad : {s.top, s.left, s.bottom, s.right}) {
         require(pad >= 0 && pad <= kLargestWindow, "pooling pads must not be negative");

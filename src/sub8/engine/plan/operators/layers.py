@@ -26,7 +26,7 @@ from sub8.engine.plan.requantize import Accumulator, Formats, real_scale, static
 from sub8.errors import UnsupportedModelError
 from sub8.numerics import operators
 from sub8.numerics.accumulators import accumulator_bound, aligned_integers, finest_exponent
-from sub8.numerics.cluster import ClusteredWeight
+from sub8.numerics.cluster import WeightTerm
 from sub8.numerics.requantize import ToFloat, requantize
 from sub8.numerics.requantize import to_float as evaluate_to_float
 from sub8.numerics.rounding import Int64Array
@@ -41,10 +41,10 @@ class Layer(RoundedOperator, UnaryOperator):
     (all terms are brought to the finest exponent); ``bias`` int32 [O] in the accumulator's unit, or in
     2**bias_exponent where that is given. ``residual`` is an 8-bit tensor of the output's shape. ``out``
     is 8-bit, or float32: (accumulator + bias) times unit, without residual; low/high are then ignored.
-    terms: one ClusteredWeight, or several summed (residual ternary).
+    terms: one term, or several summed (residual ternary).
     """
 
-    terms: tuple[ClusteredWeight, ...]
+    terms: tuple[WeightTerm, ...]
     bias: NDArray[np.int32]
     bias_exponent: int | None = None
     residual: str | None = None

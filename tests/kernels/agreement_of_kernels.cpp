@@ -1,0 +1,450 @@
+// Every kernel of the catalogue makes what its operation is defined to make, to the bit, on random
+// operands of every size that its loops tell apart. A new line in kernels/kernels.inc is a new case
+// here. Run by test_agreement.py, for other CPUs under emulation.
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "if_built.h"
+#include "isa.h"
+#include "kernels/catalogue.h"
+#include "kernels/elements.h"
+#include "kernels/scalar/parts.h"
+#include "kernels/winograd.h"
+#include "operands.h"
+#include "requantize/scalar.h"
+
+namespace sub8::kernels {
+namespace {
+
+int failures = 0, compared = 0;
+
+void require(bool agrees, const char* set, const char* name, const std::string& which) {
+    ++compared;
+    if (agrees) return;
+    ++failures;
+    std::printf("differs: %s %s, %s\n", set, name, which.c_str());
+}
+
+struct Kernel {
+    const KernelSet& set;
+    const char* set_name;
+    const char* name;
+    void require(bool agrees, const std::string& which) const {
+        kernels::require(agrees, set_name, name, which);
+    }
+};
+
+std::vector<std::vector<uint16_t>> run_lengths(TileKernels KernelSet::* place) {
+    if (place == &KernelSet::runs16_two) return {{2}, {2, 2, 2}};
+    return {{1}, {2}, {3}, {16}, {1, 1, 1}, {5, 4, 7}, {2, 2, 2, 2}};
+}
+
+void check(const Kernel& kernel, TileKernels KernelSet::* place) {
+    const TileKernels& tiles = kernel.set.*place;
+    const Arithmetic arithmetic = arithmetic_of(place);
+    for (int rows = 1; rows <= tiles.rows; ++rows) {
+        for (const std::vector<uint16_t>& lengths : run_lengths(place)) {
+            for (bool first : {false, true}) {
+                const int positions = 3 * rows;
+                const int longest = *std::max_element(lengths.begin(), lengths.end());
+                Steps steps(kernel.set, arithmetic, largest_weight(place, longest), lengths,
+                            positions, unsigned(rows));
+                const std::size_t count = std::size_t(positions) * kernel.set.panel;
+                auto acc = aligned_array<int32_t>(count);
+                for (std::size_t i = 0; i < count; ++i) acc[i] = int32_t(i * 37);
+                const std::vector<int32_t> before(acc.get(), acc.get() + count);
+                const bool scaled =
+                    arithmetic == Arithmetic::wide16 || arithmetic == Arithmetic::dot;
+                const std::vector<int32_t> wanted =
+                    steps.expected(first ? std::vector<int32_t>(count, 0) : before, scaled);
+                tiles.of[rows](steps.tile(rows, acc.get(), first));
+                kernel.require(
+                    std::equal(wanted.begin(), wanted.end(), acc.get()),
+                    std::to_string(rows) + " rows, " + std::to_string(steps.steps()) + " steps");
+            }
+        }
+    }
+}
+
+void check(const Kernel& kernel, RowKernel KernelSet::* place) {
+    const RowKernel& row = kernel.set.*place;
+    for (const weights::Format& format : weights::kFormatTable) {
+        if (format.row != place) continue;
+        for (const std::vector<uint16_t>& lengths : std::vector<std::vector<uint16_t>>{
+                 {1}, {2}, {3, 4}, {2, 2, 2}, {1, 2, 1, 5}, {9, 8}, {16, 17}, {40}}) {
+            for (bool first : {false, true}) {
+                const bool short_sums = row.arithmetic == Arithmetic::runs16;
+                const int longest = *std::max_element(lengths.begin(), lengths.end());
+                const int largest =
+                    short_sums ? std::min(format.largest, 32767 / (510 * longest)) : format.largest;
+                Steps steps(kernel.set, row.arithmetic, largest, lengths, 1, 3);
+                const std::size_t count = std::size_t(kernel.set.panel);
+                auto acc = aligned_array<int32_t>(count);
+                for (std::size_t i = 0; i < count; ++i) acc[i] = int32_t(i * 37);
+                const std::vector<int32_t> before(acc.get(), acc.get() + count);
+                const std::vector<int32_t> wanted =
+                    steps.expected(first ? std::vector<int32_t>(count, 0) : before, false);
+                row.run(steps.row(format, acc.get(), first));
+                kernel.require(std::equal(wanted.begin(), wanted.end(), acc.get()),
+                               std::to_string(steps.steps()) + " steps");
+            }
+        }
+    }
+}
+
+void check(const Kernel& kernel, Expand KernelSet::* place) {
+    for (const weights::Format& format : weights::kFormatTable) {
+        if (format.expand != place) continue;
+        for (uint16_t count : {2, 4, 6, 32}) {
+            const Steps steps(kernel.set, Arithmetic::dot, format.largest, {count}, 1, count);
+            const int vectors = steps.vectors(format);
+            auto codes = aligned_array<int8_t>(std::size_t(vectors) * 2 * kernel.set.panel);
+            (kernel.set.*place)(steps.packed(format).get(), vectors, codes.get());
+            kernel.require(std::equal(steps.weights().begin(), steps.weights().end(), codes.get()),
+                           std::to_string(count) + " steps");
+        }
+    }
+}
+
+void check(const Kernel& kernel, decltype(KernelSet::widen) KernelSet::* place) {
+    std::mt19937 random(1);
+    const int step = 2 * kernel.set.panel;
+    const uint16_t lengths[] = {1, 3, 2};
+    auto codes = aligned_array<int8_t>(6 * step);
+    auto alpha = aligned_array<uint8_t>(3 * step);
+    auto out = aligned_array<int16_t>(6 * step);
+    for (int i = 0; i < 6 * step; ++i) codes[i] = int8_t(random());
+    for (int i = 0; i < 3 * step; ++i) alpha[i] = uint8_t(random());
+    (kernel.set.*place)(codes.get(), alpha.get(), lengths, 3, out.get());
+    bool agrees = true;
+    const int runs[] = {0, 1, 1, 1, 2, 2};
+    for (int i = 0; i < 6 * step; ++i)
+        agrees = agrees && out[i] == int16_t(codes[i] * alpha[runs[i / step] * step + i % step]);
+    kernel.require(agrees, "widened");
+}
+
+void check(const Kernel& kernel, decltype(KernelSet::requantize) KernelSet::* place) {
+    std::mt19937 random(2);
+    const int panel = kernel.set.panel, pitch = 2 * panel;
+    for (int variant = 0; variant < 128; ++variant) {
+        RequantizeConstants c{};
+        c.narrow = variant % 2 == 0;
+        c.has_residual = variant / 2 % 2 == 0;
+        c.out_signed = variant / 4 % 2 == 0;
+        c.residual_signed = variant / 8 % 2 == 0;
+        c.shift = variant / 16 % 2 == 0 ? int(random() % 16) : 16 + int(random() % 10);
+        c.acc_shift = variant / 32 % 2 == 0 ? 0 : 2;
+        c.residual_shift = int(random() % 8);
+        c.residual_multiplier = int64_t(1) << c.residual_shift;
+        const bool saturating = variant / 64 % 2 == 0;
+        c.zero_point = saturating ? 0 : 7;
+        c.low = (c.out_signed ? -128 : 0) + (saturating ? 0 : 5);
+        c.high = (c.out_signed ? 127 : 255) - (saturating ? 0 : 9);
+        std::vector<int64_t> multiplier(2 * panel, int64_t(1) << c.acc_shift), offset(2 * panel);
+        std::vector<int32_t> offset32(2 * panel);
+        for (int o = 0; o < 2 * panel; ++o)
+            offset[o] = offset32[o] = int32_t(random() % 4096) - 2048;
+        c.multiplier = multiplier.data();
+        c.offset = offset.data();
+        c.offset32 = offset32.data();
+        for (int rows : {1, 2, 5}) {
+            for (int columns = 1; columns <= panel; ++columns) {
+                std::vector<int32_t> acc(std::size_t(rows) * pitch);
+                std::vector<uint8_t> residual(std::size_t(rows) * pitch),
+                    out(residual.size(), 0x55);
+                for (int32_t& value : acc) value = int32_t(random() % (1 << 20)) - (1 << 19);
+                for (uint8_t& value : residual) value = uint8_t(random());
+                RequantizeArguments t{acc.data(),
+                                      pitch,
+                                      rows,
+                                      columns,
+                                      1,
+                                      &c,
+                                      c.has_residual ? residual.data() : nullptr,
+                                      out.data(),
+                                      pitch};
+                const requantize::SumTo8Bit<int64_t> to_8_bit(c.shift, c.zero_point, c.low, c.high);
+                std::vector<uint8_t> wanted(out.size(), 0x55);
+                for (int r = 0; r < rows; ++r) {
+                    for (int j = 0; j < columns; ++j) {
+                        const int i = r * pitch + j;
+                        int64_t sum = acc[i] * multiplier[1 + j] + offset[1 + j];
+                        const int added = c.residual_signed ? int8_t(residual[i]) : residual[i];
+                        if (c.has_residual) sum += added * c.residual_multiplier;
+                        wanted[i] = to_8_bit(sum);
+                    }
+                }
+                (kernel.set.*place)(t);
+                kernel.require(out == wanted, std::to_string(variant) + ", " +
+                                                  std::to_string(columns) + " columns");
+            }
+        }
+    }
+}
+
+std::vector<int32_t> channels_of(SlotOrder order, int slots, int cluster) {
+    std::vector<int32_t> table;
+    for (int q = 0; q < slots; ++q) {
+        for (int lane = 0; lane < 4; ++lane) {
+            int channel = 4 * q + lane;
+            if (order == SlotOrder::wide) channel = lane < 2 ? 2 * q + lane : -1;
+            if (order == SlotOrder::paired4)
+                channel = q / 2 * 8 + q % 2 * 2 + lane / 2 * 4 + lane % 2;
+            if (order == SlotOrder::paired_long) {
+                const int within = 2 * q % cluster, pair = 2 * q / cluster;
+                channel = pair * 2 * cluster + lane / 2 * cluster + within + lane % 2;
+            }
+            table.push_back(channel);
+        }
+    }
+    return table;
+}
+
+void check(const Kernel& kernel, decltype(KernelSet::gather_slots) KernelSet::* place) {
+    std::mt19937 random(3);
+    for (SlotOrder order : {SlotOrder::contiguous, SlotOrder::paired4, SlotOrder::paired_long,
+                            SlotOrder::wide, SlotOrder::table}) {
+        for (int slots : {8, 16, 24}) {
+            for (int positions = 1; positions <= 18; ++positions) {
+                const int cluster = 16, channels = 4 * slots;
+                const std::vector<int32_t> table = channels_of(order, slots, cluster);
+                std::vector<uint8_t> input(std::size_t(positions) * channels);
+                for (uint8_t& value : input) value = uint8_t(random());
+                SlotArguments s{};
+                s.input = input.data();
+                s.pitch = channels;
+                s.positions = positions;
+                s.readable = ptrdiff_t(input.size());
+                s.order = order;
+                s.cluster = cluster;
+                s.table = table.data();
+                s.slots = slots;
+                s.flip = positions % 2 == 0 ? 0x80 : 0;
+                s.widen = order == SlotOrder::wide;
+                s.out_pitch = positions;
+                std::vector<uint32_t> out(std::size_t(slots) * positions + 8), wanted(out.size());
+                s.out = wanted.data();
+                scalar::gather_some(s, 0, slots, 0, positions);
+                s.out = out.data();
+                (kernel.set.*place)(s);
+                kernel.require(
+                    std::equal(out.begin(), out.end() - 8, wanted.begin()),
+                    std::to_string(slots) + " slots, " + std::to_string(positions) + " positions");
+            }
+        }
+    }
+}
+
+void check(const Kernel& kernel, DepthwiseKernel KernelSet::* place) {
+    const DepthwiseKernel& depthwise = kernel.set.*place;
+    std::mt19937 random(4);
+    for (int pairs = 1; pairs <= kDepthwisePairs; ++pairs) {
+        for (int positions : {1, 2, 5}) {
+            for (int variant = 0; variant < 8; ++variant) {
+                const int step = kDepthwiseBlock, pitch = kDepthwiseBlock + 8;
+                std::vector<uint8_t> input(std::size_t(2 * pairs + positions) * step);
+                for (uint8_t& value : input) value = uint8_t(random());
+                std::vector<const uint8_t*> rows;
+                for (int tap = 0; tap < 2 * pairs; ++tap) rows.push_back(&input[tap * step]);
+                std::vector<int8_t> parts(std::size_t(pairs) * kDepthwiseStep);
+                for (int8_t& part : parts) part = int8_t(int(random() % 16) - 8);
+                std::vector<int16_t> factors;
+                for (int j = 0; j < kDepthwiseBlock; ++j) {
+                    factors.push_back(int16_t(random() % 256));
+                    factors.push_back(int16_t(16 * factors.back()));
+                }
+                std::vector<int32_t> acc(std::size_t(positions) * pitch);
+                for (int32_t& value : acc) value = int32_t(random() % 1000);
+                DepthwiseArguments t{};
+                t.rows = rows.data();
+                t.step = step;
+                t.pairs = pairs;
+                t.weights = parts.data();
+                t.factors = factors.data();
+                t.positions = positions;
+                t.flip = variant % 2 == 0 ? 0x80 : 0;
+                t.left_shift = variant / 2 % 2 == 0 ? 0 : 3;
+                t.first = variant / 4 % 2 == 0;
+                t.acc = acc.data();
+                t.acc_pitch = pitch;
+                std::vector<int32_t> wanted = acc;
+                for (int p = 0; p < positions; ++p) {
+                    for (int j = 0; j < kDepthwiseBlock; ++j) {
+                        const int channel = depthwise.order[j];
+                        int32_t sum = 0;
+                        for (int tap = 0; tap < 2 * pairs; ++tap) {
+                            const int8_t* w = &parts[tap / 2 * kDepthwiseStep + 2 * j + tap % 2];
+                            sum += (rows[tap][p * step + channel] ^ t.flip) *
+                                   (w[0] + 16 * w[2 * kDepthwiseBlock]) * factors[2 * j];
+                        }
+                        int32_t& at = wanted[p * pitch + channel];
+                        at = (t.first ? 0 : at) + int32_t(uint32_t(sum) << t.left_shift);
+                    }
+                }
+                depthwise.run(t);
+                kernel.require(acc == wanted, std::to_string(pairs) + " pairs");
+            }
+        }
+    }
+}
+
+// A row of tiles through all three transforms is the convolution. Forms of 3x3 kernels.
+void check(const Kernel& kernel, const WinogradForms* KernelSet::* place) {
+    std::mt19937 random(5);
+    const int panel = kernel.set.panel, channels = kWinogradChannels, pairs = channels / 2;
+    for (const WinogradForm& form : (kernel.set.*place)->taps3) {
+        for (int tiles : {1, 3, 8, 9}) {
+            const int columns = tiles * form.columns + 2, rows = form.rows + 2;
+            std::vector<uint8_t> input(std::size_t(rows) * columns * channels);
+            for (uint8_t& value : input) value = uint8_t(random());
+            auto codes = aligned_array<int8_t>(std::size_t(channels) * 9 * panel);
+            for (int i = 0; i < channels * 9 * panel; ++i)
+                codes[i] = int8_t(int(random() % 15) - 7);
+            const std::vector<int32_t> runs(4, 0);
+            std::vector<int32_t> pair_numbers;
+            for (int pair = 0; pair < pairs; ++pair) pair_numbers.push_back(pair);
+            const int pitch = tiles + 8;
+            auto transformed = aligned_array<uint32_t>(std::size_t(form.points()) * pairs * pitch);
+            auto weights = aligned_array<int16_t>(std::size_t(form.points()) * pairs * panel * 2);
+            auto products = aligned_array<int32_t>(std::size_t(form.points()) * tiles * panel);
+            auto acc =
+                aligned_array<int32_t>(std::size_t(form.rows) * tiles * form.columns * panel);
+            form.input({input.data(), columns * channels, channels, tiles, 0, transformed.get(),
+                        pairs * pitch, pitch});
+            form.weights({codes.get(), 4, 4, nullptr, runs.data(), pair_numbers.data(),
+                          weights.get(), pairs * panel * 2});
+            for (int point = 0; point < form.points(); ++point) {
+                for (int tile = 0; tile < tiles; ++tile) {
+                    for (int o = 0; o < panel; ++o) {
+                        uint32_t sum = 0;
+                        for (int pair = 0; pair < pairs; ++pair) {
+                            int16_t x[2];
+                            std::memcpy(x, &transformed[(point * pairs + pair) * pitch + tile], 4);
+                            const int16_t* w = &weights[((point * pairs + pair) * panel + o) * 2];
+                            sum += uint32_t(x[0] * w[0] + x[1] * w[1]);
+                        }
+                        products[(point * tiles + tile) * panel + o] = int32_t(sum);
+                    }
+                }
+            }
+            const int row_pitch = tiles * form.columns * panel;
+            form.output({products.get(), tiles * panel, tiles, nullptr, acc.get(), row_pitch});
+            bool agrees = true;
+            for (int y = 0; y < form.rows; ++y) {
+                for (int x = 0; x < tiles * form.columns; ++x) {
+                    for (int o = 0; o < panel; ++o) {
+                        int32_t sum = 0;
+                        for (int c = 0; c < channels; ++c) {
+                            for (int tap = 0; tap < 9; ++tap) {
+                                const int at = (y + tap / 3) * columns + x + tap % 3;
+                                sum += input[at * channels + c] *
+                                       codes[((c / 4 * 9 + tap) * panel + o) * 4 + c % 4];
+                            }
+                        }
+                        agrees = agrees && acc[y * row_pitch + x * panel + o] == sum;
+                    }
+                }
+            }
+            kernel.require(agrees, std::to_string(form.rows) + "x" + std::to_string(form.columns) +
+                                       ", " + std::to_string(tiles) + " tiles");
+        }
+    }
+}
+
+// The same source for all; the plain build of it is what the others must equal.
+void check(const Kernel& kernel, ElementKernels KernelSet::* place) {
+    const ElementKernels& elements = kernel.set.*place;
+    const ElementKernels& plain = kernels_for(Isa::scalar).elements;
+    std::mt19937 random(6);
+    for (int count : {1, 7, 31, 32, 64, 100, 257}) {
+        const std::size_t size = std::size_t(count);
+        std::vector<float> x(size), y(size), z(size);
+        std::vector<uint8_t> a(size * 3), b(size), out(size * 3), wanted(size * 3), table(256);
+        std::vector<int32_t> sums(size), wanted_sums(size);
+        for (float& value : x) value = (float(random() % 65536) - 32768.0f) / 64.0f;
+        for (uint8_t& value : a) value = uint8_t(random());
+        for (uint8_t& value : b) value = uint8_t(random());
+        for (uint8_t& value : table) value = uint8_t(random());
+        const auto both = [&](const char* what, const auto& run) {
+            run(elements, out.data(), sums.data(), y.data());
+            run(plain, wanted.data(), wanted_sums.data(), z.data());
+            kernel.require(out == wanted && sums == wanted_sums &&
+                               std::memcmp(y.data(), z.data(), size * 4) == 0,
+                           std::string(what) + " of " + std::to_string(count));
+        };
+        both("quantize", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
+            k.quantize(x.data(), count, 1.5f, 3, -128, 127, o);
+        });
+        both("interleave", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
+            k.interleave(a.data(), count, 3, count, o, 3);
+        });
+        for (bool is_signed : {false, true}) {
+            both("dequantize", [&](const ElementKernels& k, uint8_t*, int32_t*, float* f) {
+                k.dequantize(b.data(), count, is_signed, 5, 0.25f, f);
+            });
+            both("largest_of_rows", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
+                const uint8_t* rows[] = {a.data(), a.data() + count, b.data()};
+                k.largest_of_rows(rows, 3, count, is_signed, o);
+            });
+            both("add_rows", [&](const ElementKernels& k, uint8_t*, int32_t* s, float*) {
+                k.add_rows(a.data(), 3, count, count, is_signed, s);
+            });
+            for (int variant = 0; variant < 16; ++variant) {
+                BinaryArithmetic k;
+                k.multiplier_a = 3;
+                k.multiplier_b = 5;
+                k.offset = -70;
+                k.zero_a = 2;
+                k.zero_b = 4;
+                k.shift = variant % 2 == 0 ? 0 : 6;
+                k.zero_point = 1;
+                k.signed_a = is_signed;
+                k.product = variant / 2 % 2 == 0;
+                k.narrow = variant / 4 % 2 == 0;
+                const int step = variant / 8;
+                both("binary", [&](const ElementKernels& e, uint8_t* o, int32_t*, float*) {
+                    e.binary(a.data(), 1, b.data(), step, count, k, o);
+                });
+            }
+        }
+        both("look_up", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
+            k.look_up(b.data(), count, table.data(), o);
+        });
+        both("narrow_sum", [&](const ElementKernels& k, uint8_t* o, int32_t* s, float*) {
+            const std::vector<int32_t> wide(size, 12345);
+            const NarrowTerm terms[] = {{a.data(), NarrowTerm::Type::u8, 1, 4},
+                                        {b.data(), NarrowTerm::Type::s8, 1, 0},
+                                        {wide.data(), NarrowTerm::Type::s32, 1, 2}};
+            k.narrow_sum(terms, 3, count, 100, 60000, s);
+            k.narrow_round(s, count, 7, 0, 255, o);
+        });
+        kernel.require(elements.largest_magnitude(x.data(), count) ==
+                               plain.largest_magnitude(x.data(), count) &&
+                           elements.largest_total(sums.data(), count) ==
+                               plain.largest_total(sums.data(), count),
+                       "largest of " + std::to_string(count));
+    }
+}
+
+void check_set(Isa isa) {
+    const KernelSet& set = kernels_for(isa);
+#define SUB8_PANEL(name, outputs, is_signed)
+#define SUB8_KERNEL(name, place, home, kernel) \
+    if (isa == Isa::name) check(Kernel{set, #name, #kernel}, &KernelSet::place);
+#include "kernels/kernels.inc"
+#undef SUB8_KERNEL
+#undef SUB8_PANEL
+}
+
+}  // namespace
+}  // namespace sub8::kernels
+
+int main() {
+    for (sub8::Isa isa : sub8::supported_isas()) {
+        const int before = sub8::kernels::compared;
+        sub8::kernels::check_set(isa);
+        std::printf("%s: %d results\n", sub8::isa_name(isa), sub8::kernels::compared - before);
+    }
+    return sub8::kernels::failures == 0 && sub8::kernels::compared > 0 ? 0 : 1;
+}
