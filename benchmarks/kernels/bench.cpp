@@ -1,9 +1,9 @@
-// Speed of weighted layers on one core, beside what the core can do at most, measured in the same
-// moments.
+// Speed of the catalogue's kernels of products and of whole layers on one core, beside what the
+// core can do at most, measured in the same moments.
 //
 //     cmake -S . -B build/bench -DSUB8_KERNEL_BENCH=ON
 //     cmake --build build/bench --target sub8_kernel_bench
-//     build/bench/benchmarks/kernels/sub8_kernel_bench [isa [part of a layer's name]]
+//     build/bench/benchmarks/kernels/sub8_kernel_bench [isa [part of a kernel's or layer's name]]
 //
 // For every layer shape: rounds of (limit, layer, limit, layer, ...); the figures are medians over
 // rounds, and the fraction is the median of each round's ratio, so that a machine whose speed
@@ -19,12 +19,13 @@
 #include <vector>
 
 #include "conv/convolution.h"
-#include "kernels/table.h"
+#include "kernels/catalogue.h"
 #include "limits.h"
+#include "operands.h"
 
 namespace {
 
-using sub8::Arithmetic;
+using sub8::kernels::KernelSet;
 
 struct Shape {
     const char* name;
@@ -46,25 +47,16 @@ const Shape kShapes[] = {
 
 struct Format {
     const char* name;
-    sub8::WeightKind kind;
+    const char* weights;
     int cluster;
 };
 
 const Format kFormats[] = {
-    {"ternary N=64", sub8::WeightKind::ternary, 64},
-    {"ternary N=4", sub8::WeightKind::ternary, 4},
-    {"int4 N=64", sub8::WeightKind::int4, 64},
-    {"int8", sub8::WeightKind::int8, 1 << 20},
+    {"ternary N=64", "ternary", 64},
+    {"ternary N=4", "ternary", 4},
+    {"int4 N=64", "int4", 64},
+    {"int8", "int8", 1 << 20},
 };
-
-struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-};
-using Memory = std::unique_ptr<void, Free>;
-
-Memory allocate(std::size_t bytes) {
-    return Memory(std::aligned_alloc(64, (bytes + 127) / 64 * 64));
-}
 
 // Time that this thread had the processor, so that other processes' turns do not count.
 double thread_time() {
@@ -92,31 +84,32 @@ class Bench {
         std::mt19937 random(1);
         const int cluster = std::min(format.cluster, shape.inputs);
         const int clusters = (shape.inputs + cluster - 1) / cluster;
-        const int largest = format.kind == sub8::WeightKind::ternary ? 1
-                            : format.kind == sub8::WeightKind::int4  ? 7
-                                                                     : 127;
+        const sub8::weights::Format& weights_format = sub8::weights::format(format.weights);
+        const int largest = weights_format.largest;
         std::vector<int8_t> values(std::size_t(shape.outputs) * shape.inputs * shape.kernel *
                                    shape.kernel);
         for (int8_t& value : values) value = int8_t(int(random() % (2 * largest + 1)) - largest);
         // As the quantiser chooses it: 8-bit weights of one cluster need no scale finer than 1.
-        const int largest_alpha = format.kind == sub8::WeightKind::int8 ? 1 : 200;
+        const int largest_alpha = weights_format.bits == 8 ? 1 : 200;
         std::vector<uint8_t> alpha(std::size_t(shape.outputs) * clusters);
         for (uint8_t& value : alpha) value = uint8_t(1 + random() % largest_alpha);
-        const sub8::WeightShape weight_shape{shape.outputs, shape.inputs, shape.kernel,
-                                             shape.kernel, shape.groups};
-        const auto weights = sub8::PackedWeights::pack(
-            isa, weight_shape, {{format.kind, cluster, 0, values.data(), alpha.data()}});
+        const sub8::conv::WeightShape weight_shape{shape.outputs, shape.inputs, shape.kernel,
+                                                   shape.kernel, shape.groups};
+        const auto weights = sub8::conv::PackedWeights::pack(
+            isa, weight_shape, {{&weights_format, cluster, 0, values.data(), alpha.data()}});
 
-        sub8::ConvGeometry geometry;
+        sub8::conv::ConvGeometry geometry;
         geometry.in_h = geometry.in_w = shape.size;
         geometry.stride_h = geometry.stride_w = shape.stride;
         geometry.pad_top = geometry.pad_left = shape.kernel / 2;
         geometry.out_h = geometry.out_w = (shape.size + shape.stride - 1) / shape.stride;
-        sub8::Rescale rescale;
-        rescale.multiplier = {1};
-        rescale.offset.assign(std::size_t(shape.outputs), 100);
-        rescale.shift = 12;
-        convolution_ = sub8::Convolution::create(weights, geometry, {}, rescale);
+        sub8::requantize::To8Bit to_8_bit;
+        to_8_bit.multiplier = {1};
+        to_8_bit.offset.assign(std::size_t(shape.outputs), 100);
+        to_8_bit.shift = 12;
+        const auto layer = std::make_shared<const sub8::conv::PreparedLayer>(
+            weights, sub8::conv::InputFormat{}, to_8_bit);
+        convolution_ = sub8::conv::Convolution::create(layer, geometry);
 
         const std::size_t inputs =
             std::size_t(shape.size) * shape.size * shape.inputs * shape.groups;
@@ -124,7 +117,7 @@ class Bench {
         input_.resize(inputs);
         for (uint8_t& value : input_) value = uint8_t(random());
         output_.resize(positions * shape.outputs);
-        scratch_ = allocate(convolution_->scratch_bytes(1));
+        scratch_ = sub8::kernels::aligned_array<uint8_t>(convolution_->scratch_bytes(1));
         macs_ = double(positions) * double(values.size());
     }
 
@@ -134,54 +127,64 @@ class Bench {
     double macs() const { return macs_; }
 
   private:
-    std::unique_ptr<const sub8::Convolution> convolution_;
+    std::unique_ptr<const sub8::conv::Convolution> convolution_;
     std::vector<uint8_t> input_, output_;
-    Memory scratch_;
+    std::unique_ptr<uint8_t[], sub8::kernels::Free> scratch_;
     double macs_;
 };
 
-// The tile kernel of ternary runs alone, operands in the first-level cache.
-class TileBench {
-  public:
-    TileBench(sub8::Isa isa, int channels)
-        : kernels_(sub8::kernels_for(isa)), steps_(channels / 4) {
-        const int runs = (steps_ + 63) / 64;
-        for (int run = 0; run < runs; ++run) {
-            run_steps_.push_back(uint16_t(steps_ * (run + 1) / runs - steps_ * run / runs));
-        }
-        activations_.assign(std::size_t(steps_) * 4 * kernels_.rows, 200);
-        alpha_.assign(std::size_t(runs) * kernels_.panel * 2, 3);
-        weights_ = allocate(std::size_t(steps_) * kernels_.panel * 4);
-        std::fill_n(static_cast<int8_t*>(weights_.get()), std::size_t(steps_) * kernels_.panel * 4,
-                    int8_t(1));
-        acc_ = allocate(std::size_t(kernels_.rows) * kernels_.panel * 4);
-    }
+constexpr int kCalls = 200;
 
-    static bool available(sub8::Isa isa) { return !sub8::kernels_for(isa).has_dot; }
+// A kernel of products alone, operands in the first-level cache: runs of 16 steps, or as short as
+// the kernel is made for.
+class KernelBench {
+  public:
+    KernelBench(const KernelSet& set, sub8::kernels::TileKernels KernelSet::* place, int channels)
+        : kernels_(set.*place),
+          steps_(set, sub8::kernels::arithmetic_of(place), 1, run_steps(place, channels),
+                 kernels_.rows, 1),
+          acc_(sub8::kernels::aligned_array<int32_t>(std::size_t(kernels_.rows) * set.panel)) {}
 
     void run() {
-        sub8::TileArguments tile{activations_.data(),
-                                 4 * kernels_.rows,
-                                 1,
-                                 weights_.get(),
-                                 alpha_.data(),
-                                 nullptr,
-                                 run_steps_.data(),
-                                 int(run_steps_.size()),
-                                 steps_,
-                                 static_cast<int32_t*>(acc_.get()),
-                                 true};
-        for (int i = 0; i < kCalls; ++i) kernels_.runs16[kernels_.rows](tile);
+        const auto tile = steps_.tile(kernels_.rows, acc_.get(), true);
+        for (int i = 0; i < kCalls; ++i) kernels_.of[kernels_.rows](tile);
     }
-    double macs() const { return double(kCalls) * steps_ * 4 * kernels_.panel * kernels_.rows; }
+    double macs() const { return kCalls * steps_.macs(); }
 
   private:
-    static constexpr int kCalls = 200;
-    const sub8::Kernels& kernels_;
-    int steps_;
-    std::vector<uint16_t> run_steps_;
-    std::vector<uint8_t> activations_, alpha_;
-    Memory weights_, acc_;
+    static std::vector<uint16_t> run_steps(sub8::kernels::TileKernels KernelSet::* place,
+                                           int channels) {
+        const int wide = place == &KernelSet::wide16 ? 2 : 4;
+        const int length = place == &KernelSet::runs16_two ? 2 : 16;
+        return std::vector<uint16_t>(std::size_t(channels / wide / length), uint16_t(length));
+    }
+
+    const sub8::kernels::TileKernels& kernels_;
+    sub8::kernels::Steps steps_;
+    std::unique_ptr<int32_t[], sub8::kernels::Free> acc_;
+};
+
+class RowBench {
+  public:
+    RowBench(const KernelSet& set, sub8::kernels::RowKernel KernelSet::* place, int channels)
+        : kernel_(set.*place),
+          format_(*std::find_if(
+              std::begin(sub8::weights::kFormatTable), std::end(sub8::weights::kFormatTable),
+              [&](const sub8::weights::Format& format) { return format.row == place; })),
+          steps_(set, kernel_.arithmetic, 1, std::vector<uint16_t>(channels / 64, 16), 1, 1),
+          acc_(sub8::kernels::aligned_array<int32_t>(std::size_t(set.panel))) {}
+
+    void run() {
+        const auto row = steps_.row(format_, acc_.get(), true);
+        for (int i = 0; i < kCalls; ++i) kernel_.run(row);
+    }
+    double macs() const { return kCalls * steps_.macs(); }
+
+  private:
+    const sub8::kernels::RowKernel& kernel_;
+    const sub8::weights::Format& format_;
+    sub8::kernels::Steps steps_;
+    std::unique_ptr<int32_t[], sub8::kernels::Free> acc_;
 };
 
 struct Figures {
@@ -212,10 +215,37 @@ Figures measure(B& bench) {
     return {median(speeds) * 1e-9, median(of16), median(of32)};
 }
 
-void print(const char* shape, const char* format, const Figures& figures) {
-    std::printf("%-18s %-13s %8.1f %8.0f%% %8.0f%%\n", shape, format, figures.gmacs,
+void print(const std::string& what, const char* with, const Figures& figures) {
+    std::printf("%-26s %-13s %8.1f %8.0f%% %8.0f%%\n", what.c_str(), with, figures.gmacs,
                 100 * figures.of_int16_limit, 100 * figures.of_int32_limit);
     std::fflush(stdout);
+}
+
+void bench_kernel(const KernelSet& set, sub8::kernels::TileKernels KernelSet::* place,
+                  const char* name) {
+    KernelBench bench(set, place, 512);
+    print(name, "K = 512", measure(bench));
+}
+
+void bench_kernel(const KernelSet& set, sub8::kernels::RowKernel KernelSet::* place,
+                  const char* name) {
+    RowBench bench(set, place, 512);
+    print(name, "K = 512", measure(bench));
+}
+
+// Kernels of other operations are measured within layers.
+template <typename Kernel>
+void bench_kernel(const KernelSet&, Kernel KernelSet::*, const char*) {}
+
+void bench_catalogue(sub8::Isa isa, const std::string& only) {
+    const KernelSet& set = sub8::kernels::kernels_for(isa);
+#define SUB8_PANEL(name, outputs, is_signed)
+#define SUB8_KERNEL(name, place, home, kernel)                                          \
+    if (isa == sub8::Isa::name && std::string(#kernel).find(only) != std::string::npos) \
+        bench_kernel(set, &KernelSet::place, #kernel);
+#include "kernels/kernels.inc"
+#undef SUB8_KERNEL
+#undef SUB8_PANEL
 }
 
 }  // namespace
@@ -227,17 +257,13 @@ int main(int argc, char** argv) {
     std::printf(
         "limits, on registers: int16 = vpmaddubsw + vpaddw, int32 = vpmaddubsw + vpmaddwd + "
         "vpaddd\n");
-    std::printf("%-18s %-13s %8s %9s %9s\n", "layer", "weights", "GMAC/s", "of int16", "of int32");
-    if (TileBench::available(isa)) {
-        for (int channels : {128, 256, 512, 1024}) {
-            TileBench bench(isa, channels);
-            print(("tile, K = " + std::to_string(channels)).c_str(), "ternary", measure(bench));
-        }
-    }
+    std::printf("%-26s %-13s %8s %9s %9s\n", "kernel, layer", "weights", "GMAC/s", "of int16",
+                "of int32");
+    bench_catalogue(isa, only);
     for (const Shape& shape : kShapes) {
         if (std::string(shape.name).find(only) == std::string::npos) continue;
         for (const Format& format : kFormats) {
-            if (shape.groups > 1 && format.kind != sub8::WeightKind::int8) continue;
+            if (shape.groups > 1 && format.weights != std::string("int8")) continue;
             Bench bench(isa, shape, format);
             print(shape.name, format.name, measure(bench));
         }

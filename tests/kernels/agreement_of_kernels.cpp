@@ -397,8 +397,8 @@ void check(const Kernel& kernel, ElementKernels KernelSet::* place) {
                 k.offset = -70;
                 k.zero_a = 2;
                 k.zero_b = 4;
-                k.shift = variant % 2 == 0 ? 0 : 6;
-                k.zero_point = 1;
+                k.result.shift = variant % 2 == 0 ? 0 : 6;
+                k.result.zero_point = 1;
                 k.signed_a = is_signed;
                 k.product = variant / 2 % 2 == 0;
                 k.narrow = variant / 4 % 2 == 0;

@@ -9,40 +9,26 @@ from pathlib import Path
 
 import pytest
 
-NATIVE = Path(__file__).parents[2] / "src" / "sub8" / "native"
-AVX2 = ("-mavx2", "-mfma")
-AVX512 = (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni")
+from .instruction_sets import ISAS, NATIVE
 
 
 @dataclass(frozen=True)
 class Source:
+    """A file of kernels/<isa>/, kernels in it, and the instruction that their hot loops multiply with."""
+
     path: str
-    flags: tuple[str, ...]
     kernels: tuple[str, ...]
     multiply: str
 
 
+DOT = ("dot<6>", "dotruns<6>", "dotruns_short<6>")
 SOURCES = [
-    Source(
-        "avx2/runs16.cpp",
-        AVX2,
-        ("runs16<6>", "runs16<5>", "runs16<4>", "runs16_short<3>"),
-        "vpmaddubsw",
-    ),
-    Source("avx2/runs16_two.cpp", AVX2, ("runs16_two<4>", "runs16_two<3>"), "vpmaddubsw"),
-    Source("avx2/wide16.cpp", AVX2, ("wide16<6>", "wide16<5>", "wide16<4>"), "vpmaddwd"),
-    Source(
-        "avxvnni/dot.cpp",
-        (*AVX2, "-mavxvnni"),
-        ("dot<6>", "dotruns<6, true>", "dotruns<6, false>"),
-        "vpdpbusd",
-    ),
-    Source(
-        "avx512vnni/dot.cpp",
-        AVX512,
-        ("dot<6>", "dotruns<6, true>", "dotruns<6, false>"),
-        "vpdpbusd",
-    ),
+    Source("avx2/u8_s8_runs16_6x16.cpp", ("runs16<6>", "runs16<5>", "runs16<4>"), "vpmaddubsw"),
+    Source("avx2/u8_s8_runs16_short_3x16.cpp", ("runs16_short<3>",), "vpmaddubsw"),
+    Source("avx2/u8_s8_runs16_two_4x16.cpp", ("runs16_two<4>", "runs16_two<3>"), "vpmaddubsw"),
+    Source("avx2/s16_s16_wide16_6x16.cpp", ("wide16<6>", "wide16<5>", "wide16<4>"), "vpmaddwd"),
+    Source("avxvnni/u8_s8_dot_6x16.cpp", DOT, "vpdpbusd"),
+    Source("avx512vnni/u8_s8_dot_6x32.cpp", DOT, "vpdpbusd"),
 ]
 
 LINE = re.compile(r"^\s*([0-9a-f]+):\t(?:\{vex\} )?(\S+)\s*(.*?)(?:\s+#.*)?$")
@@ -91,10 +77,11 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-def compiled(path: str, flags: tuple[str, ...], folder: Path) -> dict[str, Code]:
+def compiled(path: str, folder: Path) -> dict[str, Code]:
     """The functions of a kernel file, built as the package builds it."""
     target = folder / "kernel.o"
-    options = ["-std=c++17", "-O3", "-DNDEBUG", "-fPIC", "-ffp-contract=off", f"-I{NATIVE}", *flags]
+    options = ["-std=c++17", "-O3", "-DNDEBUG", "-fPIC", "-ffp-contract=off", f"-I{NATIVE}"]
+    options += ISAS[path.split("/")[0]].flags
     source = str(NATIVE / "kernels" / path)
     built = subprocess.run(
         ["g++", *options, "-c", source, "-o", str(target)], capture_output=True, text=True
@@ -106,9 +93,16 @@ def compiled(path: str, flags: tuple[str, ...], folder: Path) -> dict[str, Code]
 
 
 @needs_compiler
-@pytest.mark.parametrize("kernel", ["row2", "row4", "row8"])
-def test_row_kernels_spill_nothing(kernel: str, tmp_path: Path) -> None:
-    code = compiled("avx2/rows.cpp", AVX2, tmp_path)
+@pytest.mark.parametrize(
+    ("path", "kernel"),
+    [
+        ("u8_w2_runs16_1x16.cpp", "row2"),
+        ("u8_w4_runs16_1x16.cpp", "row4"),
+        ("s16_w8_wide16_1x16.cpp", "row8"),
+    ],
+)
+def test_row_kernels_spill_nothing(path: str, kernel: str, tmp_path: Path) -> None:
+    code = compiled(f"avx2/{path}", tmp_path)
     body = next(body for name, body in code.items() if f"::{kernel}(" in name)
     spills = [
         f"{mnemonic} {operands}"
@@ -122,7 +116,7 @@ def test_row_kernels_spill_nothing(kernel: str, tmp_path: Path) -> None:
 @needs_compiler
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.path)
 def test_inner_loops_hold_no_store_and_no_copy(source: Source, tmp_path: Path) -> None:
-    code = compiled(source.path, source.flags, tmp_path)
+    code = compiled(source.path, tmp_path)
     for kernel in source.kernels:
         body = next(body for name, body in code.items() if f"::{kernel}(" in name)
         hot = [

@@ -19,6 +19,7 @@ from sub8.engine.plan import operators as p
 from sub8.engine.plan.islands import run_island
 from sub8.engine.plan.reference import run_reference
 from sub8.errors import InputError
+from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
 
 
@@ -90,7 +91,7 @@ def layer_plan(batch_format, outputs=40):
     x = s.quantised((2, 16, 20, 20), batch_format)
     values = rng.integers(-1, 2, (outputs, 16, 3, 3)).astype(np.int8)
     alpha = rng.integers(1, 200, (outputs, 4)).astype(np.uint8)
-    weight = p.ClusteredWeight("ternary", values, alpha, -9, 4)
+    weight = ClusteredWeight("ternary", values, alpha, -9, 4)
     fmt = Format.dfp(False, -4)
     bias = rng.integers(-999, 999, outputs).astype(np.int32)
     conv = p.Conv(
@@ -127,7 +128,7 @@ def test_rows_are_cut_into_many_shares(rows, kind):
     rng = np.random.default_rng(0)
     values = rng.integers(-largest, largest, (2050, 2048), endpoint=True).astype(np.int8)
     alpha = rng.integers(1, 16, (2050, 32)).astype(np.uint8)
-    weight = p.ClusteredWeight(kind, values, alpha, -14, 64)
+    weight = ClusteredWeight(kind, values, alpha, -14, 64)
     fmt, out = Format.dfp(True, -4), Format.dfp(True, exponent)
     bias = rng.integers(-999, 999, 2050).astype(np.int32)
     layer = p.Linear(

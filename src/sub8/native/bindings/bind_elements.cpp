@@ -37,15 +37,12 @@ StepPointer dequantize(const executor::Buffer& x, const executor::Buffer& out,
         x, out, planar_shape(shape), executor::StaticFormat{is_signed, scale, zero_point});
 }
 
-kernels::BinaryArithmetic binary_arithmetic(bool signed_a, bool signed_b, int shift, int zero_point,
-                                            int low, int high) {
+kernels::BinaryArithmetic binary_arithmetic(bool signed_a, bool signed_b,
+                                            const kernels::ResultRange& result) {
     kernels::BinaryArithmetic arithmetic;
     arithmetic.signed_a = signed_a;
     arithmetic.signed_b = signed_b;
-    arithmetic.shift = shift;
-    arithmetic.zero_point = zero_point;
-    arithmetic.low = low;
-    arithmetic.high = high;
+    arithmetic.result = result;
     return arithmetic;
 }
 
@@ -54,7 +51,7 @@ StepPointer add(const executor::Buffer& a, Sizes strides_a, bool signed_a,
                 const executor::Buffer& out, Sizes sizes, std::int64_t multiplier_a,
                 std::int64_t multiplier_b, std::int64_t offset, int shift, int zero_point, int low,
                 int high) {
-    auto arithmetic = binary_arithmetic(signed_a, signed_b, shift, zero_point, low, high);
+    auto arithmetic = binary_arithmetic(signed_a, signed_b, {shift, zero_point, low, high});
     arithmetic.multiplier_a = multiplier_a;
     arithmetic.multiplier_b = multiplier_b;
     arithmetic.offset = offset;
@@ -66,7 +63,7 @@ StepPointer multiply(const executor::Buffer& a, Sizes strides_a, bool signed_a, 
                      const executor::Buffer& b, Sizes strides_b, bool signed_b, int zero_b,
                      const executor::Buffer& out, Sizes sizes, std::int64_t multiplier, int shift,
                      int zero_point, int low, int high) {
-    auto arithmetic = binary_arithmetic(signed_a, signed_b, shift, zero_point, low, high);
+    auto arithmetic = binary_arithmetic(signed_a, signed_b, {shift, zero_point, low, high});
     arithmetic.product = true;
     arithmetic.multiplier_a = multiplier;
     arithmetic.zero_a = zero_a;

@@ -7,11 +7,14 @@
 // turns acc into the result. Every instruction set gives the same bits.
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "conv/prepared_layer.h"
+#include "conv/scratch.h"
 
 namespace sub8::conv {
 
@@ -50,14 +53,28 @@ class Convolution {
     // 8-bit, float32 or int32 [batch, out_h, out_w, outputs]; it must not overlap the input.
     // scratch: scratch_bytes(threads), 64-byte aligned, not shared between threads. again: whether
     // it is as another share of the same run left it.
-    virtual void run(const void* input, const void* residual, void* output, void* scratch,
-                     int share, int shares, bool again) const = 0;
+    void run(const void* input, const void* residual, void* output, void* scratch, int share,
+             int shares, bool again) const {
+        assert(share >= 0 && share < shares);
+        assert(!layer().requantize().needs_residual() || residual != nullptr);
+        run_share({static_cast<const uint8_t*>(input), residual, output}, Scratch(scratch), share,
+                  shares, again);
+    }
 
   protected:
     explicit Convolution(std::shared_ptr<const PreparedLayer> layer) : layer_(std::move(layer)) {}
     const PreparedLayer& layer() const { return *layer_; }
 
+    struct Operands {
+        const uint8_t* input;
+        const void* residual;
+        void* output;
+    };
+
   private:
+    virtual void run_share(const Operands& operands, Scratch memory, int share, int shares,
+                           bool again) const = 0;
+
     std::shared_ptr<const PreparedLayer> layer_;
 };
 

@@ -75,11 +75,8 @@ class DenseConvolution : public Convolution {
         return row_shares(bytes, threads);
     }
 
-    void run(const void* input, const void* residual, void* output, void* scratch, int share,
-             int shares, bool again) const override {
-        assert(share >= 0 && share < shares);
-        assert(!layer().requantize().needs_residual() || residual != nullptr);
-        Scratch memory(scratch);
+    void run_share(const Operands& operands, Scratch memory, int share, int shares,
+                   bool again) const override {
         Work work;
         work.codes = memory.take<int8_t>(codes_bytes_);
         work.wide = memory.take<int16_t>(wide_bytes_);
@@ -88,8 +85,7 @@ class DenseConvolution : public Convolution {
         work.rows = memory.take<uint32_t>(rows_bytes_);
         work.corrections = memory.take<int32_t>(corrections_bytes_);
         work.strip = memory.take<uint8_t>(int64_t(plan_.bytes()));
-        work.residual = residual;
-        work.output = output;
+        work.operands = operands;
         const Share part = share_of(share, shares);
         const int panels_per_group = weights_.panels_per_group();
         for (int64_t unit = part.first_unit; unit < part.end_unit;) {
@@ -100,8 +96,7 @@ class DenseConvolution : public Convolution {
                 const int64_t end =
                     std::min<int64_t>(part.end_panel, int64_t(group + 1) * panels_per_group);
                 if (!(again && one_strip_)) {
-                    plan_.build(static_cast<const uint8_t*>(input), group, unit, work.units,
-                                work.strip);
+                    plan_.build(operands.input, group, unit, work.units, work.strip);
                     if (by_rows_) order_activations(work);
                 }
                 for (; panel < end; ++panel) {
@@ -126,8 +121,7 @@ class DenseConvolution : public Convolution {
         uint32_t* rows;
         int32_t* corrections;
         uint8_t* strip;
-        const void* residual;
-        void* output;
+        Operands operands;
     };
 
     int positions_of(const Work& work) const { return work.units * plan_.positions_per_unit(); }
@@ -205,8 +199,8 @@ class DenseConvolution : public Convolution {
                     if (last_pass && (last_line || position - finished >= kRequantizedRows)) {
                         const int32_t* acc = work.acc + (single ? 0 : finished) * width;
                         layer().requantize().apply(acc, width, int(position - finished), columns,
-                                                   output, first_position + finished, work.residual,
-                                                   work.output);
+                                                   output, first_position + finished,
+                                                   work.operands.residual, work.operands.output);
                         finished = position;
                     }
                 }
@@ -246,8 +240,8 @@ class DenseConvolution : public Convolution {
             }
         }
         layer().requantize().apply(work.acc, width, positions, columns, output,
-                                   work.unit * plan_.positions_per_unit(), work.residual,
-                                   work.output);
+                                   work.unit * plan_.positions_per_unit(), work.operands.residual,
+                                   work.operands.output);
     }
 
     // Rows need no room for expanded weights, so that blocks with no padding between them are one.

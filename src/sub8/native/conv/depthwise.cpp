@@ -45,19 +45,14 @@ class DepthwiseConvolution : public Convolution {
         return std::size_t(acc_bytes_ + arranged_bytes_ + 2 * pointer_bytes_);
     }
 
-    void run(const void* input, const void* residual, void* output, void* scratch, int share,
-             int shares, bool) const override {
-        assert(share >= 0 && share < shares);
-        assert(!layer().requantize().needs_residual() || residual != nullptr);
-        Scratch memory(scratch);
+    void run_share(const Operands& operands, Scratch memory, int share, int shares,
+                   bool) const override {
         Work work;
         work.acc = memory.take<int32_t>(acc_bytes_);
         work.arranged = memory.take<uint8_t>(arranged_bytes_);
         work.rows = memory.take<const uint8_t*>(pointer_bytes_);
         work.shifted = memory.take<const uint8_t*>(pointer_bytes_);
-        work.input = static_cast<const uint8_t*>(input);
-        work.residual = residual;
-        work.output = output;
+        work.operands = operands;
         const int64_t rows = int64_t(geometry_.batch) * geometry_.out_h;
         const int64_t first = rows * share / shares, end = rows * (share + 1) / shares;
         for (int64_t row = first; row < end; ++row) {
@@ -74,9 +69,7 @@ class DepthwiseConvolution : public Convolution {
         uint8_t* arranged;  // input rows with their padding, each in its place of a ring
         const uint8_t** rows;
         const uint8_t** shifted;
-        const uint8_t* input;
-        const void* residual;
-        void* output;
+        Operands operands;
     };
 
     // An input row's place; the first one that an image's outputs need is row -pad_top.
@@ -89,7 +82,7 @@ class DepthwiseConvolution : public Convolution {
         const int64_t image = row / geometry_.out_h;
         const int first = int(row % geometry_.out_h) * geometry_.stride_h - geometry_.pad_top;
         const uint8_t* const pixels =
-            work.input + image * geometry_.in_h * geometry_.in_w * channels_;
+            work.operands.input + image * geometry_.in_h * geometry_.in_w * channels_;
         for (int in_y = first + there; in_y < first + rows_; ++in_y) {
             uint8_t* const to = place(work, in_y);
             if (column_ == channels_) {
@@ -137,7 +130,8 @@ class DepthwiseConvolution : public Convolution {
             for (int columns; finished < end; finished += columns) {
                 columns = std::min(kernels_.panel, end - finished);
                 layer().requantize().apply(work.acc + (finished - blocks[block]), pitch_, positions,
-                                           columns, finished, position, work.residual, work.output);
+                                           columns, finished, position, work.operands.residual,
+                                           work.operands.output);
             }
         }
     }

@@ -73,11 +73,8 @@ int64_t WinogradConvolution::acc_pitch() const {
     return int64_t(tiling_.across) * form_.columns * kernels_.panel;
 }
 
-void WinogradConvolution::run(const void* input, const void* residual, void* output, void* scratch,
-                              int share, int shares, bool) const {
-    assert(share >= 0 && share < shares);
-    assert(!layer().requantize().needs_residual() || residual != nullptr);
-    Scratch memory(scratch);
+void WinogradConvolution::run_share(const Operands& operands, Scratch memory, int share, int shares,
+                                    bool) const {
     Work work;
     work.rows = memory.take<uint8_t>(rows_bytes_);
     work.inputs = memory.take<uint32_t>(inputs_bytes_);
@@ -93,14 +90,13 @@ void WinogradConvolution::run(const void* input, const void* residual, void* out
         // In the order of the tiles, since each may overwrite what follows it.
         for (const bool lower : {false, true}) {
             for (int64_t u = unit; u < unit + chunk.units; ++u) {
-                if (tiling_.narrow(u) == lower)
-                    transform_inputs(static_cast<const uint8_t*>(input), chunk, u, work);
+                if (tiling_.narrow(u) == lower) transform_inputs(operands.input, chunk, u, work);
             }
         }
         for (int64_t panel = part.first_panel; panel < part.end_panel; ++panel) {
             multiply(transformed_weights(panel, work.weights), chunk, work);
             for (int64_t u = unit; u < unit + chunk.units; ++u)
-                finish(chunk, u, panel, residual, output, work);
+                finish(chunk, u, panel, operands, work);
         }
     }
 }
@@ -166,7 +162,7 @@ void WinogradConvolution::multiply(const int16_t* weights, const TileChunk& chun
 
 // Of a row of tiles.
 void WinogradConvolution::finish(const TileChunk& chunk, int64_t unit, int64_t panel,
-                                 const void* residual, void* output, const Work& work) const {
+                                 const Operands& operands, const Work& work) const {
     const TileRow numbers = tiling_.row_of(chunk, unit);
     const kernels::WinogradForm& form = form_of(numbers.narrow);
     const int first = int(panel) * kernels_.panel;
@@ -190,7 +186,7 @@ void WinogradConvolution::finish(const TileChunk& chunk, int64_t unit, int64_t p
     for (int r = 0; r < std::min(form.rows, geometry_.out_h - row); ++r) {
         const int64_t position = (image * geometry_.out_h + row + r) * int64_t(geometry_.out_w);
         layer().requantize().apply(work.acc + r * acc_pitch(), kernels_.panel, geometry_.out_w,
-                                   columns, first, position, residual, output);
+                                   columns, first, position, operands.residual, operands.output);
     }
 }
 

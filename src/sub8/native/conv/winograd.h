@@ -21,8 +21,6 @@ class WinogradConvolution : public Convolution {
   public:
     std::string algorithm() const override;
     std::size_t scratch_bytes(int threads) const override;
-    void run(const void* input, const void* residual, void* output, void* scratch, int share,
-             int shares, bool again) const override;
 
     // int16 from point to point of a panel's transformed weights, whole lines of 64 bytes.
     static int64_t point_weights(int pairs, int panel);
@@ -41,6 +39,8 @@ class WinogradConvolution : public Convolution {
     int arranged_columns() const { return tiling_.across * form_.columns + form_.taps - 1; }
 
   private:
+    void run_share(const Operands& operands, Scratch memory, int share, int shares,
+                   bool again) const override;
     // Rows [first, first + count) of the grid on which the kernel has stride 1, each
     // [arranged_columns][channels], padding filled in.
     virtual void arrange_rows(const uint8_t* image, int first, int count, uint8_t* rows) const = 0;
@@ -62,8 +62,8 @@ class WinogradConvolution : public Convolution {
     void transform_inputs(const uint8_t* input, const TileChunk& chunk, int64_t unit,
                           const Work& work) const;
     void multiply(const int16_t* weights, const TileChunk& chunk, const Work& work) const;
-    void finish(const TileChunk& chunk, int64_t unit, int64_t panel, const void* residual,
-                void* output, const Work& work) const;
+    void finish(const TileChunk& chunk, int64_t unit, int64_t panel, const Operands& operands,
+                const Work& work) const;
 
     const DenseWeights& weights_;
     const kernels::KernelSet& kernels_;

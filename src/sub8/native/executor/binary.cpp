@@ -22,9 +22,9 @@ double largest_total(const kernels::BinaryArithmetic& k) {
 }
 
 void check(const kernels::BinaryArithmetic& k) {
-    require(k.shift >= 0 && k.shift <= 62, "a shift must lie in 0..62");
-    require_8_bit_limits(k.low, k.high);
-    for (const int zero : {k.zero_a, k.zero_b, k.zero_point}) {
+    require(k.result.shift >= 0 && k.result.shift <= 62, "a shift must lie in 0..62");
+    require_8_bit_limits(k.result.low, k.result.high);
+    for (const int zero : {k.zero_a, k.zero_b, k.result.zero_point}) {
         require(zero >= -128 && zero <= 255, "a zero point must fit 8 bits");
     }
     require(k.offset > INT64_MIN && k.multiplier_a > INT64_MIN && k.multiplier_b > INT64_MIN,
@@ -45,7 +45,7 @@ Binary::Binary(const Buffer& a, std::vector<std::int64_t> strides_a, const Buffe
       arithmetic_(arithmetic) {
     check(arithmetic_);
     const double total = largest_total(arithmetic_);
-    arithmetic_.narrow = total < 1073741824.0 && arithmetic_.shift <= 30;
+    arithmetic_.narrow = total < 1073741824.0 && arithmetic_.result.shift <= 30;
     const std::int64_t count = checked_product(sizes_);
     if (sizes_.empty()) {
         sizes_.push_back(1);

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "executor/buffer.h"
+#include "executor/step.h"
 
 namespace sub8::executor {
 
@@ -43,6 +44,20 @@ struct ResultExponent {
         auto* exponents = reinterpret_cast<std::int32_t*>(chosen->write(frame));
         for (std::int64_t image = 0; image < batch; ++image) exponents[image] = exponent_of(image);
     }
+};
+
+// The step that finds them.
+class LargestStep : public Step {
+  protected:
+    LargestStep(const Buffer& largest, std::int64_t batch) : largest_(largest) {
+        writing(largest, batch * 8);
+    }
+    std::uint64_t* slots(const Frame& frame) const {
+        return reinterpret_cast<std::uint64_t*>(largest_.write(frame));
+    }
+
+  private:
+    Buffer largest_;
 };
 
 constexpr int kLowestExponent = -32;

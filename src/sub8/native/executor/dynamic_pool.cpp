@@ -22,13 +22,12 @@ int chosen_exponent(std::uint64_t largest, std::int64_t unit, bool is_signed) {
 
 DynamicMeanLargest::DynamicMeanLargest(const Buffer& x, const WindowSums& sums,
                                        const Buffer& largest)
-    : x_(x), sums_(sums), largest_(largest) {
+    : LargestStep(largest, sums.shape().batch), x_(x), sums_(sums) {
     reading(x, sums.shape().input_count());
-    writing(largest, sums.shape().batch * 8);
 }
 
 void DynamicMeanLargest::run(const Frame& frame, const Worker& worker) const {
-    auto* slots = reinterpret_cast<std::uint64_t*>(largest_.write(frame));
+    std::uint64_t* const largest_of = slots(frame);
     for_window_sums(sums_, x_.read(frame), worker,
                     [&](std::int64_t image, std::int64_t, std::int64_t, std::int64_t count,
                         const std::int64_t* sums, std::int64_t divisor) {
@@ -36,8 +35,8 @@ void DynamicMeanLargest::run(const Frame& frame, const Worker& worker) const {
                         for (std::int64_t i = 0; i < count; ++i) {
                             highest = std::max<std::int64_t>(highest, std::llabs(sums[i]));
                         }
-                        raise_to(slots + image, bits_of(static_cast<double>(highest) /
-                                                        static_cast<double>(divisor)));
+                        raise_to(largest_of + image, bits_of(static_cast<double>(highest) /
+                                                             static_cast<double>(divisor)));
                     });
 }
 

@@ -8,7 +8,7 @@
 
 namespace sub8::executor {
 
-class DynamicMeanLargest : public Step {
+class DynamicMeanLargest : public LargestStep {
   public:
     DynamicMeanLargest(const Buffer& x, const WindowSums& sums, const Buffer& largest);
     void run(const Frame& frame, const Worker& worker) const override;
@@ -16,7 +16,6 @@ class DynamicMeanLargest : public Step {
   private:
     Buffer x_;
     WindowSums sums_;
-    Buffer largest_;
 };
 
 class DynamicMeanRound : public Step {

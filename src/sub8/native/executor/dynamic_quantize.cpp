@@ -22,28 +22,27 @@ float as_float(std::uint64_t bits) {
 }  // namespace
 
 QuantizeLargest::QuantizeLargest(const Buffer& x, const PlanarShape& shape, const Buffer& largest)
-    : x_(x), shape_(shape), largest_(largest) {
-    reading(x, checked_product({shape.batch, shape.channels, shape.plane}) * 4);
-    writing(largest, shape.batch * 8);
+    : LargestStep(largest, shape.batch), x_(x), shape_(shape) {
+    reading(x, shape.count() * 4);
 }
 
 void QuantizeLargest::run(const Frame& frame, const Worker& worker) const {
     const float* x = reinterpret_cast<const float*>(x_.read(frame));
-    auto* slots = reinterpret_cast<std::uint64_t*>(largest_.write(frame));
+    std::uint64_t* const largest_of = slots(frame);
     const std::int64_t size = shape_.channels * shape_.plane;
     const std::int64_t blocks = pieces(size, kBlock);
     const Range part = share(shape_.batch * blocks, worker);
     for (std::int64_t block = part.begin; block < part.end; ++block) {
         const std::int64_t image = block / blocks, begin = block % blocks * kBlock;
-        raise_to(slots + image, worker.kernels.largest_magnitude(x + image * size + begin,
-                                                                 std::min(kBlock, size - begin)));
+        raise_to(largest_of + image, worker.kernels.largest_magnitude(
+                                         x + image * size + begin, std::min(kBlock, size - begin)));
     }
 }
 
 QuantizeDynamic::QuantizeDynamic(const Buffer& x, const Buffer& out, const PlanarShape& shape,
                                  const ResultExponent& exponent)
     : x_(x), out_(out), shape_(shape), exponent_(exponent) {
-    const std::int64_t count = checked_product({shape.batch, shape.channels, shape.plane});
+    const std::int64_t count = shape.count();
     require(exponent.largest && exponent.chosen,
             "a chosen exponent needs the largest magnitudes and a place");
     reading(x, count * 4);
@@ -86,7 +85,7 @@ void QuantizeDynamic::run(const Frame& frame, const Worker& worker) const {
 DequantizeDynamic::DequantizeDynamic(const Buffer& x, const Exponent& exponent, const Buffer& out,
                                      const PlanarShape& shape, bool is_signed)
     : x_(x), exponent_(exponent), out_(out), shape_(shape), is_signed_(is_signed) {
-    const std::int64_t count = checked_product({shape.batch, shape.channels, shape.plane});
+    const std::int64_t count = shape.count();
     exponent.check(shape.batch);
     reading(x, count);
     if (exponent.per_image) reading(*exponent.per_image, exponent.images * 4);

@@ -8,7 +8,7 @@
 
 namespace sub8::executor {
 
-class QuantizeLargest : public Step {
+class QuantizeLargest : public LargestStep {
   public:
     QuantizeLargest(const Buffer& x, const PlanarShape& shape, const Buffer& largest);
     void run(const Frame& frame, const Worker& worker) const override;
@@ -16,7 +16,6 @@ class QuantizeLargest : public Step {
   private:
     Buffer x_;
     PlanarShape shape_;
-    Buffer largest_;
 };
 
 // exponent: chosen, never fixed.

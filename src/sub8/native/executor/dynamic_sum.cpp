@@ -231,20 +231,19 @@ void DynamicSum::compute(const Frame& frame, const Alignment& alignment, std::in
 }
 
 DynamicLargest::DynamicLargest(const DynamicSum& sum, const Buffer& largest)
-    : sum_(sum), largest_(largest) {
+    : LargestStep(largest, sum.batch()), sum_(sum) {
     for (const Buffer& buffer : sum.buffers()) reading(buffer, 0);
-    writing(largest, sum.batch() * 8);
 }
 
 void DynamicLargest::run(const Frame& frame, const Worker& worker) const {
-    auto* slots = reinterpret_cast<std::uint64_t*>(largest_.write(frame));
+    std::uint64_t* const largest_of = slots(frame);
     std::int64_t current = -1;
     std::uint64_t largest = 0;
     DynamicSum::Alignment alignment;
     for_chunks(sum_, worker,
                [&](std::int64_t image, std::int64_t row, std::int64_t begin, std::int64_t count) {
                    if (image != current) {
-                       if (current >= 0) raise_to(slots + current, largest);
+                       if (current >= 0) raise_to(largest_of + current, largest);
                        current = image;
                        largest = 0;
                        alignment = sum_.align(frame, image);
@@ -266,16 +265,20 @@ void DynamicLargest::run(const Frame& frame, const Worker& worker) const {
                    }
                    largest = std::max(largest, static_cast<std::uint64_t>(highest));
                });
-    if (current >= 0) raise_to(slots + current, largest);
+    if (current >= 0) raise_to(largest_of + current, largest);
+}
+
+SumStep::SumStep(const DynamicSum& sum, const Buffer& out, int element_bytes)
+    : sum_(sum), out_(out) {
+    for (const Buffer& buffer : sum.buffers()) reading(buffer, 0);
+    writing(out, sum.count() * element_bytes);
 }
 
 DynamicRound::DynamicRound(const DynamicSum& sum, const Buffer& out, const ResultExponent& exponent,
                            int low, int high)
-    : sum_(sum), out_(out), exponent_(exponent), low_(low), high_(high) {
+    : SumStep(sum, out, 1), exponent_(exponent), low_(low), high_(high) {
     require_8_bit_limits(low, high);
     exponent.check();
-    for (const Buffer& buffer : sum.buffers()) reading(buffer, 0);
-    writing(out, sum.count());
     if (exponent.largest) {
         reading(*exponent.largest, sum.batch() * 8);
         writing(*exponent.chosen, sum.batch() * 4);
@@ -331,11 +334,6 @@ void DynamicRound::run(const Frame& frame, const Worker& worker) const {
                 }
             }
         });
-}
-
-DynamicFloat::DynamicFloat(const DynamicSum& sum, const Buffer& out) : sum_(sum), out_(out) {
-    for (const Buffer& buffer : sum.buffers()) reading(buffer, 0);
-    writing(out, sum.count() * 4);
 }
 
 void DynamicFloat::run(const Frame& frame, const Worker& worker) const {

@@ -72,38 +72,40 @@ class DynamicSum {
     std::int64_t batch_, rows_;
 };
 
-class DynamicLargest : public Step {
+class DynamicLargest : public LargestStep {
   public:
     DynamicLargest(const DynamicSum& sum, const Buffer& largest);
     void run(const Frame& frame, const Worker& worker) const override;
 
   private:
     DynamicSum sum_;
-    Buffer largest_;
 };
 
-class DynamicRound : public Step {
+// A sum into a buffer of elements of so many bytes.
+class SumStep : public Step {
+  protected:
+    SumStep(const DynamicSum& sum, const Buffer& out, int element_bytes);
+
+    DynamicSum sum_;
+    Buffer out_;
+};
+
+class DynamicRound : public SumStep {
   public:
     DynamicRound(const DynamicSum& sum, const Buffer& out, const ResultExponent& exponent, int low,
                  int high);
     void run(const Frame& frame, const Worker& worker) const override;
 
   private:
-    DynamicSum sum_;
-    Buffer out_;
     ResultExponent exponent_;
     int low_, high_;
 };
 
 // float32 result.
-class DynamicFloat : public Step {
+class DynamicFloat : public SumStep {
   public:
-    DynamicFloat(const DynamicSum& sum, const Buffer& out);
+    DynamicFloat(const DynamicSum& sum, const Buffer& out) : SumStep(sum, out, 4) {}
     void run(const Frame& frame, const Worker& worker) const override;
-
-  private:
-    DynamicSum sum_;
-    Buffer out_;
 };
 
 }  // namespace sub8::executor

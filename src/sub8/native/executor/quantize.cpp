@@ -34,15 +34,6 @@ void check_format(const StaticFormat& format) {
             "a zero point lies outside of its type");
 }
 
-PlanarStep::PlanarStep(const Buffer& x, int x_bytes, const Buffer& out, int out_bytes,
-                       const PlanarShape& shape, const StaticFormat& format)
-    : x_(x), out_(out), shape_(shape), format_(format) {
-    const std::int64_t count = checked_product({shape.batch, shape.channels, shape.plane});
-    check_format(format);
-    reading(x, count * x_bytes);
-    writing(out, count * out_bytes);
-}
-
 void Quantize::run(const Frame& frame, const Worker& worker) const {
     const float* x = reinterpret_cast<const float*>(x_.read(frame));
     std::uint8_t* out = out_.write(frame);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "executor/sizes.h"
 #include "executor/step.h"
 
 namespace sub8::executor {
@@ -11,6 +12,9 @@ struct PlanarShape {
     std::int64_t batch = 1;
     std::int64_t channels = 1;
     std::int64_t plane = 1;  // height * width
+
+    // Throws std::invalid_argument where a size is not at least 1, or the product is absurd.
+    std::int64_t count() const { return checked_product({batch, channels, plane}); }
 };
 
 struct StaticFormat {
@@ -22,30 +26,33 @@ struct StaticFormat {
 // Throws where the scale is not positive and finite or the zero point lies outside of the type.
 void check_format(const StaticFormat& format);
 
-// Between two buffers of one shape.
+// Between two buffers of one shape, of elements of so many bytes.
+template <int x_bytes, int out_bytes>
 class PlanarStep : public Step {
-  protected:
-    PlanarStep(const Buffer& x, int x_bytes, const Buffer& out, int out_bytes,
-               const PlanarShape& shape, const StaticFormat& format);
+  public:
+    PlanarStep(const Buffer& x, const Buffer& out, const PlanarShape& shape,
+               const StaticFormat& format)
+        : x_(x), out_(out), shape_(shape), format_(format) {
+        check_format(format);
+        reading(x, shape.count() * x_bytes);
+        writing(out, shape.count() * out_bytes);
+    }
 
-    Buffer x_, out_;  // of elements of so many bytes
+  protected:
+    Buffer x_, out_;
     PlanarShape shape_;
     StaticFormat format_;
 };
 
-class Quantize : public PlanarStep {
+class Quantize : public PlanarStep<4, 1> {
   public:
-    Quantize(const Buffer& x, const Buffer& out, const PlanarShape& shape,
-             const StaticFormat& format)
-        : PlanarStep(x, 4, out, 1, shape, format) {}
+    using PlanarStep::PlanarStep;
     void run(const Frame& frame, const Worker& worker) const override;
 };
 
-class Dequantize : public PlanarStep {
+class Dequantize : public PlanarStep<1, 4> {
   public:
-    Dequantize(const Buffer& x, const Buffer& out, const PlanarShape& shape,
-               const StaticFormat& format)
-        : PlanarStep(x, 1, out, 4, shape, format) {}
+    using PlanarStep::PlanarStep;
     void run(const Frame& frame, const Worker& worker) const override;
 };
 

@@ -8,6 +8,15 @@
 
 namespace sub8::kernels {
 
+// How a sum becomes an 8-bit result: clamp(round_half_even(sum / 2**shift) + zero_point, low,
+// high).
+struct ResultRange {
+    int shift = 0;
+    int zero_point = 0;
+    int low = 0;
+    int high = 255;
+};
+
 // result = clamp(round_half_even((a*multiplier_a + b*multiplier_b + offset) / 2**shift) +
 // zero_point, low, high) for a sum, and clamp(round_half_even((a - zero_a)*(b -
 // zero_b)*multiplier_a / 2**shift) + ...) for a product.
@@ -17,10 +26,7 @@ struct BinaryArithmetic {
     std::int64_t offset = 0;
     int zero_a = 0;
     int zero_b = 0;
-    int shift = 0;
-    int zero_point = 0;
-    int low = 0;
-    int high = 255;
+    ResultRange result;
     bool signed_a = false;
     bool signed_b = false;
     bool product = false;

@@ -77,7 +77,8 @@ inline void binary_as(const A* __restrict a, const B* __restrict b, i64 count,
     const T multiplier_b = static_cast<T>(k.multiplier_b);
     const T offset = static_cast<T>(k.offset);
     const T zero_a = k.zero_a, zero_b = k.zero_b;
-    const requantize::SumTo8Bit<T> to_8_bit(k.shift, k.zero_point, k.low, k.high);
+    const ResultRange& r = k.result;
+    const requantize::SumTo8Bit<T> to_8_bit(r.shift, r.zero_point, r.low, r.high);
     for (i64 i = 0; i < count; ++i) {
         const T left = a[i * StepA], right = b[i * StepB];
         const T total = Product ? (left - zero_a) * (right - zero_b) * multiplier_a

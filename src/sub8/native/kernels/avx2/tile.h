@@ -23,58 +23,33 @@ inline void store_unaligned(void* to, __m256i value) {
 inline __m256i broadcast(const uint8_t* from) {
     return _mm256_set1_epi32(*reinterpret_cast<const int32_t*>(from));
 }
+
 // Steps of one row. In assembly, because gcc would rather start all rows' products at once and then
 // spill the accumulators; so it has to keep to one row after the other.
 
-// sums += u8 pairs * s8 pairs, in int16.
-SUB8_INLINE void multiply_pairs(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0,
-                                __m256i& sum1) {
-    __m256i x, y;
-    asm volatile(
-        "vpbroadcastd %[a], %[x]\n\t"
-        "vpmaddubsw %[w0], %[x], %[y]\n\t"
-        "vpmaddubsw %[w1], %[x], %[x]\n\t"
-        "vpaddw %[y], %[s0], %[s0]\n\t"
-        "vpaddw %[x], %[s1], %[s1]"
-        : [s0] "+x"(sum0), [s1] "+x"(sum1), [x] "=&x"(x), [y] "=&x"(y)
-        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
-}
+#define SUB8_STEP_OF_ROW(start, add, multiply, plus)                                               \
+    SUB8_INLINE void start(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0,                \
+                           __m256i& sum1) {                                                        \
+        asm volatile("vpbroadcastd %[a], %[s1]\n\t" multiply " %[w0], %[s1], %[s0]\n\t" multiply   \
+                     " %[w1], %[s1], %[s1]"                                                        \
+                     : [s0] "=&x"(sum0), [s1] "=&x"(sum1)                                          \
+                     : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1)); \
+    }                                                                                              \
+    SUB8_INLINE void add(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0, __m256i& sum1) { \
+        __m256i x, y;                                                                              \
+        asm volatile("vpbroadcastd %[a], %[x]\n\t" multiply " %[w0], %[x], %[y]\n\t" multiply      \
+                     " %[w1], %[x], %[x]\n\t" plus " %[y], %[s0], %[s0]\n\t" plus                  \
+                     " %[x], %[s1], %[s1]"                                                         \
+                     : [s0] "+x"(sum0), [s1] "+x"(sum1), [x] "=&x"(x), [y] "=&x"(y)                \
+                     : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1)); \
+    }
 
-// sums = the same.
-SUB8_INLINE void start_pairs(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0,
-                             __m256i& sum1) {
-    asm volatile(
-        "vpbroadcastd %[a], %[s1]\n\t"
-        "vpmaddubsw %[w0], %[s1], %[s0]\n\t"
-        "vpmaddubsw %[w1], %[s1], %[s1]"
-        : [s0] "=&x"(sum0), [s1] "=&x"(sum1)
-        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
-}
+// sums = u8 pairs * s8 pairs, in int16; sums += the same.
+SUB8_STEP_OF_ROW(start_pairs, multiply_pairs, "vpmaddubsw", "vpaddw")
+// sums = s16 pairs * s16 pairs, in int32; sums += the same.
+SUB8_STEP_OF_ROW(start_wide, multiply_wide, "vpmaddwd", "vpaddd")
 
-// sums += s16 pairs * s16 pairs, in int32.
-SUB8_INLINE void multiply_wide(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0,
-                               __m256i& sum1) {
-    __m256i x, y;
-    asm volatile(
-        "vpbroadcastd %[a], %[x]\n\t"
-        "vpmaddwd %[w0], %[x], %[y]\n\t"
-        "vpmaddwd %[w1], %[x], %[x]\n\t"
-        "vpaddd %[y], %[s0], %[s0]\n\t"
-        "vpaddd %[x], %[s1], %[s1]"
-        : [s0] "+x"(sum0), [s1] "+x"(sum1), [x] "=&x"(x), [y] "=&x"(y)
-        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
-}
-
-// sums = the same.
-SUB8_INLINE void start_wide(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0,
-                            __m256i& sum1) {
-    asm volatile(
-        "vpbroadcastd %[a], %[s1]\n\t"
-        "vpmaddwd %[w0], %[s1], %[s0]\n\t"
-        "vpmaddwd %[w1], %[s1], %[s1]"
-        : [s0] "=&x"(sum0), [s1] "=&x"(sum1)
-        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
-}
+#undef SUB8_STEP_OF_ROW
 
 // sum += u8 pairs * s8 pairs, in int16.
 SUB8_INLINE void add_products(__m256i a, __m256i w, __m256i& sum) {
@@ -97,6 +72,20 @@ SUB8_INLINE void scale_sums(__m256i alpha0, __m256i alpha1, __m256i& sum0, __m25
         : [s0] "+x"(sum0), [s1] "+x"(sum1), [t0] "+x"(total0), [t1] "+x"(total1)
         : [a0] "x"(alpha0), [a1] "x"(alpha1));
 }
+
+// What is left of a panel's weights and scales, run by run.
+struct Runs {
+    const int8_t* w;
+    const uint8_t* alpha;
+    const uint16_t* steps;
+    const uint16_t* const end;
+
+    SUB8_INLINE explicit Runs(const TileArguments& t)
+        : w(static_cast<const int8_t*>(t.weights)),
+          alpha(t.alpha),
+          steps(t.run_steps),
+          end(t.run_steps + t.runs) {}
+};
 
 // The products of one step; the sums of a run start with them.
 template <int rows>

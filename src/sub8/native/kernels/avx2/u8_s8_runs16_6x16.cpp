@@ -16,13 +16,11 @@ SUB8_INLINE void add_scaled(int32_t* total, __m256i sums, __m256i alpha) {
 
 template <int rows>
 SUB8_INLINE void runs16(const TileArguments& t, const uint8_t* a, int32_t* const total) {
-    const int8_t* w = static_cast<const int8_t*>(t.weights);
-    const uint8_t* alpha = t.alpha;
-    const uint16_t* run_steps = t.run_steps;
-    const uint16_t* const end_of_runs = run_steps + t.runs;
+    Runs runs(t);
+    const int8_t*& w = runs.w;
     bool first = t.first;
-    for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
-        const int8_t* const end = w + *run_steps * 64;
+    for (; runs.steps != runs.end; ++runs.steps, runs.alpha += 2 * kPanel) {
+        const int8_t* const end = w + *runs.steps * 64;
         __m256i s[rows][2];
         start_step(a, w, s);
         a += t.pitch;
@@ -32,14 +30,14 @@ SUB8_INLINE void runs16(const TileArguments& t, const uint8_t* a, int32_t* const
             a += t.pitch;
             w += 64;
         };
-        if ((*run_steps & 1) == 0) step();
+        if ((*runs.steps & 1) == 0) step();
 #pragma GCC unroll 1
         while (w != end) {
             step();
             step();
         }
-        const __m256i alpha0 = load_alpha(alpha);
-        const __m256i alpha1 = load_alpha(alpha + kPanel);
+        const __m256i alpha0 = load_alpha(runs.alpha);
+        const __m256i alpha1 = load_alpha(runs.alpha + kPanel);
         if (first) {
             SUB8_ROWS(store(total + r * kPanel, _mm256_madd_epi16(s[r][0], alpha0));
                       store(total + r * kPanel + 8, _mm256_madd_epi16(s[r][1], alpha1));)

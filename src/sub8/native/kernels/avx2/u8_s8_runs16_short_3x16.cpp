@@ -9,14 +9,12 @@ namespace {
 
 template <int rows>
 SUB8_INLINE void runs16_short(const TileArguments& t, const uint8_t* a, int32_t* const total) {
-    const int8_t* w = static_cast<const int8_t*>(t.weights);
-    const uint8_t* alpha = t.alpha;
-    const uint16_t* run_steps = t.run_steps;
-    const uint16_t* const end_of_runs = run_steps + t.runs;
+    Runs runs(t);
+    const int8_t*& w = runs.w;
     __m256i acc[rows][2];
     read_totals(t, total, acc);
-    for (; run_steps != end_of_runs; ++run_steps, alpha += 2 * kPanel) {
-        const int8_t* const end = w + *run_steps * 64;
+    for (; runs.steps != runs.end; ++runs.steps, runs.alpha += 2 * kPanel) {
+        const int8_t* const end = w + *runs.steps * 64;
         __m256i s[rows][2];
         start_step(a, w, s);
         a += t.pitch;
@@ -25,8 +23,8 @@ SUB8_INLINE void runs16_short(const TileArguments& t, const uint8_t* a, int32_t*
             add_step(a, w, s);
             a += t.pitch;
         }
-        const __m256i alpha0 = load_alpha(alpha);
-        const __m256i alpha1 = load_alpha(alpha + kPanel);
+        const __m256i alpha0 = load_alpha(runs.alpha);
+        const __m256i alpha1 = load_alpha(runs.alpha + kPanel);
         SUB8_ROWS(scale_sums(alpha0, alpha1, s[r][0], s[r][1], acc[r][0], acc[r][1]);)
     }
     write_totals(acc, total);

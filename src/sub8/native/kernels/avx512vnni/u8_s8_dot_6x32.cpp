@@ -21,27 +21,12 @@ SUB8_INLINE void multiply_quads(const uint8_t* a, __m512i w0, __m512i w1, __m512
         : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "v"(w0), [w1] "v"(w1));
 }
 
-template <int rows>
-struct Tile {
-    __m512i v[rows][2];
+using Vector = __m512i;
 
-    SUB8_INLINE void clear() {
-        SUB8_ROWS(v[r][0] = _mm512_setzero_si512(); v[r][1] = _mm512_setzero_si512();)
-    }
-    SUB8_INLINE void read(const int32_t* acc) {
-        SUB8_ROWS(v[r][0] = load(acc + r * kPanel); v[r][1] = load(acc + r * kPanel + 16);)
-    }
-    SUB8_INLINE void write(int32_t* acc) const {
-        SUB8_ROWS(store(acc + r * kPanel, v[r][0]); store(acc + r * kPanel + 16, v[r][1]);)
-    }
-    SUB8_INLINE void step(const uint8_t* a, const int8_t* w) {
-        const __m512i w0 = load(w);
-        const __m512i w1 = load(w + 64);
-        SUB8_ROWS(multiply_quads(a + 4 * r, w0, w1, v[r][0], v[r][1]);)
-    }
-};
+SUB8_INLINE Vector zero() { return _mm512_setzero_si512(); }
+SUB8_INLINE Vector load_weights(const int8_t* from) { return load(from); }
 
-#include "kernels/dot.inl"
+#include "kernels/vnni.inl"
 
 template <bool fits16>
 SUB8_INLINE void add_scaled(__m512i& total, __m512i sums, __m512i scale) {
@@ -65,16 +50,6 @@ SUB8_INLINE void dotruns_of(const TileArguments& t, const uint8_t* a, int32_t* t
                   add_scaled<fits16>(acc.v[r][1], sum.v[r][1], alpha1);)
     });
     acc.write(total);
-}
-
-template <int rows>
-SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* a, int32_t* total) {
-    dotruns_of<rows, false>(t, a, total);
-}
-
-template <int rows>
-SUB8_INLINE void dotruns_short(const TileArguments& t, const uint8_t* a, int32_t* total) {
-    dotruns_of<rows, true>(t, a, total);
 }
 
 }  // namespace

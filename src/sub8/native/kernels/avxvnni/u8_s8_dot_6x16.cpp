@@ -33,27 +33,12 @@ SUB8_INLINE void multiply_quads(const uint8_t* a, __m256i w0, __m256i w1, __m256
         : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
 }
 
-template <int rows>
-struct Tile {
-    __m256i v[rows][2];
+using Vector = __m256i;
 
-    SUB8_INLINE void clear() {
-        SUB8_ROWS(v[r][0] = _mm256_setzero_si256(); v[r][1] = _mm256_setzero_si256();)
-    }
-    SUB8_INLINE void read(const int32_t* acc) {
-        SUB8_ROWS(v[r][0] = load(acc + r * kPanel); v[r][1] = load(acc + r * kPanel + 8);)
-    }
-    SUB8_INLINE void write(int32_t* acc) const {
-        SUB8_ROWS(store(acc + r * kPanel, v[r][0]); store(acc + r * kPanel + 8, v[r][1]);)
-    }
-    SUB8_INLINE void step(const uint8_t* a, const int8_t* w) {
-        const __m256i w0 = load_unaligned(w);
-        const __m256i w1 = load_unaligned(w + 32);
-        SUB8_ROWS(multiply_quads(a + 4 * r, w0, w1, v[r][0], v[r][1]);)
-    }
-};
+SUB8_INLINE Vector zero() { return _mm256_setzero_si256(); }
+SUB8_INLINE Vector load_weights(const int8_t* from) { return load_unaligned(from); }
 
-#include "kernels/dot.inl"
+#include "kernels/vnni.inl"
 
 // total += sums * scales; `fits16`: the sums fit int16, so that one vpdpwssd does it.
 template <bool fits16>
@@ -76,16 +61,6 @@ SUB8_INLINE void dotruns_of(const TileArguments& t, const uint8_t* a, int32_t* t
                   add_scaled<fits16>(total + r * kPanel + 8, sum.v[r][1], alpha1, first);)
         first = false;
     });
-}
-
-template <int rows>
-SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* a, int32_t* total) {
-    dotruns_of<rows, false>(t, a, total);
-}
-
-template <int rows>
-SUB8_INLINE void dotruns_short(const TileArguments& t, const uint8_t* a, int32_t* total) {
-    dotruns_of<rows, true>(t, a, total);
 }
 
 }  // namespace

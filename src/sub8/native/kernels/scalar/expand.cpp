@@ -2,11 +2,10 @@
 #include <cassert>
 
 #include "kernels/declarations.h"
+#include "kernels/scalar/parts.h"
 
 namespace sub8::kernels::scalar {
 namespace {
-
-constexpr int kPanel = 16;
 
 void expand2(const uint8_t* packed, int vectors, int8_t* out) {
     assert(vectors % 4 == 0);

@@ -5,6 +5,14 @@
 
 namespace sub8::kernels::scalar {
 
+constexpr int kPanel = 16;
+
+// The sums of one row of a tile, cleared where they are not added to.
+inline int32_t* started(const TileArguments& t, int32_t* acc) {
+    for (int o = 0; t.first && o < kPanel; ++o) acc[o] = 0;
+    return acc;
+}
+
 // Columns [first_column, columns) of a requantisation.
 void requantize_some(const RequantizeArguments& arguments, int first_column, int columns);
 

@@ -1,11 +1,10 @@
 // u8 * s8 in runs, int16 sums, in plain C++.
 #include "kernels/declarations.h"
+#include "kernels/scalar/parts.h"
 #include "kernels/tiles.h"
 
 namespace sub8::kernels::scalar {
 namespace {
-
-constexpr int kPanel = 16;
 
 inline int16_t pair_lane(const uint8_t* a, const int8_t* w) {
     return int16_t(a[0] * w[0] + a[1] * w[1]);
@@ -15,10 +14,7 @@ template <int rows>
 void runs16(const TileArguments& t, const uint8_t* activations, int32_t* total) {
     const int8_t* weights = static_cast<const int8_t*>(t.weights);
     for (int r = 0; r < rows; ++r) {
-        int32_t* acc = total + r * kPanel;
-        if (t.first) {
-            for (int o = 0; o < kPanel; ++o) acc[o] = 0;
-        }
+        int32_t* acc = started(t, total + r * kPanel);
         int step = 0;
         for (int run = 0; run < t.runs; ++run) {
             int16_t sums[kPanel][2] = {};
