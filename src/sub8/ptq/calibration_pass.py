@@ -170,6 +170,7 @@ class Walker:
         self.streams = Streams(groups, keep)
         self.walked = Walked({}, {})
         self._memory = Memory.beside(batches)
+        self._count = len(batches)
         name = str(model.graph.inputs[0].name)
         quantised = (Quantised.of(batch, formats.get(name)) for batch in batches)
         self.streams.put(name, batches, KeptQuantised.of(quantised, self._memory))
@@ -190,7 +191,15 @@ class Walker:
                 self._memory,
             )
         else:
-            _walk_other(self._model, group, self._formats, streams, self._threads, self._memory)
+            _walk_other(
+                self._model,
+                group,
+                self._count,
+                self._formats,
+                streams,
+                self._threads,
+                self._memory,
+            )
         for source in group.inputs:
             streams.drop(source, place)
 
@@ -292,6 +301,7 @@ def _largest_of_images(values: FloatArray) -> FloatArray:
 def _walk_other(
     model: ir.Model,
     group: Group,
+    batches: int,
     formats: Mapping[str, Format],
     streams: Streams,
     threads: int | None,
@@ -300,7 +310,6 @@ def _walk_other(
     session = submodel.piece(model, group.inputs, group.results, threads)
     wanted = [name for name in group.results if streams.wanted(name)]
     results = {name: (Kept(memory), KeptQuantised(memory)) for name in wanted}
-    batches = len(streams.quantised[group.inputs[0]]) if group.inputs else 0
     for index in range(batches):
         real = session.run_all({name: streams.float_values[name][index] for name in group.inputs})
         seen = session.run_all(
