@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from sub8.cli import terminal
-from sub8.cli.options import Json, PreprocessText
+from sub8.cli.options import (
+    Cluster,
+    FloatModel,
+    Json,
+    OutputModel,
+    PreprocessText,
+    RecipeFile,
+    Weights,
+)
 from sub8.errors import InputError
 from sub8.files import check_writable
 from sub8.machine import thread_count
@@ -21,35 +29,21 @@ def register(app: typer.Typer) -> None:
 
 
 def finetune(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL.onnx", help="A float model.", show_default=False)
-    ],
+    model: FloatModel,
     train: Annotated[str, typer.Option(metavar="DATA", help="Labelled training images.")],
     validation: Annotated[
         str, typer.Option(metavar="DATA", help="Labelled images that choose the best epoch.")
     ],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
-    ],
+    output: OutputModel,
     train_images: Annotated[
         str | None, typer.Option(metavar="K|START:END", help="Only these training images.")
     ] = None,
     validation_images: Annotated[
         str | None, typer.Option(metavar="K|START:END", help="Only these validation images.")
     ] = None,
-    weights: Annotated[
-        str | None, typer.Option(metavar="KIND", help="ternary (default), int4 or int8.")
-    ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|all", help="Input channels that share a scale. Default: 4; int8: all."
-        ),
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(metavar="FILE.toml", help="A recipe; the other options go before it."),
-    ] = None,
+    weights: Weights = None,
+    cluster: Cluster = None,
+    recipe: RecipeFile = None,
     epochs: Annotated[int, typer.Option(metavar="E", help="Passes over the training images.")] = 4,
     batch: Annotated[
         int, typer.Option(metavar="B", help="Images per step, all processes together.")

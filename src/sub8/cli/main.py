@@ -17,7 +17,17 @@ import sub8
 from sub8.cli import mixed as show
 from sub8.cli import terminal
 from sub8.cli.finetune import register as register_training
-from sub8.cli.options import Images, Json, PreprocessText, Threads
+from sub8.cli.options import (
+    Batch,
+    Cluster,
+    Images,
+    Json,
+    OutputModel,
+    PreprocessText,
+    RecipeFile,
+    Threads,
+    Weights,
+)
 from sub8.cli.record import record_app
 from sub8.cli.study import register as register_study
 from sub8.errors import (
@@ -93,18 +103,9 @@ def quantize(
             "--calibration", "-c", metavar="DATA", help="Sample images, labels not needed."
         ),
     ],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
-    ],
-    weights: Annotated[
-        str | None, typer.Option(metavar="KIND", help="ternary (default), int4 or int8.")
-    ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|all", help="Input channels that share a scale. Default: 4; int8: all."
-        ),
-    ] = None,
+    output: OutputModel,
+    weights: Weights = None,
+    cluster: Cluster = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -127,10 +128,7 @@ def quantize(
         float | None,
         typer.Option(metavar="P", help="For the rule percentile, above 50 and up to 100."),
     ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(metavar="FILE.toml", help="A recipe; the other options go before it."),
-    ] = None,
+    recipe: RecipeFile = None,
     max_drop: Annotated[
         float | None,
         typer.Option(
@@ -245,7 +243,7 @@ def evaluate(
             metavar="NAME", help="sub8 or onnxruntime. Default: sub8 for quantised models."
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(metavar="B", help="Images per call.")] = 32,
+    batch: Batch = 32,
     as_json: Json = False,
 ) -> None:
     """Measure top-1 and top-5 accuracy in per cent."""
@@ -275,7 +273,7 @@ def verify(
     images: Images = None,
     preprocess: PreprocessText = None,
     threads: Threads = None,
-    batch: Annotated[int, typer.Option(metavar="B", help="Images per call.")] = 32,
+    batch: Batch = 32,
     as_json: Json = False,
 ) -> None:
     """Compare the integer engine with ONNX Runtime on the same file, every output element.
@@ -563,9 +561,7 @@ def zoo(
             metavar="NAME", help="Such as resnet50; a wrong name lists all.", show_default=False
         ),
     ],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
-    ],
+    output: OutputModel,
     size: Annotated[
         int, typer.Option(metavar="PIXELS", help="Height and width of the input.")
     ] = 224,

@@ -22,3 +22,21 @@ Threads = Annotated[
     typer.Option("--threads", metavar="T", help="Threads; default: the processors at hand."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")]
+FloatModel = Annotated[
+    str, typer.Argument(metavar="MODEL.onnx", help="A float model.", show_default=False)
+]
+OutputModel = Annotated[
+    str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
+]
+Weights = Annotated[
+    str | None, typer.Option(metavar="KIND", help="ternary (default), int4 or int8.")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="N|all", help="Input channels that share a scale. Default: 4; int8: all."),
+]
+RecipeFile = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.toml", help="A recipe; the other options go before it."),
+]
+Batch = Annotated[int, typer.Option(metavar="B", help="Images per call.")]

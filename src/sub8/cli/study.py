@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sub8.cli import terminal
-from sub8.cli.options import Images, Json, PreprocessText
+from sub8.cli.options import FloatModel, Images, Json, PreprocessText
 
 if TYPE_CHECKING:
     from sub8.verbs.inspect import Inspection
@@ -22,9 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def sweep(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL.onnx", help="A float model.", show_default=False)
-    ],
+    model: FloatModel,
     data: Annotated[str, typer.Option("--data", metavar="TEST", help="Labelled test images.")],
     calibration: Annotated[
         str, typer.Option("--calibration", "-c", metavar="DATA", help="Sample images.")
