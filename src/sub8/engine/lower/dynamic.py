@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sub8.engine.lower.elements import average_shape, border_shape
+from sub8.engine.lower.elements import average_shape, interleaving
 from sub8.engine.lower.layers import add_layer, operand_layout
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.placing import Lowering, Placed
@@ -19,7 +19,7 @@ LARGEST_DYNAMIC_WINDOW = 1 << 23
 
 def lower_dynamic_quantize(operator: p.Quantize, to: Lowering) -> None:
     x, out = to.place(operator.x), to.result(operator.out)
-    signed, shape = to.format(operator.out).signed, border_shape(out.layout)
+    signed, shape = to.format(operator.out).signed, interleaving(out.layout)
     largest = _cleared_magnitudes(operator.name, out.images, to)
     to.draft.step(
         operator.name,
@@ -42,7 +42,7 @@ def lower_dynamic_quantize(operator: p.Quantize, to: Lowering) -> None:
 
 def lower_dynamic_dequantize(operator: p.Dequantize, to: Lowering) -> None:
     x, out = to.place(operator.x), to.result(operator.out)
-    signed, shape = to.format(operator.x).signed, border_shape(x.layout)
+    signed, shape = to.format(operator.x).signed, interleaving(x.layout)
     to.draft.step(
         operator.name,
         (*_buffers(x), out.buffer),

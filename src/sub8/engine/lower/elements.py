@@ -1,4 +1,6 @@
-"""Borders to float, element-wise operators and pooling as native steps, static exponents."""
+"""Quantize and Dequantize, element-wise operators and pooling as native steps, static exponents."""
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from sub8.numerics.accumulators import LARGEST_ACTIVATION
 from sub8.numerics.requantize import requantize
 
 
-def border_shape(layout: Layout) -> tuple[int, int, int]:
+def interleaving(layout: Layout) -> tuple[int, int, int]:
     """Batch, channels and positions of the interleaving between float and 8-bit layouts."""
     if len(layout.shape) == 4:
         batch, channels, height, width = layout.shape
@@ -24,35 +26,31 @@ def border_shape(layout: Layout) -> tuple[int, int, int]:
 
 
 def lower_quantize(operator: p.Quantize, to: Lowering) -> None:
-    x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.out)
-    scale = fmt.scale
-    assert scale is not None
-
-    def make(at: Locate) -> _core.Step:
-        return _core.quantize(
-            x=at(x.buffer),
-            out=at(out.buffer),
-            shape=border_shape(out.layout),
-            is_signed=fmt.signed,
-            scale=scale,
-            zero_point=fmt.zero_point,
-        )
-
-    to.draft.step(operator.name, (x.buffer, out.buffer), make)
+    _between_float(_core.quantize, operator, operator.out, to)
 
 
 def lower_dequantize(operator: p.Dequantize, to: Lowering) -> None:
-    x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.x)
-    scale = fmt.scale
-    assert scale is not None
+    _between_float(_core.dequantize, operator, operator.x, to)
+
+
+def _between_float(
+    step: Callable[..., _core.Step],
+    operator: p.Quantize | p.Dequantize,
+    integers: str,
+    to: Lowering,
+) -> None:
+    """One step between a float tensor and the 8-bit tensor ``integers``."""
+    x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(integers)
+    shape = interleaving(to.layout(integers))
+    assert fmt.scale is not None
 
     def make(at: Locate) -> _core.Step:
-        return _core.dequantize(
+        return step(
             x=at(x.buffer),
             out=at(out.buffer),
-            shape=border_shape(x.layout),
+            shape=shape,
             is_signed=fmt.signed,
-            scale=scale,
+            scale=fmt.scale,
             zero_point=fmt.zero_point,
         )
 

@@ -2,9 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -138,72 +137,36 @@ def _shape(value: Any) -> Shape:
     return value.shape if isinstance(value, np.ndarray) else ()
 
 
-@singledispatch
+Lower = Callable[[Any, Lowering], None]
+
+# Where no exponent is taken per image, and where one is; None: the first serves both.
+_STEPS: dict[type[p.IntegerOperator], tuple[Lower, Lower | None]] = {
+    p.Quantize: (elements.lower_quantize, dynamic.lower_dynamic_quantize),
+    p.Dequantize: (elements.lower_dequantize, dynamic.lower_dynamic_dequantize),
+    p.Conv: (lower_layer, dynamic.lower_dynamic_layer),
+    p.Linear: (lower_layer, dynamic.lower_dynamic_layer),
+    p.Add: (elements.lower_add, dynamic.lower_dynamic_add),
+    p.Mul: (elements.lower_mul, None),
+    p.Reformat: (elements.lower_reformat, dynamic.lower_dynamic_add),
+    p.Table: (elements.lower_table, None),
+    p.MaxPool: (elements.lower_max_pool, None),
+    p.AveragePool: (elements.lower_average_pool, dynamic.lower_dynamic_average_pool),
+    p.Concat: (moves.lower_concat, None),
+    p.Slice: (moves.lower_slice, None),
+    p.Pad: (moves.lower_pad, None),
+    p.Reshape: (moves.lower_reshape, None),
+    p.Transpose: (moves.lower_transpose, None),
+}
+
+
 def _lower(operator: p.IntegerOperator, to: Lowering) -> None:
-    raise TypeError(f"no native steps for {type(operator).__name__}")
-
-
-@_lower.register
-def _(operator: p.Quantize, to: Lowering) -> None:
-    if to.format(operator.out).dynamic:
-        dynamic.lower_dynamic_quantize(operator, to)
-    else:
-        elements.lower_quantize(operator, to)
-
-
-@_lower.register
-def _(operator: p.Dequantize, to: Lowering) -> None:
-    if to.format(operator.x).dynamic:
-        dynamic.lower_dynamic_dequantize(operator, to)
-    else:
-        elements.lower_dequantize(operator, to)
-
-
-@_lower.register
-def _(operator: p.Layer, to: Lowering) -> None:
-    if operator.is_dynamic(to.formats):
-        dynamic.lower_dynamic_layer(operator, to)
-    else:
-        lower_layer(operator, to)
-
-
-@_lower.register
-def _(operator: p.Add, to: Lowering) -> None:
-    if operator.is_dynamic(to.formats):
-        dynamic.lower_dynamic_add(operator, to)
-    else:
-        elements.lower_add(operator, to)
-
-
-@_lower.register
-def _(operator: p.Reformat, to: Lowering) -> None:
-    if operator.is_dynamic(to.formats):
-        dynamic.lower_dynamic_add(operator, to)
-    else:
-        elements.lower_reformat(operator, to)
-
-
-@_lower.register
-def _(operator: p.AveragePool, to: Lowering) -> None:
-    if operator.is_dynamic(to.formats):
-        dynamic.lower_dynamic_average_pool(operator, to)
-    else:
-        elements.lower_average_pool(operator, to)
-
-
-_lower.register(p.Mul, elements.lower_mul)
-_lower.register(p.Table, elements.lower_table)
-_lower.register(p.MaxPool, elements.lower_max_pool)
-_lower.register(p.Concat, moves.lower_concat)
-_lower.register(p.Slice, moves.lower_slice)
-_lower.register(p.Pad, moves.lower_pad)
-_lower.register(p.Reshape, moves.lower_reshape)
-_lower.register(p.Transpose, moves.lower_transpose)
-
-
-@_lower.register
-def _(operator: p.Constant, to: Lowering) -> None:
-    """Constants are placed in each segment that reads them."""
+    """Append an operator's steps; constants are placed in each segment that reads them."""
+    if isinstance(operator, p.Constant):
+        return
+    fixed, per_image = _STEPS[type(operator)]
+    formats = (to.formats[name] for name in (*operator.inputs, *operator.outputs))
+    any_dynamic = any(fmt is not None and fmt.dynamic for fmt in formats)
+    (per_image if per_image is not None and any_dynamic else fixed)(operator, to)
 
 
 def _runs(plan: p.Plan) -> list[list[p.IntegerOperator] | p.Island]:
