@@ -200,6 +200,7 @@ def quantize(
         "output": str(target),
         "bytes": target.stat().st_size,
         "source_bytes": Path(model).stat().st_size,
+        "warnings": told,
     }
     if report is None:
         if as_json:
@@ -211,7 +212,6 @@ def quantize(
         "layers": len(report.layers),
         "replaced": report.replaced,
         "islands": [list(nodes) for nodes in report.islands],
-        "warnings": told,
     }
     if report.choice is not None:
         result["choice"] = report.choice

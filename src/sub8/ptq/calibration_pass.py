@@ -91,8 +91,9 @@ class CalibratedLayer:
         making up for what the residual operand lacks."""
         if self._residuals is None:
             return self.float_moments.mean
-        lacking = (error for error in self.residual_errors() if error is not None)
-        return self.float_moments.mean + channel_means(lacking, self.channel_axis)
+        pairs = zip(self.float_accumulators, self.residual_errors(), strict=True)
+        wanted = (found if error is None else found + error for found, error in pairs)
+        return channel_means(wanted, self.channel_axis)
 
     def residual_operands(self) -> Iterator[FloatArray | None]:
         """The residual operand in the quantised network, batch by batch; None without one."""

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 SMALLEST_FACTOR, LARGEST_FACTOR = 0.25, 4.0
 # Largest differences whose squares float32 can sum.
 _SMALLEST_SQUARED, _LARGEST_SQUARED = 1e-15, 1e15
+# How many times a channel's energy may be that of what varies in it, and the least energy of an element.
+_DROWNED, _SMALLEST_ENERGY = 1e3, 1e-30
 # A variance below this share of the squared mean is that of float32's rounding.
 _ROUNDING = 2e-15
 
@@ -20,14 +22,15 @@ _ROUNDING = 2e-15
 class ChannelMoments:
     """Mean and variance of each channel of streamed arrays; channels lie on ``channel_axis`` (1 or -1).
 
-    Squares are taken of differences from the batch's own mean: those of large, nearly constant values would
-    drown what varies.
+    Where a batch's values are large and nearly constant, or leave float32 when squared, squares are taken of
+    differences from the batch's mean: what varies would drown otherwise.
     """
 
     def __init__(self, channel_axis: int):
         self._axis = channel_axis
         self._count = 0
         self._total: NDArray[np.float64] = np.zeros(1)
+        self._energy: NDArray[np.float64] | None = np.zeros(1)  # None where a batch was centred
         self._squares: NDArray[np.float64] = np.zeros(1)  # of differences from the mean so far
 
     def add(self, array: NDArray[np.float32]) -> None:
@@ -37,18 +40,33 @@ class ChannelMoments:
             return
         total = _sums(values)
         mean = total / count
-        centred = values - mean.astype(np.float32)[:, None]
-        largest = float(np.abs(centred).max(initial=0.0))
-        if not _SMALLEST_SQUARED < largest < _LARGEST_SQUARED:
-            centred = centred.astype(np.float64)
-        squares = _energy(centred).astype(np.float64).sum(axis=0)
-        squares = squares - _sums(centred) ** 2 / count
+        with np.errstate(over="ignore", invalid="ignore"):
+            energy = _energy(values).astype(np.float64).sum(axis=0)
+            squares = energy - mean**2 * count
+            plain = np.all(squares * _DROWNED >= energy) and energy.min() > _SMALLEST_ENERGY * count
+        if not plain or not np.isfinite(energy).all():
+            squares = self._centred(values, mean, count)
+            self._energy = None
+        elif self._energy is not None:
+            self._energy = self._energy + energy
         if self._count:
             apart = mean - self._total / self._count
             squares = squares + apart**2 * (self._count * count / (self._count + count))
         self._count += count
         self._total = self._total + total
         self._squares = self._squares + squares
+
+    @staticmethod
+    def _centred(
+        values: NDArray[np.float32], mean: NDArray[np.float64], count: int
+    ) -> NDArray[np.float64]:
+        """Sums of squared differences from the mean, ``[O]``."""
+        centred: NDArray[np.floating] = values - mean.astype(np.float32)[:, None]
+        largest = float(np.abs(centred).max(initial=0.0))
+        if not _SMALLEST_SQUARED < largest < _LARGEST_SQUARED:
+            centred = centred.astype(np.float64)
+        squares = _energy(centred).astype(np.float64).sum(axis=0)
+        return squares - _sums(centred) ** 2 / count
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -58,6 +76,8 @@ class ChannelMoments:
     @property
     def variance(self) -> NDArray[np.float64]:
         """float64 ``[O]``; 0 where there is only the rounding of a constant."""
+        if self._energy is not None:
+            return np.maximum(self._energy / self._count - self.mean**2, 0.0)
         variance = self._squares / self._count
         return np.where(variance > _ROUNDING * self.mean**2, variance, 0.0)
 

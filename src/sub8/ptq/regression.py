@@ -22,6 +22,8 @@ from sub8.ptq.patches import images_per_block, patches
 # number along both axes, as long as at least so many patches remain.
 ENOUGH_PATCHES = 1 << 18
 FOLDS = 4
+# How many times the spread a mean may be.
+_HIDING = 8
 # Powers of two whose squares float32 sums without loss.
 _HARMLESS = 24
 # Strengths of the pull towards the float weight, as shares of the inputs' mean variance.
@@ -95,29 +97,34 @@ class _Origin:
     """What patches and targets of one layer are counted from, and in which power of two.
 
     Squares of large, nearly constant values would drown what varies, and those of huge or tiny ones leave
-    float32. patch: ``[g, K]``. target: ``[g, O/g]``. patch_exponent, target_exponent: of their units.
+    float32. patch: ``[g, K]``. target: ``[g, O/g]``; None for zeros. patch_exponent, target_exponent: of their units.
     """
 
-    patch: NDArray[np.float32]
-    target: NDArray[np.float32]
+    patch: NDArray[np.float32] | None
+    target: NDArray[np.float32] | None
     patch_exponent: int
     target_exponent: int
 
     @classmethod
     def of(cls, p: NDArray[np.float32], t: NDArray[np.float32]) -> "_Origin":
-        """The means of a first block, and units near its spread."""
-        parts = [part.mean(axis=2, dtype=np.float64).astype(np.float32) for part in (p, t)]
-        spread = [
-            float(np.abs(part - mean[:, :, None]).max(initial=0.0))
-            for part, mean in zip((p, t), parts, strict=True)
-        ]
-        exponents = [math.frexp(one)[1] if one > 0 else 0 for one in spread]
-        return cls(*parts, *(e if abs(e) > _HARMLESS else 0 for e in exponents))
+        """The means of a first block where they hide its spread, and units near that."""
+        origin, exponents = [], []
+        for part in (p, t):
+            mean = part.mean(axis=2, dtype=np.float64).astype(np.float32)
+            spread = float(np.abs(part - mean[:, :, None]).max(initial=0.0))
+            exponent = math.frexp(spread)[1] if spread > 0 else 0
+            hidden = float(np.abs(mean).max(initial=0.0)) > _HIDING * spread
+            origin.append(mean if hidden else None)
+            exponents.append(exponent if abs(exponent) > _HARMLESS else 0)
+        return cls(origin[0], origin[1], exponents[0], exponents[1])
 
     def shifted(
         self, p: NDArray[np.float32], t: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        p, t = p - self.patch[:, :, None], t - self.target[:, :, None]
+        if self.patch is not None:
+            p = p - self.patch[:, :, None]
+        if self.target is not None:
+            t = t - self.target[:, :, None]
         if self.patch_exponent:
             p = np.ldexp(p, -self.patch_exponent)
         if self.target_exponent:
