@@ -11,14 +11,22 @@ def solve_layers(
     network: PreparedNetwork,
     recipe: Recipe,
     *,
+    one_exponent: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Walked:
     """Solve all layers on the network's calibration batches. recipe: may differ from the one prepared with in its
-    weights."""
+    weights. one_exponent: see ``LayerQuantiser``."""
     parts = (network.graph, network.groups, network.formats, network.batches)
     if recipe.method != "reconstruct":
-        return walk(*parts, LayerQuantiser(recipe), threads=threads, progress=progress)
+        return walk(
+            *parts,
+            LayerQuantiser(recipe, one_exponent=one_exponent),
+            threads=threads,
+            progress=progress,
+        )
     from sub8.reconstruct.network import reconstruct
 
-    return reconstruct(*parts, recipe, threads=threads, progress=progress)
+    return reconstruct(
+        *parts, recipe, one_exponent=one_exponent, threads=threads, progress=progress
+    )

@@ -21,7 +21,7 @@ from sub8.errors import InputError
 from sub8.graph import constants, patterns
 from sub8.graph.dynamic import DOMAIN, dynamic_scale, dynamic_scale_function
 from sub8.graph.opset import IR_VERSION, OPSET
-from sub8.numerics.cluster import ClusteredWeight
+from sub8.numerics.cluster import ClusteredWeight, in_powers_of_two
 from sub8.numerics.dfp import Format
 
 
@@ -31,13 +31,20 @@ class QuantizedLayer:
 
     terms: one ClusteredWeight, or several whose sum is the weight (residual ternary terms); values
         ``[O, I, *kernel]``, the layout of ``Group.weight``.
-    bias: int32 ``[O]`` in units of ``2**bias_exponent``; with static exponents that is the accumulator's
-        unit: the input's exponent plus the finest term's.
+    bias: int32 ``[O]`` in units of ``2**bias_exponent`` times the terms' common ``channel_scale``; with static
+        exponents that is the accumulator's unit: the input's exponent plus the finest term's.
     """
 
     terms: tuple[ClusteredWeight, ...]
     bias: NDArray[np.int32]
     bias_exponent: int
+
+    @property
+    def real_bias(self) -> NDArray[np.float64]:
+        """float64 ``[O]``."""
+        real = np.ldexp(self.bias.astype(np.float64), self.bias_exponent)
+        scale = self.terms[0].channel_scale
+        return real if scale is None else real * scale
 
 
 def write_qdq(
@@ -98,8 +105,10 @@ class _Writer:
         """Replace a layer's weight and bias by their dequantised integers."""
         name, shape = str(node.name), patterns.layer_weight(node).shape
         for term in layer.terms:
-            if term.values.shape != shape or term.channel_scale is not None:
+            if term.values.shape != shape:
                 raise InputError(f"layer {name!r}: weight {term.values.shape} does not fit {shape}")
+            if not in_powers_of_two(term):
+                raise InputError(f"layer {name!r}: the scales of its channels are no powers of two")
         if not layer.terms or layer.bias.shape != shape[:1] or layer.bias.dtype != np.int32:
             raise InputError(
                 f"layer {name!r}: needs a weight term and an int32 bias of shape {shape[:1]}"
@@ -145,8 +154,10 @@ class _Writer:
             values.astype(ir.DataType[term.format.onnx_type].numpy()),
         )
         scales = constants.add_initializer(self.graph, self._unique(f"{name}.alpha"), alpha)
-        unit = self._power(term.exponent)
-        scale = self._before(node, "DequantizeLinear", [scales, unit], f"{name}.scale")
+        unit = self._unit(term.exponent, term.channel_scale, f"{name}.unit")
+        scale = self._before(
+            node, "DequantizeLinear", [scales, unit], f"{name}.scale", **_by_channel(term)
+        )
         return self._before(
             node,
             "DequantizeLinear",
@@ -160,8 +171,11 @@ class _Writer:
         stored = constants.add_initializer(
             self.graph, self._unique(f"{name}.bias.values"), layer.bias
         )
-        unit = self._power(layer.bias_exponent)
-        bias = self._before(node, "DequantizeLinear", [stored, unit], f"{name}.bias")
+        term = layer.terms[0]
+        unit = self._unit(layer.bias_exponent, term.channel_scale, f"{name}.bias.unit")
+        bias = self._before(
+            node, "DequantizeLinear", [stored, unit], f"{name}.bias", **_by_channel(term)
+        )
         if node.op_type != "MatMul":
             node.resize_inputs(3)
             node.replace_input_with(2, bias)
@@ -254,6 +268,17 @@ class _Writer:
         node.name = node.outputs[0].name = self._unique(name)
         return node.outputs[0]
 
+    def _unit(
+        self, exponent: int, channel_scale: NDArray[np.float32] | None, name: str
+    ) -> ir.Value:
+        """A power of two, or one for each output channel."""
+        if channel_scale is None:
+            return self._power(exponent)
+        units = np.ldexp(channel_scale, exponent).astype(np.float32)
+        if not np.all(units >= np.finfo(np.float32).tiny):
+            raise InputError(f"{name}: a scale is no normal float32; rescale the layer's weights")
+        return constants.add_initializer(self.graph, self._unique(name), units)
+
     def _power(self, exponent: int) -> ir.Value:
         if not -126 <= exponent <= 127:
             raise InputError(
@@ -292,6 +317,11 @@ def _identity(term: ClusteredWeight) -> tuple[object, ...]:
     content = hashlib.sha256(np.ascontiguousarray(term.values).data)
     content.update(np.ascontiguousarray(term.alpha).data)
     return term.kind, term.values.shape, term.exponent, term.cluster, content.digest()
+
+
+def _by_channel(term: ClusteredWeight) -> dict[str, int]:
+    """Attributes of a DequantizeLinear whose scale is one number, or one for each output channel."""
+    return {} if term.channel_scale is None else {"axis": 0}
 
 
 def _used(value: ir.Value) -> bool:

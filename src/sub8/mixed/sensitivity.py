@@ -113,7 +113,7 @@ class _Probe:
     def __call__(self, layer: CalibratedLayer) -> QuantizedLayer:
         powers = _error_powers(layer, self.options[layer.name])
         probe = LayerQuantiser(_everywhere(_PROBE))(layer)
-        bias = np.ldexp(probe.bias.astype(np.float64), probe.bias_exponent).astype(np.float32)
+        bias = probe.real_bias.astype(np.float32)
         shape = (-1, 1, 1) if layer.channel_axis == 1 else (-1,)
         differences = (
             product + bias.reshape(shape) - real

@@ -57,6 +57,11 @@ class WeightTerm(Protocol):
     def scaled_integers(self) -> NDArray[np.int32]: ...
 
 
+def in_powers_of_two(term: WeightTerm) -> bool:
+    """Whether every scale is a multiple of a power of two that its output channel shares."""
+    return term.channel_scale is None or bool((np.frexp(term.channel_scale)[0] == 0.5).all())
+
+
 @dataclass(frozen=True)
 class ClusteredWeight:
     """Integers and scales of one layer's weights.
@@ -66,8 +71,9 @@ class ClusteredWeight:
     alpha: uint8 ``[O, ceil(I / cluster)]``; 0 only where every value of the cluster is 0.
     exponent: e, shared by the layer.
     cluster: N, input channels per cluster (1..I); the last cluster may be shorter.
-    channel_scale: float32 ``[O]`` factor on top, None unless a foreign int8 file brought scales that
-        are not powers of two (then alpha is all ones and exponent 0).
+    channel_scale: float32 ``[O]`` factor on top, None where all are 1: powers of two where output channels lie
+        too far apart for one exponent, or any scales of a foreign int8 file (then alpha is all ones and
+        exponent 0).
     """
 
     kind: str

@@ -44,6 +44,8 @@ class CalibratedLayer:
     it reads and writes (output_format None: float32 logits).
     float_accumulators: the float model's product plus bias, before residual and clamp, one array per batch.
     float_moments: of their channels. largest: their largest magnitude in every image, ``[B]`` per batch.
+    largest_of_channels: the same of every output channel, over all images, ``[O]`` (of
+    float32 results only).
     """
 
     group: Group
@@ -54,6 +56,7 @@ class CalibratedLayer:
     float_accumulators: Repeated
     float_moments: ChannelMoments
     largest: list[FloatArray]
+    largest_of_channels: FloatArray
     _model: ir.Model
     _quantised: KeptQuantised
     _residuals: tuple[Sequence[FloatArray], KeptQuantised] | None
@@ -226,11 +229,16 @@ def _walk_layer(
 ) -> None:
     x = group.inputs[0]
     session = submodel.piece(model, [x], [str(submodel.accumulator(group).name)], threads)
-    moments, largest = ChannelMoments(submodel.channel_axis(group)), []
+    axis = submodel.channel_axis(group)
+    moments, largest, of_channels = ChannelMoments(axis), [], np.zeros(1, np.float32)
     float_accumulators = _repeated(session, streams.float_values[x], memory)
     for found in float_accumulators:
         moments.add(found)
         largest.append(_largest_of_images(found))
+        if group.results[0] not in formats:
+            rows = np.moveaxis(found, axis, 0)
+            highest = np.abs(rows.reshape(len(rows), -1)).max(axis=1, initial=0.0)
+            of_channels = np.maximum(of_channels, highest)
     result_name = group.results[0]
     fmt = formats.get(result_name)
     residuals = None
@@ -246,6 +254,7 @@ def _walk_layer(
         float_accumulators=float_accumulators,
         float_moments=moments,
         largest=largest,
+        largest_of_channels=of_channels,
         _model=model,
         _quantised=streams.quantised[x],
         _residuals=residuals,
@@ -253,7 +262,7 @@ def _walk_layer(
     )
     chosen = visit(layer)
     walked.layers[group.name] = chosen
-    bias = np.ldexp(chosen.bias.astype(np.float64), chosen.bias_exponent).astype(np.float32)
+    bias = chosen.real_bias.astype(np.float32)
     if layer.channel_axis == 1:
         bias = bias[:, None, None]
     products = layer.accumulators(dequantized(chosen.terms))

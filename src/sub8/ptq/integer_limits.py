@@ -19,6 +19,7 @@ from sub8.ptq.exponent import LOWEST_EXPONENT
 # A quarter of 2**24: other images than the calibration's may reach further.
 EXACT_MAGNITUDE = 1 << 22
 DYNAMIC_BIAS_BITS = 15
+_LEAST_OCTAVES = -30
 
 
 def minimum_exponent(layer: CalibratedLayer) -> int:
@@ -34,7 +35,38 @@ def minimum_exponent(layer: CalibratedLayer) -> int:
         largest = max(largest, float((per_image / scales).max(initial=0.0)))
     largest = max(largest, _bias_in_input_units(layer))
     exact = -64 if largest == 0.0 else math.ceil(math.log2(largest / EXACT_MAGNITUDE))
-    return max(exact, LOWEST_EXPONENT - _input_exponent(layer.input_format))
+    return max(exact, lowest_exponent(layer))
+
+
+def lowest_exponent(layer: CalibratedLayer) -> int:
+    """The finest weight exponent that gives the accumulators a normal float32 unit."""
+    return LOWEST_EXPONENT - _input_exponent(layer.input_format)
+
+
+def channel_octaves(layer: CalibratedLayer, weight: NDArray[np.floating]) -> NDArray[np.intp]:
+    """What to add to the layer's weight exponent for each output channel, at most 0, ``[O]``.
+
+    Of a float32 result every channel counts by itself, however small it is beside others. Not so of an 8-bit
+    one, whose channels share a scale. Channels whose weights reach an eighth of the largest need nothing; of the
+    others the accumulators, counted in their own unit, stay below the largest of all.
+    """
+    none = np.zeros(len(weight), np.intp)
+    fmt = layer.input_format
+    if layer.output_format is not None or fmt is None or fmt.dynamic:
+        return none
+    if layer.group.residual is not None:
+        return none
+    tops = np.abs(weight.reshape(len(weight), -1)).max(axis=1).astype(np.float64)
+    sums = np.maximum(layer.largest_of_channels, np.abs(layer.bias)).astype(np.float64)
+    if tops.max(initial=0.0) <= 0.0:
+        return none
+    octaves = none.copy()
+    used = tops > 0
+    octaves[used] = np.frexp(tops[used] / tops.max())[1] + 2
+    heavy = sums > 0
+    limit = np.frexp(sums[heavy] / sums.max(initial=0.0))[1]
+    octaves[heavy] = np.maximum(octaves[heavy], limit)
+    return np.clip(octaves, _LEAST_OCTAVES, 0)
 
 
 def fits_int32(
@@ -49,7 +81,8 @@ def fits_int32(
         return False
     bound = accumulators.accumulator_bound(terms).astype(np.float64)
     if fmt is None or not fmt.dynamic:
-        bound = bound + 2.0 * np.abs(bias) / _unit(terms, fmt)
+        scale = 1.0 if terms[0].channel_scale is None else terms[0].channel_scale
+        bound = bound + 2.0 * np.abs(bias) / scale / _unit(terms, fmt)
     return bool((bound <= accumulators.LARGEST_INT32).all())
 
 
@@ -67,6 +100,8 @@ def integer_bias(
         exponent = math.frexp(magnitude)[1] - DYNAMIC_BIAS_BITS if magnitude > 0 else 0
     else:
         exponent = weight_exponent + _input_exponent(fmt)
+    if terms[0].channel_scale is not None:
+        bias = bias / terms[0].channel_scale
     whole = np.rint(np.ldexp(bias, -exponent))
     return np.clip(whole, -accumulators.LARGEST_INT32, accumulators.LARGEST_INT32).astype(
         np.int32

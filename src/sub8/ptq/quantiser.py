@@ -1,6 +1,7 @@
 """The decisions on one layer: format, solver, statistics correction, integer bias."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,13 @@ from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.ptq.calibration_pass import CalibratedLayer, dequantized
 from sub8.ptq.correct import channel_means, channel_variances, output_variances, spread_factor
-from sub8.ptq.integer_limits import fits_int32, integer_bias, minimum_exponent
+from sub8.ptq.integer_limits import (
+    channel_octaves,
+    fits_int32,
+    integer_bias,
+    lowest_exponent,
+    minimum_exponent,
+)
 from sub8.ptq.regression import regress
 from sub8.ptq.solvers import solve_terms
 from sub8.recipe import Method, Recipe, WeightFormat
@@ -23,10 +30,13 @@ LARGEST_COLUMNS = 8192
 
 
 class LayerQuantiser:
-    """What ``walk`` asks about every layer, answered by a recipe."""
+    """What ``walk`` asks about every layer, answered by a recipe.
 
-    def __init__(self, recipe: Recipe):
-        self._recipe = recipe
+    one_exponent: of all weights of a layer, also where its output channels lie far apart (``channel_octaves``).
+    """
+
+    def __init__(self, recipe: Recipe, *, one_exponent: bool = False):
+        self._recipe, self._one_exponent = recipe, one_exponent
 
     def __call__(self, layer: CalibratedLayer) -> QuantizedLayer:
         """Solve the layer's weights and, where the recipe says so, correct its channels' statistics.
@@ -58,13 +68,13 @@ class LayerQuantiser:
     ) -> tuple[ClusteredWeight, ...]:
         """Solve, see what spread the accumulators get, and solve again for weights that give the right one."""
         method: Method = "paper" if self._recipe.method == "paper" else "optimal"
-        terms = _solve(layer, layer.weight, fmt, method)
+        terms = _solve(layer, layer.weight, fmt, method, one_exponent=self._one_exponent)
         if not self._recipe.correct_statistics or fmt.integers.eight_bit:
             return terms
         reached = channel_variances(layer.accumulators(dequantized(terms)), layer.channel_axis)
         wanted = layer.float_moments.variance
         weight = _scaled(layer.weight, spread_factor(wanted, reached))
-        return _solve(layer, weight, fmt, method)
+        return _solve(layer, weight, fmt, method, one_exponent=self._one_exponent)
 
     def _second_order(
         self, layer: CalibratedLayer, fmt: WeightFormat
@@ -91,7 +101,8 @@ class LayerQuantiser:
             reached = output_variances(weight, found.covariance)
             wanted = layer.float_moments.variance
             weight = _scaled(weight, spread_factor(wanted, reached))
-        return _solve(layer, weight, fmt, "hessian", found.shrunk_covariance())
+        covariance = found.shrunk_covariance()
+        return _solve(layer, weight, fmt, "hessian", covariance, one_exponent=self._one_exponent)
 
 
 def _solve(
@@ -100,11 +111,22 @@ def _solve(
     fmt: WeightFormat,
     method: Method,
     covariance: Floats | None = None,
+    *,
+    one_exponent: bool,
 ) -> tuple[ClusteredWeight, ...]:
     """The solution with the finest exponent whose sums stay exact in float32 and provably fit int32."""
     finest = minimum_exponent(layer)
+    octaves = channel_octaves(layer, weight)
+    if one_exponent or not octaves.any():
+        scale = None
+    else:
+        scale = np.ldexp(np.float32(1), octaves)
+        weight = _scaled(weight, 1.0 / scale.astype(np.float64))
+        finest = max(finest, lowest_exponent(layer) - int(octaves.min()))
     for exponent in range(finest, finest + _FINEST_TO_COARSEST):
         terms = solve_terms(weight, fmt, method, gram=covariance, minimum_exponent=exponent)
+        if scale is not None:
+            terms = tuple(replace(term, channel_scale=scale) for term in terms)
         if fits_int32(terms, layer.bias, layer.input_format):
             return terms
     raise UnsupportedModelError(

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import onnx_ir as ir
 import torch
 
@@ -30,6 +29,7 @@ def reconstruct(
     batches: Sequence[FloatArray],
     recipe: Recipe,
     *,
+    one_exponent: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Walked:
@@ -40,7 +40,7 @@ def reconstruct(
     Every eighth image is held out: a block that gets no better on these keeps the second-order solution.
     So do blocks of 8-bit layers alone, and blocks that hold float islands, nodes without a PyTorch form or reshapes to
     a fixed number of images.
-    Parameters as for ``walk``; all formats static.
+    Parameters as for ``walk``; all formats static. one_exponent: see ``LayerQuantiser``.
     The result depends on ``recipe.reconstruction.seed``, not on the state of PyTorch's own random numbers.
     """
     blocks = find_blocks(model, groups)
@@ -54,7 +54,8 @@ def reconstruct(
                 if progress is not None:
                     progress("blocks", number * steps + done, len(blocks) * steps)
 
-            _Fit(groups, formats, recipe, walker, block).run(told)
+            quantiser = LayerQuantiser(recipe, one_exponent=one_exponent)
+            _Fit(groups, formats, recipe, walker, block).run(quantiser, told)
             told(steps)
     return walker.walked
 
@@ -74,9 +75,9 @@ class _Fit:
         self._formats, self._recipe, self._walker, self._block = formats, recipe, walker, block
         self._before = self._streamed(block.inputs)
 
-    def run(self, told: Callable[[int], None]) -> None:
+    def run(self, quantiser: LayerQuantiser, told: Callable[[int], None]) -> None:
         """Walk through the block; the walker then holds the better one of its two solutions."""
-        self._walk(LayerQuantiser(self._recipe))
+        self._walk(quantiser)
         layers = self._walker.walked.layers
         solution = {group.name: layers[group.name] for group in self._groups if group.layer}
         terms = [term for layer in solution.values() for term in layer.terms]
@@ -102,8 +103,7 @@ class _Fit:
 
     def _fits(self, layer: SoftLayer) -> bool:
         found = layer.result()
-        real = np.ldexp(found.bias.astype(np.float64), found.bias_exponent)
-        return fits_int32(found.terms, real, self._formats.get(layer.group.inputs[0]))
+        return fits_int32(found.terms, found.real_bias, self._formats.get(layer.group.inputs[0]))
 
     def _walk(self, visit: Visit) -> None:
         for name, (real, seen) in self._before.items():

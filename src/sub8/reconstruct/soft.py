@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sub8.errors import UnsupportedModelError
 from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.cluster import LARGEST_ALPHA, ClusteredWeight
@@ -104,6 +105,10 @@ class SoftLayer(nn.Module):
     ):
         super().__init__()
         assert group.layer is not None
+        if solution.terms[0].channel_scale is not None:
+            raise UnsupportedModelError(
+                f"layer {group.name!r}: its channels have several exponents"
+            )
         self.group, self._node, self._input_format = group, group.layer, input_format
         start = submodel.accumulator(group)
         self._start = str(start.name)

@@ -58,7 +58,7 @@ def prepare(
             f"{network.source.name}: a Reshape makes every batch one of {network.source.baked_batch}, and cannot be"
             " trained; export the model with an open batch (reshape to x.shape[0], not to a number)"
         )
-    solved = solve_layers(network, recipe, threads=threads, progress=progress)
+    solved = solve_layers(network, recipe, one_exponent=True, threads=threads, progress=progress)
     maker = _TwinMaker(solved.layers)
     walked = walk(
         network.graph,

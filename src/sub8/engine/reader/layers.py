@@ -191,10 +191,9 @@ def _with_bias(core: p.Conv | p.Linear, x: Format, constant: ir.Value) -> p.Conv
         return replace(core, bias=values.astype(np.int32), bias_exponent=own)
     assert x.scale is not None
     scale = core.terms[0].channel_scale
-    factor = (
-        math.ldexp(1.0, finest_exponent(core.terms)) if scale is None else scale.astype(np.float64)
-    )
-    units = np.broadcast_to(np.float64(x.scale) * factor, (outputs,))
+    units = np.full(outputs, x.scale * math.ldexp(1.0, finest_exponent(core.terms)))
+    if scale is not None:
+        units = units * scale.astype(np.float64)
     return replace(core, bias=_foreign_bias(core.name, constant, real, units))
 
 

@@ -30,6 +30,7 @@ class Term:
     values: int8, int16 or int32, the integers less their zero point.
     multiple, unit: ``scale = multiple * unit``, multiple of the values' shape: uint8 where the file stores
     alphas, and unit their power of two; else float32 and unit None (1).
+    octaves: int8 of the values' shape, powers of two on top, where the file stores several units.
     bits: of the stored integers.
     run: elements in a row of ``[O, ...]`` that share one alpha, where the file stores blocks.
     """
@@ -39,17 +40,22 @@ class Term:
     bits: int
     unit: float | None = None
     run: int | None = None
+    octaves: NDArray[np.int8] | None = None
 
     @property
     def scale(self) -> NDArray[np.float32]:
         """The scale of every element."""
         if self.unit is None:
             return self.multiple.astype(np.float32, copy=False)
-        return self.multiple.astype(np.float32) * np.float32(self.unit)
+        scale = self.multiple.astype(np.float32) * np.float32(self.unit)
+        return scale if self.octaves is None else np.ldexp(scale, self.octaves)
 
     def moved(self, move: Callable[[NDArray], NDArray]) -> "Term":
         """The term with its elements moved: reshaped, transposed."""
-        return replace(self, values=move(self.values), multiple=move(self.multiple))
+        octaves = None if self.octaves is None else move(self.octaves)
+        return replace(
+            self, values=move(self.values), multiple=move(self.multiple), octaves=octaves
+        )
 
 
 def is_constant(value: ir.Value | None) -> bool:
@@ -180,12 +186,14 @@ def _dequantized(node: ir.Node) -> Term | None:
     stored = _integers(node.inputs[0])
     scale_value = node.inputs[1]
     scale = constants.array(scale_value)
-    unit = None
+    unit, octaves = None, None
     if scale is None:
         parts = read_terms(scale_value)
         if parts is None or len(parts) != 1:
             return None
         scale, unit = parts[0].scale * parts[0].values.astype(np.float32), _common(parts[0].scale)
+        if unit is None and (found := _octaves(parts[0].scale)) is not None:
+            unit, octaves = found
     if stored is None or scale.dtype != np.float32:
         return None
     values, bits = stored
@@ -198,7 +206,9 @@ def _dequantized(node: ir.Node) -> Term | None:
     )
     if len(node.inputs) > 2 and node.inputs[2] is not None and zero is None:
         return None
-    alphas = None if unit is None else _multiples(scale, unit)
+    alphas = None
+    if unit is not None:
+        alphas = _multiples(scale if octaves is None else np.ldexp(scale, -octaves), unit)
     full = expand_scale(scale if alphas is None else alphas, values.shape, axis, block)
     if full is None:
         return None
@@ -211,7 +221,12 @@ def _dequantized(node: ir.Node) -> Term | None:
     run = None
     if block and axis % values.ndim == 1:
         run = block * int(np.prod(values.shape[2:], dtype=np.int64))
-    return Term(values, full, bits, None if alphas is None else unit, run)
+    if alphas is None:
+        return Term(values, full, bits, None, run)
+    if octaves is None:
+        return Term(values, full, bits, unit, run)
+    above = expand_scale(octaves.astype(np.int8), values.shape, axis, block)
+    return Term(values, full, bits, unit, run, above)
 
 
 def _common(scale: NDArray[np.float32]) -> float | None:
@@ -219,6 +234,14 @@ def _common(scale: NDArray[np.float32]) -> float | None:
     if scale.size == 0 or np.any(scale != scale.flat[0]) or np.frexp(scale.flat[0])[0] != 0.5:
         return None
     return float(scale.flat[0])
+
+
+def _octaves(scale: NDArray[np.float32]) -> tuple[float, NDArray[np.intc]] | None:
+    """The largest of several powers of two, and the exponents of all relative to it; None where one is none."""
+    mantissas, exponents = np.frexp(scale)
+    if scale.size == 0 or np.any(mantissas != 0.5) or np.ptp(exponents) > 127:
+        return None
+    return float(scale.max()), exponents - exponents.max()
 
 
 def _multiples(scale: NDArray[np.float32], unit: float) -> NDArray[np.uint8] | None:
@@ -262,6 +285,13 @@ def _integers(value: ir.Value | None) -> tuple[NDArray[np.signedinteger], int] |
 def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
     outputs, inputs, *kernel = term.values.shape
     area = int(np.prod(kernel, dtype=np.int64))
+    channel_scale = None
+    if term.octaves is not None:
+        octaves = term.octaves.reshape(outputs, -1)
+        if np.array_equal(octaves, np.broadcast_to(octaves[:, :1], octaves.shape)):
+            channel_scale = np.ldexp(np.float32(1), octaves[:, 0])
+        else:
+            term = replace(term, multiple=term.scale, unit=None, octaves=None)
     flat = term.multiple.reshape(outputs, inputs, area)
     per_kernel = flat[:, :, 0]
     alpha, exponent = None, 0
@@ -269,7 +299,7 @@ def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
         alpha, exponent = _alphas(per_kernel, term.unit)
     if alpha is not None:
         cluster = _cluster(alpha, None if term.run is None else term.run / area)
-        return _split(term, alpha[:, ::cluster].astype(np.uint8), exponent, cluster, None)
+        return _split(term, alpha[:, ::cluster].astype(np.uint8), exponent, cluster, channel_scale)
     flat = term.scale.reshape(outputs, inputs, area)
     channel = flat[:, 0, 0]
     if not np.all(flat == channel[:, None, None]):

@@ -26,7 +26,7 @@ from sub8.engine.plan.requantize import Accumulator, Formats, real_scale, static
 from sub8.errors import UnsupportedModelError
 from sub8.numerics import operators
 from sub8.numerics.accumulators import accumulator_bound, aligned_integers, finest_exponent
-from sub8.numerics.cluster import WeightTerm
+from sub8.numerics.cluster import WeightTerm, in_powers_of_two
 from sub8.numerics.requantize import ToFloat, requantize
 from sub8.numerics.requantize import to_float as evaluate_to_float
 from sub8.numerics.rounding import Int64Array
@@ -101,8 +101,10 @@ class Layer(RoundedOperator, UnaryOperator):
 
     def exact_in_float32(self, values: Values) -> bool:
         exponents, out = unit_exponents(self.x, values), values.formats[self.out]
-        if exponents is None or any(term.channel_scale is not None for term in self.terms):
+        if exponents is None or not all(map(in_powers_of_two, self.terms)):
             return False
+        if self.residual is not None and self.terms[0].channel_scale is not None:
+            return False  # without one, a channel's own power of two changes nothing
         if out is not None and not out.is_power:
             return False
         residual = None
