@@ -99,21 +99,6 @@ def test_a_lone_linear_layer(net, method):
     assert np.abs(error).max() < 0.1
 
 
-def test_an_island_that_reads_nothing(net):
-    """What no input reaches and no folding computes is there for every batch of calibration."""
-    random = np.random.default_rng(0)
-    first, last = (random.standard_normal((4, n, 1, 1)).astype(np.float32) for n in (3, 4))
-    model = net(
-        "a = Conv(x, v) s = ConstantOfShape(k) e = Exp(s) m = Mul(a, e) y = Conv(m, w)",
-        v=first,
-        w=last,
-        k=np.array([1, 4, 1, 1]),
-    )
-    batches = [random.standard_normal((3, 3, 8, 8)).astype(np.float32) for _ in range(2)]
-    written = quantize(model, batches, Recipe(weights=Int8()), threads=1)
-    assert len(written.layers) == 2
-
-
 def test_a_model_without_layers_is_refused(net):
     with pytest.raises(UnsupportedModelError, match="no Conv"):
         quantize(net("y = Relu(x)"), np.ones((2, 3, 8, 8), np.float32))

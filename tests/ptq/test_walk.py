@@ -1,10 +1,12 @@
 """The walker's idea of the quantised network against the artifact in ONNX Runtime."""
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
 from sub8.graph.groups import find_groups
+from sub8.graph.inference import infer_shapes
 from sub8.graph.qdq import write_qdq
 from sub8.oracle import OnnxRuntime
 from sub8.ptq.activation_cache import Streams
@@ -120,3 +122,27 @@ def test_streams_forget_what_nobody_reads_any_more(network):
         for name in group.inputs:
             streams.drop(name, place)
     assert not streams.float_values and not streams.quantised
+
+
+def test_an_island_that_reads_nothing_has_a_result_for_every_batch():
+    """What no input reaches and no folding computes: large constants, sizes that are found late."""
+    random = np.random.default_rng(0)
+    proto = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 20]> g (float[batch,3,8,8] x) => (float[batch,4,8,8] y)
+        {[first] a = Conv(x, v) s = ConstantOfShape(k) e = Softmax(s) m = MatMul(a, e) [last] y = Conv(m, w)}"""
+    )
+    for name, value in {
+        "v": random.standard_normal((4, 3, 1, 1)).astype(np.float32),
+        "w": random.standard_normal((4, 4, 1, 1)).astype(np.float32),
+        "k": np.array([1, 4, 8, 8]),
+    }.items():
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    model = ir.from_proto(proto)
+    infer_shapes(model)
+    groups = find_groups(model)
+    assert any(not group.inputs for group in groups)
+    batches = [random.standard_normal((3, 3, 8, 8)).astype(np.float32) for _ in range(2)]
+    recipe = RECIPES["int8"]
+    formats = calibrate(model, groups, batches, 6, recipe.activations, threads=1)
+    walked = walk(model, groups, formats, batches, LayerQuantiser(recipe), threads=1)
+    assert set(walked.layers) == {"first", "last"}
