@@ -1,6 +1,8 @@
 """ONNX Runtime as the independent program: float inference, and the oracle for quantised files."""
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,16 @@ _TYPES = {
 }
 
 
+# Bytes of tensors that go into one ONNX file, of which protobuf allows 2 GiB in all.
+LARGEST_IN_ONE_FILE = 2**31 - 2**26
+
+
+def weight_bytes(model: ir.Model) -> int:
+    """Bytes of all initializers."""
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
 class OnnxRuntime:
     """One ONNX Runtime session.
 
@@ -37,7 +49,7 @@ class OnnxRuntime:
 
     def __init__(
         self,
-        model: Path | bytes,
+        model: Path | bytes | ir.Model,
         *,
         threads: int | None = None,
         optimise: bool = True,
@@ -59,11 +71,11 @@ class OnnxRuntime:
         if profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = profile
-        source = model if isinstance(model, bytes) else str(model)
         try:
-            self._session = ort.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"]
-            )
+            with _loadable(model) as source:
+                self._session = ort.InferenceSession(
+                    source, options, providers=["CPUExecutionProvider"]
+                )
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             raise UnsupportedModelError(
                 f"ONNX Runtime cannot load the model: {_line(error)}"
@@ -99,3 +111,17 @@ class OnnxRuntime:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
+
+
+@contextmanager
+def _loadable(model: Path | bytes | ir.Model) -> Iterator[bytes | str]:
+    """What ONNX Runtime loads: bytes, or a path; of a model whose weights pass 2 GiB that of a temporary file."""
+    if not isinstance(model, ir.Model):
+        yield model if isinstance(model, bytes) else str(model)
+    elif weight_bytes(model) <= LARGEST_IN_ONE_FILE:
+        yield ir.to_proto(model).SerializeToString()
+    else:
+        with tempfile.TemporaryDirectory(prefix="sub8-") as folder:
+            path = Path(folder) / "model.onnx"
+            ir.save(model, path, external_data="weights")
+            yield str(path)

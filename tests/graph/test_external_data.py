@@ -95,10 +95,11 @@ def test_missing_data(tmp_path):
 
 
 def test_weights_that_pass_one_file_go_to_a_second(tmp_path, monkeypatch):
+    from sub8 import oracle
     from sub8.graph import write
     from sub8.oracle import OnnxRuntime
 
-    monkeypatch.setattr(write, "LARGEST_IN_ONE_FILE", 64)
+    monkeypatch.setattr(oracle, "LARGEST_IN_ONE_FILE", 64)
     model = read_model(save(tmp_path / "from"))
     model.metadata_props["key"] = "value"
     target = tmp_path / "big[1].onnx"
@@ -109,6 +110,7 @@ def test_weights_that_pass_one_file_go_to_a_second(tmp_path, monkeypatch):
     x = np.ones((1, 32), np.float32)
     np.testing.assert_allclose(OnnxRuntime(target).run(x), x @ WEIGHT, rtol=1e-5)
     assert read_model(target).metadata_props["key"] == "value"
+    np.testing.assert_array_equal(OnnxRuntime(model).run(x), OnnxRuntime(target).run(x))
     doubled = read_model(target)
     initializer = doubled.graph.initializers["w"]
     initializer.const_value = ir.tensor(2 * WEIGHT, name="w")

@@ -8,12 +8,11 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
+from sub8 import oracle
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.files import real_target, write_file
-from sub8.oracle import OnnxRuntime
+from sub8.oracle import OnnxRuntime, weight_bytes
 
-# Bytes of tensors that go into one file, of which protobuf allows 2 GiB in all.
-LARGEST_IN_ONE_FILE = 2**31 - 2**26
 _DIGITS = 12  # of the sha256 in the name of a file of weights
 
 
@@ -28,18 +27,12 @@ def write_model(model: ir.Model, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     target = real_target(path)
-    if stored_bytes(model) > LARGEST_IN_ONE_FILE:
+    if weight_bytes(model) > oracle.LARGEST_IN_ONE_FILE:
         _write_in_two(model, path, target)
         return
     content = ir.to_proto(model).SerializeToString()
     _check(content, path)
     write_file(path, content)
-
-
-def stored_bytes(model: ir.Model) -> int:
-    """Bytes of all initializers."""
-    tensors = (value.const_value for value in model.graph.initializers.values())
-    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
 
 def _write_in_two(model: ir.Model, path: Path, target: Path) -> None:

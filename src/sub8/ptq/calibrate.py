@@ -123,4 +123,4 @@ def _with_outputs(model: ir.Model, names: Sequence[str], threads: int | None) ->
     by_name = {value.name: value for node in copy.graph for value in node.outputs}
     copy.graph.outputs.clear()
     copy.graph.outputs.extend(by_name[name] for name in names)
-    return OnnxRuntime(ir.to_proto(copy).SerializeToString(), threads=threads)
+    return OnnxRuntime(copy, threads=threads)

@@ -94,7 +94,7 @@ def benchmark(
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     opened.check_input(x)
     float_model = _float_model(opened, baseline)
-    reference = OnnxRuntime(float_model.path or float_model.serialized(), threads=threads)
+    reference = OnnxRuntime(float_model.path or float_model.model, threads=threads)
     session = Session(opened.model, threads=threads) if opened.quantised else None
     calls: list[Callable[[NDArray[np.float32]], Any]] = [reference.run]
     if session is not None:
@@ -141,7 +141,7 @@ def _float_layers(
 ) -> dict[str, float]:
     """Median milliseconds of ONNX Runtime's layers by the layer's node name."""
     with tempfile.TemporaryDirectory() as folder:
-        source = model.path or model.serialized()
+        source = model.path or model.model
         profiled = OnnxRuntime(source, threads=threads, profile=str(Path(folder) / "float"))
         for _ in range(runs):
             profiled.run(x)

@@ -133,9 +133,7 @@ def open_runner(model: ModelFile, runtime: RuntimeName | None, threads: int | No
         return Session(model.model, threads=threads)
     from sub8.oracle import OnnxRuntime
 
-    return OnnxRuntime(
-        model.path or model.serialized(), threads=threads, optimise=not model.quantised
-    )
+    return OnnxRuntime(model.path or model.model, threads=threads, optimise=not model.quantised)
 
 
 def label_ranks(logits: NDArray[Any], labels: NDArray[np.int64], name: str) -> NDArray[np.int64]:
