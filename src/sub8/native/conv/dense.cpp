@@ -46,24 +46,24 @@ class DenseConvolution : public Convolution {
             row_blocks_.push_back(joined_blocks(stream));
         }
         const int64_t chunk = int64_t(plan_.units_per_chunk()) * plan_.positions_per_unit();
-        codes_bytes_ = aligned(vectors * 2 * kernels_.panel);
-        wide_bytes_ = wide ? 2 * codes_bytes_ : 0;
-        alpha_bytes_ = aligned(runs_of_two * 2 * kernels_.panel * int64_t(sizeof(int16_t)));
+        bytes_.codes = aligned(vectors * 2 * kernels_.panel);
+        bytes_.wide = wide ? 2 * bytes_.codes : 0;
+        bytes_.alpha = aligned(runs_of_two * 2 * kernels_.panel * int64_t(sizeof(int16_t)));
         by_rows_ = plan_.units() * plan_.positions_per_unit() <= kMostRows &&
                    std::all_of(row_kernels_.begin(), row_kernels_.end(),
                                [](const auto& kernel) { return kernel != nullptr; });
         one_strip_ =
             by_rows_ && weights_.shape().groups == 1 && plan_.chunk_limit(0) >= plan_.units();
-        rows_bytes_ = aligned(kMostRows * steps * int64_t(sizeof(uint32_t)));
-        corrections_bytes_ = aligned(kMostRows * runs * int64_t(sizeof(int32_t)));
-        acc_bytes_ = aligned(chunk * kernels_.panel * int64_t(sizeof(int32_t)));
+        bytes_.rows = aligned(kMostRows * steps * int64_t(sizeof(uint32_t)));
+        bytes_.corrections = aligned(kMostRows * runs * int64_t(sizeof(int32_t)));
+        bytes_.acc = aligned(chunk * kernels_.panel * int64_t(sizeof(int32_t)));
     }
 
     std::string algorithm() const override { return "direct"; }
 
     std::size_t scratch_bytes(int) const override {
-        return std::size_t(codes_bytes_ + wide_bytes_ + alpha_bytes_ + acc_bytes_ + rows_bytes_ +
-                           corrections_bytes_ + aligned(int64_t(plan_.bytes())));
+        return std::size_t(bytes_.codes + bytes_.wide + bytes_.alpha + bytes_.acc + bytes_.rows +
+                           bytes_.corrections + aligned(int64_t(plan_.bytes())));
     }
 
     // One row is over in less time than a sleeping thread takes to wake: shares are so small that
@@ -78,12 +78,12 @@ class DenseConvolution : public Convolution {
     void run_share(const Operands& operands, Scratch memory, int share, int shares,
                    bool again) const override {
         Work work;
-        work.codes = memory.take<int8_t>(codes_bytes_);
-        work.wide = memory.take<int16_t>(wide_bytes_);
-        work.alpha = memory.take<int16_t>(alpha_bytes_);
-        work.acc = memory.take<int32_t>(acc_bytes_);
-        work.rows = memory.take<uint32_t>(rows_bytes_);
-        work.corrections = memory.take<int32_t>(corrections_bytes_);
+        work.codes = memory.take<int8_t>(bytes_.codes);
+        work.wide = memory.take<int16_t>(bytes_.wide);
+        work.alpha = memory.take<int16_t>(bytes_.alpha);
+        work.acc = memory.take<int32_t>(bytes_.acc);
+        work.rows = memory.take<uint32_t>(bytes_.rows);
+        work.corrections = memory.take<int32_t>(bytes_.corrections);
         work.strip = memory.take<uint8_t>(int64_t(plan_.bytes()));
         work.operands = operands;
         const Share part = share_of(share, shares);
@@ -307,12 +307,9 @@ class DenseConvolution : public Convolution {
     std::vector<std::vector<Block>> row_blocks_;  // the same
     bool by_rows_;
     bool one_strip_;  // by rows, and all shares read the same
-    int64_t codes_bytes_;
-    int64_t wide_bytes_;
-    int64_t alpha_bytes_;
-    int64_t acc_bytes_;
-    int64_t rows_bytes_;
-    int64_t corrections_bytes_;
+    struct {
+        int64_t codes, wide, alpha, acc, rows, corrections;
+    } bytes_;  // of scratch
 };
 
 }  // namespace

@@ -1,5 +1,18 @@
 // Tiles of two vectors a row for dot.inl (x86 with VNNI). The including file defines, in an
-// anonymous namespace, Vector, kPanel, zero, load, load_weights, store and multiply_quads.
+// anonymous namespace, Vector, kPanel, zero, load, load_weights and store, and how its assembly is
+// written: what stands before vpdpbusd, and the letter of its registers.
+
+// sums += u8 quads * s8 quads. In assembly, because gcc copies and spills the sums otherwise.
+SUB8_INLINE void multiply_quads(const uint8_t* a, Vector w0, Vector w1, Vector& sum0,
+                                Vector& sum1) {
+    Vector x;
+    asm volatile("vpbroadcastd %[a], %[x]\n\t" SUB8_VNNI_PREFIX
+                 "vpdpbusd %[w0], %[x], %[s0]\n\t" SUB8_VNNI_PREFIX "vpdpbusd %[w1], %[x], %[s1]"
+                 : [s0] "+" SUB8_VNNI_REGISTER(sum0), [s1] "+" SUB8_VNNI_REGISTER(sum1),
+                   [x] "=&" SUB8_VNNI_REGISTER(x)
+                 : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] SUB8_VNNI_REGISTER(w0),
+                   [w1] SUB8_VNNI_REGISTER(w1));
+}
 
 template <int rows>
 struct Tile {

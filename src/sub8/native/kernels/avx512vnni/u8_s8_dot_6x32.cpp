@@ -9,23 +9,13 @@
 namespace sub8::kernels::avx512vnni {
 namespace {
 
-// sums += u8 quads * s8 quads. In assembly, because gcc copies every sum on the way otherwise.
-SUB8_INLINE void multiply_quads(const uint8_t* a, __m512i w0, __m512i w1, __m512i& sum0,
-                                __m512i& sum1) {
-    __m512i x;
-    asm volatile(
-        "vpbroadcastd %[a], %[x]\n\t"
-        "vpdpbusd %[w0], %[x], %[s0]\n\t"
-        "vpdpbusd %[w1], %[x], %[s1]"
-        : [s0] "+v"(sum0), [s1] "+v"(sum1), [x] "=&v"(x)
-        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "v"(w0), [w1] "v"(w1));
-}
-
 using Vector = __m512i;
 
 SUB8_INLINE Vector zero() { return _mm512_setzero_si512(); }
 SUB8_INLINE Vector load_weights(const int8_t* from) { return load(from); }
 
+#define SUB8_VNNI_PREFIX ""
+#define SUB8_VNNI_REGISTER "v"
 #include "kernels/vnni.inl"
 
 template <bool fits16>

@@ -21,23 +21,13 @@ inline __m256i load_first_alpha(const uint8_t* from) {
     return _mm256_and_si256(avx2::load_alpha(from), _mm256_set1_epi32(0xff));
 }
 
-// sums += u8 quads * s8 quads. In assembly, because gcc copies and spills the sums otherwise.
-SUB8_INLINE void multiply_quads(const uint8_t* a, __m256i w0, __m256i w1, __m256i& sum0,
-                                __m256i& sum1) {
-    __m256i x;
-    asm volatile(
-        "vpbroadcastd %[a], %[x]\n\t"
-        "%{vex%} vpdpbusd %[w0], %[x], %[s0]\n\t"
-        "%{vex%} vpdpbusd %[w1], %[x], %[s1]"
-        : [s0] "+x"(sum0), [s1] "+x"(sum1), [x] "=&x"(x)
-        : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] "x"(w0), [w1] "x"(w1));
-}
-
 using Vector = __m256i;
 
 SUB8_INLINE Vector zero() { return _mm256_setzero_si256(); }
 SUB8_INLINE Vector load_weights(const int8_t* from) { return load_unaligned(from); }
 
+#define SUB8_VNNI_PREFIX "%{vex%} "
+#define SUB8_VNNI_REGISTER "x"
 #include "kernels/vnni.inl"
 
 // total += sums * scales; `fits16`: the sums fit int16, so that one vpdpwssd does it.
