@@ -2,9 +2,9 @@
 
     python benchmarks/record.py paper.json [--events 10000] [--shuffles 20]
 
-Of the events 5 % are invalid (a bit changed, a foreign subject, two events run together by turns) and 1 % contradict
-another of their signer. Prints JSON: seconds per merge, by the clock and of the processor; how many different states came
-out; whether the counts are right.
+Of the events 5 % are invalid (a bit changed, a foreign subject, two events run together by turns)
+and 1 % contradict another of their signer. Prints JSON: seconds per merge, by the clock and of the
+processor; how many different states came out; whether the counts are right.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Your own training loop in low precision: four added lines, marked by their number.
 
-A small convolutional network on scikit-learn's 8 x 8 digits, trained in float, then with ternary weights in
-clusters of 16 input channels. What is exported is, to the bit, what was trained.
+A small convolutional network on scikit-learn's 8 x 8 digits, trained in float, then with ternary
+weights in clusters of 16 input channels. What is exported is, to the bit, what was trained.
 
     pip install "sub8[train]" scikit-learn
     python examples/digits.py
@@ -72,7 +72,9 @@ def accuracy(logits: np.ndarray, labels: Tensor) -> float:
 
 
 def run(output: str, epochs: int = 10, low_epochs: int = 8, seed: int = 0) -> tuple[float, float]:
-    """Top-1 in per cent on held-out digits: of the float network, of the quantised file in the integer engine."""
+    """Top-1 in per cent on held-out digits: of the float network, of the quantised file in the
+    integer engine.
+    """
     torch.manual_seed(seed)
     digits = load_digits()
     images = (digits.images[:, None] / 16).astype(np.float32)

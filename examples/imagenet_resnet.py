@@ -1,15 +1,17 @@
-"""ResNet-50 or ResNet-101 with ternary weights in clusters of 64: four epochs on ImageNet, torchvision's weights.
+"""ResNet-50 or ResNet-101 with ternary weights in clusters of 64: four epochs on ImageNet,
+torchvision's weights.
 
 For those who have ImageNet as class folders (train/n01440764/*.JPEG, val/n01440764/*.JPEG):
 
     pip install "sub8[train]" torchvision
-    torchrun --nproc-per-node 8 examples/imagenet_resnet.py resnet50 /data/imagenet -o resnet50-t64.onnx
-    sub8 evaluate resnet50-t64.onnx /data/imagenet/val
+    torchrun --nproc-per-node 8 examples/imagenet_resnet.py resnet50 /data/imagenet -o
+    resnet50-t64.onnx sub8 evaluate resnet50-t64.onnx /data/imagenet/val
     sub8 verify resnet50-t64.onnx /data/imagenet/val --images 1000
 
-One GPU: the same without torchrun. Killed, it goes on from its last checkpoint when started again. Several
-machines: torchrun's --nnodes and --rdzv-endpoint, with the checkpoint folder on a shared file system.
-"""
+One GPU: the same without torchrun. Killed, it goes on from its last checkpoint when started again.
+Several
+machines: torchrun's --nnodes and --rdzv-endpoint, with the checkpoint folder on a shared file
+system."""
 
 import argparse
 from pathlib import Path

@@ -18,7 +18,8 @@ SIZE = 12
 
 @pytest.fixture(scope="session")
 def shared() -> Callable[[str], Path]:
-    """``shared("models/cifar10-resnet20.onnx")``: a file of the shared data folder, or a skip that says why.
+    """``shared("models/cifar10-resnet20.onnx")``: a file of the shared data folder, or a skip that
+    says why.
 
     The folder is ``../shared`` from the project's root unless SUB8_SHARED names another.
     """
@@ -34,7 +35,9 @@ def shared() -> Callable[[str], Path]:
 
 
 def small_network(seed: int = 0) -> ir.Model:
-    """A residual network with every common part: padding, stride, depthwise, Relu, pooling, Gemm. Opset 20."""
+    """A residual network with every common part: padding, stride, depthwise, Relu, pooling, Gemm.
+    Opset 20.
+    """
     random = np.random.default_rng(seed)
     initializers = []
 

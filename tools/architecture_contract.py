@@ -1,4 +1,6 @@
-"""The import-linter contract that is docs/architecture.md's table of rooms: each imports only what its row names."""
+"""The import-linter contract that is docs/architecture.md's table of rooms: each imports only what
+its row names.
+"""
 
 import re
 from collections.abc import Iterator
@@ -14,14 +16,18 @@ EVERYTHING_ABOVE = "all above"
 
 @dataclass(frozen=True)
 class Row:
-    """members: modules right below the package (``graph``, ``recipe``, "" for the package itself)."""
+    """members: modules right below the package (``graph``, ``recipe``, "" for the package
+    itself).
+    """
 
     members: tuple[str, ...]
     may_import: str
 
 
 def read_rows(document: str) -> list[Row]:
-    """The rows of the table headed ``| room | job | may import |``; one without a room goes on from the one above."""
+    """The rows of the table headed ``| room | job | may import |``; one without a room goes on from
+    the one above.
+    """
     lines = iter(document.splitlines())
     for line in lines:
         if re.fullmatch(r"\| *room *\| *job *\| *may import *\|", line):
@@ -80,7 +86,9 @@ def _room(module: str, package: str) -> str:
 
 
 class ArchitectureContract(Contract):
-    """document: the file with the table, from the project's root. package: whose modules it is about."""
+    """document: the file with the table, from the project's root. package: whose modules it is
+    about.
+    """
 
     type_name = "architecture"
 

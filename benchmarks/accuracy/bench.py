@@ -1,12 +1,13 @@
-"""Accuracy after quantisation: sub8's methods at every precision beside NNCF, ONNX Runtime and rounding to nearest.
+"""Accuracy after quantisation: sub8's methods at every precision beside NNCF, ONNX Runtime and
+rounding to nearest.
 
     pip install ".[torch]" && pip install -r benchmarks/accuracy/requirements.txt
     python benchmarks/accuracy/bench.py --shared ../shared -o results/
 
-Every point runs in a process of its own and is kept as a line of ``points.jsonl``, so that a killed run goes on
-where it was; a point whose settings, model or images have changed is measured again, and so is one that failed.
-``results.md`` and one plot per network are drawn from the file after every network.
-"""
+Every point runs in a process of its own and is kept as a line of ``points.jsonl``, so that a killed
+run goes on where it was; a point whose settings, model or images have changed is measured again,
+and so is one that failed. ``results.md`` and one plot per network are drawn from the file after
+every network."""
 
 import json
 import os

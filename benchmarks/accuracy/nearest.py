@@ -1,7 +1,8 @@
-"""Round to nearest: what a quantiser without any optimisation does at the same precision and clusters.
+"""Round to nearest: what a quantiser without any optimisation does at the same precision and
+clusters.
 
-A cluster's scale is its largest magnitude over the largest integer, the integers are the nearest ones, the bias
-stays. Formats of activations and the artifact are those of every other candidate.
+A cluster's scale is its largest magnitude over the largest integer, the integers are the nearest
+ones, the bias stays. Formats of activations and the artifact are those of every other candidate.
 """
 
 import json
@@ -11,7 +12,7 @@ import numpy as np
 import sub8
 from sub8.graph.qdq import QuantizedLayer, write_qdq
 from sub8.numerics.cluster import ClusteredWeight
-from sub8.ptq.calibration_pass import CalibratedLayer, walk
+from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass
 from sub8.ptq.integer_limits import fits_int32, integer_bias, minimum_exponent
 from sub8.ptq.prepare import prepare_network
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters, nearest
@@ -20,7 +21,9 @@ from sub8.study.point import Task
 
 
 def round_to_nearest(task: Task) -> QuantizedModel:
-    """The artifact for a task's model, precision and calibration images (they choose activation formats only)."""
+    """The artifact for a task's model, precision and calibration images (they choose activation
+    formats only).
+    """
     recipe = task.setting.recipe()
     network = prepare_network(
         task.model,
@@ -45,16 +48,18 @@ def round_to_nearest(task: Task) -> QuantizedModel:
         return QuantizedLayer((term,), *integer_bias(bias, (term,), layer.input_format))
 
     parts = (network.graph, network.groups, network.formats, network.batches)
-    walked = walk(*parts, visit, threads=task.threads)
+    calibrated = calibration_pass(*parts, visit, threads=task.threads)
     metadata = {"sub8.version": sub8.__version__, "sub8.recipe": json.dumps(recipe.to_dict())}
-    model = write_qdq(network.graph, walked.layers, network.formats, metadata)
-    return QuantizedModel(model, layer_summaries(walked.layers, walked.signal_to_noise))
+    model = write_qdq(network.graph, calibrated.layers, network.formats, metadata)
+    return QuantizedModel(model, layer_summaries(calibrated.layers, calibrated.signal_to_noise))
 
 
 def nearest_weight(
     weight: np.ndarray, fmt: sub8.WeightFormat, minimum_exponent: int
 ) -> ClusteredWeight:
-    """Weights ``[O, I, *kernel]`` at absmax scales, these rounded to 8 bits under a shared exponent."""
+    """Weights ``[O, I, *kernel]`` at absmax scales, these rounded to 8 bits under a shared
+    exponent.
+    """
     clusters = Clusters.of(weight.shape, fmt)
     table = clusters.split(weight.astype(np.float64))
     real = np.abs(table).max(axis=2) / clusters.largest

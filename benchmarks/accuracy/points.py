@@ -1,4 +1,6 @@
-"""What is compared: networks with their data, and the candidates in the order in which they are measured."""
+"""What is compared: networks with their data, and the candidates in the order in which they are
+measured.
+"""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,7 +67,9 @@ NETWORKS = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """One line of the comparison. method: a method of sub8, NEAREST, or the name of a peer (then no cluster)."""
+    """One line of the comparison. method: a method of sub8, NEAREST, or the name of a peer (then no
+    cluster).
+    """
 
     method: str
     weights: str

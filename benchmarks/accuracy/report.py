@@ -28,7 +28,9 @@ def write_report(rows: list[Row], folder: Path) -> None:
 
 
 def tables(rows: list[Row]) -> str:
-    """Markdown: the peers, top-1 by method and precision (the best low-bit figures bold), cost, and failures."""
+    """Markdown: the peers, top-1 by method and precision (the best low-bit figures bold), cost, and
+    failures.
+    """
     asked = question_of(rows)
     peers = [row for row in rows if row["question"]["cluster"] is None]
     own = [row for row in rows if row["question"]["cluster"] is not None]

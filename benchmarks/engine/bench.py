@@ -3,16 +3,16 @@
     pip install . && pip install -r benchmarks/engine/requirements.txt
     python benchmarks/engine/bench.py --verify -o results/
 
-Everything is built on the way: the networks, every runtime's file of them, the plots. What ``results.json`` holds
-already is not measured again (delete it to start anew), so an interrupted run goes on where it was.
-``--network``, ``--threads``, ``--batch`` and ``--only`` choose a part.
+Everything is built on the way: the networks, every runtime's file of them, the plots. What
+``results.json`` holds already is not measured again (delete it to start anew), so an interrupted
+run goes on where it was. ``--network``, ``--threads``, ``--batch`` and ``--only`` choose a part.
 
 On a CPU with VNNI, ``--hide-vnni`` shows what one that ends at AVX2 would do (see hide_vnni.py).
 
-Each candidate runs in a process of its own; its memory is that process's peak (``peak_mib``), and that less what
-Python with NumPy alone takes (``added_mib``). Rounds go over all candidates in turn, so that a slow spell of the
-machine meets them all; a ratio is the median over rounds of (peer's time / ours) within one round.
-"""
+Each candidate runs in a process of its own; its memory is that process's peak (``peak_mib``), and
+that less what Python with NumPy alone takes (``added_mib``). Rounds go over all candidates in turn,
+so that a slow spell of the machine meets them all; a ratio is the median over rounds of (peer's
+time / ours) within one round."""
 
 import itertools
 import json
@@ -126,7 +126,8 @@ def measure(
     files: dict[str, tuple[str, Path]],
     environment: dict[str, str],
 ) -> dict[str, Any]:
-    """All candidates on one network, interleaved. ``load_s`` includes the first inference (lazy preparation).
+    """All candidates on one network, interleaved. ``load_s`` includes the first inference (lazy
+    preparation).
 
     files: each candidate's runtime and file.
     """
@@ -155,7 +156,9 @@ def measure(
 
 
 def ratios(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """For each of ours: how many times faster than each peer, and than the faster int8 (or lower) peer."""
+    """For each of ours: how many times faster than each peer, and than the faster int8 (or lower)
+    peer.
+    """
     peers = [
         peer.name for peer in (*FLOAT_PEERS, *INT8_PEERS, *LOW_BIT_PEERS) if peer.name in times
     ]
@@ -257,13 +260,16 @@ def main(
 
 
 def open_report(path: Path, conditions: dict[str, Any]) -> dict[str, Any]:
-    """The report so far, or an empty one. Raises BadParameter where it was taken under other conditions."""
+    """The report so far, or an empty one. Raises BadParameter where it was taken under other
+    conditions.
+    """
     if path.exists():
         report: dict[str, Any] = json.loads(path.read_text())
         if conditions.items() <= report.items():
             return report
         raise typer.BadParameter(
-            f"{path} was measured on another machine, version or set of instructions; choose another folder"
+            f"{path} was measured on another machine, version or set of instructions; choose "
+            "another folder"
         )
     return {**conditions, "weights": {}, "results": [], "verification": {}}
 

@@ -1,10 +1,11 @@
-"""Runs the runtimes as on a CPU that ends at AVX2, whatever the CPU at hand has beyond it. Linux on x86-64.
+"""Runs the runtimes as on a CPU that ends at AVX2, whatever the CPU at hand has beyond it. Linux on
+x86-64.
 
-Runtimes choose their kernels by the CPUID instruction. Copies of their packages are made in which CPUID is
-replaced by UD2, an instruction of the same length that traps; a preloaded handler (``hide_vnni.c``) executes the
-real CPUID there and clears the bits of AVX-512, VNNI, AMX and every newer vector extension from the answer.
-(CPUID faulting would need no copies, but few virtual machines offer it.)
-"""
+Runtimes choose their kernels by the CPUID instruction. Copies of their packages are made in which
+CPUID is replaced by UD2, an instruction of the same length that traps; a preloaded handler
+(``hide_vnni.c``) executes the real CPUID there and clears the bits of AVX-512, VNNI, AMX and every
+newer vector extension from the answer. (CPUID faulting would need no copies, but few virtual
+machines offer it.)"""
 
 import importlib.util
 import os
@@ -18,8 +19,8 @@ CPUID, UD2 = b"\x0f\xa2", b"\x0f\x0b"
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """Variables for a worker's process. Needs the system's C compiler and binutils; the peers' copies (a minute)
-    are made once, sub8's anew each time."""
+    """Variables for a worker's process. Needs the system's C compiler and binutils; the peers'
+    copies (a minute) are made once, sub8's anew each time."""
     folder = (cache / "ends-at-avx2").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     handler = folder / "hide_vnni.so"

@@ -1,8 +1,8 @@
 """The models under comparison and the files each runtime gets.
 
-Weights are random (seeded), since speed does not depend on their values, unless a folder with the float models
-is given (``NAME.onnx``, or with ``-`` for ``_``). Every file is built once into the cache folder; delete the folder to build anew.
-"""
+Weights are random (seeded), since speed does not depend on their values, unless a folder with the
+float models is given (``NAME.onnx``, or with ``-`` for ``_``). Every file is built once into the
+cache folder; delete the folder to build anew."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -131,7 +131,9 @@ def with_openvino(source: Path, network: Network, out: Path) -> None:
 
 
 def with_nncf(source: Path, network: Network, out: Path) -> None:
-    """NNCF's default preset for CPUs (mixed: symmetric weights, asymmetric activations where they help)."""
+    """NNCF's default preset for CPUs (mixed: symmetric weights, asymmetric activations where they
+    help).
+    """
     import nncf
     import openvino
 
@@ -168,7 +170,9 @@ def candidates(network: Network) -> list[Candidate]:
 
 
 def prepare(candidate: Candidate, network: Network, cache: Path, given: Path | None = None) -> Path:
-    """The candidate's file, built if it is not there yet (beside first, so that a kill leaves no half file)."""
+    """The candidate's file, built if it is not there yet (beside first, so that a kill leaves no
+    half file).
+    """
     path = cache / f"{network.name}.{candidate.suffix}"
     if not path.exists():
         unfinished = cache / "unfinished"

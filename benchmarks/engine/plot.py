@@ -10,7 +10,9 @@ from matplotlib import pyplot
 
 
 def plot(report: dict[str, Any], folder: Path) -> None:
-    """Write ``NETWORK-bBATCH.png``: median milliseconds of every runtime, one bar per thread count."""
+    """Write ``NETWORK-bBATCH.png``: median milliseconds of every runtime, one bar per thread
+    count.
+    """
     results = report["results"]
     for network, batch in sorted({(result["network"], result["batch"]) for result in results}):
         chosen = [r for r in results if (r["network"], r["batch"]) == (network, batch)]

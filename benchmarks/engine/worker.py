@@ -1,9 +1,9 @@
 """One runtime in a process of its own: loads one model, then times inferences on demand.
 
-Started by ``bench.py`` as ``python worker.py RUNTIME MODEL THREADS SHAPE``. Speaks one JSON value a line: after
-loading ``{"import_mib", "load_s", "first_s"}``, then for each ``N`` read from standard input a list of N
-seconds, and on the end of input ``{"peak_mib"}``. Nothing but the runtime at hand is imported, so that peak
-memory is the runtime's own.
+Started by ``bench.py`` as ``python worker.py RUNTIME MODEL THREADS SHAPE``. Speaks one JSON value a
+line: after loading ``{"import_mib", "load_s", "first_s"}``, then for each ``N`` read from standard
+input a list of N seconds, and on the end of input ``{"peak_mib"}``. Nothing but the runtime at hand
+is imported, so that peak memory is the runtime's own.
 """
 
 import json

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from sub8.verbs.quickstart import quickstart
     from sub8.verbs.verify import Verification, verify
 
-# Name -> module that defines it; imported on first use, so that `import sub8` and `sub8 --help` are quick.
+# Name -> module that defines it; imported on first use, so that `import sub8` and `sub8 --help` are
+# quick.
 _HOMES = {
     "Benchmark": "verbs.benchmark",
     "Budget": "mixed.budget",

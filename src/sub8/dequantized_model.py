@@ -7,11 +7,12 @@ from sub8.computed_constants import constant_values, is_constant
 from sub8.graph import rewire
 
 
-def float_twin(model: ir.Model) -> ir.Model:
-    """A copy of a Q/DQ model that runs in float32: weights dequantised once, no rounding between layers.
+def dequantized_model(model: ir.Model) -> ir.Model:
+    """A copy of a Q/DQ model that runs in float32: weights dequantised once, no rounding between
+    layers.
 
-    It has the layers and the shapes of the network that was quantised, so it is what to time it against.
-    """
+    It has the layers and the shapes of the network that was quantised, so it is what to time it
+    against."""
     twin = model.clone()
     for node in list(twin.graph):
         if node.op_type != "DequantizeLinear" or node.inputs[0] is None:

@@ -1,8 +1,12 @@
-"""The errors sub8 raises on purpose. Each message says what is wrong, where, and what to do about it."""
+"""The errors sub8 raises on purpose. Each message says what is wrong, where, and what to do about
+it.
+"""
 
 
 class Sub8Error(Exception):
-    """Base of every deliberate error; the command line prints it in one line and exits with code 2."""
+    """Base of every deliberate error; the command line prints it in one line and exits with
+    code 2.
+    """
 
 
 class InputError(Sub8Error):
@@ -18,8 +22,10 @@ class MissingPreprocessError(InputError):
 
     def __init__(self, data: str):
         super().__init__(
-            f"{data}: the model does not say how images are prepared; give preprocess=sub8.Preprocess("
-            "size=224, resize=256, scale=1/255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))"
+            f"{data}: the model does not say how images are prepared; give "
+            "preprocess=sub8.Preprocess("
+            "size=224, resize=256, scale=1/255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, "
+            "0.225))"
         )
         self.data = data
 
@@ -28,4 +34,6 @@ class MissingPreprocessError(InputError):
 
 
 class Sub8Warning(UserWarning):
-    """The result is usable, but something about the input was probably not meant; one line, told once."""
+    """The result is usable, but something about the input was probably not meant; one line, told
+    once.
+    """

@@ -11,8 +11,8 @@ from sub8.errors import InputError
 def write_file(path: Path, data: bytes) -> None:
     """Write beside, then rename: a reader sees the old file or the new one, never a part.
 
-    Through a symbolic link the file that it names is written. Raises InputError, also for devices and pipes,
-    which a rename would replace.
+    Through a symbolic link the file that it names is written. Raises InputError, also for devices
+    and pipes, which a rename would replace.
     """
     path, named = real_target(path), path
     beside = None
@@ -32,7 +32,9 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def real_target(path: Path) -> Path:
-    """The regular file, there or not yet, that writing to ``path`` would write. Raises InputError."""
+    """The regular file, there or not yet, that writing to ``path`` would write. Raises
+    InputError.
+    """
     try:
         target = Path(os.path.realpath(path))
         if target.is_dir():
@@ -69,7 +71,8 @@ def _permissions(path: Path) -> int:
 
 
 def path_sha256(path: Path) -> str:
-    """SHA-256 of a file; of a folder, that of its list ``<sha256>  <relative path>`` (a line each, by path).
+    """SHA-256 of a file; of a folder, that of its list ``<sha256>  <relative path>`` (a line each,
+    by path).
 
     The list is what ``sha256sum`` prints for the folder's files, sorted by path. Raises InputError.
     """

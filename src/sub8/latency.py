@@ -1,4 +1,6 @@
-"""How latencies are measured: calls take turns, so that a change of the machine's speed meets all of them."""
+"""How latencies are measured: calls take turns, so that a change of the machine's speed meets all
+of them.
+"""
 
 import statistics
 import time
@@ -12,8 +14,9 @@ from sub8.progress import Progress
 
 WARM_UP_RUNS = 3
 RUNS_PER_TURN = 3
-# Worker threads of a runtime spin for a while after a call (ONNX Runtime's for 39 ms) and would take the next
-# one's processors; its turn waits until they sleep, and begins with a call that wakes its own.
+# Worker threads of a runtime spin for a while after a call (ONNX Runtime's for 39 ms) and would
+# take the next one's processors; its turn waits until they sleep, and begins with a call that wakes
+# its own.
 PAUSE_SECONDS = 0.06
 
 

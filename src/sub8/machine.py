@@ -19,7 +19,9 @@ def available_processors() -> int:
 
 
 def thread_count(threads: int | None) -> int:
-    """``threads``, or the processors that this process may use. Raises InputError for all but 1 to 256."""
+    """``threads``, or the processors that this process may use. Raises InputError for all but 1 to
+    256.
+    """
     if threads is None:
         return min(available_processors(), MOST_THREADS)
     whole = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)

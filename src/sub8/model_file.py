@@ -1,4 +1,6 @@
-"""A model as the verbs see it: its graph, whether it is quantised, its one image input, what its metadata says."""
+"""A model as the verbs see it: its graph, whether it is quantised, its one image input, what its
+metadata says.
+"""
 
 import json
 import os
@@ -67,15 +69,17 @@ class ModelFile:
     def fixed_batch(self) -> int | None:
         """The one size of batch that the model takes; None where any is right.
 
-        It is declared, or baked into the graph: an export that reshapes to ``(1, -1)`` gives one result
-        however many images come in.
+        It is declared, or baked into the graph: an export that reshapes to ``(1, -1)`` gives one
+        result however many images come in.
         """
         declared = self.input.shape[0] if self.input.shape else None
         return declared if isinstance(declared, int) else self.baked_batch
 
     @cached_property
     def baked_batch(self) -> int | None:
-        """The size of batch that the graph itself has, whatever its input declares; None where it has none."""
+        """The size of batch that the graph itself has, whatever its input declares; None where it
+        has none.
+        """
         return baked_batch(self.model, self.input)
 
     @property
@@ -110,7 +114,9 @@ class ModelFile:
 
     @cached_property
     def choice(self) -> dict[str, Any] | None:
-        """How the weights of a mixed-precision model were chosen (metadata ``sub8.choice``); None for others."""
+        """How the weights of a mixed-precision model were chosen (metadata ``sub8.choice``); None
+        for others.
+        """
         found = self._record("sub8.choice")
         if found is not None and not _is_choice(found):
             raise self._damaged("sub8.choice")
@@ -142,8 +148,8 @@ class ModelFile:
         return tuple(found)
 
     def input_shape(self, batch: int = 1) -> tuple[int, ...]:
-        """A full shape for the input: fixed sizes as declared, the batch as given, free ones as in ``preprocess``,
-        or as in calibration.
+        """A full shape for the input: fixed sizes as declared, the batch as given, free ones as in
+        ``preprocess``, or as in calibration.
         """
         declared = None if self.input.shape is None else tuple(self.input.shape)
         known = self._calibrated_shape
@@ -162,7 +168,8 @@ class ModelFile:
         if None in sizes[1:]:
             if known is None or len(known) != len(sizes) - 1:
                 raise InputError(
-                    f"{self.name}: input {self.input.name!r} leaves its size open; give the input shape"
+                    f"{self.name}: input {self.input.name!r} leaves its size open; give the input "
+                    "shape"
                 )
             sizes[1:] = [size or other for size, other in zip(sizes[1:], known, strict=True)]
         return tuple(size for size in sizes if size is not None)
@@ -242,7 +249,9 @@ def _remedy(declared: Sequence[int | None], given: Sequence[int]) -> str:
 
 
 def refuse_unquantised(model: ModelFile, wanted: str) -> None:
-    """Raise InputError unless the model is in Q/DQ form; it says in what form the model is instead."""
+    """Raise InputError unless the model is in Q/DQ form; it says in what form the model is
+    instead.
+    """
     if model.quantised:
         return
     other = first_of_other_form(model.model)

@@ -43,7 +43,8 @@ class OnnxRuntime:
 
     optimise: graph optimisation. It must be off for Q/DQ files: ONNX Runtime would otherwise fuse
         Q/DQ into its own 8-bit kernels, some of which saturate 16-bit sums on AVX2.
-    spin: idle threads wait busily, which is quickest on an idle machine; off for many short-lived sessions.
+    spin: idle threads wait busily, which is quickest on an idle machine; off for many short-lived
+    sessions.
     profile: a path's prefix; ``close`` then returns the file with the timings of every node.
     """
 
@@ -96,7 +97,9 @@ class OnnxRuntime:
         return dict(zip(self.outputs, results, strict=True))
 
     def typed(self) -> dict[str, tuple[ir.DataType, tuple[int | str | None, ...]]]:
-        """Type and shape of every output that is a tensor, as the runtime infers them; open sizes by name."""
+        """Type and shape of every output that is a tensor, as the runtime infers them; open sizes
+        by name.
+        """
         found = {}
         for value in self._session.get_outputs():
             kind = _TYPES.get(value.type)
@@ -115,7 +118,9 @@ def _line(error: Exception) -> str:
 
 @contextmanager
 def _loadable(model: Path | bytes | ir.Model) -> Iterator[bytes | str]:
-    """What ONNX Runtime loads: bytes, or a path; of a model whose weights pass 2 GiB that of a temporary file."""
+    """What ONNX Runtime loads: bytes, or a path; of a model whose weights pass 2 GiB that of a
+    temporary file.
+    """
     if not isinstance(model, ir.Model):
         yield model if isinstance(model, bytes) else str(model)
     elif weight_bytes(model) <= LARGEST_IN_ONE_FILE:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One quantised layer: kind of its weights, N (input channels per cluster), and the signal-to-noise
-    ratio of its 8-bit result against the float model's on the calibration data, in dB."""
+    """One quantised layer: kind of its weights, N (input channels per cluster), and the
+    signal-to-noise ratio of its 8-bit result against the float model's on the calibration data, in
+    dB."""
 
     name: str
     kind: str
@@ -28,13 +29,17 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class QuantizedModel:
-    """A quantised network. model: the Q/DQ ONNX graph with its metadata. layers: in execution order."""
+    """A quantised network. model: the Q/DQ ONNX graph with its metadata. layers: in execution
+    order.
+    """
 
     model: ir.Model
     layers: tuple[LayerSummary, ...]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the ONNX file (beside, then renamed). Raises InputError where that is impossible."""
+        """Write the ONNX file (beside, then renamed). Raises InputError where that is
+        impossible.
+        """
         write_model(self.model, Path(path))
 
     def session(self, threads: int | None = None) -> "Session":

@@ -1,4 +1,6 @@
-"""A recipe: plain data that says how each layer is quantised. TOML on disk, dataclasses in Python."""
+"""A recipe: plain data that says how each layer is quantised. TOML on disk, dataclasses in
+Python.
+"""
 
 import fnmatch
 import tomllib
@@ -19,7 +21,8 @@ Cluster = int | Literal["all"]
 
 @dataclass(frozen=True, eq=False)
 class WeightFormat:
-    """Weights of one layer: the integers' range and N, the input channels per cluster ("all": one cluster).
+    """Weights of one layer: the integers' range and N, the input channels per cluster ("all": one
+    cluster).
 
     kind: one of ``numerics.weight_format.WEIGHT_FORMATS``.
     terms: the weight is the sum of so many clustered weights, each of this kind (residual terms,
@@ -78,7 +81,9 @@ class WeightFormat:
         return "+".join([self.kind] * self.terms)
 
     def channels(self, inputs: int) -> int:
-        """Input channels of a (full) cluster in a layer with ``inputs`` of them; a larger N means all."""
+        """Input channels of a (full) cluster in a layer with ``inputs`` of them; a larger N means
+        all.
+        """
         return inputs if self.cluster == "all" else min(self.cluster, inputs)
 
 
@@ -129,9 +134,10 @@ def _kinds() -> str:
 class Dfp8:
     """8-bit dynamic-fixed-point activations.
 
-    exponent: "static" (calibrated, one per tensor) or "dynamic" (taken at run time from the accumulators).
-    calibration: how a static exponent is chosen: "max", "percentile" (of ``percentile`` per cent) or "mse".
-    """
+    exponent: "static" (calibrated, one per tensor) or "dynamic" (taken at run time from the
+    accumulators).
+    calibration: how a static exponent is chosen: "max", "percentile" (of ``percentile`` per cent)
+    or "mse"."""
 
     exponent: Literal["static", "dynamic"] = "static"
     calibration: Literal["max", "percentile", "mse"] = "mse"
@@ -179,11 +185,12 @@ class Reconstruction:
 class Recipe:
     """How a model is quantised.
 
-    weights: every layer not named below; first, last, depthwise: the first and last weighted layers and
-    the depthwise ones. overrides: shell-style patterns of layer names, the first match wins over all else.
-    method: "paper", "optimal" and "hessian" solve layer by layer; "reconstruct" starts from "hessian" and then
-    fits the integers of each block of layers together, by gradients, as ``reconstruction`` says (needs PyTorch
-    and static exponents).
+    weights: every layer not named below; first, last, depthwise: the first and last weighted layers
+    and the depthwise ones. overrides: shell-style patterns of layer names, the first match wins
+    over all else.
+    method: "paper", "optimal" and "hessian" solve layer by layer; "reconstruct" starts from
+    "hessian" and then fits the integers of each block of layers together, by gradients, as
+    ``reconstruction`` says (needs PyTorch and static exponents).
     correct_statistics: re-estimate each output channel's mean and spread on calibration data.
     """
 

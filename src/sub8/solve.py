@@ -1,7 +1,7 @@
 """Every layer's integers by the method that a recipe names."""
 
 from sub8.progress import Progress
-from sub8.ptq.calibration_pass import Walked, walk
+from sub8.ptq.calibration_pass import CalibrationResult, calibration_pass
 from sub8.ptq.prepare import PreparedNetwork
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Recipe
@@ -14,12 +14,12 @@ def solve_layers(
     one_exponent: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Walked:
-    """Solve all layers on the network's calibration batches. recipe: may differ from the one prepared with in its
-    weights. one_exponent: see ``LayerQuantiser``."""
+) -> CalibrationResult:
+    """Solve all layers on the network's calibration batches. recipe: may differ from the one
+    prepared with in its weights. one_exponent: see ``LayerQuantiser``."""
     parts = (network.graph, network.groups, network.formats, network.batches)
     if recipe.method != "reconstruct":
-        return walk(
+        return calibration_pass(
             *parts,
             LayerQuantiser(recipe, one_exponent=one_exponent),
             threads=threads,

@@ -1,8 +1,9 @@
-"""Well-known architectures as float ONNX models with seeded random weights: no downloads, no weight files.
+"""Well-known architectures as float ONNX models with seeded random weights: no downloads, no weight
+files.
 
-For operation counts, memory plans, benchmarks and tests. The weights are He-initialised with batch norm
-already folded, so activations keep a plausible spread through the depth; predictions mean nothing.
-"""
+For operation counts, memory plans, benchmarks and tests. The weights are He-initialised with batch
+norm already folded, so activations keep a plausible spread through the depth; predictions mean
+nothing."""
 
 import math
 from collections.abc import Callable
@@ -30,7 +31,9 @@ def build(name: str, *, seed: int = 0, size: int | None = 224, classes: int = 10
 
 
 def resnet(depth: int, *, seed: int = 0, size: int | None = 224, classes: int = 1000) -> ir.Model:
-    """ResNet-18, -34, -50, -101 or -152 (He et al. 2015; stride in the 3x3 convolution), torchvision's names."""
+    """ResNet-18, -34, -50, -101 or -152 (He et al. 2015; stride in the 3x3 convolution),
+    torchvision's names.
+    """
     if depth not in _RESNET_BLOCKS:
         raise InputError(
             f"ResNet-{depth} unknown; known depths: {', '.join(map(str, _RESNET_BLOCKS))}"

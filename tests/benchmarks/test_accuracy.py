@@ -1,4 +1,6 @@
-"""The accuracy benchmark: finished points are kept, changed or failed ones measured anew; rounding to nearest."""
+"""The accuracy benchmark: finished points are kept, changed or failed ones measured anew; rounding
+to nearest.
+"""
 
 import importlib.util
 import sys

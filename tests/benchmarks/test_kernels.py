@@ -1,4 +1,6 @@
-"""The benchmark of the micro-kernels, which the package does not build, still compiles against them."""
+"""The benchmark of the micro-kernels, which the package does not build, still compiles against
+them.
+"""
 
 import shutil
 import subprocess

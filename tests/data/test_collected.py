@@ -1,4 +1,6 @@
-"""What Python programs have at hand is data: DataLoaders, pairs, dicts, pictures, paths, tensors, generators."""
+"""What Python programs have at hand is data: DataLoaders, pairs, dicts, pictures, paths, tensors,
+generators.
+"""
 
 import itertools
 

@@ -1,4 +1,6 @@
-"""Every mode and format of pictures becomes the RGB pixels that a viewer shows; what is broken is named."""
+"""Every mode and format of pictures becomes the RGB pixels that a viewer shows; what is broken is
+named.
+"""
 
 import io
 import os

@@ -94,7 +94,9 @@ def in_onnx_runtime(model: ir.Model, x: NDArray[np.float32]) -> dict[str, NDArra
 
 
 def assert_same(model: ir.Model, x: NDArray[np.float32], *, integer_only: bool = True) -> Plan:
-    """Compile, run the plan's reference, and compare every output with ONNX Runtime's, bit for bit."""
+    """Compile, run the plan's reference, and compare every output with ONNX Runtime's, bit for
+    bit.
+    """
     plan = compile_plan(model, integer_only=integer_only)
     got, expected = run_reference(plan, {"x": x}), in_onnx_runtime(model, x)
     assert set(got) == set(expected)

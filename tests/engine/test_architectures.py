@@ -1,4 +1,6 @@
-"""The building blocks of well-known networks, quantised by sub8: native engine, reference and ONNX Runtime agree."""
+"""The building blocks of well-known networks, quantised by sub8: native engine, reference and ONNX
+Runtime agree.
+"""
 
 import numpy as np
 import onnx_ir as ir

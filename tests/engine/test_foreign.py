@@ -1,8 +1,9 @@
-"""Int8 files that ONNX Runtime's quantiser writes: scales that are no powers of two, zero points, per channel.
+"""Int8 files that ONNX Runtime's quantiser writes: scales that are no powers of two, zero points,
+per channel.
 
-Float arithmetic rounds such scales at every step, so the integer engine cannot be equal to the bit. What holds:
-every operator, on the same 8-bit inputs, gives ONNX Runtime's result to within one step (and all but one in a
-thousand elements exactly), and classes stay the same.
+Float arithmetic rounds such scales at every step, so the integer engine cannot be equal to the bit.
+What holds: every operator, on the same 8-bit inputs, gives ONNX Runtime's result to within one step
+(and all but one in a thousand elements exactly), and classes stay the same.
 """
 
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Convolutions and matrix products, with bias, residual and clamp, equal ONNX Runtime bit for bit."""
+"""Convolutions and matrix products, with bias, residual and clamp, equal ONNX Runtime bit for
+bit.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""What a session keeps in memory: weights packed, and no library that a model of integers alone does without."""
+"""What a session keeps in memory: weights packed, and no library that a model of integers alone
+does without.
+"""
 
 import json
 import subprocess

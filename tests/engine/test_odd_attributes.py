@@ -1,4 +1,6 @@
-"""Attributes that no layer has: what cannot be read in integers is left to ONNX Runtime, which refuses it or runs it."""
+"""Attributes that no layer has: what cannot be read in integers is left to ONNX Runtime, which
+refuses it or runs it.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""Shapes that follow from values: the operators behind an island are lowered for what it gives, which may be nothing."""
+"""Shapes that follow from values: the operators behind an island are lowered for what it gives,
+which may be nothing.
+"""
 
 import numpy as np
 import pytest

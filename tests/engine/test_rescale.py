@@ -1,4 +1,6 @@
-"""From formats to integers: powers of two are exact, other scales are close, and nothing leaves 64 bits."""
+"""From formats to integers: powers of two are exact, other scales are close, and nothing leaves 64
+bits.
+"""
 
 from fractions import Fraction
 

@@ -1,4 +1,6 @@
-"""The public run-time API on the native core: equal to the reference, checked inputs, many shapes and threads."""
+"""The public run-time API on the native core: equal to the reference, checked inputs, many shapes
+and threads.
+"""
 
 import threading
 

@@ -1,4 +1,6 @@
-"""Reading weights: the blocks of sub8's own files, sums of terms, and the integers of other tools."""
+"""Reading weights: the blocks of sub8's own files, sums of terms, and the integers of other
+tools.
+"""
 
 import numpy as np
 import pytest
@@ -147,7 +149,9 @@ def test_a_layer_whose_accumulator_could_overflow_is_a_float_island():
 @pytest.mark.filterwarnings("ignore::sub8.errors.Sub8Warning")
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.INT32, TensorProto.FLOAT])
 def test_weights_behind_another_type_are_rounded_to_it(kind):
-    """Only a Cast to float32 leaves dequantised weights as they are; the others make the layer a float island."""
+    """Only a Cast to float32 leaves dequantised weights as they are; the others make the layer a
+    float island.
+    """
     g = Graph(("batch", 12))
     values = np.random.default_rng(3).integers(-127, 128, (12, 4)).astype(np.int8)
     w = g.weight(values, 2.0**-7)

@@ -1,4 +1,6 @@
-"""Whether the engine, its reference in NumPy and ONNX Runtime give the same bits for a random network."""
+"""Whether the engine, its reference in NumPy and ONNX Runtime give the same bits for a random
+network.
+"""
 
 import logging
 import warnings
@@ -25,11 +27,11 @@ ISAS = _core.supported_isas()
 def disagreement(sample: Sample, threads: tuple[int, ...] = (1, 2)) -> str | None:
     """None where all agree, else what differs.
 
-    The text begins with REFUSED where sub8 says that it cannot, and with INEXACT where ONNX Runtime alone
-    differs, in sums that float32 cannot hold.
-    Compared on the written file: ONNX Runtime without graph optimisation, the reference, and the engine for
-    every instruction set of this CPU, each with one of the numbers of threads (by turns from seed to seed), on
-    the whole batch and on its first image.
+    The text begins with REFUSED where sub8 says that it cannot, and with INEXACT where ONNX Runtime
+    alone differs, in sums that float32 cannot hold.
+    Compared on the written file: ONNX Runtime without graph optimisation, the reference, and the
+    engine for every instruction set of this CPU, each with one of the numbers of threads (by turns
+    from seed to seed), on the whole batch and on its first image.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,6 @@
-"""Mutants of states, events and bundles: every change is found, and a valid event is one that its signer made."""
+"""Mutants of states, events and bundles: every change is found, and a valid event is one that its
+signer made.
+"""
 
 import base64
 import hashlib
@@ -21,7 +23,8 @@ from sub8.record.keys import PrivateKey
 from sub8.record.merge import Merger
 from sub8.record.state import from_entry, is_signed, state_sha256
 
-# Parts that something other than the state's own hash protects, so that a change is found even with a new hash.
+# Parts that something other than the state's own hash protects, so that a change is found even with
+# a new hash.
 PROTECTED = (
     ("current", "canonical_record"),
     ("current", "record_created", "payload", "canonical_record"),
@@ -105,7 +108,9 @@ class Records:
         return state
 
     def _forged(self, event: bytes, random: Random) -> bytes:
-        """The event with a change and an id that fits it; what cannot be made without the key is the signature."""
+        """The event with a change and an id that fits it; what cannot be made without the key is
+        the signature.
+        """
         fields = changed_value(json.loads(event), random)
         if not isinstance(fields, dict):
             return dumped(fields)

@@ -45,7 +45,9 @@ def _changed_once(data: bytes, random: Random) -> bytes:
 
 
 def changed_value(value: Any, random: Random, keep: frozenset[str] = frozenset()) -> Any:
-    """A copy of a JSON object or array with one change, somewhere; entries of the names ``keep`` stay as they are."""
+    """A copy of a JSON object or array with one change, somewhere; entries of the names ``keep``
+    stay as they are.
+    """
     value = copy.deepcopy(value)
     places = list(_places(value, keep))
     parent, key = random.choice(places)

@@ -1,9 +1,10 @@
-"""Random networks through engine, reference and ONNX Runtime: seeds FIRST to LAST, in a loop that can go on later.
+"""Random networks through engine, reference and ONNX Runtime: seeds FIRST to LAST, in a loop that
+can go on later.
 
     python tests/fuzz/run_fuzz.py --first 0 --count 2000 [--threads 1,2]
 
-Prints a line for every network that disagrees and at the end how many agreed. Exits with 1 on a disagreement.
-"""
+Prints a line for every network that disagrees and at the end how many agreed. Exits with 1 on a
+disagreement."""
 
 import argparse
 import sys
@@ -35,7 +36,8 @@ def main() -> int:
             print(f"up to seed {seed}: {_text(counts)}", flush=True)
     last = options.first + options.count - 1
     print(
-        f"seeds {options.first} to {last}, {', '.join(ISAS)}, threads {options.threads}: {_text(counts)}"
+        f"seeds {options.first} to {last}, {', '.join(ISAS)}, threads {options.threads}: "
+        f"{_text(counts)}"
     )
     return int(counts["wrong"] > 0)
 

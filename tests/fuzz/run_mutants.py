@@ -2,8 +2,8 @@
 
     python tests/fuzz/run_mutants.py records --count 5000 --seed 1
 
-Mutant number N of a seed is always the same: ``--only N`` makes it again, ``--keep FOLDER`` writes those that
-failed. A kind of input is a class with ``mutant`` and ``judge``, named in TARGETS.
+Mutant number N of a seed is always the same: ``--only N`` makes it again, ``--keep FOLDER`` writes
+those that failed. A kind of input is a class with ``mutant`` and ``judge``, named in TARGETS.
 """
 
 import argparse
@@ -24,7 +24,9 @@ LONGEST_LINE = 1500
 
 @dataclass(frozen=True)
 class Mutant:
-    """What was changed, and the file that came out. ``facts``: what the target wants to remember."""
+    """What was changed, and the file that came out. ``facts``: what the target wants to
+    remember.
+    """
 
     kind: str
     data: bytes
@@ -35,7 +37,9 @@ class Target(Protocol):
     def mutant(self, random: Random) -> Mutant: ...
 
     def judge(self, mutant: Mutant, folder: Path) -> str | None:
-        """What is wrong with how sub8 takes the mutant; None where nothing is. Any exception is wrong too."""
+        """What is wrong with how sub8 takes the mutant; None where nothing is. Any exception is
+        wrong too.
+        """
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""Small real graphs, run in ONNX Runtime, and a round-to-nearest quantiser to write Q/DQ files with."""
+"""Small real graphs, run in ONNX Runtime, and a round-to-nearest quantiser to write Q/DQ files
+with.
+"""
 
 import math
 from collections.abc import Callable
@@ -33,7 +35,8 @@ def net() -> Net:
         **constants: np.ndarray,
     ) -> ir.Model:
         proto = onnx.parser.parse_model(
-            f'<ir_version: {ir_version}, opset_import: ["": {opset}]> g (float[{x}] x) => (float y) {{{body}}}'
+            f'<ir_version: {ir_version}, opset_import: ["": {opset}]> g (float[{x}] x) => (float '
+            f"y) {{{body}}}"
         )
         proto.graph.output[0].type.tensor_type.ClearField("shape")
         for name, value in constants.items():
@@ -66,7 +69,9 @@ def random() -> np.random.Generator:
 
 
 def nearest(weight: np.ndarray, kind: str, cluster: int) -> ClusteredWeight:
-    """Round-to-nearest weights: each cluster's scale maps its largest magnitude to the largest integer."""
+    """Round-to-nearest weights: each cluster's scale maps its largest magnitude to the largest
+    integer.
+    """
     outputs, inputs = weight.shape[:2]
     cluster = min(cluster, inputs)
     parts = [weight[:, start : start + cluster] for start in range(0, inputs, cluster)]
@@ -82,7 +87,9 @@ def nearest(weight: np.ndarray, kind: str, cluster: int) -> ClusteredWeight:
 
 @pytest.fixture(scope="session")
 def quantised(run: Run) -> Callable[..., ir.Model]:
-    """``quantised(model, x, kind=..., cluster=..., dynamic=...)``: the Q/DQ form, calibrated on ``x``."""
+    """``quantised(model, x, kind=..., cluster=..., dynamic=...)``: the Q/DQ form, calibrated on
+    ``x``.
+    """
 
     def build(
         model: ir.Model,

@@ -8,8 +8,8 @@ from sub8.errors import InputError
 from sub8.graph.count import count_layers, replaced_multiplications
 from sub8.graph.read import read_model
 
-# Multiply-accumulates and parameters as published with the architectures (batch norm folded: its two
-# numbers per channel become one bias).
+# Multiply-accumulates and parameters as published with the architectures (batch norm folded: its
+# two numbers per channel become one bias).
 PUBLISHED = {
     "resnet18": (1.814e9, 11.69e6),
     "resnet50": (4.089e9, 25.56e6),

@@ -12,7 +12,9 @@ from sub8.graph.normalise import normalise
 
 @pytest.fixture
 def cut(net, random):
-    """Groups of a model of ONNX text; ``w0``, ``w1``, … are 1x1 (or given) weights of four channels."""
+    """Groups of a model of ONNX text; ``w0``, ``w1``, … are 1x1 (or given) weights of four
+    channels.
+    """
 
     def find(body: str, **constants):
         for index in range(8):
@@ -105,7 +107,8 @@ def test_functions_of_one_tensor_are_tables(cut):
 
 def test_a_value_read_twice_ends_one_table_and_starts_another(cut):
     groups = cut(
-        "a = Conv(x, w0) s = Sigmoid(a) t = Tanh(s) u = Exp(t) c = Conv(s, w1) d = Mul(c, u) y = Conv(d, w2)"
+        "a = Conv(x, w0) s = Sigmoid(a) t = Tanh(s) u = Exp(t) c = Conv(s, w1) d = Mul(c, u) y = "
+        "Conv(d, w2)"
     )
     kinds = shape_of(groups)
     assert ("table", ["Sigmoid"]) in kinds
@@ -142,7 +145,8 @@ def test_squeeze_and_excitation_is_all_integer(cut):
 
 def test_sums_of_two_tensors_take_their_clamp(cut):
     groups = cut(
-        "a = Conv(x, w0) p = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>(a) q = Sigmoid(a) s = Add(p, q) "
+        "a = Conv(x, w0) p = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>(a) q = Sigmoid(a) s = "
+        "Add(p, q) "
         "r = Relu(s) y = Conv(r, w1)"
     )
     assert ("add", ["Add", "Relu"]) in shape_of(groups)
@@ -166,7 +170,8 @@ def test_movements_keep_the_format_and_averages_do_not(cut):
 
 def test_unknown_operators_are_one_island_with_quantised_border(cut):
     groups = cut(
-        "a = Conv(x, w0) r = Relu(a) s = Softmax<axis=1>(r) n = LpNormalization<axis=1>(s) b = Conv(n, w1) "
+        "a = Conv(x, w0) r = Relu(a) s = Softmax<axis=1>(r) n = LpNormalization<axis=1>(s) b = "
+        "Conv(n, w1) "
         "y = Add(b, r)"
     )
     assert [group.kind for group in groups] == ["layer", "island", "layer"]
@@ -177,14 +182,16 @@ def test_unknown_operators_are_one_island_with_quantised_border(cut):
 
 def test_islands_do_not_join_across_integer_groups(cut):
     groups = cut(
-        "a = Conv(x, w0) s = Softmax<axis=1>(a) b = Conv(s, w1) t = Softmax<axis=1>(b) u = Sub(s, t) y = Conv(u, w2)"
+        "a = Conv(x, w0) s = Softmax<axis=1>(a) b = Conv(s, w1) t = Softmax<axis=1>(b) u = Sub(s, "
+        "t) y = Conv(u, w2)"
     )
     assert [group.kind for group in groups] == ["layer", "island", "layer", "island", "layer"]
 
 
 def test_logits_and_what_follows_them_stay_float(cut):
     groups = cut(
-        "a = Conv(x, w0) r = Relu(a) b = Conv(r, w1) t = Transpose<perm=[0,2,3,1]>(b) y = Sigmoid(t)"
+        "a = Conv(x, w0) r = Relu(a) b = Conv(r, w1) t = Transpose<perm=[0,2,3,1]>(b) y = "
+        "Sigmoid(t)"
     )
     assert [group.kind for group in groups] == ["layer", "layer", "island"]
     assert groups[1].outputs == ()

@@ -1,4 +1,6 @@
-"""Normalising keeps what a model computes: equality with the original in ONNX Runtime, form by form."""
+"""Normalising keeps what a model computes: equality with the original in ONNX Runtime, form by
+form.
+"""
 
 import numpy as np
 import onnx
@@ -20,7 +22,9 @@ def operators(model: ir.Model) -> list[str]:
 
 @pytest.fixture
 def same(run):
-    """Normalise, demand equal outputs for every input, a checked file and idempotence; return the result."""
+    """Normalise, demand equal outputs for every input, a checked file and idempotence; return the
+    result.
+    """
 
     def check(model: ir.Model, *inputs: np.ndarray, tolerance: float = 2e-5) -> ir.Model:
         before = ir.to_proto(model).SerializeToString()
@@ -306,7 +310,8 @@ def test_size_dependent_padding_of_open_sizes_is_an_island(net, same, random):
 
 def test_identity_dropout_and_constants_vanish(net, same, random):
     model = net(
-        "t = Transpose<perm=[1,0,2,3]>(w) h = Constant<value_float=0.5>() k = Mul(t, h) i = Identity(x) "
+        "t = Transpose<perm=[1,0,2,3]>(w) h = Constant<value_float=0.5>() k = Mul(t, h) i = "
+        "Identity(x) "
         "d = Dropout(i) c = Conv(d, k) e, mask = Dropout(c) y = Relu(e)",
         w=weight(random, 3, 4, 3, 3),
     )
@@ -330,7 +335,8 @@ def test_flattening_takes_one_form(net, same, random, tail):
 def test_computed_reshape_of_a_channel_shuffle(net, same, random):
     model = net(
         "s = Shape<start=0, end=1>(x) t = Concat<axis=0>(s, inner) r = Reshape(x, t) "
-        "p = Transpose<perm=[0,2,1,3,4]>(r) u = Concat<axis=0>(s, outer) q = Reshape(p, u) y = Conv(q, w)",
+        "p = Transpose<perm=[0,2,1,3,4]>(r) u = Concat<axis=0>(s, outer) q = Reshape(p, u) y = "
+        "Conv(q, w)",
         x="batch,4,6,6",
         inner=np.array([2, 2, 6, 6]),
         outer=np.array([4, 6, 6]),
@@ -395,7 +401,8 @@ def test_a_number_with_more_axes_than_the_activation_stays(net, same, random):
 def test_what_only_onnx_runtime_computes_is_folded(net, same, random):
     model = net(
         "q = LayerNormalization<axis=-1>(k, g, g) m = MatMul(q, w) "
-        "r = Reshape(v, s) n, a, b = BatchNormalization<training_mode=1>(r, h, z, z, h) t = Reshape(n, u) "
+        "r = Reshape(v, s) n, a, b = BatchNormalization<training_mode=1>(r, h, z, z, h) t = "
+        "Reshape(n, u) "
         "c = Conv(x, t) p = GlobalAveragePool(c) f = Flatten(p) y = Mul(f, m)",
         k=weight(random, 1, 4),
         g=weight(random, 4),
@@ -517,7 +524,9 @@ def test_random_networks(net, same, steps, seed):
 
 
 def random_network(steps, random) -> tuple[str, dict[str, np.ndarray]]:
-    """A network of CHANNELS channels whose size never changes but by pooling; ends in a classifier."""
+    """A network of CHANNELS channels whose size never changes but by pooling; ends in a
+    classifier.
+    """
     constants: dict[str, np.ndarray] = {"w": weight(random, CHANNELS, 3, 3, 3)}
     lines, last, entry = ["t = Conv<pads=[1,1,1,1]>(x, w)"], "t", "t"
     for index, step in enumerate(steps):

@@ -1,4 +1,6 @@
-"""Float models of many forms, quantised to int8 and written: near the float model, and engine = ONNX Runtime."""
+"""Float models of many forms, quantised to int8 and written: near the float model, and engine =
+ONNX Runtime.
+"""
 
 import warnings
 
@@ -58,7 +60,9 @@ def in_onnx_runtime(source, x):
 
 @pytest.fixture
 def whole(tmp_path):
-    """Write, quantise, save and run; the float model's and the artifact's outputs, and the artifact's session."""
+    """Write, quantise, save and run; the float model's and the artifact's outputs, and the
+    artifact's session.
+    """
 
     def run(proto, x=X, *, least=20.0):
         onnx.save(proto, tmp_path / "float.onnx")
@@ -205,7 +209,9 @@ def test_nodes_in_any_order_and_stale_shapes(whole):
 
 @pytest.mark.parametrize("opset", [11, 12, 15, 17, 18, 20])
 def test_subgraphs_are_converted_too(whole, opset):
-    """Squeeze takes axes as an input from opset 13, Softmax has another default axis, ReduceMean's axes from 18."""
+    """Squeeze takes axes as an input from opset 13, Softmax has another default axis, ReduceMean's
+    axes from 18.
+    """
 
     def branch(name, nodes, **constants):
         return helper.make_graph(
@@ -264,7 +270,9 @@ def test_constants_that_are_meant_to_be_infinite(whole, softmax):
 
 
 def test_padding_with_minus_infinity_of_computed_size(whole):
-    """As the exporters write the padding "same" before a maximum: its size follows from the image's."""
+    """As the exporters write the padding "same" before a maximum: its size follows from the
+    image's.
+    """
     nodes = [
         *STEM,
         node("Shape", "r", "size"), node("Mod", "size,three", "pad"), node("Mul", "pad,space", "ends"),

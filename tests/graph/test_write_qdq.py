@@ -1,4 +1,6 @@
-"""The Q/DQ file: standard, small, and in ONNX Runtime exactly the integer arithmetic it stands for."""
+"""The Q/DQ file: standard, small, and in ONNX Runtime exactly the integer arithmetic it stands
+for.
+"""
 
 import math
 
@@ -50,7 +52,8 @@ def test_convolution_with_residual_is_exact(net, run, random, kind, kernel, clus
     pads = ",".join([str(kernel // 2)] * 4)
     model = normalise(
         net(
-            f"r = Conv(x, p) s = Relu(r) c = Conv<pads=[{pads}]>(s, w, b) a = Add(c, s) t = Relu(a) y = Conv(t, q)",
+            f"r = Conv(x, p) s = Relu(r) c = Conv<pads=[{pads}]>(s, w, b) a = Add(c, s) t = "
+            "Relu(a) y = Conv(t, q)",
             x="batch,6,H,W",
             p=np.ones((6, 6, 1, 1), np.float32),
             w=np.zeros((6, 6, kernel, kernel), np.float32),
@@ -208,7 +211,8 @@ def test_gates_tables_and_islands_run(net, quantised, run, random):
     }  # fmt: skip
     model = net(
         "a = Conv<pads=[1,1,1,1]>(x, w0) s = Sigmoid(a) b = Mul(a, s) p = GlobalAveragePool(b) "
-        "c = Conv(p, w1) d = Relu(c) e = Conv(d, w2) f = HardSigmoid(e) g = Mul(b, f) n = LpNormalization<axis=1>(g) "
+        "c = Conv(p, w1) d = Relu(c) e = Conv(d, w2) f = HardSigmoid(e) g = Mul(b, f) n = "
+        "LpNormalization<axis=1>(g) "
         "h = Conv<pads=[1,1,1,1]>(n, w3) i = Add(h, b) j = GlobalAveragePool(i) k = Flatten(j) "
         "l = Gemm<transB=1>(k, w4) y = Softmax(l)",
         **constants,
@@ -324,7 +328,9 @@ def test_formats_that_are_no_dynamic_fixed_point_are_refused(one_layer, fmt):
 
 @pytest.mark.parametrize("tail", ["y = MatMul(a, q)", "r = Abs(a) y = MatMul(r, q)"])
 def test_a_bias_that_the_model_lacks_is_added_before_rounding(net, quantised, random, tail):
-    """A matrix product has no bias of its own; its corrected mean comes as an Add, and that is what is quantised."""
+    """A matrix product has no bias of its own; its corrected mean comes as an Add, and that is what
+    is quantised.
+    """
     x = random.standard_normal((5, 4, 6)).astype(np.float32)
     first, last = (random.standard_normal((6, n)).astype(np.float32) for n in (6, 3))
     model = net(f"a = MatMul(x, p) {tail}", x="batch,4,6", p=first, q=last)

@@ -15,7 +15,9 @@ KINDS = tuple(WEIGHT_FORMATS)
 
 @dataclass(frozen=True)
 class Case:
-    """One layer. kinds, clusters, shifts: one entry per term; inputs and outputs count all groups."""
+    """One layer. kinds, clusters, shifts: one entry per term; inputs and outputs count all
+    groups.
+    """
 
     inputs: int
     outputs: int
@@ -138,7 +140,9 @@ def random_weight(
 
 
 def convolve(x: NDArray[np.int64], weight: NDArray[np.int64], case: Case) -> NDArray[np.int64]:
-    """x [B, H, W, C] (real zeros are 0), weight [O, C / groups, KH, KW] -> [B, OH, OW, O], exactly."""
+    """x [B, H, W, C] (real zeros are 0), weight [O, C / groups, KH, KW] -> [B, OH, OW, O],
+    exactly.
+    """
     top, left, bottom, right = case.pads
     x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
     height, width = case.out_size

@@ -1,4 +1,6 @@
-"""Every kernel of the catalogue makes what its operation says, on this CPU and, under emulation, on another."""
+"""Every kernel of the catalogue makes what its operation says, on this CPU and, under emulation, on
+another.
+"""
 
 import platform
 import shutil
@@ -30,7 +32,9 @@ def up_to_date(source: Path) -> Path | None:
 
 
 def built(compiler: str, architecture: str, program: str, folders: list[str], to: Path) -> Path:
-    """The test program with the plain kernels, those of the architecture and the sources of other folders."""
+    """The test program with the plain kernels, those of the architecture and the sources of other
+    folders.
+    """
     isas = [isa for isa in ISAS.values() if isa.architecture in ("any", architecture)]
     defines = [f"-DSUB8_WITH_{isa.name}=1" for isa in isas if isa.architecture != "any"]
     options = ["-std=c++17", "-O1", "-ffp-contract=off", f"-I{NATIVE}", f"-I{HERE}", *defines]

@@ -1,4 +1,6 @@
-"""Native convolutions equal exact integer arithmetic, to the bit, on every instruction set of this CPU."""
+"""Native convolutions equal exact integer arithmetic, to the bit, on every instruction set of this
+CPU.
+"""
 
 import itertools
 from typing import Any
@@ -181,7 +183,9 @@ def test_many_chunks_and_blocks(isa: str) -> None:
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("inputs", [8, 20, 24, 32, 44, 68])
 def test_one_row_with_runs_of_few_steps(isa: str, inputs: int) -> None:
-    """Stored vectors hold two steps, and runs begin at either: of 20 channels with N = 12 the second run does."""
+    """Stored vectors hold two steps, and runs begin at either: of 20 channels with N = 12 the
+    second run does.
+    """
     for cluster, extremes in itertools.product((1, 4, 8, 12, 24), (False, True)):
         case = Case(inputs=inputs, outputs=40, size=(1, 1), clusters=(cluster,), extremes=extremes)
         check(case, isa)

@@ -1,4 +1,6 @@
-"""The inner loops of the tile kernels keep their sums in registers: no stores, no copies between registers."""
+"""The inner loops of the tile kernels keep their sums in registers: no stores, no copies between
+registers.
+"""
 
 import re
 import shutil
@@ -14,7 +16,9 @@ from .instruction_sets import ISAS, NATIVE
 
 @dataclass(frozen=True)
 class Source:
-    """A file of kernels/<isa>/, kernels in it, and the instruction that their hot loops multiply with."""
+    """A file of kernels/<isa>/, kernels in it, and the instruction that their hot loops multiply
+    with.
+    """
 
     path: str
     kernels: tuple[str, ...]

@@ -1,4 +1,6 @@
-"""Layers by Winograd's transforms give the exact sums of the direct form, up to the last value that they can hold."""
+"""Layers by Winograd's transforms give the exact sums of the direct form, up to the last value that
+they can hold.
+"""
 
 import itertools
 
@@ -54,7 +56,9 @@ def test_any_layer_is_exact(case: Case, threads: int) -> None:
 
 
 def check_form(expected: str, values: NDArray[np.int8], alpha: int, case: Case) -> None:
-    """Weights `values` [O, I, 3, 3] in two clusters, so that the transformed weights hold their scales."""
+    """Weights `values` [O, I, 3, 3] in two clusters, so that the transformed weights hold their
+    scales.
+    """
     outputs, inputs = values.shape[:2]
     scales = np.full((outputs, 2), alpha, np.uint8)
     scales[:, 1] -= 1
@@ -89,7 +93,8 @@ def test_every_form_on_every_remainder_of_tiles(form: str, largest: int, alpha: 
 
 
 def test_transformed_weights_up_to_the_ends_of_int16() -> None:
-    # A point of F(4x4) takes up to 49 times the weights, one of F(2x4) 21 times, one of F(2x2) 9 times.
+    # A point of F(4x4) takes up to 49 times the weights, one of F(2x4) 21 times, one of F(2x2) 9
+    # times.
     for largest, alpha, form in (
         (6, 111, "winograd 4x4"),
         (6, 112, "winograd 2x4"),
@@ -105,7 +110,8 @@ def test_transformed_weights_up_to_the_ends_of_int16() -> None:
 
 
 def test_sums_up_to_the_last_that_a_form_can_bring_back() -> None:
-    # F(4x4) holds sums below 2^25, F(2x4) below 2^27; here they reach 255 * 9 * 32 * (2 alpha - 1) times the weight.
+    # F(4x4) holds sums below 2^25, F(2x4) below 2^27; here they reach 255 * 9 * 32 * (2 alpha - 1)
+    # times the weight.
     for weight, alpha, form in (
         (1, 228, "winograd 4x4"),
         (1, 229, "winograd 2x4"),

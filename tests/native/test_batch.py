@@ -30,7 +30,9 @@ WEIGHT = ClusteredWeight(
 
 
 def plan_of(*operators, fmt=FORMAT, others=()):
-    """Input x, quantised to q; a 1x1 convolution of it, c; then the operators, whose last result is the output."""
+    """Input x, quantised to q; a 1x1 convolution of it, c; then the operators, whose last result is
+    the output.
+    """
     conv = p.Conv(name="conv", x="q", terms=(WEIGHT,), bias=np.zeros(4, np.int32), out="c", **RANGE)
     chain = (*others, p.Quantize(name="quantize", x="x", out="q"), conv, *operators)
     last = p.Dequantize(name="dequantize", x=chain[-1].out, out="y")

@@ -1,4 +1,6 @@
-"""Every integer operator on the native core, on each instruction set, against the reference: equal bits."""
+"""Every integer operator on the native core, on each instruction set, against the reference: equal
+bits.
+"""
 
 import numpy as np
 from hypothesis import given, settings

@@ -1,4 +1,6 @@
-"""The node tests of the ONNX package as models for sub8: between quantised tensors, and between two layers."""
+"""The node tests of the ONNX package as models for sub8: between quantised tensors, and between two
+layers.
+"""
 
 import importlib
 import pkgutil
@@ -27,7 +29,9 @@ class Case:
 
     @property
     def calibration(self) -> NDArray[np.float32] | None:
-        """What a float model may be quantised with: twice its one input, the second time slightly changed."""
+        """What a float model may be quantised with: twice its one input, the second time slightly
+        changed.
+        """
         if self.way in WAYS[:2]:
             return None
         (x,) = self.inputs.values() if len(self.inputs) == 1 else (None,)
@@ -38,7 +42,9 @@ class Case:
 
 
 def node_tests(modules: Iterable[str] | None = None) -> list[Any]:
-    """ONNX's own test cases. modules: of ``onnx.backend.test.case.node``; default, all (half a minute)."""
+    """ONNX's own test cases. modules: of ``onnx.backend.test.case.node``; default, all (half a
+    minute).
+    """
     package = importlib.import_module(NODES)
     names = modules or [name for _, name, _ in pkgutil.iter_modules(package.__path__)]
     with warnings.catch_warnings():
@@ -53,10 +59,10 @@ def node_tests(modules: Iterable[str] | None = None) -> list[Any]:
 def cases_of(test: Any) -> Iterator[Case]:
     """The models that one node test gives.
 
-    "behind Q/DQ": inputs of any type, those of float32 quantised, as is every float32 output. "one input
-    behind Q/DQ": all but the first float32 input made constants. "between layers": that one, between two
-    float layers of 1x1 weights (convolutions for rank 4, matrix products for others). "all between layers": every
-    float32 input of the first one's shape behind a layer.
+    "behind Q/DQ": inputs of any type, those of float32 quantised, as is every float32 output. "one
+    input behind Q/DQ": all but the first float32 input made constants. "between layers": that one,
+    between two float layers of 1x1 weights (convolutions for rank 4, matrix products for others).
+    "all between layers": every float32 input of the first one's shape behind a layer.
     """
     if test.model is None or not test.data_sets:
         return
@@ -105,7 +111,9 @@ def _with_constants(model: onnx.ModelProto, values: dict[str, Any]) -> onnx.Mode
 def _behind_qdq(
     model: onnx.ModelProto, values: dict[str, Any]
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
-    """The model and its inputs with a QuantizeLinear and DequantizeLinear behind every float32 input and before every float32 output."""
+    """The model and its inputs with a QuantizeLinear and DequantizeLinear behind every float32
+    input and before every float32 output.
+    """
     made = onnx.ModelProto()
     made.CopyFrom(model)
     graph = made.graph

@@ -1,4 +1,5 @@
-"""Every node test of the installed ONNX package through sub8: a table of outcomes, and all of them as JSON.
+"""Every node test of the installed ONNX package through sub8: a table of outcomes, and all of them
+as JSON.
 
     python tests/onnx_nodes/run_onnx_nodes.py [--json FILE] [--only PART_OF_NAME]
 

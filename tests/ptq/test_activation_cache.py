@@ -1,4 +1,6 @@
-"""Calibration data beyond the memory's limit: in temporary files or computed again, with the same bits."""
+"""Calibration data beyond the memory's limit: in temporary files or computed again, with the same
+bits.
+"""
 
 import gc
 import os
@@ -11,7 +13,7 @@ from sub8.errors import InputError
 from sub8.graph.groups import find_groups
 from sub8.ptq.activation_cache import Kept, KeptQuantised, Memory, Quantised, Repeated
 from sub8.ptq.calibrate import calibrate
-from sub8.ptq.calibration_pass import walk
+from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Dfp8, Recipe
 
@@ -65,7 +67,9 @@ def test_the_limit_changes_no_bit(network, images, tmp_path, monkeypatch, method
     formats = calibrate(network, groups, batches, len(images), how, threads=1)
     recipe = Recipe(method=method, activations=how)
     found = [
-        walk(network, groups, formats, kept(batches, limit), LayerQuantiser(recipe), threads=1)
+        calibration_pass(
+            network, groups, formats, kept(batches, limit), LayerQuantiser(recipe), threads=1
+        )
         for limit in (1 << 30, 20_000, 0)
     ]
     assert not os.listdir(tmp_path)

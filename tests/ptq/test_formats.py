@@ -110,7 +110,8 @@ def test_moved_tensors_keep_dynamic_scales(net):
 
 def test_tensors_whose_batch_moves_stay_static(net):
     model = net(
-        "a = Conv(x, w) r = Relu(a) t = Transpose <perm = [1,0,2,3]> (r) b = Conv(t, w) y = Relu(b)",
+        "a = Conv(x, w) r = Relu(a) t = Transpose <perm = [1,0,2,3]> (r) b = Conv(t, w) y = "
+        "Relu(b)",
         x="4,4,8,8",
         w=W,
     )

@@ -14,7 +14,8 @@ from sub8.verbs.quantize import quantize
 
 @pytest.mark.parametrize("channels", [53, 80, 104])
 def test_a_layer_of_large_sums_on_a_signed_input_runs_in_integers(net, channels):
-    # Most taps meet padding, so calibration sees small sums and would allow alphas too large for int32.
+    # Most taps meet padding, so calibration sees small sums and would allow alphas too large for
+    # int32.
     weight = np.full((4, channels, 5, 5), 0.05, np.float32)
     model = net("y = Conv <pads = [2,2,2,2]> (x, w)", x=f"b,{channels},1,1", w=weight)
     images = np.random.default_rng(0).normal(size=(16, channels, 1, 1)).astype(np.float32)

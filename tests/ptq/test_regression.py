@@ -9,7 +9,7 @@ from sub8.graph.groups import find_groups
 from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.dfp import Format
 from sub8.ptq import patches
-from sub8.ptq.calibration_pass import CalibratedLayer, walk
+from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.ptq.regression import Regression, regress
 from sub8.recipe import Recipe
@@ -43,7 +43,9 @@ def case(net) -> Case:
         seen.append(Case(layer, regress(layer), pulled, in_small_blocks, columns, targets))
         return LayerQuantiser(Recipe())(layer)
 
-    walk(model, find_groups(model), {"x": Format.dfp(True, 0)}, [images], visit, threads=1)
+    calibration_pass(
+        model, find_groups(model), {"x": Format.dfp(True, 0)}, [images], visit, threads=1
+    )
     return seen[0]
 
 

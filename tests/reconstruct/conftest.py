@@ -35,7 +35,9 @@ def net() -> Callable[..., ir.Model]:
 
 @pytest.fixture(scope="session")
 def network() -> ir.Model:
-    """A stem; a residual block; a strided block of grouped, depthwise and 1x1 layers with a gate; a classifier."""
+    """A stem; a residual block; a strided block of grouped, depthwise and 1x1 layers with a gate; a
+    classifier.
+    """
     constants = {
         "w1": random_weight(1, 8, 3, 3, 3),
         "w2": random_weight(2, 8, 8, 3, 3),

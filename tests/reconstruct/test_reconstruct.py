@@ -1,4 +1,6 @@
-"""The method as a whole: better than its start, exactly what is exported, reproducible, clear about its limits."""
+"""The method as a whole: better than its start, exactly what is exported, reproducible, clear about
+its limits.
+"""
 
 import importlib.util
 import itertools
@@ -13,7 +15,7 @@ from sub8.graph.groups import find_groups
 from sub8.oracle import OnnxRuntime
 from sub8.ptq.activation_cache import Quantised
 from sub8.ptq.calibrate import calibrate
-from sub8.ptq.calibration_pass import walk
+from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Reconstruction, Ternary
 
@@ -31,8 +33,8 @@ def quantised(model, images, recipe):
     """Groups, formats and the layers that reconstruction chooses."""
     groups = find_groups(model)
     formats = calibrate(model, groups, [images], len(images), recipe.activations, threads=1)
-    walked = reconstruct(model, groups, formats, [images], recipe, threads=1)
-    return groups, formats, walked.layers
+    calibrated = reconstruct(model, groups, formats, [images], recipe, threads=1)
+    return groups, formats, calibrated.layers
 
 
 def same(a, b):
@@ -86,7 +88,9 @@ def test_a_blocks_error_falls(plain, images):
     groups = find_groups(plain)
     formats = calibrate(plain, groups, [images], len(images), Dfp8(), threads=1)
     recipe = Recipe(weights=Ternary("all"), first=Ternary("all"), method="optimal")
-    layers = walk(plain, groups, formats, [images], LayerQuantiser(recipe), threads=1).layers
+    layers = calibration_pass(
+        plain, groups, formats, [images], LayerQuantiser(recipe), threads=1
+    ).layers
     places = next(i for i, group in enumerate(groups) if group.residual) + 1
     outputs = groups[places - 1].results
     session = sub8.ptq.submodel.piece(plain, ["x"], outputs, 1)
@@ -150,7 +154,9 @@ def test_every_kind_of_layer_and_weight(network, images, weights):
         _, formats, layers = quantised(network, images, recipe)
         groups = find_groups(network)
         solver = LayerQuantiser(Recipe(weights=weights))
-        assert same(layers, walk(network, groups, formats, [images], solver, threads=1).layers)
+        assert same(
+            layers, calibration_pass(network, groups, formats, [images], solver, threads=1).layers
+        )
 
 
 def test_a_float_island_keeps_its_blocks_solution(net, images):
@@ -169,7 +175,9 @@ def test_a_float_island_keeps_its_blocks_solution(net, images):
     groups, formats, layers = quantised(model, images, recipe)
     assert any(group.kind == "island" for group in groups)
     solver = LayerQuantiser(Recipe(Ternary(1), Ternary(1), Ternary(1)))
-    assert same(layers, walk(model, groups, formats, [images], solver, threads=1).layers)
+    assert same(
+        layers, calibration_pass(model, groups, formats, [images], solver, threads=1).layers
+    )
 
 
 def test_a_reshape_to_a_fixed_number_of_images_keeps_its_blocks_solution(net, images):
@@ -188,7 +196,9 @@ def test_a_reshape_to_a_fixed_number_of_images_keeps_its_blocks_solution(net, im
     recipe = Recipe(Ternary(1), Ternary(1), Ternary(1), method="reconstruct", reconstruction=QUICK)
     groups, formats, layers = quantised(model, images, recipe)
     solver = LayerQuantiser(Recipe(Ternary(1), Ternary(1), Ternary(1)))
-    assert same(layers, walk(model, groups, formats, [images], solver, threads=1).layers)
+    assert same(
+        layers, calibration_pass(model, groups, formats, [images], solver, threads=1).layers
+    )
 
 
 def test_dynamic_exponents_are_refused(plain, images):

@@ -34,7 +34,9 @@ def state(make_state: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def make_event(make_state: Callable[[str], dict[str, Any]]) -> Callable[..., Event]:
-    """``make_event(key, claim number, figure)``: a mirror hint, the smallest of events, about ``state``'s paper."""
+    """``make_event(key, claim number, figure)``: a mirror hint, the smallest of events, about
+    ``state``'s paper.
+    """
     own = make_state("2001.01234")["pith_number"]
 
     def make(

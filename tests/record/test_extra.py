@@ -1,4 +1,6 @@
-"""Without the extra's packages: the module imports, and says what to install where it needs them."""
+"""Without the extra's packages: the module imports, and says what to install where it needs
+them.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,6 @@
-"""Sweeps of a small network: every point, the same again after a kill, the same on a Ray cluster."""
+"""Sweeps of a small network: every point, the same again after a kill, the same on a Ray
+cluster.
+"""
 
 import os
 import signal

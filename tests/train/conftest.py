@@ -10,7 +10,9 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
 
 class Block(torch.nn.Module):
-    """Strided, depthwise, residual layers, a gate with a table and a product, pools and a concatenation."""
+    """Strided, depthwise, residual layers, a gate with a table and a product, pools and a
+    concatenation.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +54,9 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def stripes() -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 ``[256, 8, 8, 3]`` whose class, of 4, is the place of their bright stripe; labels int64."""
+    """Images uint8 ``[256, 8, 8, 3]`` whose class, of 4, is the place of their bright stripe;
+    labels int64.
+    """
     rng = np.random.default_rng(5)
     labels = rng.integers(0, 4, 256)
     images = rng.integers(0, 120, (256, 8, 8, 3))

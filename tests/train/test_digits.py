@@ -1,4 +1,6 @@
-"""A user's own training loop: ternary clusters of 16 lose at most half a point on scikit-learn's digits."""
+"""A user's own training loop: ternary clusters of 16 lose at most half a point on scikit-learn's
+digits.
+"""
 
 import importlib.util
 from pathlib import Path

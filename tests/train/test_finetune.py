@@ -202,7 +202,9 @@ def run_command(files, output, *arguments, launch=()) -> dict:
 
 
 def test_two_processes_find_the_gradients_of_one(files, tmp_path):
-    """One step on the same 16 images, two gloo processes on loopback and one; Adam's first moments are gradients."""
+    """One step on the same 16 images, two gloo processes on loopback and one; Adam's first moments
+    are gradients.
+    """
     found = []
     for name, launch in (("one", ()), ("two", LAUNCH)):
         output = tmp_path / f"{name}.onnx"
@@ -218,7 +220,9 @@ def test_two_processes_find_the_gradients_of_one(files, tmp_path):
 
 
 def test_two_processes_train_like_one(files, tmp_path):
-    """The command under torchrun with two gloo processes on loopback, and alone, same global batch."""
+    """The command under torchrun with two gloo processes on loopback, and alone, same global
+    batch.
+    """
     arguments = (
         "--train-images", "0:192", "--epochs", "14", "--learning-rate", "0.02",
     )  # fmt: skip

@@ -1,4 +1,6 @@
-"""A small network and small data that every verb can be run on, and the command line as a process."""
+"""A small network and small data that every verb can be run on, and the command line as a
+process.
+"""
 
 import contextlib
 import io
@@ -28,7 +30,9 @@ class Outcome:
 
 @pytest.fixture(scope="session")
 def sub8_command() -> Callable[..., Outcome]:
-    """Run the program ``sub8 ARGUMENTS...`` in this process, from its entry point to its exit code."""
+    """Run the program ``sub8 ARGUMENTS...`` in this process, from its entry point to its exit
+    code.
+    """
 
     def run(*arguments: str | Path) -> Outcome:
         from sub8.cli.main import main

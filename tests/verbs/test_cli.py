@@ -150,12 +150,12 @@ def test_tables_for_people_go_to_stdout_alone(sub8_command, folder, quantised):
 
 
 def test_the_float_twin_is_the_dequantised_network(quantised):
-    from sub8.dequantized_model import float_twin
+    from sub8.dequantized_model import dequantized_model
     from sub8.model_file import ModelFile
     from sub8.oracle import OnnxRuntime
 
     model = ModelFile.open(quantised)
-    twin = float_twin(model.model)
+    twin = dequantized_model(model.model)
     kinds = {node.op_type for node in twin.graph}
     assert not kinds & {"QuantizeLinear", "DequantizeLinear"}
     x = np.random.default_rng(2).standard_normal((2, 3, 12, 12)).astype(np.float32)

@@ -1,4 +1,6 @@
-"""Models that take one size of batch, declared or baked into a Reshape: the verbs cut the data to it themselves."""
+"""Models that take one size of batch, declared or baked into a Reshape: the verbs cut the data to
+it themselves.
+"""
 
 import numpy as np
 import onnx_ir as ir

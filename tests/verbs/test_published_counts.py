@@ -1,4 +1,6 @@
-"""The paper's own figures: the part of all multiplications that ternary clusters replace (section 3)."""
+"""The paper's own figures: the part of all multiplications that ternary clusters replace (section
+3).
+"""
 
 import functools
 

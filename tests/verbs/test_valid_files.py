@@ -6,12 +6,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import sub8
-from sub8.dequantized_model import float_twin
+from sub8.dequantized_model import dequantized_model
 from sub8.oracle import OnnxRuntime
 
 
 def network(path, sizes, outputs=("y",)):
-    """conv -> Relu -> conv; outputs may name "r", which is quantised in the middle of the network."""
+    """conv -> Relu -> conv; outputs may name "r", which is quantised in the middle of the
+    network.
+    """
     random = np.random.default_rng(0)
     nodes = [
         helper.make_node("Conv", ["x", "w1"], ["a"], pads=[1] * 4, name="c1"),
@@ -98,7 +100,7 @@ def test_the_float_twin_keeps_every_output(tmp_path, data):
     x = np.load(data)
     recipe = sub8.Recipe(weights=sub8.Int8(), first=sub8.Int8(), last=sub8.Int8())
     model = sub8.quantize(tmp_path / "float.onnx", x, recipe).model
-    twin = OnnxRuntime(sub8_bytes(float_twin(model))).run_all({"x": x})
+    twin = OnnxRuntime(sub8_bytes(dequantized_model(model))).run_all({"x": x})
     expected = OnnxRuntime(tmp_path / "float.onnx").run_all({"x": x})
     assert list(twin) == list(expected)
     for name, values in expected.items():

@@ -1,4 +1,6 @@
-"""The check itself: what is compared with what, that a difference is found, and that nothing passes uncompared."""
+"""The check itself: what is compared with what, that a difference is found, and that nothing passes
+uncompared.
+"""
 
 import dataclasses
 import sys
@@ -145,7 +147,9 @@ def test_old_opsets(foreign, opset, tmp_path):
 
 
 def rows_first(path, x):
-    """A head of one row per time step: the outputs' first axis is not the batch. And integer outputs."""
+    """A head of one row per time step: the outputs' first axis is not the batch. And integer
+    outputs.
+    """
     random = np.random.default_rng(1)
     nodes = [
         helper.make_node("Conv", ["x", "k"], ["c"], name="conv"),

@@ -23,7 +23,8 @@ from sub8.machine import thread_count
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
-        epilog="Example:\n\nsub8 finetune resnet20.onnx --train train.parquet --validation held-out.parquet"
+        epilog="Example:\n\nsub8 finetune resnet20.onnx --train train.parquet"
+        " --validation held-out.parquet"
         " --epochs 4 --weights ternary --cluster 64 -o resnet20-t64.onnx"
     )(finetune)
 
@@ -88,7 +89,9 @@ def finetune(
     preprocess: PreprocessText = None,
     as_json: Json = False,
 ) -> None:
-    """Retrain a float model in low precision and write the quantised file; goes on where it was killed."""
+    """Retrain a float model in low precision and write the quantised file; goes on where it was
+    killed.
+    """
     try:
         import torch
 

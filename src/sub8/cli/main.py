@@ -1,4 +1,6 @@
-"""The command line: one thin command per public verb. Results go to stdout, everything else to stderr."""
+"""The command line: one thin command per public verb. Results go to stdout, everything else to
+stderr.
+"""
 
 import errno
 import io
@@ -39,7 +41,8 @@ from sub8.errors import (
 )
 from sub8.files import check_writable
 
-# Of wrong options and arguments. Typer gives this class no public name, only some that derive from it.
+# Of wrong options and arguments. Typer gives this class no public name, only some that derive from
+# it.
 _WRONG_USE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 # Exit codes, as a shell gives them for the signals SIGINT, SIGPIPE and SIGTERM.
@@ -51,7 +54,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="Ternary, 4-bit and 8-bit networks on a CPU: quantise without training, run in integers, prove it exact.",
+    help="Ternary, 4-bit and 8-bit networks on a CPU: quantise without training, run in integers,"
+    " prove it exact.",
 )
 
 Model = Annotated[
@@ -61,7 +65,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder of class folders, a .parquet with image and label, .npz or .npy arrays, or one image.",
+        help="A folder of class folders, a .parquet with image and label, .npz or .npy arrays, or"
+        " one image.",
         show_default=False,
     ),
 ]
@@ -91,7 +96,8 @@ def _sub8(
 
 @app.command(
     epilog=_example(
-        "sub8 quantize resnet50.onnx --calibration photos/ --weights ternary --cluster 4 -o resnet50-t4.onnx",
+        "sub8 quantize resnet50.onnx --calibration photos/ --weights ternary --cluster 4 -o "
+        "resnet50-t4.onnx",
         "sub8 quantize resnet50.onnx --calibration photos/ --max-drop 1.0 -o resnet50-mixed.onnx",
     )
 )
@@ -110,7 +116,8 @@ def quantize(
         str | None,
         typer.Option(
             metavar="SOLVER",
-            help="hessian (default), optimal, paper, or reconstruct (best, slowest; needs PyTorch).",
+            help="hessian (default), optimal, paper, or reconstruct (best, slowest; needs"
+            " PyTorch).",
         ),
     ] = None,
     steps: Annotated[
@@ -278,9 +285,9 @@ def verify(
 ) -> None:
     """Compare the integer engine with ONNX Runtime on the same file, every output element.
 
-    Exit code 1 where they differ. Images that differ where float32 is not exact (sums past 2^24, scales
-    that are no powers of two) are compared with exact integers instead, and each operator with ONNX Runtime's.
-    """
+    Exit code 1 where they differ. Images that differ where float32 is not exact (sums past 2^24,
+    scales that are no powers of two) are compared with exact integers instead, and each operator
+    with ONNX Runtime's."""
     with terminal.progress_bars() as progress:
         result = sub8.verify(
             model,
@@ -295,13 +302,16 @@ def verify(
         terminal.print_json(result.to_dict())
     else:
         terminal.print_line(
-            f"{result.mismatches} mismatches in {result.elements} elements of {result.images} images"
+            f"{result.mismatches} mismatches in {result.elements} elements of {result.images} "
+            "images"
             f" ({result.beyond_exact_float} beyond exact float32)"
         )
         if result.beyond_exact_float:
             terminal.print_line(
-                "beyond exact float32: equal to exact integers is asked for, and each operator within one"
-                f" step of ONNX Runtime on the same 8-bit inputs (largest difference: {result.largest_step})"
+                "beyond exact float32: equal to exact integers is asked for, and each operator "
+                "within one"
+                " step of ONNX Runtime on the same 8-bit inputs (largest difference: "
+                f"{result.largest_step})"
             )
         if result.wrong_operators:
             terminal.print_line(
@@ -385,7 +395,8 @@ def inspect(
     if plot is not None:
         if report.choice is None:
             raise InputError(
-                f"{model}: its weights were not chosen to a budget (sub8 quantize --max-drop POINTS)"
+                f"{model}: its weights were not chosen to a budget (sub8 quantize --max-drop "
+                "POINTS)"
             )
         show.plot(report.choice, _writable(plot, not_over=model))
     if cost:
@@ -432,7 +443,8 @@ def inspect(
         ],
     )
     terminal.print_line(
-        f"{len(report.layers)} layers, {report.macs / 1e6:.1f} million multiply-accumulates an image,"
+        f"{len(report.layers)} layers, {report.macs / 1e6:.1f} million multiply-accumulates an "
+        "image,"
         f" {terminal.per_cent(report.replaced)} of multiplications replaced,"
         f" {terminal.megabytes(report.bytes)} of weights"
     )
@@ -513,7 +525,8 @@ def quickstart(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Quantise EfficientNet-Lite0 (ImageNet) to 8, 4 and ternary bits, verify each file, print one table.
+    """Quantise EfficientNet-Lite0 (ImageNet) to 8, 4 and ternary bits, verify each file, print one
+    table.
 
     Weights and photographs come from installed packages; nothing is downloaded.
     """
@@ -546,7 +559,8 @@ def quickstart(
             ],
         )
         terminal.print_line(
-            f"latency: one image, {result.threads} threads, medians beside ONNX Runtime float32, {result.machine}"
+            f"latency: one image, {result.threads} threads, medians beside ONNX Runtime float32, "
+            f"{result.machine}"
         )
         terminal.print_line(f"files in {result.folder}; {result.seconds:.0f} s")
     if any(row.mismatches for row in result.rows):
@@ -621,7 +635,9 @@ def _writable(output: str, not_over: str | None = None) -> Path:
 
 
 def _summary(quantised: sub8.QuantizedModel) -> sub8.Inspection | None:
-    """What to tell of a written model; None where its layers cannot be counted, which is no fault of the file."""
+    """What to tell of a written model; None where its layers cannot be counted, which is no fault
+    of the file.
+    """
     try:
         return sub8.inspect(quantised)
     except Sub8Error:
@@ -647,8 +663,8 @@ def _print_islands(islands: tuple[tuple[str, ...], ...]) -> None:
 def main() -> None:
     """Entry point.
 
-    Exit codes: 0, 1 (verify found differences), 2 (bad input), and as a shell gives them 130 (interrupted),
-    141 (whoever read stdout has gone), 143 (terminated).
+    Exit codes: 0, 1 (verify found differences), 2 (bad input), and as a shell gives them 130
+    (interrupted), 141 (whoever read stdout has gone), 143 (terminated).
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started sub8
@@ -683,7 +699,8 @@ def _run() -> int:
         return code
     except MissingPreprocessError as error:
         message = (
-            f"{error.data}: the model does not say how images are prepared; give the preprocessing (--preprocess"
+            f"{error.data}: the model does not say how images are prepared; give the preprocessing "
+            "(--preprocess"
             " 'resize=256 size=224 scale=1/255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225')"
         )
     except Sub8Error as error:

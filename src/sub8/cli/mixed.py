@@ -60,7 +60,10 @@ def summary(choice: dict[str, Any]) -> str:
             f" (at most {trial['bound']:.2f} with 95 % confidence)"
         )
     if budget["kind"] == "MaxLatencyRatio":
-        return f"at most {budget['ratio']} of int8's latency: {choice['latency_ratio']:.2f} measured, {text}"
+        return (
+            f"at most {budget['ratio']} of int8's latency: {choice['latency_ratio']:.2f}"
+            f" measured, {text}"
+        )
     return f"at most {budget['bits']} bits a weight: {text}"
 
 

@@ -1,4 +1,6 @@
-"""A recipe from a TOML file and single options, the options going before the file; a budget from its option."""
+"""A recipe from a TOML file and single options, the options going before the file; a budget from
+its option.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +21,9 @@ def recipe_from_options(
     calibration: str | None = None,
     percentile: float | None = None,
 ) -> Recipe:
-    """The recipe of ``path`` (default: ``Recipe()``) with every given option in its place. Raises InputError."""
+    """The recipe of ``path`` (default: ``Recipe()``) with every given option in its place. Raises
+    InputError.
+    """
     recipe = Recipe() if path is None else Recipe.load(path)
     chosen = recipe.weights
     if weights is not None:
@@ -62,7 +66,9 @@ def budget_from_options(
     weights: str | None = None,
     cluster: str | None = None,
 ) -> Budget | None:
-    """The one budget that is given, None where none is. Raises InputError for two, or beside fixed weights."""
+    """The one budget that is given, None where none is. Raises InputError for two, or beside fixed
+    weights.
+    """
     budgets: list[Budget] = []
     if max_drop is not None:
         budgets.append(MaxDrop(max_drop))

@@ -21,7 +21,8 @@ PASSPHRASE_VARIABLE = "SUB8_KEY_PASSPHRASE"
 record_app = typer.Typer(
     name="record",
     no_args_is_help=True,
-    help="Open-graph records of a paper: check one, merge signed events into it, publish a replication record.",
+    help="Open-graph records of a paper: check one, merge signed events into it, publish a"
+    " replication record.",
 )
 
 
@@ -40,7 +41,9 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Recompute what a state says of itself, a line per check. Exit code 1 where anything is invalid."""
+    """Recompute what a state says of itself, a line per check. Exit code 1 where anything is
+    invalid.
+    """
     checks = verify_file(state, key)
     valid = all(check.outcome != "invalid" for check in checks)
     if as_json:
@@ -86,7 +89,8 @@ def merge(
 
 @record_app.command(
     epilog="Example:\n\nsub8 evaluate q.onnx test.parquet --json > m.json"
-    "\n\nsub8 record replicate --model q.onnx --metrics m.json --data test.parquet --key me.pem -o event.json"
+    "\n\nsub8 record replicate --model q.onnx --metrics m.json --data test.parquet --key me.pem -o "
+    "event.json"
 )
 def replicate(
     key: Annotated[str, typer.Option("--key", metavar="KEY.pem", help="Your private key.")],

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command(
-        epilog="Example:\n\nsub8 sweep resnet20.onnx --data test.parquet --calibration train.parquet"
+        epilog="Example:\n\nsub8 sweep resnet20.onnx --data test.parquet --calibration"
+        " train.parquet"
         " --cluster 1,4,16,64,all --weights ternary,int4 -o study/"
     )(sweep)
     app.command(epilog="Example:\n\nsub8 report study/")(report)
@@ -52,7 +53,9 @@ def sweep(
     preprocess: PreprocessText = None,
     as_json: Json = False,
 ) -> None:
-    """Measure accuracy, size, work and time at many settings; finished points are kept, so it can go on later."""
+    """Measure accuracy, size, work and time at many settings; finished points are kept, so it can
+    go on later.
+    """
     from sub8.data.preprocess import Preprocess
     from sub8.study.sweep import settings
     from sub8.study.sweep import sweep as run_sweep
@@ -137,7 +140,10 @@ def compare(
         cells = [
             "-"
             if layer is None
-            else f"{layer.kind} N={layer.cluster or '-'}, {terminal.per_cent(layer.replaced)}, {layer.bytes} B"
+            else (
+                f"{layer.kind} N={layer.cluster or '-'}, {terminal.per_cent(layer.replaced)},"
+                f" {layer.bytes} B"
+            )
             for layer in layers
         ]
         rows.append([name, *cells])
@@ -180,6 +186,7 @@ def print_cost(inspection: "Inspection", as_json: bool) -> None:
         ],
     )
     terminal.print_line(
-        f"{counted.potential:.1f}x less arithmetic and {counted.traffic:.1f}x fewer bytes than float32"
+        f"{counted.potential:.1f}x less arithmetic and {counted.traffic:.1f}x fewer bytes than "
+        "float32"
         " (work in 8-bit additions; see docs/cost.md)"
     )

@@ -1,7 +1,7 @@
 """What the command line shows: progress, errors and warnings on stderr, tables or JSON on stdout.
 
-Names, labels and messages come from files that strangers may have made, so all text goes through ``plain``.
-"""
+Names, labels and messages come from files that strangers may have made, so all text goes through
+``plain``."""
 
 import json
 import logging
@@ -29,10 +29,11 @@ _CUT = " ... "
 
 
 def plain(text: str, longest: int = LONGEST_LINE) -> str:
-    """One line of printable characters, others as their escapes; the middle of long text is left out.
+    """One line of printable characters, others as their escapes; the middle of long text is left
+    out.
 
-    Else a line feed in a name would forge a line, and a terminal would take the orders that the text holds.
-    """
+    Else a line feed in a name would forge a line, and a terminal would take the orders that the
+    text holds."""
     return _shortened("".join(map(_printable, _shortened(text, longest))), longest)
 
 
@@ -86,7 +87,9 @@ def print_warning(message: str) -> None:
 
 @contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """Inside, sub8's warnings go to the list, each once; those and the logs of libraries are not shown."""
+    """Inside, sub8's warnings go to the list, each once; those and the logs of libraries are not
+    shown.
+    """
     told: list[str] = []
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:

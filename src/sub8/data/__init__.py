@@ -1,4 +1,6 @@
-"""Images, labels and arrays from files and memory (``open_dataset``), made into network inputs (``load_batches``)."""
+"""Images, labels and arrays from files and memory (``open_dataset``), made into network inputs
+(``load_batches``).
+"""
 
 from sub8.data.arrays import ArrayData
 from sub8.data.batches import load_batches

@@ -15,10 +15,11 @@ LABEL_KEYS = ("labels", "label", "y", "targets", "target")
 
 
 class ArrayData(Dataset):
-    """Arrays in memory: uint8 ``[B, H, W, 3]`` or ``[B, H, W]`` images, or floating-point tensors ``[B, ...]``.
+    """Arrays in memory: uint8 ``[B, H, W, 3]`` or ``[B, H, W]`` images, or floating-point tensors
+    ``[B, ...]``.
 
-    labels: integers ``[B]``. InputError for other types and shapes, and for arrays without elements.
-    """
+    labels: integers ``[B]``. InputError for other types and shapes, and for arrays without
+    elements."""
 
     def __init__(self, name: str, images: NDArray[Any], labels: NDArray[Any] | None = None):
         self.name = name
@@ -26,19 +27,22 @@ class ArrayData(Dataset):
             raise InputError(f"{name}: holds no images, its shape is {list(images.shape)}")
         if images.ndim < 2:
             raise InputError(
-                f"{name}: an array of shape {list(images.shape)} is no batch; give [B, ...], one sample as x[None]"
+                f"{name}: an array of shape {list(images.shape)} is no batch; give [B, ...], one "
+                "sample as x[None]"
             )
         if images.dtype == np.uint8:
             images = _colour(name, images)
         elif not np.issubdtype(images.dtype, np.floating):
             raise InputError(
-                f"{name}: needs uint8 images or floating-point tensors, got {images.dtype}; convert pixels"
+                f"{name}: needs uint8 images or floating-point tensors, got {images.dtype}; "
+                "convert pixels"
                 " 0..255 to uint8, and inputs that are already prepared to float32"
             )
         if labels is not None:
             if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
                 raise InputError(
-                    f"{name}: labels must be {len(images)} integers, got {labels.dtype} {list(labels.shape)}"
+                    f"{name}: labels must be {len(images)} integers, got {labels.dtype} "
+                    f"{list(labels.shape)}"
                 )
             if labels.max() > np.iinfo(np.int64).max:
                 raise InputError(f"{name}: label {labels.max()} is no class index")
@@ -58,7 +62,9 @@ class ArrayData(Dataset):
 
 
 def open_arrays(path: Path) -> ArrayData:
-    """An ``.npy`` file, or an ``.npz`` with ``images`` and, where known, ``labels``. Raises InputError."""
+    """An ``.npy`` file, or an ``.npz`` with ``images`` and, where known, ``labels``. Raises
+    InputError.
+    """
     try:
         # allow_pickle=False: arrays of objects would run code from the file
         loaded = np.load(path, allow_pickle=False)
@@ -84,7 +90,9 @@ def _from_mapping(name: str, arrays: Mapping[str, Any]) -> ArrayData:
 
 
 def as_array(value: Any) -> NDArray[Any]:
-    """An array of NumPy's from one of PyTorch's, JAX's and others', or from nested lists of numbers."""
+    """An array of NumPy's from one of PyTorch's, JAX's and others', or from nested lists of
+    numbers.
+    """
     if isinstance(value, np.ndarray):
         return np.asarray(value)  # of a masked array or a matrix, the plain values
     if hasattr(value, "detach"):  # a torch tensor, which may need gradients or lie on a device

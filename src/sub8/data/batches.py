@@ -22,11 +22,12 @@ def load_batches(
     *,
     filled: bool = False,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64] | None]]:
-    """Network inputs float32 ``[B, ...]`` with labels int64 ``[B]`` (None where the data has none), in order.
+    """Network inputs float32 ``[B, ...]`` with labels int64 ``[B]`` (None where the data has none),
+    in order.
 
-    Images go through ``preprocess`` (MissingPreprocessError where it is None); tensors are passed on as they
-    are. filled: fill the last batch up by repeating its last sample, for a model that takes one size of batch
-    only; labels are those of the samples there are.
+    Images go through ``preprocess`` (MissingPreprocessError where it is None); tensors are passed
+    on as they are. filled: fill the last batch up by repeating its last sample, for a model that
+    takes one size of batch only; labels are those of the samples there are.
     """
     if not isinstance(batch, (int, np.integer)) or batch < 1:
         raise InputError(f"batch {batch!r} must be a whole number of at least 1")
@@ -65,7 +66,9 @@ def _network_input(
 
 
 def _tell_unprepared(name: str, x: NDArray[Any], preprocess: Preprocess) -> None:
-    """Warn where tensors cannot have gone through the preprocessing: pixels 0..1 or 0..255 as they come."""
+    """Warn where tensors cannot have gone through the preprocessing: pixels 0..1 or 0..255 as they
+    come.
+    """
     least, most = preprocess.value_range
     slack = _TOLERATED * (most - least)
     low, high = float(x.min()), float(x.max())
@@ -73,8 +76,10 @@ def _tell_unprepared(name: str, x: NDArray[Any], preprocess: Preprocess) -> None
     never_negative = high > low >= 0.0 and least < -slack
     if outside or never_negative:
         warnings.warn(
-            f"{name}: floating-point arrays go to the network as they are, these from {low:.3g} to {high:.3g};"
-            f" images prepared as the model says lie between {least:.3g} and {most:.3g}; give uint8 images,"
+            f"{name}: floating-point arrays go to the network as they are, these from {low:.3g} to "
+            f"{high:.3g};"
+            f" images prepared as the model says lie between {least:.3g} and {most:.3g}; give "
+            "uint8 images,"
             " or prepare the arrays likewise",
             Sub8Warning,
             stacklevel=2,

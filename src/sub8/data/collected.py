@@ -1,8 +1,9 @@
-"""Data sets from what Python programs have at hand: DataLoaders, generators, lists of pictures, of paths, of batches.
+"""Data sets from what Python programs have at hand: DataLoaders, generators, lists of pictures, of
+paths, of batches.
 
-An entry is an image (a Pillow image, an image file's path, uint8 ``[H, W, 3]`` or ``[H, W]``) or a batch of
-images or tensors ``[B, ...]``; alone, as ``(entry, labels)``, or in a dict under a usual key. Tensors of
-PyTorch, JAX and others are taken as arrays.
+An entry is an image (a Pillow image, an image file's path, uint8 ``[H, W, 3]`` or ``[H, W]``) or a
+batch of images or tensors ``[B, ...]``; alone, as ``(entry, labels)``, or in a dict under a usual
+key. Tensors of PyTorch, JAX and others are taken as arrays.
 """
 
 import os
@@ -22,7 +23,8 @@ from sub8.data.images import decode_image, to_rgb
 from sub8.errors import InputError
 
 EXPECTED = (
-    "a path, an array or tensor [B, ...], Pillow images, paths of images, or batches, such as a DataLoader gives:"
+    "a path, an array or tensor [B, ...], Pillow images, paths of images, or batches, such as a "
+    "DataLoader gives:"
     " arrays, (array, labels), or dicts with a key 'image'"
 )
 
@@ -83,10 +85,11 @@ class _Picture(Dataset):
 
 
 def collect(source: Any, name: str = "data", limit: int | None = None) -> Dataset:
-    """A data set of an array or tensor, of ``(images, labels)``, of a dict of both, or of an iterable's entries.
+    """A data set of an array or tensor, of ``(images, labels)``, of a dict of both, or of an
+    iterable's entries.
 
-    limit: take no more samples than that, so that an endless generator can be given. Raises InputError.
-    """
+    limit: take no more samples than that, so that an endless generator can be given. Raises
+    InputError."""
     if _is_array(source) and getattr(source.dtype, "kind", None) not in ("O", "U"):
         return _array_data(source, None, name)
     labelled = isinstance(source, tuple) and len(source) == 2 and _is_labelled(source)
@@ -148,14 +151,17 @@ def _from_dict(entry: Mapping[Any, Any], where: str) -> tuple[Any, Any]:
     ]
     if not images or (images[0] not in IMAGE_KEYS and len(images) > 1):
         raise InputError(
-            f"{where}: which of its keys ({', '.join(map(str, entry))}) holds the images? Name it 'image',"
+            f"{where}: which of its keys ({', '.join(map(str, entry))}) holds the images? Name it "
+            "'image',"
             " or give (image, label) pairs"
         )
     return entry[images[0]], labels if labels is None or _is_label(labels) else None
 
 
 def _is_pair(entry: Sequence[Any]) -> bool:
-    """Whether it is ``(images, labels, ...)``, as against several images: a DataLoader gives lists of both."""
+    """Whether it is ``(images, labels, ...)``, as against several images: a DataLoader gives lists
+    of both.
+    """
     if len(entry) < 2 or _is_labelled(entry):
         return len(entry) >= 2
     if not isinstance(entry, tuple):
@@ -214,7 +220,9 @@ def _is_picture(value: Any) -> bool:
 
 
 def _channels_of_one(value: Any) -> int | None:
-    """The axis of an image's channels, None where its three axes are those of a batch of grey images."""
+    """The axis of an image's channels, None where its three axes are those of a batch of grey
+    images.
+    """
     if value.shape[2] == 3:
         return 2
     return 0 if value.shape[0] in (1, 3) and hasattr(value, "detach") else None

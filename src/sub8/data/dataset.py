@@ -1,9 +1,9 @@
 """What a data set is: samples by position, and which of them a range selects.
 
-Two kinds of samples exist. An *image* is uint8 ``[H, W, 3]`` (RGB) and goes through a ``Preprocess``.
-A *tensor* is a floating-point array and goes to the network as it is. A data set holds one kind only.
-The order of the samples is fixed by the data alone, so ``images=1000`` means the same samples everywhere.
-"""
+Two kinds of samples exist. An *image* is uint8 ``[H, W, 3]`` (RGB) and goes through a
+``Preprocess``. A *tensor* is a floating-point array and goes to the network as it is. A data set
+holds one kind only. The order of the samples is fixed by the data alone, so ``images=1000`` means
+the same samples everywhere."""
 
 import re
 from abc import ABC, abstractmethod
@@ -40,7 +40,9 @@ class Dataset(ABC):
 
     @property
     def classes_in_order(self) -> int | None:
-        """How many classes there are where nothing but their order gives them their numbers, else None."""
+        """How many classes there are where nothing but their order gives them their numbers, else
+        None.
+        """
         return None
 
     def __iter__(self) -> Iterator[tuple[NDArray[Any], int | None]]:
@@ -81,7 +83,9 @@ class _Selection(Dataset):
 
 
 def parse_range(images: int | slice | str) -> slice:
-    """A range of samples: ``K`` (the first K), ``"K"`` or ``"START:END"`` (either end may be left out)."""
+    """A range of samples: ``K`` (the first K), ``"K"`` or ``"START:END"`` (either end may be left
+    out).
+    """
     chosen: slice | None = None
     if isinstance(images, slice):
         whole = all(

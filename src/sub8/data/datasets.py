@@ -30,13 +30,15 @@ def open_dataset(
 ) -> Dataset:
     """Open a data set.
 
-    source: a folder of class folders (or of images without labels), a Parquet file with columns ``image``
-        and ``label``, an ``.npz`` (``images`` and, where known, ``labels``) or ``.npy`` of arrays, one image
-        file; an array or tensor, a dict of ``images`` and ``labels``, an iterable such as a DataLoader, a
-        generator, a list of Pillow images or of paths (``collected`` says what its entries may be); or an
-        open Dataset.
-    labels: the model's class names, after which class folders may be named (``folders.class_numbers``).
-    name: what messages call a source that is not a file. limit: of an iterable, no more samples than that.
+    source: a folder of class folders (or of images without labels), a Parquet file with columns
+        ``image`` and ``label``, an ``.npz`` (``images`` and, where known, ``labels``) or ``.npy``
+        of arrays, one image file; an array or tensor, a dict of ``images`` and ``labels``, an
+        iterable such as a DataLoader, a generator, a list of Pillow images or of paths
+        (``collected`` says what its entries may be); or an open Dataset.
+    labels: the model's class names, after which class folders may be named
+    (``folders.class_numbers``).
+    name: what messages call a source that is not a file. limit: of an iterable, no more samples
+    than that.
 
     Raises InputError naming the file, and the row where there is one.
     """
@@ -60,5 +62,6 @@ def open_dataset(
     if suffix in IMAGE_SUFFIXES:
         return ImageFiles(str(path), [path])
     raise InputError(
-        f"{path}: data must be a folder, .parquet, .npz, .npy or an image ({', '.join(IMAGE_SUFFIXES)})"
+        f"{path}: data must be a folder, .parquet, .npz, .npy or an image "
+        f"({', '.join(IMAGE_SUFFIXES)})"
     )

@@ -36,7 +36,8 @@ class ImageFiles(Dataset):
 
 
 class ClassFolders(ImageFiles):
-    """A folder of class folders, its images taken in turn from each class, so that the first K hold every class.
+    """A folder of class folders, its images taken in turn from each class, so that the first K hold
+    every class.
 
     labels: the model's class names; see ``class_numbers``.
     """
@@ -70,9 +71,9 @@ class ClassFolders(ImageFiles):
 def open_folder(path: Path, labels: Sequence[str] | None) -> Dataset:
     """The images of a folder, with labels where they lie in class folders.
 
-    A class folder holds images, itself or further down. Hidden folders (``.thumbnails``, ``__MACOSX``) and
-    hidden files are not looked at; a folder without images is no class, and said so.
-    """
+    A class folder holds images, itself or further down. Hidden folders (``.thumbnails``,
+    ``__MACOSX``) and hidden files are not looked at; a folder without images is no class, and said
+    so."""
     try:
         beside = _images_in(path)
         files = {
@@ -91,7 +92,8 @@ def open_folder(path: Path, labels: Sequence[str] | None) -> Dataset:
         )
     if {name.lower() for name in classes} <= _SPLITS:
         raise InputError(
-            f"{path}: holds parts of a data set ({', '.join(classes)}), not classes; name one of them"
+            f"{path}: holds parts of a data set ({', '.join(classes)}), not classes; name one of "
+            "them"
         )
     if beside:
         _warn(f"{path}: {len(beside)} images beside the class folders are left out")
@@ -104,10 +106,10 @@ def open_folder(path: Path, labels: Sequence[str] | None) -> Dataset:
 def class_numbers(source: str, folders: Sequence[str], labels: Sequence[str] | None) -> list[int]:
     """The class index of each class folder.
 
-    Folders named after the model's labels (in any case, ``_`` for a blank, or by their WordNet number or first
-    synonym) get those labels' indices; folders named by whole numbers get those numbers; others count from 0
-    in the order of their names. InputError where only some are labels, or where others of the model's labels
-    are more or fewer than the folders.
+    Folders named after the model's labels (in any case, ``_`` for a blank, or by their WordNet
+    number or first synonym) get those labels' indices; folders named by whole numbers get those
+    numbers; others count from 0 in the order of their names. InputError where only some are labels,
+    or where others of the model's labels are more or fewer than the folders.
     """
     known = _label_indices(labels or ())
     found = [known.get(_plain(name)) for name in folders]
@@ -123,12 +125,14 @@ def class_numbers(source: str, folders: Sequence[str], labels: Sequence[str] | N
     if labels and any(index is not None for index in found):
         strange = [name for name, index in zip(folders, found, strict=True) if index is None]
         raise InputError(
-            f"{source}: class folders that are none of the model's labels: {_listed(strange)}; name all after"
+            f"{source}: class folders that are none of the model's labels: {_listed(strange)}; "
+            "name all after"
             " labels, or by class numbers"
         )
     if labels and len(labels) != len(folders):
         raise InputError(
-            f"{source}: {len(folders)} class folders, named after none of the model's {len(labels)} labels;"
+            f"{source}: {len(folders)} class folders, named after none of the model's "
+            f"{len(labels)} labels;"
             " name them after labels, or by class numbers"
         )
     return list(range(len(folders)))

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-# Pillow knows some that start other programs (EPS: Ghostscript); the content decides, not the file's name.
+# Pillow knows some that start other programs (EPS: Ghostscript); the content decides, not the
+# file's name.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 LARGEST_IMAGE = 89_478_485  # pixels; where Pillow begins to suspect a decompression bomb
 _UNKNOWN_RANGE = (
@@ -27,8 +28,8 @@ _BY_ALPHA = frozenset(
 def decode_image(source: Path | io.BytesIO, name: str) -> NDArray[np.uint8]:
     """Decode one image to RGB uint8 ``[H, W, 3]``; InputError with ``name`` where it is broken.
 
-    The image is turned as its EXIF orientation says. 16-bit grey is scaled to 8 bits. An alpha channel is
-    left out. Of an animation the first frame counts.
+    The image is turned as its EXIF orientation says. 16-bit grey is scaled to 8 bits. An alpha
+    channel is left out. Of an animation the first frame counts.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -52,7 +53,9 @@ def decode_image(source: Path | io.BytesIO, name: str) -> NDArray[np.uint8]:
 
 
 def to_rgb(image: "Image", name: str) -> NDArray[np.uint8]:
-    """An open Pillow image as RGB uint8 ``[H, W, 3]``. Raises InputError, and what a decoder raises."""
+    """An open Pillow image as RGB uint8 ``[H, W, 3]``. Raises InputError, and what a decoder
+    raises.
+    """
     image.load()
     if min(image.size) < 1:
         raise InputError(f"{name}: the image is {image.width}x{image.height} pixels")

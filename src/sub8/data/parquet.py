@@ -13,7 +13,9 @@ from sub8.errors import InputError
 
 
 class ParquetImages(Dataset):
-    """A Parquet file: column ``image`` (encoded bytes, or a struct with ``bytes``), optional integer ``label``."""
+    """A Parquet file: column ``image`` (encoded bytes, or a struct with ``bytes``), optional
+    integer ``label``.
+    """
 
     def __init__(self, path: Path):
         import pyarrow as pa

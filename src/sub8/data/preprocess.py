@@ -1,4 +1,5 @@
-"""Preprocessing: how an image becomes a network's input. Plain data, stored as JSON in a model's metadata.
+"""Preprocessing: how an image becomes a network's input. Plain data, stored as JSON in a model's
+metadata.
 
 The steps, in order: resize (Pillow, with its antialiasing), centre crop, channel order, and
 ``(pixel * scale - mean) / std`` in float32, channels first.
@@ -27,8 +28,8 @@ class Preprocess:
     """From an RGB image uint8 ``[H, W, 3]`` to a float32 ``[C, H, W]`` network input.
 
     size: centre crop, one number for a square or (height, width).
-    resize: the shorter side after scaling (the longer side is cut to whole pixels), or (height, width)
-        exactly; None leaves the image as it is.
+    resize: the shorter side after scaling (the longer side is cut to whole pixels), or (height,
+        width) exactly; None leaves the image as it is.
     scale: factor on the pixels 0..255. mean, std: one number per channel, applied after ``scale``.
     channel_order: RGB, BGR, or GRAY (ITU-R 601 luma, one channel).
     interpolation: the Pillow filter of the resize.
@@ -50,7 +51,8 @@ class Preprocess:
         height, width = _pair(self.size)
         if not 1 <= height * width <= LARGEST_IMAGE:
             raise InputError(
-                f"preprocess: size {self.size} must be at least 1 and hold at most {LARGEST_IMAGE:,} pixels"
+                f"preprocess: size {self.size} must be at least 1 and hold at most "
+                f"{LARGEST_IMAGE:,} pixels"
             )
         if self.resize is not None:
             least = min(_pair(self.resize))
@@ -76,7 +78,8 @@ class Preprocess:
             numbers = _numbers(values, f"preprocess: {name}")
             if len(numbers) != self.channels:
                 raise InputError(
-                    f"preprocess: {name} has {len(numbers)} values, the input {self.channels} channels"
+                    f"preprocess: {name} has {len(numbers)} values, the input {self.channels} "
+                    "channels"
                 )
             _set(self, name, numbers)
         if any(value == 0 for value in self.std):
@@ -106,7 +109,9 @@ class Preprocess:
         return min(ends), max(ends)
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """One image, uint8 ``[H, W, 3]`` RGB, to float32 ``[C, H, W]``; InputError where it is too small."""
+        """One image, uint8 ``[H, W, 3]`` RGB, to float32 ``[C, H, W]``; InputError where it is too
+        small.
+        """
         from PIL import Image
 
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -117,7 +122,8 @@ class Preprocess:
         target = self._resized(image.shape[0], image.shape[1])
         if target[0] * target[1] > LARGEST_IMAGE:
             raise InputError(
-                f"image {image.shape[0]}x{image.shape[1]} would become {target[0]}x{target[1]}; its sides are"
+                f"image {image.shape[0]}x{image.shape[1]} would become {target[0]}x{target[1]}; "
+                "its sides are"
                 " too unequal to resize"
             )
         if target != image.shape[:2]:
@@ -146,7 +152,9 @@ class Preprocess:
 
     @classmethod
     def from_metadata(cls, text: str, source: str = "preprocess") -> "Preprocess":
-        """Read the ``preprocess`` JSON of a model; unknown keys and wrong types raise InputError."""
+        """Read the ``preprocess`` JSON of a model; unknown keys and wrong types raise
+        InputError.
+        """
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -157,7 +165,9 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], source: str = "preprocess") -> "Preprocess":
-        """Build from plain data, the shape of the JSON. ``layout`` may be given and must be NCHW."""
+        """Build from plain data, the shape of the JSON. ``layout`` may be given and must be
+        NCHW.
+        """
         layout = data.get("layout", "NCHW")
         if layout != "NCHW":
             raise InputError(f"{source}: layout {layout!r} is not supported; use NCHW")

@@ -8,7 +8,7 @@ from sub8.engine.plan.operators import Layer, Plan
 from sub8.engine.reader.assemble import assemble
 from sub8.engine.reader.interpret import interpret
 from sub8.engine.reader.prepare import prepare
-from sub8.engine.reader.state import Keep, Walk, node_name
+from sub8.engine.reader.state import GraphState, Keep, node_name
 from sub8.engine.reader.weights import is_constant
 from sub8.errors import Sub8Warning
 from sub8.graph.count import WEIGHTED
@@ -23,41 +23,44 @@ def _as_read(layer: Layer) -> tuple[WeightTerm, ...]:
 def compile_plan(model: ir.Model, *, integer_only: bool = False, keep: Keep = _as_read) -> Plan:
     """Read a Q/DQ model (sub8's or another tool's) into a plan; ``model`` is left unchanged.
 
-    integer_only: float nodes between the first QuantizeLinear and the outputs are an error, not an island.
-    keep: turns a layer's weights into the form in which the plan holds them, as soon as they are read: a
-        session packs them, so that never more than one layer's are there unpacked.
+    integer_only: float nodes between the first QuantizeLinear and the outputs are an error, not an
+    island.
+    keep: turns a layer's weights into the form in which the plan holds them, as soon as they are
+        read: a session packs them, so that never more than one layer's are there unpacked.
 
-    Raises UnsupportedModelError, naming the node and the remedy, for quantised tensors that have no 8-bit
-    integer form, and where a 32-bit accumulator could overflow. Warns (Sub8Warning) where a quantised file
+    Raises UnsupportedModelError, naming the node and the remedy, for quantised tensors that have no
+    8-bit integer form, and where a 32-bit accumulator could overflow. Warns (Sub8Warning) where a
+    quantised file
     runs as floats: activations that have no 8-bit form, or none of its layers.
     """
-    walk = interpret(prepare(model), keep)
-    plan = assemble(walk, integer_only=integer_only)
-    message = _left_float(walk, plan)
+    state = interpret(prepare(model), keep)
+    plan = assemble(state, integer_only=integer_only)
+    message = _left_float(state, plan)
     if message is not None:
         warnings.warn(message, Sub8Warning, stacklevel=2)
     return plan
 
 
-def _left_float(walk: Walk, plan: Plan) -> str | None:
+def _left_float(state: GraphState, plan: Plan) -> str | None:
     """What of a quantised file ONNX Runtime runs as floats although it was meant to be integers."""
-    for name, reason in walk.left_float.items():
-        more = len(walk.left_float) - 1
+    for name, reason in state.left_float.items():
+        more = len(state.left_float) - 1
         others = f" (and {more} more)" if more else ""
         return f"node {name!r}{others}: {reason}; until then ONNX Runtime runs it and what reads it"
     if any(isinstance(operator, Layer) for operator in plan.operators):
         return None
-    graph = walk.model.graph
-    other = first_of_other_form(walk.model)
+    graph = state.model.graph
+    other = first_of_other_form(state.model)
     if other is not None:
         return f"node {node_name(other[0])!r}: {other[1]}; ONNX Runtime runs it"
     if not any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph):
         return None
     for node in graph:
         weighted = node.op_type in WEIGHTED and len(node.inputs) > 1
-        if weighted and walk.computed(node) and is_constant(node.inputs[1]):
+        if weighted and state.computed(node) and is_constant(node.inputs[1]):
             return (
-                f"quantised, but none of its layers runs in integers, ONNX Runtime runs all, {node_name(node)!r} first; "
+                "quantised, but none of its layers runs in integers, ONNX Runtime runs all, "
+                f"{node_name(node)!r} first; "
                 "quantise the float model with sub8"
             )
     return None

@@ -1,7 +1,8 @@
-"""Objects that a forked process finds in order, whatever the other threads of its parent were doing.
+"""Objects that a forked process finds in order, whatever the other threads of its parent were
+doing.
 
-Only the thread that forks lives on in the child. A lock that another held stays locked there for ever, and ONNX
-Runtime's threads are gone.
+Only the thread that forks lives on in the child. A lock that another held stays locked there for
+ever, and ONNX Runtime's threads are gone.
 """
 
 import os

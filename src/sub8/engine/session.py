@@ -78,16 +78,20 @@ class Session:
         }
         if len(self._islands) == len(self.plan.operators) and not _is_quantized(opened):
             raise InputError(
-                f"{_name(model)}: a float model; the engine runs quantised ones (quantize makes them)"
+                f"{_name(model)}: a float model; the engine runs quantised ones (quantize makes "
+                "them)"
             )
         self._kept = Kept(KEPT_SHAPES)
         forks.watch(self)
 
     def __reduce__(self) -> "tuple[_Reopen, tuple[()]]":
-        """A copy, in this process or another, opens the same file again. TypeError where there is none."""
+        """A copy, in this process or another, opens the same file again. TypeError where there is
+        none.
+        """
         if self._again is None:
             raise TypeError(
-                "a Session of a model in memory cannot be copied or pickled; save the model, and open the Session"
+                "a Session of a model in memory cannot be copied or pickled; save the model, and "
+                "open the Session"
                 " by its path"
             )
         return self._again, ()
@@ -116,8 +120,8 @@ class Session:
         """An array for an array, where the model has one input and one output; for arrays by input
         name, a tuple of all outputs.
 
-        x: of the types (float32 for images) and shapes that the model declares. Raises InputError where
-        they do not fit.
+        x: of the types (float32 for images) and shapes that the model declares. Raises InputError
+        where they do not fit.
         """
         results = self.run_all(x)
         if isinstance(x, Mapping):
@@ -141,8 +145,8 @@ class Session:
     def profile(self, x: Inputs) -> list[StepTime]:
         """Time every operator in one run, in execution order.
 
-        Where threads take images of their own, a time is that of all images divided by the number of threads.
-        """
+        Where threads take images of their own, a time is that of all images divided by the number
+        of threads."""
         arrays: MutableMapping[Any, NDArray[Any]] = self._check(x)
         kinds = {operator.name: type(operator).__name__ for operator in self.plan.operators}
         milliseconds: dict[str, float] = {}
@@ -169,11 +173,14 @@ class Session:
         return lower(self.plan, arrays, self._packed, self.threads, self._kept)
 
     def _check(self, x: Inputs) -> dict[str, NDArray[Any]]:
-        """The inputs by name, C-contiguous; InputError where they do not fit the declared inputs."""
+        """The inputs by name, C-contiguous; InputError where they do not fit the declared
+        inputs.
+        """
         if not isinstance(x, Mapping):
             if len(self.inputs) != 1:
                 raise InputError(
-                    f"the model has {len(self.inputs)} inputs; pass arrays by name: {', '.join(self.inputs)}"
+                    f"the model has {len(self.inputs)} inputs; pass arrays by name: "
+                    f"{', '.join(self.inputs)}"
                 )
             x = {self.inputs[0]: x}
         elif x.keys() != set(self.inputs):
@@ -192,7 +199,9 @@ class Session:
 
 @dataclass(frozen=True)
 class _Declared:
-    """What an input may be. sizes: None for one that is left open; None for an array of any shape."""
+    """What an input may be. sizes: None for one that is left open; None for an array of any
+    shape.
+    """
 
     dtype: np.dtype
     sizes: tuple[int | None, ...] | None
@@ -266,7 +275,9 @@ def _file_state(path: str) -> tuple[int, int]:
 
 
 def _is_quantized(model: ir.Model) -> bool:
-    """Whether any of its operators is made for quantised tensors, be it one that runs in a float island."""
+    """Whether any of its operators is made for quantised tensors, be it one that runs in a float
+    island.
+    """
     kinds = ("QuantizeLinear", "QLinear", "Integer", "NBits", "QAttention", "QGemm")
     return any(kind in node.op_type for node in model.graph for kind in kinds)
 
@@ -282,7 +293,8 @@ def _open(model: str | os.PathLike[str] | bytes | ir.Model) -> ir.Model:
         return open_model(model)
     if not isinstance(model, (bytes, bytearray, memoryview)):
         raise InputError(
-            f"a model must be a path, the bytes of an ONNX file or an ir.Model, not {type(model).__name__}"
+            "a model must be a path, the bytes of an ONNX file or an ir.Model, not "
+            f"{type(model).__name__}"
         )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"

@@ -1,4 +1,6 @@
-"""Fold per-channel factors and shifts (batch norm, constant Mul and Add) into the layer before them."""
+"""Fold per-channel factors and shifts (batch norm, constant Mul and Add) into the layer before
+them.
+"""
 
 from dataclasses import dataclass
 
@@ -12,7 +14,9 @@ from sub8.graph import constants, patterns, rewire
 
 @dataclass(frozen=True, eq=False)
 class _Affine:
-    """``value * factor + shift``, both ``[C]`` along ``axis`` of ``value``, or ``[1]`` where axis is None."""
+    """``value * factor + shift``, both ``[C]`` along ``axis`` of ``value``, or ``[1]`` where axis
+    is None.
+    """
 
     value: ir.Value
     axis: int | None
@@ -21,11 +25,12 @@ class _Affine:
 
 
 def fold_affine(graph: ir.Graph) -> None:
-    """Fold BatchNormalization and constant Mul, Div, Add, Sub behind Conv, Gemm or MatMul into them.
+    """Fold BatchNormalization and constant Mul, Div, Add, Sub behind Conv, Gemm or MatMul into
+    them.
 
-    Only what varies along the axis that counts the layer's outputs is folded: axis 1 behind Conv and
-    Gemm, the last behind MatMul. A batch norm that follows no such layer becomes a depthwise 1x1 Conv
-    where its input has rank 4.
+    Only what varies along the axis that counts the layer's outputs is folded: axis 1 behind Conv
+    and Gemm, the last behind MatMul. A batch norm that follows no such layer becomes a depthwise
+    1x1 Conv where its input has rank 4.
     """
     for node in list(graph):
         affine = _affine(node)
@@ -110,7 +115,8 @@ def _affine(node: ir.Node) -> _Affine | None:
 def _batch_norm(node: ir.Node) -> _Affine | None:
     if patterns.attribute(node, "training_mode", 0) != 0:
         raise UnsupportedModelError(
-            f"node {node.name!r} is a batch norm in training mode; export the model in evaluation mode"
+            f"node {node.name!r} is a batch norm in training mode; export the model in evaluation "
+            "mode"
         )
     found = [constants.array(value) for value in node.inputs[1:5]]
     if any(elements is None for elements in found) or node.inputs[0] is None:
@@ -125,7 +131,9 @@ def _batch_norm(node: ir.Node) -> _Affine | None:
 def _by_axis(
     value: ir.Value, constant: NDArray | None
 ) -> tuple[int | None, NDArray[np.float64]] | None:
-    """A constant operand as ``[C]`` along the one axis that it varies along, ``[1]`` where along none."""
+    """A constant operand as ``[C]`` along the one axis that it varies along, ``[1]`` where along
+    none.
+    """
     axes = patterns.rank(value)
     if constant is None or axes is None or constant.dtype != np.float32 or constant.ndim > axes:
         return None
@@ -137,7 +145,9 @@ def _by_axis(
 
 
 def _fold(graph: ir.Graph, layer: ir.Node, add: ir.Node | None, affine: _Affine) -> ir.Value:
-    """Work factor and shift into the layer and its bias ``add``; the value that now holds the result."""
+    """Work factor and shift into the layer and its bias ``add``; the value that now holds the
+    result.
+    """
     outputs = patterns.layer_outputs(layer)
     factor, shift = (np.broadcast_to(part, (outputs,)) for part in (affine.factor, affine.shift))
     bias = (patterns.layer_bias(layer) * factor + shift).astype(np.float32)
@@ -168,7 +178,9 @@ def _fold(graph: ir.Graph, layer: ir.Node, add: ir.Node | None, affine: _Affine)
 
 
 def set_constant(graph: ir.Graph, layer: ir.Node, index: int, elements: NDArray) -> None:
-    """Replace a layer's weight (index 1) or bias (2); the initializer keeps its name where nobody shares it."""
+    """Replace a layer's weight (index 1) or bias (2); the initializer keeps its name where nobody
+    shares it.
+    """
     old = layer.inputs[index] if index < len(layer.inputs) else None
     name = f"{layer.name}.{'weight' if index == 1 else 'bias'}"
     if (

@@ -1,4 +1,6 @@
-"""What makes a model valid: what ONNX's own checker and shape inference say, as far as ONNX Runtime follows them."""
+"""What makes a model valid: what ONNX's own checker and shape inference say, as far as ONNX Runtime
+follows them.
+"""
 
 import onnx
 import onnx_ir as ir
@@ -10,7 +12,9 @@ _UNCHECKED = "unchecked"  # a domain that the checker does not know
 
 
 def without_elements(model: ir.Model) -> ir.Model:
-    """A copy for ONNX's C++ functions, which copy every weight: large initializers are inputs there."""
+    """A copy for ONNX's C++ functions, which copy every weight: large initializers are inputs
+    there.
+    """
     model = model.clone()
     graph = model.graph
     for name, value in list(graph.initializers.items()):
@@ -26,10 +30,11 @@ def without_elements(model: ir.Model) -> ir.Model:
 
 
 def check_model(model: ir.Model) -> None:
-    """Raise ValueError where a sorted model is not valid, InputError where ONNX's own code ends abruptly on it.
+    """Raise ValueError where a sorted model is not valid, InputError where ONNX's own code ends
+    abruptly on it.
 
-    What the file claims about the shapes of results is not held against it: it may be stale or absent.
-    """
+    What the file claims about the shapes of results is not held against it: it may be stale or
+    absent."""
     model = without_elements(model)
     for graph in model.graphs():
         for node in graph:
@@ -47,7 +52,9 @@ def check_model(model: ir.Model) -> None:
 
 
 def _hide_deprecated(proto: onnx.ModelProto) -> None:
-    """Leave operators that the file's opset deprecates to the runtime: the checker refuses them unseen."""
+    """Leave operators that the file's opset deprecates to the runtime: the checker refuses them
+    unseen.
+    """
     version = max((e.version for e in proto.opset_import if e.domain in ("", "ai.onnx")), default=0)
     for node in proto.graph.node:
         if node.domain not in ("", "ai.onnx"):

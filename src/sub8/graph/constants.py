@@ -36,7 +36,9 @@ def integers(value: ir.Value | None) -> tuple[int, ...] | None:
 def add_initializer(
     graph: ir.Graph, name: str, elements: NDArray, dtype: ir.DataType | None = None
 ) -> ir.Value:
-    """Register ``elements`` in ``graph`` under ``name`` or, where that is taken, a name made from it."""
+    """Register ``elements`` in ``graph`` under ``name`` or, where that is taken, a name made from
+    it.
+    """
     unique, suffix = name, 1
     while unique in graph.initializers:
         unique, suffix = f"{name}_{suffix}", suffix + 1

@@ -1,4 +1,6 @@
-"""Convert models to newer opsets with ONNX's own converter, subgraphs included, which that one passes over."""
+"""Convert models to newer opsets with ONNX's own converter, subgraphs included, which that one
+passes over.
+"""
 
 import onnx
 import onnx_ir as ir
@@ -16,7 +18,8 @@ def convert_old(model: ir.Model) -> ir.Model:
     version = model.graph.opset_imports.get("", OLDEST_OPSET)
     if version < _OLDEST_CONVERTIBLE:
         raise InputError(
-            f"opset {version} is too old to be converted; export the model again with opset_version=18"
+            f"opset {version} is too old to be converted; export the model again with "
+            "opset_version=18"
         )
     return convert(model, OLDEST_OPSET) if version < OLDEST_OPSET else model
 
@@ -24,8 +27,8 @@ def convert_old(model: ir.Model) -> ir.Model:
 def convert(model: ir.Model, target: int) -> ir.Model:
     """A new model in opset ``target``, newer than the model's own; names and initializers stay.
 
-    The graph must be sorted and hold no functions. Raises InputError, with the operator, where ONNX has
-    no conversion.
+    The graph must be sorted and hold no functions. Raises InputError, with the operator, where ONNX
+    has no conversion.
     """
     version = model.graph.opset_imports[""]
     bare = without_elements(model)
@@ -37,7 +40,8 @@ def convert(model: ir.Model, target: int) -> ir.Model:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"opset {version} cannot be converted to {target}: {reason}; export the model again with"
+            f"opset {version} cannot be converted to {target}: {reason}; export the model again "
+            "with"
             " opset_version=18"
         ) from error
     _restore(result.graph, model.graph, bare.graph)

@@ -19,8 +19,8 @@ class LayerCount:
 
     name: of its node. operator: Conv, Gemm or MatMul. shape: of the weight, ``[O, I, *kernel]``
     (I: input channels of one convolution group). input, output: of the activations, batch included.
-    macs: multiply-accumulates of one image (padding counted like the rest). parameters: weights and biases.
-    """
+    macs: multiply-accumulates of one image (padding counted like the rest). parameters: weights and
+    biases."""
 
     name: str
     operator: str
@@ -31,20 +31,22 @@ class LayerCount:
     parameters: int
 
     def replaced(self, cluster: int) -> float:
-        """The part of the layer's multiplications that clusters of N = ``cluster`` input channels replace.
+        """The part of the layer's multiplications that clusters of N = ``cluster`` input channels
+        replace.
 
-        A cluster needs one multiplication for its N*K*K accumulations: 1 - 1/(N*K*K), with N at most I;
-        a shorter last cluster counts as the one multiplication that it needs.
+        A cluster needs one multiplication for its N*K*K accumulations: 1 - 1/(N*K*K), with N at
+        most I; a shorter last cluster counts as the one multiplication that it needs.
         """
         inputs, kernel = self.shape[1], math.prod(self.shape[2:])
         return 1.0 - -(-inputs // min(cluster, inputs)) / (inputs * kernel)
 
 
 def count_layers(model: ir.Model, input_shape: tuple[int, ...]) -> list[LayerCount]:
-    """Count every weighted layer of a float or Q/DQ model for inputs of ``input_shape`` (batch first).
+    """Count every weighted layer of a float or Q/DQ model for inputs of ``input_shape`` (batch
+    first).
 
-    Only the first graph input gets the shape; others keep what they declare. In graph order. Layers whose size
-    depends on the data are left out.
+    Only the first graph input gets the shape; others keep what they declare. In graph order. Layers
+    whose size depends on the data are left out.
     Raises InputError where the shape does not fit the model, UnsupportedModelError where a layer's
     output shape cannot be inferred.
     """
@@ -71,10 +73,10 @@ def replaced_multiplications(counts: list[LayerCount], cluster: int, full: froze
     """The part of a network's multiplications that ternary clusters replace, 0..1.
 
     The denominator is the multiply-accumulates of all layers; layers named in ``full`` (8-bit ones)
-    replace none (arXiv 1701.08978, section 3). The paper's "~85 %" and "~98 %" are ResNet-101 at 224 x 224
-    with only the first layer in ``full`` (N = 4: 84.7 %, N = 64: 97.6 %; ResNet-50: 82.9 % and 96.2 %), the
-    classifier counted with the rest; an 8-bit classifier lowers them by less than 0.05 points.
-    """
+    replace none (arXiv 1701.08978, section 3). The paper's "~85 %" and "~98 %" are ResNet-101 at
+    224 x 224 with only the first layer in ``full`` (N = 4: 84.7 %, N = 64: 97.6 %; ResNet-50: 82.9
+    % and 96.2 %), the classifier counted with the rest; an 8-bit classifier lowers them by less
+    than 0.05 points."""
     total = sum(count.macs for count in counts)
     saved = sum(count.macs * count.replaced(cluster) for count in counts if count.name not in full)
     return saved / total if total else 0.0

@@ -1,8 +1,8 @@
 """Tensors whose size depends on what the data are, not on how large they are.
 
-Calibration compares a layer's inputs in the float and in the quantised network element by element. Where
-a selection decides how many rows there are (detected boxes, found positions), the two networks have other rows
-and other numbers of them; so what lies behind it stays float.
+Calibration compares a layer's inputs in the float and in the quantised network element by element.
+Where a selection decides how many rows there are (detected boxes, found positions), the two
+networks have other rows and other numbers of them; so what lies behind it stays float.
 """
 
 import onnx_ir as ir
@@ -10,12 +10,15 @@ import onnx_ir as ir
 from sub8.graph import constants
 
 _SELECTIONS = frozenset({
-    "Compress", "NonMaxSuppression", "NonZero", "SequenceAt", "StringSplit", "TfIdfVectorizer", "Unique",
+    "Compress", "NonMaxSuppression", "NonZero", "SequenceAt", "StringSplit", "TfIdfVectorizer",
+    "Unique",
 })  # fmt: skip
 # The inputs whose values say how large a result is.
 _SIZE_OPERANDS = {
-    "ConstantOfShape": (0,), "Expand": (1,), "Loop": (0, 1), "OneHot": (1,), "Pad": (1,), "Range": (0, 1, 2),
-    "Reshape": (1,), "Resize": (2, 3), "Slice": (1, 2, 3, 4), "Split": (1,), "Tile": (1,), "TopK": (1,),
+    "ConstantOfShape": (0,), "Expand": (1,), "Loop": (0, 1), "OneHot": (1,), "Pad": (1,),
+    "Range": (0, 1, 2),
+    "Reshape": (1,), "Resize": (2, 3), "Slice": (1, 2, 3, 4), "Split": (1,), "Tile": (1,),
+    "TopK": (1,),
     "Upsample": (1,), "CenterCropPad": (1,), "MaxUnpool": (2,),
 }  # fmt: skip
 

@@ -1,4 +1,6 @@
-"""The model-local function ``sub8.DynamicScale``: one power-of-two scale per image, taken at run time."""
+"""The model-local function ``sub8.DynamicScale``: one power-of-two scale per image, taken at run
+time.
+"""
 
 import numpy as np
 import onnx_ir as ir
@@ -13,16 +15,19 @@ _FIRST_OPSET = 18  # ReduceMax with axes as an input
 
 
 def dynamic_scale(x: ir.Value, *, signed: bool) -> ir.Node:
-    """A call of the function on float ``x`` ``[B, ...]``; its output is the scale, float32 ``[B]``."""
+    """A call of the function on float ``x`` ``[B, ...]``; its output is the scale, float32
+    ``[B]``.
+    """
     return ir.Node(DOMAIN, NAME, [x], [ir.AttrInt64("signed", int(signed))])
 
 
 def dynamic_scale_function() -> ir.Function:
     """The function's body, in standard operators.
 
-    With m the largest magnitude of an image, the scale is 2**e with ``numerics.dynamic.choose_exponent``'s e.
-    Every step is exact: m (doubled for int8) is compared with a ladder of powers of two, and the number of
-    rungs reached selects the scale from a table. No logarithm is taken.
+    With m the largest magnitude of an image, the scale is 2**e with
+    ``numerics.dynamic.choose_exponent``'s e.
+    Every step is exact: m (doubled for int8) is compared with a ladder of powers of two, and the
+    number of rungs reached selects the scale from a table. No logarithm is taken.
     """
     rungs = HIGHEST_EXPONENT - LOWEST_EXPONENT
     thresholds = np.ldexp(

@@ -19,11 +19,12 @@ _EXPORT_OPSET = 20
 def export_module(module: "torch.nn.Module", example_input: Any) -> ir.Model:
     """Export a module in evaluation mode by ``torch.export``; the batch axis stays open.
 
-    example_input: a float32 tensor (or NumPy array) ``[B, ...]`` of the size the module is meant for.
-    The model's input is ``image``, its first output ``logits``. The module's own mode is left as it was.
+    example_input: a float32 tensor (or NumPy array) ``[B, ...]`` of the size the module is meant
+    for. The model's input is ``image``, its first output ``logits``. The module's own mode is left
+    as it was.
 
-    Raises InputError where PyTorch is missing or the example does not fit, and UnsupportedModelError
-    where torch.export cannot trace the module.
+    Raises InputError where PyTorch is missing or the example does not fit, and
+    UnsupportedModelError where torch.export cannot trace the module.
     """
     try:
         import torch

@@ -17,15 +17,17 @@ from sub8.oracle import OnnxRuntime
 _FOLD_ELEMENTS = 1 << 26
 _ROUNDS = 8
 _RANDOM = frozenset({
-    "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
+    "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
+    "RandomUniformLike",
 })  # fmt: skip
 
 
 def fold_constants(model: ir.Model) -> None:
-    """Replace every tensor that follows from constants, or from sizes that are known, by an initializer, in place.
+    """Replace every tensor that follows from constants, or from sizes that are known, by an
+    initializer, in place.
 
-    What the optimiser leaves (operators that it has no implementation of, batch norms in training mode) is
-    computed by ONNX Runtime. Raises InputError where that fails.
+    What the optimiser leaves (operators that it has no implementation of, batch norms in training
+    mode) is computed by ONNX Runtime. Raises InputError where that fails.
     """
     for _ in range(_ROUNDS):
         infer_shapes(model)

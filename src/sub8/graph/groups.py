@@ -1,4 +1,6 @@
-"""Cut a normalised float graph into groups: the pieces whose result is one 8-bit tensor, and float islands."""
+"""Cut a normalised float graph into groups: the pieces whose result is one 8-bit tensor, and float
+islands.
+"""
 
 import heapq
 from collections.abc import Iterable
@@ -23,15 +25,16 @@ class Group:
     """Nodes that become one integer operator, or one float island.
 
     kind: "layer": Conv/Gemm/MatMul [+ constant bias Add] [+ residual Add] [+ Relu/Clip ...];
-        "add", "mul": two activations [add: + Relu/Clip ...]; "table": an element-wise function of one
-        tensor; "pool": MaxPool, AveragePool, GlobalAveragePool; "move": Reshape, Transpose, Concat,
-        Slice, Split, Pad; "island": float nodes outside the integer set.
+        "add", "mul": two activations [add: + Relu/Clip ...]; "table": an element-wise function of
+        one tensor; "pool": MaxPool, AveragePool, GlobalAveragePool; "move": Reshape, Transpose,
+        Concat, Slice, Split, Pad; "island": float nodes outside the integer set.
     name: the layer's node name, else the last node's.
     nodes: in topological order. layer: the Conv, Gemm or MatMul of a "layer".
-    inputs: names of the activations read, in order of first use; a layer's are (x,) or (x, residual).
+    inputs: names of the activations read, in order of first use; a layer's are (x,) or (x,
+    residual).
     outputs: names of the results that must be quantised.
-    results: names of all tensors that leave the group; those not in ``outputs`` stay float32 (logits,
-        and what only islands read).
+    results: names of all tensors that leave the group; those not in ``outputs`` stay float32
+        (logits, and what only islands read).
     keeps_format: the result's integers are the input's integers, so its Format must be the input's
         (a Concat is not among them: its inputs may differ).
     first: no weighted layer lies before it. last: none lies behind it. depthwise: a Conv with one
@@ -56,7 +59,9 @@ class Group:
         return self.inputs[1] if self.kind == "layer" and len(self.inputs) > 1 else None
 
     def weight(self) -> NDArray[np.float32]:
-        """The layer's weight as float32 ``[O, I, *kernel]`` (I: input channels of one convolution group)."""
+        """The layer's weight as float32 ``[O, I, *kernel]`` (I: input channels of one convolution
+        group).
+        """
         assert self.layer is not None
         return patterns.layer_weight(self.layer)
 
@@ -85,7 +90,9 @@ def find_groups(model: ir.Model) -> list[Group]:
 
 
 def why_no_layer(model: ir.Model) -> str:
-    """Why a normalised model without a layer group has none: the first convolution or product, and what it lacks."""
+    """Why a normalised model without a layer group has none: the first convolution or product, and
+    what it lacks.
+    """
     for node in model.graph:
         if node.domain != "" or node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
             continue
@@ -100,7 +107,8 @@ def why_no_layer(model: ir.Model) -> str:
         elif weight is not None:
             lack = f"a weight of {weight.ndim} axes, or in this form, stays float32"
         return (
-            f"no layer can be quantised: node {node.name!r} ({node.op_type}): {lack}; only 2-D Conv, Gemm and"
+            f"no layer can be quantised: node {node.name!r} ({node.op_type}): {lack}; only 2-D "
+            "Conv, Gemm and"
             " MatMul with constant weights have an integer form"
         )
     return "holds no Conv, Gemm or MatMul with constant weights"
@@ -113,7 +121,9 @@ def quantised_inputs(model: ir.Model, groups: Iterable[Group]) -> tuple[str, ...
 
 
 class _Draft:
-    """A group while it is being found; ``owner`` (shared by all drafts) maps each node to its draft."""
+    """A group while it is being found; ``owner`` (shared by all drafts) maps each node to its
+    draft.
+    """
 
     def __init__(
         self,
@@ -223,7 +233,9 @@ class _Partition:
             self._claim("layer", nodes + self._clamps(nodes[-1]), node)
 
     def _residual_add(self, value: ir.Value) -> ir.Node | None:
-        """The Add that a layer ending in ``value`` absorbs; of two layers the first operand's takes it."""
+        """The Add that a layer ending in ``value`` absorbs; of two layers the first operand's takes
+        it.
+        """
         add = patterns.only_user(value)
         if add is None or add in self.owner or add.op_type != "Add" or add.domain != "":
             return None
@@ -260,8 +272,8 @@ class _Partition:
     def _release_float_tails(self) -> None:
         """Turn functions and movements that lead only to the graph's outputs into float islands.
 
-        Logits and heads stay float32: a Softmax-like tail, a final Sigmoid or a Reshape of what a layer
-        computed would only lose precision in 8 bits.
+        Logits and heads stay float32: a Softmax-like tail, a final Sigmoid or a Reshape of what a
+        layer computed would only lose precision in 8 bits.
         """
         ordered = self._sorted()
         tail: set[_Draft] = set()
@@ -280,7 +292,9 @@ class _Partition:
                 draft.kind = "island"
 
     def _merge_islands(self) -> None:
-        """Join islands that feed each other, wherever no path between them leaves and comes back."""
+        """Join islands that feed each other, wherever no path between them leaves and comes
+        back.
+        """
         crossings: dict[_Draft, int] = {}
         for draft in self._sorted():
             crossings[draft] = max(
@@ -375,7 +389,9 @@ def _finish(draft: _Draft, *, first: bool, last: bool) -> Group:
 
 
 def _is_quantised(draft: _Draft, value: ir.Value) -> bool:
-    """What integer groups read is 8-bit; of the rest, a plain accumulator and an island's result stay float."""
+    """What integer groups read is 8-bit; of the rest, a plain accumulator and an island's result
+    stay float.
+    """
     if any(reader.kind != "island" for reader in draft.readers(value)):
         return True
     if draft.kind == "island":

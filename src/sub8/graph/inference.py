@@ -19,8 +19,8 @@ GROWING = frozenset({
 def infer_shapes(model: ir.Model) -> None:
     """Infer every tensor's shape and type anew, in place; where inference fails they stay unknown.
 
-    Types that ONNX's inference does not know (contrib operators, some functions) are ONNX Runtime's.
-    Raises UnsupportedModelError, naming the node, for a negative size.
+    Types that ONNX's inference does not know (contrib operators, some functions) are ONNX
+    Runtime's. Raises UnsupportedModelError, naming the node, for a negative size.
     """
     declared = {value: value.shape for value in model.graph.outputs if value.producer() is not None}
     for value in declared:
@@ -30,8 +30,9 @@ def infer_shapes(model: ir.Model) -> None:
             # ONNX's inference counts on both places, though the last may be empty.
             node.resize_inputs(2)
     _forget_shapes(model)  # what the file claims may be stale
-    # Propagated values tell the targets of computed Reshapes. ONNX keeps them element by element, so a
-    # vector of 2**40 elements, which a file of 200 bytes can describe, must be ruled out first.
+    # Propagated values tell the targets of computed Reshapes. ONNX keeps them element by element,
+    # so a vector of 2**40 elements, which a file of 200 bytes can describe, must be ruled out
+    # first.
     _infer(model, data_prop=False)
     results = [value for node in model.graph for value in node.outputs]
     named = {dim for x in model.graph.inputs if x.shape is not None for dim in x.shape}
@@ -68,7 +69,8 @@ def _reject_negative(value: ir.Value, shape: ir.Shape) -> None:
         node = value.producer()
         where = f"input {value.name!r}" if node is None else f"node {node.name!r} ({node.op_type})"
         raise UnsupportedModelError(
-            f"{where}: a size of {list(shape)} is negative; a window is larger than its padded input, or the"
+            f"{where}: a size of {list(shape)} is negative; a window is larger than its padded "
+            "input, or the"
             " file states it"
         )
 
@@ -99,7 +101,9 @@ def _ask_runtime(model: ir.Model) -> None:
 
 
 def _refined(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | None:
-    """The inferred shape, with the declared names for its open sizes where the two do not contradict each other."""
+    """The inferred shape, with the declared names for its open sizes where the two do not
+    contradict each other.
+    """
     if declared is None or inferred is None:
         return declared if inferred is None else inferred
     pairs = list(zip(declared, inferred, strict=False))
@@ -110,7 +114,9 @@ def _refined(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape |
 
 
 def baked_batch(model: ir.Model, x: ir.Value) -> int | None:
-    """The size of batch that a Reshape gives the results, whatever that of the input ``x`` is; else None."""
+    """The size of batch that a Reshape gives the results, whatever that of the input ``x`` is; else
+    None.
+    """
     targets = (
         node.inputs[1] for node in model.graph if node.op_type == "Reshape" and len(node.inputs) > 1
     )
@@ -130,7 +136,9 @@ def baked_batch(model: ir.Model, x: ir.Value) -> int | None:
 
 
 def _may_lead_with_a_size(target: ir.Value | None) -> bool:
-    """Whether the first size of a Reshape's target is, or is computed to be, a number of its own."""
+    """Whether the first size of a Reshape's target is, or is computed to be, a number of its
+    own.
+    """
     value = None if target is None else ir.convenience.get_const_tensor(target)
     if value is None:
         return True
@@ -154,7 +162,9 @@ def _forget_shapes(model: ir.Model) -> None:
 
 
 def _is_long_vector(value: ir.Value) -> bool:
-    """Whether the tensor may have one axis only and more elements than any shape computation needs."""
+    """Whether the tensor may have one axis only and more elements than any shape computation
+    needs.
+    """
     node, axes = value.producer(), patterns.rank(value)
     if axes not in (None, 1) or node is None:
         return False

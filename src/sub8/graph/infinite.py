@@ -1,4 +1,6 @@
-"""Tensors that hold infinities on purpose, as attention masks and padding before a maximum do; they have no 8-bit form."""
+"""Tensors that hold infinities on purpose, as attention masks and padding before a maximum do; they
+have no 8-bit form.
+"""
 
 import numpy as np
 import onnx_ir as ir
@@ -7,8 +9,10 @@ from sub8.graph import constants
 
 # Operators whose results are finite, or meant to be, whatever infinities they read.
 _FINITE = frozenset({
-    "Softmax", "Exp", "Sigmoid", "HardSigmoid", "Tanh", "Erf", "Atan", "Softsign", "Relu", "Clip", "Max", "Min",
-    "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "ReduceLogSumExp", "IsInf", "ArgMax", "ArgMin",
+    "Softmax", "Exp", "Sigmoid", "HardSigmoid", "Tanh", "Erf", "Atan", "Softsign", "Relu", "Clip",
+    "Max", "Min",
+    "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "ReduceLogSumExp", "IsInf", "ArgMax",
+    "ArgMin",
 })  # fmt: skip
 
 

@@ -1,4 +1,6 @@
-"""One normal form for fully connected layers: Gemm with transB=1 for matrices, MatMul for higher ranks."""
+"""One normal form for fully connected layers: Gemm with transB=1 for matrices, MatMul for higher
+ranks.
+"""
 
 import numpy as np
 import onnx_ir as ir
@@ -10,8 +12,8 @@ from sub8.graph.affine import set_constant
 def normalise_linear(graph: ir.Graph) -> None:
     """Rewrite Gemm and MatMul with a constant float32 matrix.
 
-    Gemm: ``x @ weight[O, I].T + bias[O]``, alpha, beta and transposition worked into the constants; what it
-    adds besides (an activation, one number for each row) becomes an Add.
+    Gemm: ``x @ weight[O, I].T + bias[O]``, alpha, beta and transposition worked into the constants;
+    what it adds besides (an activation, one number for each row) becomes an Add.
     A MatMul of a rank-2 input becomes such a Gemm, its following bias Add included.
     """
     for node in list(graph):
@@ -54,7 +56,9 @@ def _gemm(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _add_behind(graph: ir.Graph, gemm: ir.Node, addend: ir.Value, factor: np.float32) -> None:
-    """Let ``gemm`` be followed by the sum with what it added itself and is no bias of its outputs."""
+    """Let ``gemm`` be followed by the sum with what it added itself and is no bias of its
+    outputs.
+    """
     nodes = []
     elements = constants.array(addend)
     if elements is not None and factor != 1.0:

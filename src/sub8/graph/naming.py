@@ -1,4 +1,6 @@
-"""Stable, readable names for weighted layers, so that recipe patterns such as ``layer4.*`` find them."""
+"""Stable, readable names for weighted layers, so that recipe patterns such as ``layer4.*`` find
+them.
+"""
 
 import ast
 
@@ -60,7 +62,9 @@ def _constant_name(value: ir.Value | None) -> str:
 
 
 def _torch_scope(node: ir.Node) -> str:
-    """The innermost module's path: the scopes are a list of paths that ends in the operator's own name."""
+    """The innermost module's path: the scopes are a list of paths that ends in the operator's own
+    name.
+    """
     try:
         scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

@@ -31,9 +31,10 @@ _QUANTISED = frozenset({
 def normalise(model: ir.Model) -> ir.Model:
     """An equivalent model in normal form; ``model`` is left unchanged.
 
-    Local functions are inlined, the opset raised to the artifact's, constants and batch norm folded,
-    Identity and Dropout removed, layers named (``naming``), Gemm, pooling, padding and reshaping put in
-    one form each (``linear``, ``spatial``), shapes inferred. Normalising twice changes nothing more.
+    Local functions are inlined, the opset raised to the artifact's, constants and batch norm
+    folded, Identity and Dropout removed, layers named (``naming``), Gemm, pooling, padding and
+    reshaping put in one form each (``linear``, ``spatial``), shapes inferred. Normalising twice
+    changes nothing more.
 
     Raises InputError for a model that is already quantised or whose opset cannot be converted, and
     UnsupportedModelError for weights that are not float32 or a batch norm in training mode.
@@ -70,7 +71,8 @@ def _reject_unusable(model: ir.Model) -> None:
     for node in model.graph.all_nodes():
         if node.op_type in _QUANTISED:
             raise InputError(
-                f"node {node.name!r} ({node.op_type}): the model is already quantised; give the float model"
+                f"node {node.name!r} ({node.op_type}): the model is already quantised; give the "
+                "float model"
             )
 
 
@@ -112,7 +114,9 @@ def _line(error: Exception) -> str:
 
 
 def _check_weights(graph: ir.Graph) -> None:
-    """Refuse weights that are not float32, not finite, or do not fit: shape inference lets those pass."""
+    """Refuse weights that are not float32, not finite, or do not fit: shape inference lets those
+    pass.
+    """
     for node in graph:
         if node.domain != "" or node.op_type not in _WEIGHTED or len(node.inputs) < 2:
             continue
@@ -122,7 +126,8 @@ def _check_weights(graph: ir.Graph) -> None:
             continue
         if value.dtype in _OTHER_FLOATS:
             raise UnsupportedModelError(
-                f"weight {value.name!r} of node {node.name!r} is {value.dtype.name.lower()}; export the model"
+                f"weight {value.name!r} of node {node.name!r} is {value.dtype.name.lower()}; "
+                "export the model"
                 " in float32"
             )
         if weight.size and not (np.isfinite(weight.min()) and np.isfinite(weight.max())):
@@ -133,7 +138,8 @@ def _check_weights(graph: ir.Graph) -> None:
             continue
         if channels != weight.shape[1] * groups or weight.shape[0] % groups:
             raise InputError(
-                f"node {node.name!r}: weight {list(weight.shape)} in {groups} group(s) does not fit "
+                f"node {node.name!r}: weight {list(weight.shape)} in {groups} group(s) does not "
+                "fit "
                 f"an input of {channels} channels"
             )
 
@@ -141,8 +147,8 @@ def _check_weights(graph: ir.Graph) -> None:
 def _plain_numbers(graph: ir.Graph) -> None:
     """Give single numbers that element-wise operators read, such as ``[1, 1, 1]``, no axes.
 
-    Only where an activation has as many axes: the number would give the result axes of its own otherwise.
-    """
+    Only where an activation has as many axes: the number would give the result axes of its own
+    otherwise."""
     plain: dict[ir.Value, ir.Value] = {}
     for node in graph:
         if node.domain != "" or node.op_type not in patterns.ELEMENTWISE:

@@ -1,9 +1,9 @@
 """ONNX's checker, shape inference and version converter, called in a process of their own.
 
-They are native code that asserts on hostile models, and on plausible ones: a pooling window wider than its input
-gives a negative size, on which the inference of a Slice behind it ends the process (onnx 1.23). Here such a model
-costs the worker and gives an error. The worker starts with the first model (0.1 s) and ends with this process.
-"""
+They are native code that asserts on hostile models, and on plausible ones: a pooling window wider
+than its input gives a negative size, on which the inference of a Slice behind it ends the process
+(onnx 1.23). Here such a model costs the worker and gives an error. The worker starts with the first
+model (0.1 s) and ends with this process."""
 
 import atexit
 import os
@@ -22,7 +22,9 @@ _SECONDS = 300  # for one model; seen: 0.2
 
 
 def check_model(model: onnx.ModelProto) -> None:
-    """As ``onnx.checker.check_model``; raises ValueError with its text, or InputError where ONNX crashes."""
+    """As ``onnx.checker.check_model``; raises ValueError with its text, or InputError where ONNX
+    crashes.
+    """
     _call(onnx_worker.CHECK, (0, 0, 0), model)
 
 
@@ -48,13 +50,16 @@ def _call(function: int, flags: tuple[int, int, int], model: onnx.ModelProto) ->
         return _worker.call(function, flags, model)
     except _AbruptEndError as end:
         raise InputError(
-            f"{_culprit(model, function == onnx_worker.INFER and flags[2])}: ONNX's own code ends abruptly on it ({end}); a size there may be negative,"
+            f"{_culprit(model, function == onnx_worker.INFER and flags[2])}: ONNX's own code ends "
+            f"abruptly on it ({end}); a size there may be negative,"
             " as where a window is larger than its padded input"
         ) from None
 
 
 def _culprit(model: onnx.ModelProto, data_prop: bool | int) -> str:
-    """What makes shape inference end abruptly: where a negative size comes from, else the node it ends at."""
+    """What makes shape inference end abruptly: where a negative size comes from, else the node it
+    ends at.
+    """
     whole = onnx.ModelProto.FromString(model.SerializeToString())
     del whole.graph.output[:]
     for value in [*whole.graph.input, *whole.graph.value_info, *model.graph.output]:
@@ -167,7 +172,9 @@ def _started() -> "subprocess.Popen[bytes] | None":
 def _exchange(
     process: "subprocess.Popen[bytes]", function: int, flags: tuple[int, int, int], data: bytes
 ) -> tuple[bool, bytes]:
-    """Whether the call succeeded, and its result or the error's text. OSError or EOFError where the worker died."""
+    """Whether the call succeeded, and its result or the error's text. OSError or EOFError where the
+    worker died.
+    """
     assert process.stdin is not None and process.stdout is not None
     process.stdin.write(onnx_worker.REQUEST.pack(function, *flags, len(data)))
     process.stdin.write(data)

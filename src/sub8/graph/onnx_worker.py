@@ -1,8 +1,8 @@
 """The other end of ``onnx_calls``: a process that holds ONNX's native module and nothing else.
 
-Run as ``python -I -S onnx_worker.py PATH-OF-THE-MODULE``; it ends with its standard input. A request is the
-function's number, three flags and a length, then the model; the answer whether it succeeded and a length, then the
-result or the error's text.
+Run as ``python -I -S onnx_worker.py PATH-OF-THE-MODULE``; it ends with its standard input. A
+request is the function's number, three flags and a length, then the model; the answer whether it
+succeeded and a length, then the result or the error's text.
 """
 
 import signal

@@ -1,4 +1,6 @@
-"""Which nodes of a normalised graph have an integer form. One predicate per kind; no graph is changed here."""
+"""Which nodes of a normalised graph have an integer form. One predicate per kind; no graph is
+changed here.
+"""
 
 from typing import Any
 
@@ -140,7 +142,9 @@ def _other(node: ir.Node, value: ir.Value) -> ir.Value | None:
 
 
 def only_user(value: ir.Value) -> ir.Node | None:
-    """The one node that reads ``value``, None where the graph returns it or there is no or another reader."""
+    """The one node that reads ``value``, None where the graph returns it or there is no or another
+    reader.
+    """
     uses = list(value.uses())
     if value.is_graph_output() or len(uses) != 1:
         return None
@@ -211,7 +215,8 @@ def is_move(node: ir.Node) -> bool:
 
 
 def _fill_has_integer_form(node: ir.Node) -> bool:
-    """Whether the padding may have the input's format: zero, or any number that only maxima see and pass over.
+    """Whether the padding may have the input's format: zero, or any number that only maxima see and
+    pass over.
 
     Another fill might lie beyond the format's range.
     """

@@ -1,11 +1,12 @@
 """Write the artifact: an ordinary ONNX model in Q/DQ form that any ONNX runtime executes.
 
 Weights: ``DequantizeLinear(integers, scale, axis=1, block_size)`` with ``scale`` itself a
-``DequantizeLinear`` of the uint8 alphas by 2**e. A K x K kernel is stored flat, ``[O, I*KH*KW]`` with
-alphas ``[O, G]`` and ``block_size = N*KH*KW``, and reshaped; a 1 x 1 kernel keeps its four axes
-(alphas ``[O, G, 1, 1]``, ``block_size = N``), a matrix its two; MatMul reads it through a Transpose.
-Activations: QuantizeLinear and DequantizeLinear right behind the tensor's producer, for every tensor
-that has a Format; dynamic ones by ``sub8.DynamicScale`` with one scale per image (axis 0).
+``DequantizeLinear`` of the uint8 alphas by 2**e. A K x K kernel is stored flat, ``[O, I*KH*KW]``
+with alphas ``[O, G]`` and ``block_size = N*KH*KW``, and reshaped; a 1 x 1 kernel keeps its four
+axes (alphas ``[O, G, 1, 1]``, ``block_size = N``), a matrix its two; MatMul reads it through a
+Transpose.
+Activations: QuantizeLinear and DequantizeLinear right behind the tensor's producer, for every
+tensor that has a Format; dynamic ones by ``sub8.DynamicScale`` with one scale per image (axis 0).
 """
 
 import hashlib
@@ -31,8 +32,9 @@ class QuantizedLayer:
 
     terms: one ClusteredWeight, or several whose sum is the weight (residual ternary terms); values
         ``[O, I, *kernel]``, the layout of ``Group.weight``.
-    bias: int32 ``[O]`` in units of ``2**bias_exponent`` times the terms' common ``channel_scale``; with static
-        exponents that is the accumulator's unit: the input's exponent plus the finest term's.
+    bias: int32 ``[O]`` in units of ``2**bias_exponent`` times the terms' common ``channel_scale``;
+        with static exponents that is the accumulator's unit: the input's exponent plus the finest
+        term's.
     """
 
     terms: tuple[ClusteredWeight, ...]
@@ -56,11 +58,12 @@ def write_qdq(
     """The Q/DQ form of a normalised float model, as a new model.
 
     layers: by the layer's node name; a layer that is not named keeps its float weights.
-    formats: by tensor name; exactly these tensors become 8-bit, their readers see the dequantised values.
+    formats: by tensor name; exactly these tensors become 8-bit, their readers see the dequantised
+    values.
     metadata: added to the model's own ``metadata_props``.
 
-    Raises InputError where a name is not in the model, a layer's shapes do not fit its node, or a scale
-    is not a power of two that float32 can hold.
+    Raises InputError where a name is not in the model, a layer's shapes do not fit its node, or a
+    scale is not a power of two that float32 can hold.
     """
     model = model.clone()
     graph = model.graph
@@ -219,7 +222,8 @@ class _Writer:
         self._insert(value, nodes)
 
     def _replace(self, value: ir.Value, result: ir.Value, nodes: list[ir.Node], name: str) -> None:
-        """Let every reader of ``value`` but the new ``nodes`` read ``result``; a graph output keeps its name.
+        """Let every reader of ``value`` but the new ``nodes`` read ``result``; a graph output keeps
+        its name.
 
         An input that the graph returns is returned as it came.
         """
@@ -320,7 +324,9 @@ def _identity(term: ClusteredWeight) -> tuple[object, ...]:
 
 
 def _by_channel(term: ClusteredWeight) -> dict[str, int]:
-    """Attributes of a DequantizeLinear whose scale is one number, or one for each output channel."""
+    """Attributes of a DequantizeLinear whose scale is one number, or one for each output
+    channel.
+    """
     return {} if term.channel_scale is None else {"axis": 0}
 
 

@@ -1,4 +1,6 @@
-"""How a model is quantised, whoever wrote it: Q/DQ in either domain, and the forms that are not Q/DQ."""
+"""How a model is quantised, whoever wrote it: Q/DQ in either domain, and the forms that are not
+Q/DQ.
+"""
 
 import onnx_ir as ir
 
@@ -13,7 +15,8 @@ _NEW_TYPES = frozenset({
 _NEW_TYPES_OPSET = 21
 
 OPERATOR_FORM = frozenset({
-    "QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearAveragePool",
+    "QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul", "QLinearConcat",
+    "QLinearAveragePool",
     "QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QGemm",
     "QLinearReduceMean", "QLinearWhere", "QAttention",
 })  # fmt: skip
@@ -25,7 +28,9 @@ _WEIGHTS_ONLY = frozenset({"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized", 
 
 
 def other_form(node: ir.Node) -> str | None:
-    """What is quantised in another form than Q/DQ in a node, and the remedy; None for all other nodes."""
+    """What is quantised in another form than Q/DQ in a node, and the remedy; None for all other
+    nodes.
+    """
     if node.op_type in OPERATOR_FORM:
         return (
             f"{node.op_type} is not Q/DQ form; write the file with QuantizeLinear/DequantizeLinear "
@@ -33,12 +38,14 @@ def other_form(node: ir.Node) -> str | None:
         )
     if node.op_type in RUN_TIME_FORM:
         return (
-            f"{node.op_type} belongs to dynamic quantisation, which is not Q/DQ form; quantise the float model with sub8 "
+            f"{node.op_type} belongs to dynamic quantisation, which is not Q/DQ form; quantise the "
+            "float model with sub8 "
             "or with calibration data (ONNX Runtime: quantize_static, quant_format=QuantFormat.QDQ)"
         )
     if node.op_type in _WEIGHTS_ONLY:
         return (
-            f"{node.op_type} quantises weights only, its activations are float; quantise the float model "
+            f"{node.op_type} quantises weights only, its activations are float; quantise the float "
+            "model "
             "with sub8"
         )
     return None
@@ -56,8 +63,8 @@ def first_of_other_form(model: ir.Model) -> tuple[ir.Node, str] | None:
 def use_standard_domain(model: ir.Model) -> None:
     """Give com.microsoft's QuantizeLinear and DequantizeLinear the standard's domain, in place.
 
-    Quark and older versions of ONNX Runtime write them; they compute the same. Types that the model's opset
-    has no standard operator for are left alone.
+    Quark and older versions of ONNX Runtime write them; they compute the same. Types that the
+    model's opset has no standard operator for are left alone.
     """
     for node in model.graph:
         if node.domain != MICROSOFT or node.op_type not in _QDQ or len(node.inputs) < 2:

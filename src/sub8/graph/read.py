@@ -22,7 +22,8 @@ LARGEST_FILE = 2**31 - 1  # protobuf's own limit
 LARGEST_TENSOR = 2**32  # bytes
 _PARAMETRIC = frozenset({
     "Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "InstanceNormalization",
-    "LayerNormalization", "GroupNormalization", "RMSNormalization", "LSTM", "GRU", "RNN", "QuantizeLinear",
+    "LayerNormalization", "GroupNormalization", "RMSNormalization", "LSTM", "GRU", "RNN",
+    "QuantizeLinear",
     "DequantizeLinear",
 })  # fmt: skip
 _FLOATS = frozenset(
@@ -43,13 +44,14 @@ def read_model(path: str | os.PathLike[str]) -> ir.Model:
 
 
 def open_model(path: str | os.PathLike[str]) -> ir.Model:
-    """Check an ONNX model and leave its large weights in the file, from which each is read whenever it is used.
+    """Check an ONNX model and leave its large weights in the file, from which each is read whenever
+    it is used.
 
     Opsets before 13 are converted, nodes that are out of order sorted.
 
-    Raises InputError where the file is missing, unreadable, truncated, not ONNX, of an opset that cannot
-    be converted or is newer than the artifact's, not valid (``check_model``), names external data that
-    is missing, too short or outside the model's folder, or holds NaN or infinite weights.
+    Raises InputError where the file is missing, unreadable, truncated, not ONNX, of an opset that
+    cannot be converted or is newer than the artifact's, not valid (``check_model``), names external
+    data that is missing, too short or outside the model's folder, or holds NaN or infinite weights.
     """
     path = Path(path)
     proto, stored = _parse(path)
@@ -113,11 +115,13 @@ def _check_opset(proto: onnx.ModelProto, path: Path) -> None:
 
 
 def _check_external_data(proto: onnx.ModelProto, path: Path) -> Path:
-    """Check all external data, and let every location name the real file in the folder that is returned.
+    """Check all external data, and let every location name the real file in the folder that is
+    returned.
 
-    It lies in the model's folder, or where that is a link, beside the real file. A location must stay inside the folder, and what it names there inside the folder of the model or of its real
-    file when links are followed: as in the Hugging Face cache, where both are links into one folder of blobs.
-    """
+    It lies in the model's folder, or where that is a link, beside the real file. A location must
+    stay inside the folder, and what it names there inside the folder of the model or of its real
+    file when links are followed: as in the Hugging Face cache, where both are links into one folder
+    of blobs."""
     real = Path(os.path.realpath(path)).parent
     tensors = [t for t in _tensors(proto) if t.data_location == onnx.TensorProto.EXTERNAL]
     folder = path.parent
@@ -172,7 +176,9 @@ def _check_length(tensor: onnx.TensorProto, size: int, where: str) -> None:
 
 
 def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every dense tensor of the model: initializers and attributes, subgraphs and functions included."""
+    """Every dense tensor of the model: initializers and attributes, subgraphs and functions
+    included.
+    """
     pending: list[onnx.GraphProto | onnx.NodeProto] = [proto.graph]
     for function in proto.functions:
         pending.extend(function.node)
@@ -215,7 +221,8 @@ def _check_tensors(model: ir.Model, path: Path) -> None:
         if tensor.dtype in _FLOATS:
             if elements.dtype == ml_dtypes.bfloat16:
                 elements = elements.astype(np.float32)
-            # One pass without a mask: a sum of squares would overflow, minimum and maximum keep NaN.
+            # One pass without a mask: a sum of squares would overflow, minimum and maximum keep
+            # NaN.
             if elements.size and not (np.isfinite(elements.min()) and np.isfinite(elements.max())):
                 kind = "NaN" if np.isnan(elements).any() else "infinite values"
                 if kind == "NaN" or name in parameters:
@@ -223,7 +230,9 @@ def _check_tensors(model: ir.Model, path: Path) -> None:
 
 
 def _parameters(graph: ir.Graph) -> set[str]:
-    """Names of the initializers that layers read; other constants, such as attention masks, may be infinite."""
+    """Names of the initializers that layers read; other constants, such as attention masks, may be
+    infinite.
+    """
     return {
         name
         for name, value in graph.initializers.items()

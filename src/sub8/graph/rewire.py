@@ -4,7 +4,9 @@ import onnx_ir as ir
 
 
 def substitute(old: ir.Value, new: ir.Value) -> None:
-    """Let every reader of ``old``, the graph's outputs included, read ``new``; an output keeps its name."""
+    """Let every reader of ``old``, the graph's outputs included, read ``new``; an output keeps its
+    name.
+    """
     if old.is_graph_output():
         name, old.name = old.name, None
         new.name = name
@@ -16,7 +18,9 @@ def substitute(old: ir.Value, new: ir.Value) -> None:
 
 
 def replace(node: ir.Node, *new: ir.Node) -> None:
-    """Put the chain ``new`` in the place of ``node``; the last one's outputs take over from the node's."""
+    """Put the chain ``new`` in the place of ``node``; the last one's outputs take over from the
+    node's.
+    """
     graph = node.graph
     assert graph is not None
     new[-1].name = new[-1].name or node.name
@@ -29,7 +33,9 @@ def replace(node: ir.Node, *new: ir.Node) -> None:
 
 
 def bypass(node: ir.Node, value: ir.Value) -> bool:
-    """Remove ``node``, whose first output equals ``value``; False where the graph's interface forbids it."""
+    """Remove ``node``, whose first output equals ``value``; False where the graph's interface
+    forbids it.
+    """
     output = node.outputs[0]
     if output.is_graph_output() and (
         value.is_graph_input() or value.is_initializer() or value.is_graph_output()

@@ -9,9 +9,10 @@ from sub8.graph import constants, patterns, rewire
 
 
 def normalise_spatial(graph: ir.Graph) -> None:
-    """ReduceMean over space -> GlobalAveragePool; auto_pad, zero Pad before Conv and Pad with minus infinity
-    before MaxPool -> explicit pads; Flatten, Squeeze, Unsqueeze and computed Reshape targets -> Reshape with a constant shape; Sum -> Add;
-    Min and Max with a number -> Clip. Needs inferred shapes."""
+    """ReduceMean over space -> GlobalAveragePool; auto_pad, zero Pad before Conv and Pad with minus
+    infinity before MaxPool -> explicit pads; Flatten, Squeeze, Unsqueeze and computed Reshape
+    targets -> Reshape with a constant shape; Sum -> Add; Min and Max with a number -> Clip. Needs
+    inferred shapes."""
     for node in list(graph):
         if node.domain != "" or node.graph is None:
             continue
@@ -50,7 +51,9 @@ def _global_average(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _reshape(graph: ir.Graph, node: ir.Node) -> None:
-    """Express the node as a Reshape whose constant shape fits every batch size, where one exists."""
+    """Express the node as a Reshape whose constant shape fits every batch size, where one
+    exists.
+    """
     x, y = node.inputs[0], node.outputs[0]
     if x is None or not patterns.is_float(x) or constants.is_constant(x):
         return

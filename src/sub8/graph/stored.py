@@ -29,7 +29,9 @@ class StoredElements:
     end: int
 
     def tensor(self, described: ir.TensorProtocol) -> ir.LazyTensor:
-        """A tensor of the described name, type and shape that reads these bytes whenever its elements are used."""
+        """A tensor of the described name, type and shape that reads these bytes whenever its
+        elements are used.
+        """
         dtype, shape = described.dtype, described.shape
         assert isinstance(shape, ir.Shape)
 
@@ -55,10 +57,11 @@ class StoredElements:
 def leave_in_file(
     proto: onnx.ModelProto, content: mmap.mmap, file: IO[bytes], path: Path
 ) -> dict[str, StoredElements]:
-    """Take the elements of large initializers out of ``proto``; where in the file they lie, by name.
+    """Take the elements of large initializers out of ``proto``; where in the file they lie, by
+    name.
 
-    They are looked for by their bytes, in order, so that what is found is right however the file was written.
-    After the first that is not found the rest stay in ``proto``.
+    They are looked for by their bytes, in order, so that what is found is right however the file
+    was written. After the first that is not found the rest stay in ``proto``.
     """
     state, end = _state(file), 0
     found: dict[str, StoredElements] = {}

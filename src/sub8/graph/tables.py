@@ -1,4 +1,6 @@
-"""Find element-wise functions of one tensor: any chain or mesh of nodes that a 256-entry table can replace."""
+"""Find element-wise functions of one tensor: any chain or mesh of nodes that a 256-entry table can
+replace.
+"""
 
 from collections.abc import Sequence
 
@@ -10,9 +12,9 @@ from sub8.graph import patterns
 def find_tables(candidates: Sequence[ir.Node]) -> dict[ir.Node, list[ir.Node]]:
     """Cover element-wise ``candidates`` (in topological order) with functions of one tensor.
 
-    Returns last node -> all nodes of the function, in order. ``x * sigmoid(x)`` is one function of x;
-    a value that is also read elsewhere ends one function and starts the next. Candidates that combine
-    two different tensors are in none.
+    Returns last node -> all nodes of the function, in order. ``x * sigmoid(x)`` is one function of
+    x; a value that is also read elsewhere ends one function and starts the next. Candidates that
+    combine two different tensors are in none.
     """
     borders: set[ir.Value] = set()
     while True:

@@ -19,11 +19,11 @@ _DIGITS = 12  # of the sha256 in the name of a file of weights
 def write_model(model: ir.Model, path: str | os.PathLike[str]) -> None:
     """Write ``model`` with all its ``metadata_props`` to one file, atomically.
 
-    The bytes go to a new file beside ``path``, which then takes its place: an interrupted run leaves the
-    old file, never a part of the new one. Weights that pass 2 GiB go to a second file beside it, called
-    ``NAME.DIGITS.data`` after the first digits of its sha256, so that no model ever finds another's weights.
-    Raises InputError where the folder is missing or not writable, and UnsupportedModelError where ONNX
-    Runtime does not load the model; nothing is written then.
+    The bytes go to a new file beside ``path``, which then takes its place: an interrupted run
+    leaves the old file, never a part of the new one. Weights that pass 2 GiB go to a second file
+    beside it, called ``NAME.DIGITS.data`` after the first digits of its sha256, so that no model
+    ever finds another's weights. Raises InputError where the folder is missing or not writable, and
+    UnsupportedModelError where ONNX Runtime does not load the model; nothing is written then.
     """
     path = Path(path)
     target = real_target(path)

@@ -1,1 +1,3 @@
-"""Mixed precision: which weights each layer gets, from measured sensitivities and costs and one budget."""
+"""Mixed precision: which weights each layer gets, from measured sensitivities and costs and one
+budget.
+"""

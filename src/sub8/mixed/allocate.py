@@ -1,8 +1,9 @@
-"""Which weights each layer gets: a choice per layer that spends a budget of error, bits or time best.
+"""Which weights each layer gets: a choice per layer that spends a budget of error, bits or time
+best.
 
-Errors of different layers are taken to add up (as powers of independent noise do), so the choice is a
-multiple-choice knapsack. It is solved by dynamic programming over the undominated pairs of cost and error
-(Nemhauser and Ullmann, 1969), which gives the whole front at once.
+Errors of different layers are taken to add up (as powers of independent noise do), so the choice is
+a multiple-choice knapsack. It is solved by dynamic programming over the undominated pairs of cost
+and error (Nemhauser and Ullmann, 1969), which gives the whole front at once.
 """
 
 import math
@@ -23,7 +24,8 @@ Cost = Literal["bits", "time"]
 @dataclass(frozen=True)
 class Option:
     """One way to store a layer. error: what it adds to the network's output error (relative power).
-    bits: of its weights and scales as stored. time: of the layer, in any unit, or None where unknown."""
+    bits: of its weights and scales as stored. time: of the layer, in any unit, or None where
+    unknown."""
 
     fmt: WeightFormat
     error: float
@@ -79,12 +81,15 @@ Places = NDArray[np.intp]
 
 
 class Front:
-    """Every best trade of cost against error for some layers: undominated allocations by rising cost."""
+    """Every best trade of cost against error for some layers: undominated allocations by rising
+    cost.
+    """
 
     def __init__(self, layers: Sequence[Layer], cost: Cost):
         self._layers, self._cost = layers, cost
         costs, errors = np.zeros(1), np.zeros(1)
-        # Per layer, for every pair kept: the pair of the layers before that it continues, and the option taken.
+        # Per layer, for every pair kept: the pair of the layers before that it continues, and the
+        # option taken.
         self._steps: list[tuple[Places, Places]] = []
         for layer in layers:
             added = np.array([_cost(option, cost) for option in layer.options])
@@ -109,12 +114,16 @@ class Front:
         return self._at(place)
 
     def least_cost(self, error: float) -> Allocation:
-        """The cheapest allocation whose error stays within ``error``, or the most exact one where none does."""
+        """The cheapest allocation whose error stays within ``error``, or the most exact one where
+        none does.
+        """
         within = np.flatnonzero(self.errors <= error)
         return self._at(int(within[0]) if len(within) else len(self.errors) - 1)
 
     def points(self, count: int = 32) -> list[Allocation]:
-        """At most so many allocations from the cheapest to the most exact, about evenly over the error's logarithm."""
+        """At most so many allocations from the cheapest to the most exact, about evenly over the
+        error's logarithm.
+        """
         positive = np.maximum(self.errors, 1e-30)
         marks = np.geomspace(positive[0], positive[-1], count)
         places = np.unique(np.searchsorted(-positive, -marks * (1 + 1e-12), side="left"))
@@ -141,7 +150,9 @@ def _undominated(costs: Floats, errors: Floats) -> Places:
 
 
 def _thinned(places: Places, costs: Floats) -> Places:
-    """At most MOST_PAIRS of the places: of pairs that cost nearly the same, the most exact one; the cheapest always."""
+    """At most MOST_PAIRS of the places: of pairs that cost nearly the same, the most exact one; the
+    cheapest always.
+    """
     if len(places) <= MOST_PAIRS:
         return places
     sums = costs[places]

@@ -9,7 +9,9 @@ from sub8.errors import InputError
 
 @dataclass(frozen=True)
 class MaxDrop:
-    """The fewest bits whose expected loss of top-1 against the float network is at most ``points`` (per cent)."""
+    """The fewest bits whose expected loss of top-1 against the float network is at most ``points``
+    (per cent).
+    """
 
     points: float
 
@@ -29,7 +31,9 @@ class MeanBits:
 
 @dataclass(frozen=True)
 class MaxLatencyRatio:
-    """The least error whose measured latency is at most ``ratio`` times that of the same network in int8."""
+    """The least error whose measured latency is at most ``ratio`` times that of the same network in
+    int8.
+    """
 
     ratio: float
 

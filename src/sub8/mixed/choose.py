@@ -22,7 +22,7 @@ from sub8.mixed.sensitivity import Sensitivity, measure_sensitivities
 from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
-from sub8.ptq.calibration_pass import walk
+from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Recipe, WeightFormat
 
@@ -30,8 +30,8 @@ from sub8.recipe import Recipe, WeightFormat
 FEWEST_IMAGES = 64
 # Trials, each a whole quantisation, that the search along the front may take.
 TRIALS = 6
-# What the search starts from, and only its speed depends on: a predicted error of so much per point of drop, and
-# drops growing with this power of the error.
+# What the search starts from, and only its speed depends on: a predicted error of so much per point
+# of drop, and drops growing with this power of the error.
 _ERROR_PER_POINT = 0.01
 _DROP_POWER = 0.75
 # How often the limit of the summed times is tightened until the whole network keeps the ratio.
@@ -51,8 +51,8 @@ class Trial:
 class Choice:
     """What was chosen and from what.
 
-    front: allocations by rising cost, none dominated. trials: of MaxDrop. latency_ratio: of MaxLatencyRatio,
-    as measured.
+    front: allocations by rising cost, none dominated. trials: of MaxDrop. latency_ratio: of
+    MaxLatencyRatio, as measured.
     """
 
     budget: Budget
@@ -101,7 +101,9 @@ def _point(allocation: Allocation) -> dict[str, float]:
 
 
 class Chooser:
-    """Everything that choices for one network need; the arguments are those of ``ptq.walk``."""
+    """Everything that choices for one network need; the arguments are those of
+    ``ptq.calibration_pass``.
+    """
 
     def __init__(
         self,
@@ -190,7 +192,9 @@ class Chooser:
     def _accurate(
         self, measured: Sequence[Sensitivity], budget: MaxDrop, points: tuple[Allocation, ...]
     ) -> Choice:
-        """The cheapest point of the front that keeps the drop, found by trials between failing and passing ones."""
+        """The cheapest point of the front that keeps the drop, found by trials between failing and
+        passing ones.
+        """
         session = OnnxRuntime(ir.to_proto(self._model).SerializeToString(), threads=self._threads)
         judged_by = self._batches[1::2]
         reference = np.concatenate([session.run(batch) for batch in judged_by])
@@ -214,7 +218,8 @@ class Chooser:
         if passing == len(points):
             best = trials[max(trials)].drop
             raise InputError(
-                f"max drop {budget.points}: even the most exact choice tried loses up to {best.bound:.2f} points"
+                f"max drop {budget.points}: even the most exact choice tried loses up to "
+                f"{best.bound:.2f} points"
                 f" (95 % confidence); allow more, or give more calibration images"
             )
         if self._progress is not None:
@@ -232,7 +237,7 @@ class Chooser:
                 self._progress("trial: layers", done, total)
 
         visit = LayerQuantiser(self._as_recipe(allocation))
-        walked = walk(
+        calibrated = calibration_pass(
             self._model,
             self._groups,
             self._formats,
@@ -241,12 +246,14 @@ class Chooser:
             threads=self._threads,
             progress=renamed,
         )
-        model = write_qdq(self._model, walked.layers, self._formats, {})
+        model = write_qdq(self._model, calibrated.layers, self._formats, {})
         session = Session(model, threads=self._threads)
         return np.concatenate([session.run(batch) for batch in judged_by])
 
     def _fast(self, budget: MaxLatencyRatio) -> Choice:
-        """Least error within the time; the sum of layers' times is tightened until the whole network keeps it."""
+        """Least error within the time; the sum of layers' times is tightened until the whole
+        network keeps it.
+        """
         shape = (1, *self._batches[0].shape[1:])
         stopwatch = Stopwatch(self._model, self._groups, self._formats, shape, self._threads)
         times = stopwatch.times(
@@ -267,7 +274,8 @@ class Chooser:
                 return self._choice(budget, measured, chosen, points, latency_ratio=ratio)
             limit *= 0.99 * budget.ratio / ratio
         raise InputError(
-            f"max latency ratio {budget.ratio}: no choice of weights is that fast here; the fastest takes about"
+            f"max latency ratio {budget.ratio}: no choice of weights is that fast here; the "
+            "fastest takes about"
             f" {least / times.int8:.2f} of int8's time"
         )
 
@@ -288,7 +296,9 @@ def _next(
     drop: Drop,
     wanted: float,
 ) -> int:
-    """Where to try next, strictly between failing and passing: the point whose error fits the wanted drop."""
+    """Where to try next, strictly between failing and passing: the point whose error fits the
+    wanted drop.
+    """
     ratio = wanted / max(drop.bound, wanted / 100)
     target = points[place].error * ratio ** (1 / _DROP_POWER)
     between = range(failing + 1, passing)

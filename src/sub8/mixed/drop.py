@@ -1,15 +1,16 @@
 """How much accuracy a quantised network loses, from unlabelled images.
 
-The float network's own probabilities stand in for labels. Where quantisation turns the likeliest class a into
-b, the expected loss of top-1 is p(a) - p(b); everywhere else it is 0. Networks are overconfident on images
-that are new to them, which makes that difference, and so the estimate, too large rather than too small.
+The float network's own probabilities stand in for labels. Where quantisation turns the likeliest
+class a into b, the expected loss of top-1 is p(a) - p(b); everywhere else it is 0. Networks are
+overconfident on images that are new to them, which makes that difference, and so the estimate, too
+large rather than too small.
 
-Few images change their answer, so that the mere mean over some hundred images scatters widely. The error of
-an image's logits might as well have been somewhat larger or smaller, or of the other sign: the loss is therefore
-averaged over the measured error times a normal factor whose magnitude is 1 on average. Every image near a
-boundary then counts in part, which halves the scatter. Losses that grow in proportion to the errors keep their
-mean; where errors are small and losses grow with their square, the mean is too large rather than too small.
-"""
+Few images change their answer, so that the mere mean over some hundred images scatters widely. The
+error of an image's logits might as well have been somewhat larger or smaller, or of the other sign:
+the loss is therefore averaged over the measured error times a normal factor whose magnitude is 1 on
+average. Every image near a boundary then counts in part, which halves the scatter. Losses that grow
+in proportion to the errors keep their mean; where errors are small and losses grow with their
+square, the mean is too large rather than too small."""
 
 import math
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ _FACTORS = _NODES * math.sqrt(math.pi / 2)
 
 @dataclass(frozen=True)
 class Drop:
-    """Expected loss of top-1, in per cent, its standard error, and the per cent of changed answers."""
+    """Expected loss of top-1, in per cent, its standard error, and the per cent of changed
+    answers.
+    """
 
     mean: float
     standard_error: float
@@ -39,7 +42,9 @@ class Drop:
 
 
 def expected_drop(reference: NDArray[np.floating], logits: NDArray[np.floating]) -> Drop:
-    """reference, logits: of the float and the quantised network for the same images, ``[B, classes]``."""
+    """reference, logits: of the float and the quantised network for the same images, ``[B,
+    classes]``.
+    """
     shifted = reference.astype(np.float64) - reference.max(axis=1, keepdims=True)
     probabilities = np.exp(shifted)
     probabilities /= probabilities.sum(axis=1, keepdims=True)

@@ -1,7 +1,7 @@
 """How long every layer takes in the engine for every way to store its weights, on this machine.
 
-Times depend on shapes and formats, not on the weights' values: layers get random integers, so that nothing
-has to be solved to time a choice.
+Times depend on shapes and formats, not on the weights' values: layers get random integers, so that
+nothing has to be solved to time a choice.
 """
 
 import math
@@ -32,7 +32,9 @@ _LARGEST_ALPHA = 4
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds of one image. layers: by name and option. rest: all operators without weights."""
+    """Milliseconds of one image. layers: by name and option. rest: all operators without
+    weights.
+    """
 
     layers: dict[str, dict[WeightFormat, float]]
     rest: float
@@ -63,7 +65,9 @@ class Stopwatch:
         options: Mapping[str, Sequence[WeightFormat]],
         progress: Progress | None = None,
     ) -> Times:
-        """Every layer with every one of its options, and with int8. Medians of ``RUNS`` profiled runs."""
+        """Every layer with every one of its options, and with int8. Medians of ``RUNS`` profiled
+        runs.
+        """
         layers: dict[str, dict[WeightFormat, float]] = defaultdict(dict)
         rest = math.inf
         wanted = list(dict.fromkeys([Int8(), *(fmt for some in options.values() for fmt in some)]))
@@ -103,7 +107,9 @@ class Stopwatch:
 
 
 def _random_layer(group: Group, fmt: WeightFormat, formats: Mapping[str, Format]) -> QuantizedLayer:
-    """Random integers and scales in the format, with about the spread of the layer's own weights."""
+    """Random integers and scales in the format, with about the spread of the layer's own
+    weights.
+    """
     weight = group.weight()
     rng = np.random.default_rng(0)
     inputs = weight.shape[1]

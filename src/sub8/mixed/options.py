@@ -11,8 +11,8 @@ OPTIONS: tuple[WeightFormat, ...] = (
 
 
 def options_of(recipe: Recipe, name: str, inputs: int) -> tuple[WeightFormat, ...]:
-    """What a layer with so many input channels (of one group) may become: what the recipe's overrides say of it,
-    else every one of ``OPTIONS`` that differs from those before it."""
+    """What a layer with so many input channels (of one group) may become: what the recipe's
+    overrides say of it, else every one of ``OPTIONS`` that differs from those before it."""
     fixed = recipe.override(name)
     if fixed is not None:
         return (fixed,)

@@ -1,11 +1,12 @@
-"""How much error each layer's weights would bring into the network's output, for every way to store them.
+"""How much error each layer's weights would bring into the network's output, for every way to store
+them.
 
-One walk over the calibration data, all layers 8-bit, tells for each layer and option the error power of the
-layer's own accumulators: ``tr(D H D')`` with D the solver's weight error and H the covariance of the layer's
-inputs. How much of it reaches the output is one *gain* per layer: the layer alone is made 4-bit in the float
-network, and the error power of the outputs is divided by that of the layer's accumulators. So L runs of the
-network serve L layers with any number of options.
-"""
+One walk over the calibration data, all layers 8-bit, tells for each layer and option the error
+power of the layer's own accumulators: ``tr(D H D')`` with D the solver's weight error and H the
+covariance of the layer's inputs. How much of it reaches the output is one *gain* per layer: the
+layer alone is made 4-bit in the float network, and the error power of the outputs is divided by
+that of the layer's accumulators. So L runs of the network serve L layers with any number of
+options."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from sub8.graph.qdq import QuantizedLayer, write_qdq
 from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
-from sub8.ptq.calibration_pass import CalibratedLayer, dequantized, walk
+from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass, dequantized
 from sub8.ptq.correct import channel_variances
 from sub8.ptq.quantiser import LARGEST_COLUMNS, LayerQuantiser
 from sub8.ptq.regression import regress
@@ -29,10 +30,12 @@ from sub8.recipe import Int4, Int8, Recipe, WeightFormat
 
 # Small enough for the network to answer in proportion, far above float32's rounding.
 _PROBE = Int4(64)
-# Output channels whose weights are solved to estimate an option's error, and images that sensitivities need.
+# Output channels whose weights are solved to estimate an option's error, and images that
+# sensitivities need.
 SAMPLED_ROWS = 32
 IMAGES = 64
-# One start and one descent tell the errors 15 per cent too large, for all options alike, in an eighth of the time.
+# One start and one descent tell the errors 15 per cent too large, for all options alike, in an
+# eighth of the time.
 EFFORT = Effort((0.1,), 1)
 
 Floats = NDArray[np.float64]
@@ -40,8 +43,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """One layer. shape: of its weight, ``[O, I, *kernel]``. gain: relative error power of the network's
-    output per error power of the layer's accumulators. errors: by option, the output's relative error power."""
+    """One layer. shape: of its weight, ``[O, I, *kernel]``. gain: relative error power of the
+    network's output per error power of the layer's accumulators. errors: by option, the output's
+    relative error power."""
 
     name: str
     shape: tuple[int, ...]
@@ -61,7 +65,8 @@ def measure_sensitivities(
 ) -> list[Sensitivity]:
     """The sensitivity of every layer, in execution order, for its options.
 
-    model: normalised float model; batches: its inputs. Errors are those of the second-order solver, whatever
+    model: normalised float model; batches: its inputs. Errors are those of the second-order solver,
+    whatever
     solver will be used: layers and options rank alike with all.
     """
     probe = _Probe(options)
@@ -71,7 +76,7 @@ def measure_sensitivities(
         if progress is not None:
             progress("sensitivities", done, total)
 
-    walk(
+    calibration_pass(
         model,
         groups,
         formats,
@@ -94,7 +99,9 @@ def measure_sensitivities(
 
 @dataclass(frozen=True, eq=False)
 class _Probed:
-    """A layer's error powers by option, and the probe: what it was replaced with, and that one's error power."""
+    """A layer's error powers by option, and the probe: what it was replaced with, and that one's
+    error power.
+    """
 
     name: str
     shape: tuple[int, ...]

@@ -1,1 +1,3 @@
-"""The C++ core: plan executor and micro-kernels, one folder per instruction set, chosen at run time."""
+"""The C++ core: plan executor and micro-kernels, one folder per instruction set, chosen at run
+time.
+"""

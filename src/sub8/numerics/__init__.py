@@ -1,1 +1,3 @@
-"""The readable NumPy definition of sub8's integer arithmetic, which every backend must match bit for bit."""
+"""The readable NumPy definition of sub8's integer arithmetic, which every backend must match bit
+for bit.
+"""

@@ -19,7 +19,9 @@ def finest_exponent(terms: Sequence[WeightTerm]) -> int:
 
 
 def aligned_integers(terms: Sequence[WeightTerm]) -> list[NDArray[np.int64]]:
-    """Each term's integers ``alpha * values``, int64 ``[O, I, *kernel]``, in units of 2**finest exponent."""
+    """Each term's integers ``alpha * values``, int64 ``[O, I, *kernel]``, in units of 2**finest
+    exponent.
+    """
     finest = finest_exponent(terms)
     return [term.scaled_integers().astype(np.int64) << (term.exponent - finest) for term in terms]
 
@@ -27,8 +29,8 @@ def aligned_integers(terms: Sequence[WeightTerm]) -> list[NDArray[np.int64]]:
 def accumulator_bound(terms: Sequence[WeightTerm]) -> NDArray[np.int64]:
     """Largest magnitude, int64 ``[O]``, that any partial sum over any 8-bit input can reach.
 
-    255 * sum |weight| holds for signed and unsigned inputs, for any zero point, for the raw bytes as for
-    the values less their zero point, and for every order of summation.
+    255 * sum |weight| holds for signed and unsigned inputs, for any zero point, for the raw bytes
+    as for the values less their zero point, and for every order of summation.
     """
     finest = finest_exponent(terms)
     total = sum(term.magnitudes << (term.exponent - finest) for term in terms)
@@ -36,7 +38,9 @@ def accumulator_bound(terms: Sequence[WeightTerm]) -> NDArray[np.int64]:
 
 
 def fits_int32(terms: Sequence[WeightTerm]) -> bool:
-    """Whether no 32-bit accumulator can overflow. What quantises a layer and what runs it both go by this."""
+    """Whether no 32-bit accumulator can overflow. What quantises a layer and what runs it both go
+    by this.
+    """
     if max(term.exponent for term in terms) - finest_exponent(terms) > _LARGEST_SPREAD:
         return False
     return int(accumulator_bound(terms).max(initial=0)) <= LARGEST_INT32

@@ -34,7 +34,9 @@ _ELEMENTS_AT_ONCE = 1 << 16  # of temporary arrays beside large weights
 
 
 class WeightTerm(Protocol):
-    """What computes with a term needs of it, wherever its integers lie; fields as ClusteredWeight's."""
+    """What computes with a term needs of it, wherever its integers lie; fields as
+    ClusteredWeight's.
+    """
 
     @property
     def kind(self) -> str: ...
@@ -71,9 +73,9 @@ class ClusteredWeight:
     alpha: uint8 ``[O, ceil(I / cluster)]``; 0 only where every value of the cluster is 0.
     exponent: e, shared by the layer.
     cluster: N, input channels per cluster (1..I); the last cluster may be shorter.
-    channel_scale: float32 ``[O]`` factor on top, None where all are 1: powers of two where output channels lie
-        too far apart for one exponent, or any scales of a foreign int8 file (then alpha is all ones and
-        exponent 0).
+    channel_scale: float32 ``[O]`` factor on top, None where all are 1: powers of two where output
+        channels lie too far apart for one exponent, or any scales of a foreign int8 file (then
+        alpha is all ones and exponent 0).
     """
 
     kind: str

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Format:
-    """How the 8-bit integers q of an activation tensor stand for reals: ``(q - zero_point) * scale``.
+    """How the 8-bit integers q of an activation tensor stand for reals: ``(q - zero_point) *
+    scale``.
 
-    sub8 itself writes only ``zero_point == 0`` and powers of two for ``scale`` (design: dynamic fixed
-    point, arXiv 1701.08978 section 3); other values come from Q/DQ files of other tools.
+    sub8 itself writes only ``zero_point == 0`` and powers of two for ``scale`` (design: dynamic
+    fixed point, arXiv 1701.08978 section 3); other values come from Q/DQ files of other tools.
     ``scale is None`` means a dynamic exponent: chosen at run time, one per image.
 
     >>> fmt = Format.dfp(signed=False, exponent=-4)
@@ -62,7 +63,9 @@ class Format:
 
 
 def quantize(values: NDArray[np.floating], fmt: Format) -> NDArray:
-    """Float values to integers exactly as ONNX QuantizeLinear: round half to even, add zero point, saturate."""
+    """Float values to integers exactly as ONNX QuantizeLinear: round half to even, add zero point,
+    saturate.
+    """
     assert fmt.scale is not None
     with np.errstate(over="ignore"):  # what overflows saturates
         scaled = np.asarray(values, np.float32) / np.float32(fmt.scale)

@@ -1,9 +1,11 @@
-"""Dynamic exponents: sums of integers at different powers of two, and the exponent chosen per image.
+"""Dynamic exponents: sums of integers at different powers of two, and the exponent chosen per
+image.
 
-A dynamic tensor is integers ``[B, ...]`` and exponents ``[B]``. Everything is int64 and exact, but for one
-rule that keeps sums in 64 bits: operands are aligned to the finest of their exponents, at most 28 below the
-coarsest; what lies lower is first rounded (half to even) to that. float32 has 24 bits, so a float program
-cannot see the difference where it is exact itself.
+A dynamic tensor is integers ``[B, ...]`` and exponents ``[B]``. Everything is int64 and exact, but
+for one
+rule that keeps sums in 64 bits: operands are aligned to the finest of their exponents, at most 28
+below the coarsest; what lies lower is first rounded (half to even) to that. float32 has 24 bits, so
+a float program cannot see the difference where it is exact itself.
 """
 
 import numpy as np
@@ -32,14 +34,14 @@ def aligned_sum(
 ) -> tuple[Int64Array, Int64Array]:
     """The sum of ``integers * 2**exponent`` over operands, clamped to real bounds.
 
-    operands: integers that broadcast against each other (the first has the result's rank), each with
-        one exponent or one per image.
+    operands: integers that broadcast against each other (the first has the result's rank), each
+        with one exponent or one per image.
     minimum, maximum: real bounds as (mantissa, exponent).
 
-    Returns int64 sums and their exponent ``[B]`` (or ``[1]``): min over operands and bounds, limited as above.
-    Bounds are met exactly, so they may ask for a finer unit; a coarser one only where every sum is moved to
-    the bound, else a bound that no sum reaches would round the sums away.
-    """
+    Returns int64 sums and their exponent ``[B]`` (or ``[1]``): min over operands and bounds,
+    limited as above. Bounds are met exactly, so they may ask for a finer unit; a coarser one only
+    where every sum is moved to the bound, else a bound that no sum reaches would round the sums
+    away."""
     rank = operands[0][0].ndim
     every = [np.atleast_1d(np.asarray(exponent, np.int64)) for _, exponent in operands]
     coarsest, finest = every[0], every[0]
@@ -78,8 +80,9 @@ def _bound_in_units(bound: tuple[int, int], unit: Int64Array) -> Int64Array:
 def choose_exponent(
     largest: NDArray[np.float64], signed: bool, unit: int | Int64Array = 0
 ) -> Int64Array:
-    """The exponent for largest magnitudes ``m = largest * 2**unit``: the one that brings m's leading bit to the
-    type's highest bit, ``floor(log2 m) - 7`` (uint8) or ``- 6`` (int8), within limits; the lowest for 0.
+    """The exponent for largest magnitudes ``m = largest * 2**unit``: the one that brings m's
+    leading bit to the type's highest bit, ``floor(log2 m) - 7`` (uint8) or ``- 6`` (int8), within
+    limits; the lowest for 0.
 
     >>> choose_exponent(np.array([0.0, 1.0, 1.99, 2.0, 1e9]), signed=False)
     array([-32,  -7,  -7,  -6,  15])
@@ -90,10 +93,12 @@ def choose_exponent(
 
 
 def largest_exponent(total: Int64Array, unit: Int64Array, signed: bool) -> Int64Array:
-    """The exponent ``[B]`` that the sums ``total * 2**unit`` are rounded to; the lowest where all are zero."""
+    """The exponent ``[B]`` that the sums ``total * 2**unit`` are rounded to; the lowest where all
+    are zero.
+    """
     largest = np.abs(total).reshape(len(total), -1).max(axis=1, initial=0)
-    # The leading bit alone counts. Integers below 2**53 are exact doubles; of larger ones the low bits are left out,
-    # which a conversion might round up.
+    # The leading bit alone counts. Integers below 2**53 are exact doubles; of larger ones the low
+    # bits are left out, which a conversion might round up.
     high = largest >> 32
     exact = np.where(high > 0, np.ldexp(high.astype(np.float64), 32), largest.astype(np.float64))
     return choose_exponent(exact, signed, unit)
@@ -112,7 +117,9 @@ def round_to_exponent(
 def mean_to_exponent(
     sums: Int64Array, divisor: Int64Array, shift: int | Int64Array, low: int, high: int
 ) -> Int64Array:
-    """``clamp(round_half_even(sums / (divisor * 2**shift)), low, high)``, int64, shift per image."""
+    """``clamp(round_half_even(sums / (divisor * 2**shift)), low, high)``, int64, shift per
+    image.
+    """
     shift = per_image(shift, sums.ndim)
     # Beyond these limits the result is saturated, or 0, all the same.
     left, right = np.clip(-shift, 0, 30), np.clip(shift, 0, 38)
@@ -123,8 +130,8 @@ def largest_mean_exponent(
     sums: Int64Array, divisor: Int64Array, x_exponent: int | Int64Array, signed: bool
 ) -> Int64Array:
     """The exponent ``[B]`` chosen for the means ``sums / divisor * 2**x_exponent``."""
-    # Exact: a quotient just below 2**k differs from it by at least 2**k / sums, sums stay below 2**29,
-    # and double division errs by 2**k * 2**-53.
+    # Exact: a quotient just below 2**k differs from it by at least 2**k / sums, sums stay below
+    # 2**29, and double division errs by 2**k * 2**-53.
     means = (np.abs(sums) / divisor).reshape(len(sums), -1).max(axis=1, initial=0.0)
     return choose_exponent(means, signed, x_exponent)
 

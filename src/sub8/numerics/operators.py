@@ -1,7 +1,7 @@
 """Every integer operator, defined in NumPy. Backends agree with these to the bit.
 
-Activations ``[B, C, H, W]`` are integers (or int64 after their zero point is taken off); sums are int64 and
-exact; what becomes of them is in ``numerics.requantize``.
+Activations ``[B, C, H, W]`` are integers (or int64 after their zero point is taken off); sums are
+int64 and exact; what becomes of them is in ``numerics.requantize``.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,9 @@ def convolve(
     dilations: Pair = (1, 1),
     groups: int = 1,
 ) -> Int64Array:
-    """Sums ``[B, O, OH, OW]`` of ``weight [O, I, KH, KW] * x [B, groups*I, H, W]``, zeros outside of x."""
+    """Sums ``[B, O, OH, OW]`` of ``weight [O, I, KH, KW] * x [B, groups*I, H, W]``, zeros outside
+    of x.
+    """
     outputs, inputs, *kernel = weight.shape
     view = windows(x, (kernel[0], kernel[1]), strides, pads, dilations, 0)
     batch, _, height, width = view.shape[:4]
@@ -71,10 +73,11 @@ def sum_pool(
     ceil_mode: bool,
     count_include_pad: bool,
 ) -> tuple[Int64Array, Int64Array]:
-    """Sums ``[B, C, OH, OW]`` over windows, zeros outside of x, and the divisors ``[OH, OW]`` of the means.
+    """Sums ``[B, C, OH, OW]`` over windows, zeros outside of x, and the divisors ``[OH, OW]`` of
+    the means.
 
-    A divisor counts the positions of the window inside x, with ``count_include_pad`` also those in the
-    declared padding, but never those that only ``ceil_mode`` reaches.
+    A divisor counts the positions of the window inside x, with ``count_include_pad`` also those in
+    the declared padding, but never those that only ``ceil_mode`` reaches.
     """
     dilations = (1, 1)
     sums = windows(x.astype(np.int64), kernel, strides, pads, dilations, 0, ceil_mode).sum(
@@ -124,7 +127,9 @@ def cut(
 
 
 def reshape_target(shape: Sequence[int], target: Sequence[int]) -> tuple[int, ...]:
-    """The shape that ONNX Reshape gives: 0 copies a dimension, one -1 is inferred. Raises ValueError."""
+    """The shape that ONNX Reshape gives: 0 copies a dimension, one -1 is inferred. Raises
+    ValueError.
+    """
     if any(size == 0 and axis >= len(shape) for axis, size in enumerate(target)):
         raise ValueError(f"{list(target)} copies a dimension that {list(shape)} does not have")
     sizes = [shape[axis] if size == 0 else size for axis, size in enumerate(target)]

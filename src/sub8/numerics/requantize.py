@@ -1,32 +1,36 @@
 """Requantisation: how an exact integer sum becomes an 8-bit result with one rounding.
 
-1. An accumulator stands for the real ``acc * u``; for a layer ``u`` is the input's scale times the weights'
-   unit. With a bias ``b`` in units of ``v`` and a residual ``r`` of scale ``t`` and zero point ``z_r`` the sum is
+1. An accumulator stands for the real ``acc * u``; for a layer ``u`` is the input's scale times the
+   weights' unit. With a bias ``b`` in units of ``v`` and a residual ``r`` of scale ``t`` and zero
+   point ``z_r`` the sum is
 
        real = acc * u + b * v + (r - z_r) * t
 
    Where ``acc`` is made of raw integers (Add, Reformat), ``acc - z_x`` stands in its place.
-2. A result ``q`` of scale ``s`` and zero point ``z`` stands for ``(q - z) * s``, so the nearest one is
+2. A result ``q`` of scale ``s`` and zero point ``z`` stands for ``(q - z) * s``, so the nearest one
+   is
 
        q = clamp(round_half_even(real / s) + z, low, high)
 
    with ``low`` and ``high`` the type's range, narrowed by the Relu or Clip behind the sum.
-3. Divided by ``s`` and scaled by ``2**shift``, every factor is an integer, exactly where all scales are powers of
-   two, and of at most 31 bits where they are not:
+3. Divided by ``s`` and scaled by ``2**shift``, every factor is an integer, exactly where all scales
+   are powers of two, and of at most 31 bits where they are not:
 
        multiplier = round(u / s * 2**shift)        residual_multiplier = round(t / s * 2**shift)
        offset     = round(b * v / s * 2**shift) - z_x * multiplier - z_r * residual_multiplier
 
 4. What is left at run time is integer arithmetic, for every output channel o:
 
-       q = clamp(round_half_even((acc * multiplier[o] + r * residual_multiplier + offset[o]) / 2**shift)
+       q = clamp(round_half_even((acc * multiplier[o] + r * residual_multiplier + offset[o]) /
+       2**shift)
                  + zero_point, low, high)
 
-A mean divides by ``count * 2**shift`` instead. ``engine.plan.requantize`` finds the integers for an operator's
-formats; the native core has the same ones under the same names (``native/requantize``).
+A mean divides by ``count * 2**shift`` instead. ``engine.plan.requantize`` finds the integers for an
+operator's formats; the native core has the same ones under the same names (``native/requantize``).
 
->>> to = To8Bit(multiplier=np.array([3]), offset=np.array([8]), shift=4, zero_point=10, low=0, high=255)
->>> requantize(np.array([0, 8, 1000, -99]), to, np.dtype(np.uint8))  # 8/16 and 32/16 before the zero point
+>>> ten = {"zero_point": 10, "low": 0, "high": 255}
+>>> to = To8Bit(multiplier=np.array([3]), offset=np.array([8]), shift=4, **ten)
+>>> requantize(np.array([0, 8, 1000, -99]), to, np.dtype(np.uint8))
 array([ 10,  12, 198,   0], dtype=uint8)
 """
 
@@ -41,7 +45,9 @@ from sub8.numerics.rounding import Int64Array, divide_round_half_even, shift_rou
 
 @dataclass(frozen=True, eq=False)
 class To8Bit:
-    """The integers of step 4. multiplier, offset: int64 ``[O]``, or ``[1]`` where all channels agree."""
+    """The integers of step 4. multiplier, offset: int64 ``[O]``, or ``[1]`` where all channels
+    agree.
+    """
 
     multiplier: Int64Array
     offset: Int64Array
@@ -56,8 +62,8 @@ class To8Bit:
 class ToFloat:
     """A float32 result: ``float32(acc * multiplier + offset[o]) * scale[o]``.
 
-    multiplier: a power of two. offset: int64 ``[O]``, the bias in the same unit. scale: float32 ``[O]`` or ``[1]``.
-    """
+    multiplier: a power of two. offset: int64 ``[O]``, the bias in the same unit. scale: float32
+    ``[O]`` or ``[1]``."""
 
     multiplier: int
     offset: Int64Array
@@ -81,7 +87,9 @@ def requantize(
 
 
 def requantize_mean(sums: Int64Array, divisor: Int64Array, to: To8Bit, dtype: np.dtype) -> NDArray:
-    """Exact rational rounding of ``sums / divisor``; a window that lies wholly outside counts as one position."""
+    """Exact rational rounding of ``sums / divisor``; a window that lies wholly outside counts as
+    one position.
+    """
     scaled = sums * to.multiplier[0]
     rounded = divide_round_half_even(scaled, np.maximum(divisor, 1) << to.shift)
     return _saturate(rounded, to, dtype)

@@ -14,8 +14,8 @@ def divide_up(value: int, divisor: int) -> int:
 def shift_round_half_even(values: Int64Array, shift: int | Int64Array) -> Int64Array:
     """Return ``values * 2**-shift`` rounded half to even; a negative shift multiplies exactly.
 
-    ``shift`` is a scalar or broadcasts against ``values`` (one shift per image for dynamic exponents).
-    Shifts of 63 and more would be undefined on int64, so callers keep them below that.
+    ``shift`` is a scalar or broadcasts against ``values`` (one shift per image for dynamic
+    exponents). Shifts of 63 and more would be undefined on int64, so callers keep them below that.
     """
     values = np.asarray(values, dtype=np.int64)
     shift = np.asarray(shift, dtype=np.int64)

@@ -1,4 +1,5 @@
-"""What integers a weight may hold and how a file stores them: one row a format, the only place that names them.
+"""What integers a weight may hold and how a file stores them: one row a format, the only place that
+names them.
 
 >>> [fmt.name for fmt in WEIGHT_FORMATS.values()]
 ['ternary', 'int4', 'int8']
@@ -17,7 +18,8 @@ from sub8.numerics.rounding import divide_up
 class IntegerFormat:
     """Integers in ``[-largest, largest]``.
 
-    bits: of one stored integer. onnx_type: its element type in an ONNX file, the name in TensorProto.DataType.
+    bits: of one stored integer. onnx_type: its element type in an ONNX file, the name in
+    TensorProto.DataType.
     codes_per_byte: integers in a byte of that type.
     """
 
@@ -34,7 +36,9 @@ class IntegerFormat:
 
     @property
     def eight_bit(self) -> bool:
-        """Whether the integers are as wide as activations: nothing is lost that corrections could bring back."""
+        """Whether the integers are as wide as activations: nothing is lost that corrections could
+        bring back.
+        """
         return self.bits == 8
 
     def stored_bytes(self, count: int) -> int:
@@ -42,8 +46,8 @@ class IntegerFormat:
         return divide_up(count, self.codes_per_byte)
 
 
-# From the fewest bits to the most; what is not listed here does not exist. The native core's rows are in
-# native/weights/format.cpp.
+# From the fewest bits to the most; what is not listed here does not exist. The native core's rows
+# are in native/weights/format.cpp.
 WEIGHT_FORMATS = {
     row.name: row
     for row in (
@@ -55,8 +59,8 @@ WEIGHT_FORMATS = {
 
 
 def smallest_format(largest: int, stored_bits: int) -> IntegerFormat:
-    """The first format that holds magnitudes up to ``largest`` in no fewer bits than ``stored_bits``; else the
-    widest."""
+    """The first format that holds magnitudes up to ``largest`` in no fewer bits than
+    ``stored_bits``; else the widest."""
     rows = list(WEIGHT_FORMATS.values())
     fitting = (row for row in rows if row.largest >= largest and row.bits >= stored_bits)
     return next(fitting, rows[-1])

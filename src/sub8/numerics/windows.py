@@ -1,4 +1,6 @@
-"""Sliding windows over the last two axes: output sizes as ONNX defines them, and the windows themselves."""
+"""Sliding windows over the last two axes: output sizes as ONNX defines them, and the windows
+themselves.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,8 @@ def output_size(
 ) -> int:
     """Windows along one axis; below 1 where the window does not fit.
 
-    With ``ceil_mode`` a window may reach past the end, but it must start inside the input or its left
-    padding (ONNX opset 19 and ONNX Runtime).
+    With ``ceil_mode`` a window may reach past the end, but it must start inside the input or its
+    left padding (ONNX opset 19 and ONNX Runtime).
     """
     span = size + begin + end - ((kernel - 1) * dilation + 1)
     if span < 0:
@@ -39,7 +41,8 @@ def windows(
     fill: int,
     ceil_mode: bool = False,
 ) -> NDArray:
-    """Windows of ``x [B, C, H, W]`` as a view ``[B, C, OH, OW, KH, KW]``; what lies outside holds ``fill``.
+    """Windows of ``x [B, C, H, W]`` as a view ``[B, C, OH, OW, KH, KW]``; what lies outside holds
+    ``fill``.
 
     pads: top, left, bottom, right.
     """

@@ -1,7 +1,8 @@
-"""Cached activations of the calibration data: real values of the float model, integers of the quantised one.
+"""Cached activations of the calibration data: real values of the float model, integers of the
+quantised one.
 
-They lie in memory up to a limit. What does not fit is computed again where that is possible, else it lies in
-temporary files, which vanish with the process however it ends.
+They lie in memory up to a limit. What does not fit is computed again where that is possible, else
+it lies in temporary files, which vanish with the process however it ends.
 """
 
 import math
@@ -31,7 +32,8 @@ _SHARE_OF_REPEATED = 0.75
 class Quantised:
     """A batch of a tensor in the quantised network.
 
-    values: 8-bit integers ``[B, ...]``, or float32 where the tensor stays float (``scales`` is None).
+    values: 8-bit integers ``[B, ...]``, or float32 where the tensor stays float (``scales`` is
+    None).
     scales: float32 ``[B]``, one per image (all the same for a static format).
     """
 
@@ -59,7 +61,9 @@ class Quantised:
 
 
 def image_scales(real: FloatArray, fmt: Format) -> FloatArray:
-    """The scale of every image, float32 ``[B]``: the format's, or by the leading-zero rule of dynamic ones."""
+    """The scale of every image, float32 ``[B]``: the format's, or by the leading-zero rule of
+    dynamic ones.
+    """
     if fmt.scale is not None:
         return np.full(len(real), fmt.scale, np.float32)
     largest = np.abs(real.reshape(len(real), -1)).max(axis=1, initial=0)
@@ -95,7 +99,9 @@ class Memory:
 
 
 class _Batches(Sequence[T], Generic[T]):
-    """Batches by their places, each loaded or computed when it is asked for. memory: that they count in."""
+    """Batches by their places, each loaded or computed when it is asked for. memory: that they
+    count in.
+    """
 
     memory: Memory
 
@@ -131,7 +137,9 @@ class _OnDisk:
 
 
 class Kept(_Batches[NDArray]):
-    """Arrays, appended once, read any number of times: in memory, or in a temporary file where that is full."""
+    """Arrays, appended once, read any number of times: in memory, or in a temporary file where that
+    is full.
+    """
 
     def __init__(self, memory: Memory):
         self.memory = memory
@@ -162,15 +170,18 @@ class Kept(_Batches[NDArray]):
     def _write(self, array: NDArray) -> _OnDisk:
         try:
             if self._file is None:
-                # It has no name from the start, so no exit leaves it behind; it ends with this object.
+                # It has no name from the start, so no exit leaves it behind; it ends with this
+                # object.
                 self._file = tempfile.TemporaryFile(prefix="sub8-")  # noqa: SIM115
             start = self._file.seek(0, 2)
             self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
             self._file.flush()
         except OSError as error:
             raise InputError(
-                f"calibration: what {self.memory.limit >> 20} MiB of memory do not hold goes to temporary files"
-                f" in {tempfile.gettempdir()}, which fails ({error.strerror}); set TMPDIR to a folder with"
+                f"calibration: what {self.memory.limit >> 20} MiB of memory do not hold goes to "
+                "temporary files"
+                f" in {tempfile.gettempdir()}, which fails ({error.strerror}); set TMPDIR to a "
+                "folder with"
                 " space, or give fewer images"
             ) from error
         return _OnDisk(start, array.shape, array.dtype)
@@ -184,7 +195,8 @@ class Kept(_Batches[NDArray]):
 
 
 class Repeated(_Batches[FloatArray]):
-    """Arrays that are computed when they are first asked for, and again where memory did not hold them.
+    """Arrays that are computed when they are first asked for, and again where memory did not hold
+    them.
 
     shapes: of those computed so far, by place.
     """
@@ -260,12 +272,14 @@ class KeptQuantised(_Batches[Quantised]):
         return _Derived(lambda place: self.at(place).real(), range(len(self)), self.memory)
 
     def scales(self) -> Iterator[FloatArray]:
-        """The scale of every image, float32 ``[B]``, batch by batch (ones where the tensor stays float)."""
+        """The scale of every image, float32 ``[B]``, batch by batch (ones where the tensor stays
+        float).
+        """
         for scales, images in zip(self._scales, self._images, strict=True):
             yield np.ones(images, np.float32) if scales is None else scales
 
 
-class Streams:
+class ActivationCache:
     """Both networks' activations that later groups still read, batch by batch.
 
     ``float_values[name]`` and ``quantised[name]`` have one entry per batch. A tensor is dropped

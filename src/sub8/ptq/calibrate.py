@@ -42,11 +42,11 @@ def calibrate(
 ) -> dict[str, Format]:
     """The Format of every tensor that the groups quantise, and of the quantised graph inputs.
 
-    model: normalised float model with one input; batches: its inputs, float32 ``[B, ...]``, ``images`` in all.
-    A tensor is unsigned where the graph proves that it cannot be negative. Tensors joined by data movement
-    share one format. With dynamic exponents, ``Format.scale`` is None where ``dynamic_tensors`` allows it and the
-    values lie well within the reach of those exponents.
-    Raises InputError naming the first tensor that holds NaN or infinity.
+    model: normalised float model with one input; batches: its inputs, float32 ``[B, ...]``,
+    ``images`` in all. A tensor is unsigned where the graph proves that it cannot be negative.
+    Tensors joined by data movement share one format. With dynamic exponents, ``Format.scale`` is
+    None where ``dynamic_tensors`` allows it and the values lie well within the reach of those
+    exponents. Raises InputError naming the first tensor that holds NaN or infinity.
     """
     observers = observe(model, groups, batches, images, threads=threads, progress=progress)
     for value in model.graph.inputs:
@@ -75,7 +75,8 @@ def _tell_extremes(name: str, seen: Observer) -> None:
     usual = float(np.percentile(magnitudes, 95)) if magnitudes.size else 0.0
     if usual > 0 and seen.magnitude > _EXTREME * usual:
         warnings.warn(
-            f"calibration: input {name!r} holds values up to {seen.magnitude:.3g} where 95 % stay below"
+            f"calibration: input {name!r} holds values up to {seen.magnitude:.3g} where 95 % stay "
+            "below"
             f" {usual:.3g}; 8 bits hold either these or the rest, so mask or clip such values",
             Sub8Warning,
             stacklevel=2,
@@ -91,7 +92,9 @@ def observe(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Observer]:
-    """Ranges and samples of every tensor to be quantised, except those made by data movement alone."""
+    """Ranges and samples of every tensor to be quantised, except those made by data movement
+    alone.
+    """
     kept = moved(groups)
     names = [name for name in quantised_tensors(model, groups) if name not in kept]
     inputs = [str(value.name) for value in model.graph.inputs]
@@ -108,7 +111,8 @@ def observe(
             observer.add(values[name], rng)
             if not observer.finite:
                 raise InputError(
-                    f"tensor {name!r} holds NaN or infinity on the calibration data; check the float model"
+                    f"tensor {name!r} holds NaN or infinity on the calibration data; check the "
+                    "float model"
                     " and the preprocessing"
                 )
         done += len(batch)

@@ -1,9 +1,10 @@
-"""Walk a network group by group, the float and the quantised one side by side, on cached activations.
+"""Walk a network group by group, the float and the quantised one side by side, on cached
+activations.
 
-Each layer is thus quantised on the inputs that it will really get: those of the already quantised layers
-before it. Only tensors that are still to be read are kept, the quantised side as 8-bit integers; accumulators that
-do not fit into memory beside them are computed again for every look at them.
-"""
+Each layer is thus quantised on the inputs that it will really get: those of the already quantised
+layers before it. Only tensors that are still to be read are kept, the quantised side as 8-bit
+integers; accumulators that do not fit into memory beside them are computed again for every look at
+them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +22,13 @@ from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
 from sub8.ptq import submodel
 from sub8.ptq.activation_cache import (
+    ActivationCache,
     FloatArray,
     Kept,
     KeptQuantised,
     Memory,
     Quantised,
     Repeated,
-    Streams,
     signal_to_noise,
 )
 from sub8.ptq.correct import ChannelMoments, channel_means
@@ -38,12 +39,15 @@ COMPARED_BATCHES = 8
 
 @dataclass(eq=False)
 class CalibratedLayer:
-    """One weighted layer with everything the calibration data tells about it; what ``walk`` hands to ``visit``.
+    """One weighted layer with everything the calibration data tells about it; what
+    ``calibration_pass`` hands to ``visit``.
 
-    weight: float32 ``[O, I, *kernel]``. bias: float32 ``[O]``. input_format, output_format: of the integers
-    it reads and writes (output_format None: float32 logits).
-    float_accumulators: the float model's product plus bias, before residual and clamp, one array per batch.
-    float_moments: of their channels. largest: their largest magnitude in every image, ``[B]`` per batch.
+    weight: float32 ``[O, I, *kernel]``. bias: float32 ``[O]``. input_format, output_format: of the
+    integers it reads and writes (output_format None: float32 logits).
+    float_accumulators: the float model's product plus bias, before residual and clamp, one array
+    per batch.
+    float_moments: of their channels. largest: their largest magnitude in every image, ``[B]`` per
+    batch.
     largest_of_channels: the same of every output channel, over all images, ``[O]`` (of
     float32 results only).
     """
@@ -90,8 +94,8 @@ class CalibratedLayer:
 
     @cached_property
     def target_means(self) -> NDArray[np.float64]:
-        """What the accumulators' channels should be on average, float64 ``[O]``: as the float model's, and
-        making up for what the residual operand lacks."""
+        """What the accumulators' channels should be on average, float64 ``[O]``: as the float
+        model's, and making up for what the residual operand lacks."""
         if self._residuals is None:
             return self.float_moments.mean
         pairs = zip(self.float_accumulators, self.residual_errors(), strict=True)
@@ -109,8 +113,8 @@ class CalibratedLayer:
     def accumulators(self, weight: FloatArray) -> Repeated:
         """The product of ``weight`` with the quantised inputs, without bias, one array per batch.
 
-        The result for the latest weight is kept, so that asking again costs nothing where memory suffices.
-        """
+        The result for the latest weight is kept, so that asking again costs nothing where memory
+        suffices."""
         if self._cached is None or not np.array_equal(self._cached[0], weight):
             self._cached = None
             session = submodel.product(self._model, self.group, weight, self._threads)
@@ -123,14 +127,16 @@ Visit = Callable[[CalibratedLayer], QuantizedLayer]
 
 
 @dataclass(frozen=True)
-class Walked:
-    """layers: by node name. signal_to_noise: decibels of each layer's 8-bit result against the float model's."""
+class CalibrationResult:
+    """layers: by node name. signal_to_noise: decibels of each layer's 8-bit result against the
+    float model's.
+    """
 
     layers: dict[str, QuantizedLayer]
     signal_to_noise: dict[str, float]
 
 
-def walk(
+def calibration_pass(
     model: ir.Model,
     groups: Sequence[Group],
     formats: Mapping[str, Format],
@@ -139,26 +145,26 @@ def walk(
     *,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Walked:
+) -> CalibrationResult:
     """Quantise every layer in topological order.
 
-    model: normalised float model with one input; batches: its inputs. formats: by tensor name; a tensor
-    without one stays float32. ``visit`` decides on each layer; its answer feeds the layers behind.
-    """
-    walker = Walker(model, groups, formats, batches, threads=threads)
+    model: normalised float model with one input; batches: its inputs. formats: by tensor name; a
+    tensor without one stays float32. ``visit`` decides on each layer; its answer feeds the layers
+    behind."""
+    calibration = CalibrationPass(model, groups, formats, batches, threads=threads)
     for place in range(len(groups)):
-        walker.step(place, visit)
+        calibration.step(place, visit)
         if progress is not None:
             progress("layers", place + 1, len(groups))
-    return walker.walked
+    return calibration.calibrated
 
 
-class Walker:
+class CalibrationPass:
     """The walk, one group at a time: ``step(0, visit)``, ``step(1, visit)`` and so on.
 
-    streams: both networks' activations so far. walked: the answers so far. keep: names of tensors whose
-    activations stay although no later group reads them. The other parameters are those of ``walk``.
-    """
+    streams: both networks' activations so far. calibrated: the answers so far. keep: names of
+    tensors whose activations stay although no later group reads them. The other parameters are
+    those of ``calibration_pass``."""
 
     def __init__(
         self,
@@ -171,8 +177,8 @@ class Walker:
         threads: int | None = None,
     ):
         self._model, self._groups, self._formats, self._threads = model, groups, formats, threads
-        self.streams = Streams(groups, keep)
-        self.walked = Walked({}, {})
+        self.streams = ActivationCache(groups, keep)
+        self.calibrated = CalibrationResult({}, {})
         self._memory = Memory.beside(batches)
         self._count = len(batches)
         name = str(model.graph.inputs[0].name)
@@ -180,7 +186,9 @@ class Walker:
         self.streams.put(name, batches, KeptQuantised.of(quantised, self._memory))
 
     def step(self, place: int, visit: Visit) -> None:
-        """Go through the group at ``place``. A step may be taken again while the streams hold its inputs."""
+        """Go through the group at ``place``. A step may be taken again while the streams hold its
+        inputs.
+        """
         group, streams = self._groups[place], self.streams
         if group.kind == "layer":
             _walk_layer(
@@ -190,7 +198,7 @@ class Walker:
                 self._formats,
                 streams,
                 visit,
-                self.walked,
+                self.calibrated,
                 self._threads,
                 self._memory,
             )
@@ -221,9 +229,9 @@ def _walk_layer(
     group: Group,
     place: int,
     formats: Mapping[str, Format],
-    streams: Streams,
+    streams: ActivationCache,
     visit: Visit,
-    walked: Walked,
+    calibrated: CalibrationResult,
     threads: int | None,
     memory: Memory,
 ) -> None:
@@ -261,7 +269,7 @@ def _walk_layer(
         _threads=threads,
     )
     chosen = visit(layer)
-    walked.layers[group.name] = chosen
+    calibrated.layers[group.name] = chosen
     bias = chosen.real_bias.astype(np.float32)
     if layer.channel_axis == 1:
         bias = bias[:, None, None]
@@ -286,7 +294,7 @@ def _walk_layer(
         if wanted:
             real_results.append(real)
             quantised_results.append(quantised)
-    walked.signal_to_noise[group.name] = signal_to_noise(signal, noise)
+    calibrated.signal_to_noise[group.name] = signal_to_noise(signal, noise)
     streams.put(result_name, real_results, quantised_results)
 
 
@@ -295,7 +303,9 @@ def _repeated(session: OnnxRuntime, inputs: Sequence[FloatArray], memory: Memory
 
 
 def _powers(real: FloatArray, quantised: FloatArray) -> tuple[float, float]:
-    """Sums of squares of a tensor and of its error; in float64 where float32 could not hold them."""
+    """Sums of squares of a tensor and of its error; in float64 where float32 could not hold
+    them.
+    """
     flat, error = real.reshape(-1), (quantised - real).reshape(-1)
     largest = float(np.abs(flat).max(initial=0.0))
     if not 1e-12 < largest < 1e12:
@@ -313,7 +323,7 @@ def _walk_other(
     group: Group,
     batches: int,
     formats: Mapping[str, Format],
-    streams: Streams,
+    streams: ActivationCache,
     threads: int | None,
     memory: Memory,
 ) -> None:

@@ -1,7 +1,8 @@
-"""Channel statistics correction: quantised accumulators take on the float model's mean and spread per channel.
+"""Channel statistics correction: quantised accumulators take on the float model's mean and spread
+per channel.
 
-What re-estimating batch norm would do where the exported model has it folded away. The statistics are those
-of the accumulators before residual and clamp, on the quantised network's own inputs.
+What re-estimating batch norm would do where the exported model has it folded away. The statistics
+are those of the accumulators before residual and clamp, on the quantised network's own inputs.
 """
 
 from collections.abc import Iterable
@@ -13,17 +14,19 @@ from numpy.typing import NDArray
 SMALLEST_FACTOR, LARGEST_FACTOR = 0.25, 4.0
 # Largest differences whose squares float32 can sum.
 _SMALLEST_SQUARED, _LARGEST_SQUARED = 1e-15, 1e15
-# How many times a channel's energy may be that of what varies in it, and the least energy of an element.
+# How many times a channel's energy may be that of what varies in it, and the least energy of an
+# element.
 _DROWNED, _SMALLEST_ENERGY = 1e3, 1e-30
 # A variance below this share of the squared mean is that of float32's rounding.
 _ROUNDING = 2e-15
 
 
 class ChannelMoments:
-    """Mean and variance of each channel of streamed arrays; channels lie on ``channel_axis`` (1 or -1).
+    """Mean and variance of each channel of streamed arrays; channels lie on ``channel_axis`` (1 or
+    -1).
 
-    Where a batch's values are large and nearly constant, or leave float32 when squared, squares are taken of
-    differences from the batch's mean: what varies would drown otherwise.
+    Where a batch's values are large and nearly constant, or leave float32 when squared, squares are
+    taken of differences from the batch's mean: what varies would drown otherwise.
     """
 
     def __init__(self, channel_axis: int):
@@ -105,7 +108,8 @@ def channel_variances(
 def output_variances(
     weight: NDArray[np.float64], covariance: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Variance of each output channel, float64 ``[O]``, for weights ``[O, ...]`` on patches of that covariance.
+    """Variance of each output channel, float64 ``[O]``, for weights ``[O, ...]`` on patches of that
+    covariance.
 
     covariance: ``[groups, K, K]``; the O rows fall into as many equal parts.
     """

@@ -58,7 +58,9 @@ class Observer:
 
 
 def covering_exponent(magnitude: float, signed: bool) -> int:
-    """The finest exponent e with ``magnitude <= high * 2**e``, at least -126; 0 for an all-zero tensor."""
+    """The finest exponent e with ``magnitude <= high * 2**e``, at least -126; 0 for an all-zero
+    tensor.
+    """
     if magnitude <= 0.0:
         return 0
     high = 127 if signed else 255
@@ -71,9 +73,9 @@ def choose_exponent(sample: NDArray[np.float32], magnitude: float, signed: bool,
     """The static exponent of a tensor.
 
     sample: some of its elements. magnitude: the largest absolute value of all of them.
-    how.calibration: "max": nothing saturates; "percentile": ``how.percentile`` per cent of the magnitudes do
-    not; "mse": least squared error over the sample among the covering exponent and the finer ones.
-    """
+    how.calibration: "max": nothing saturates; "percentile": ``how.percentile`` per cent of the
+    magnitudes do not; "mse": least squared error over the sample among the covering exponent and
+    the finer ones."""
     covering = covering_exponent(magnitude, signed)
     if how.calibration == "max" or sample.size == 0:
         return covering

@@ -1,4 +1,6 @@
-"""Which formats the graph itself decides: unsigned tensors, tensors that share a format, dynamic exponents."""
+"""Which formats the graph itself decides: unsigned tensors, tensors that share a format, dynamic
+exponents.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -37,7 +39,9 @@ _OF_ALL_INPUTS = frozenset(["Add", "Mul", "Div", "Concat", "Min", "Sum"])
 
 
 def never_negative(model: ir.Model) -> set[str]:
-    """Names of the tensors that cannot hold a negative number for any input, as the operators prove it."""
+    """Names of the tensors that cannot hold a negative number for any input, as the operators prove
+    it.
+    """
     found: set[str] = set()
 
     def holds(value: ir.Value | None) -> bool:
@@ -86,8 +90,8 @@ def quantised_tensors(model: ir.Model, groups: Sequence[Group]) -> list[str]:
 class SharedFormats:
     """Sets of tensors with one format: what data movement joins.
 
-    A Concat rounds each of its operands to its own format. An operand that it alone reads has that format at
-    once, which saves a rounding; one with other readers keeps the format that suits them.
+    A Concat rounds each of its operands to its own format. An operand that it alone reads has that
+    format at once, which saves a rounding; one with other readers keeps the format that suits them.
     """
 
     def __init__(self, model: ir.Model, groups: Sequence[Group]):
@@ -130,7 +134,9 @@ class SharedFormats:
 
 
 def moved(groups: Iterable[Group]) -> set[str]:
-    """Tensors whose elements all come from one tensor of the same format: nothing new to observe."""
+    """Tensors whose elements all come from one tensor of the same format: nothing new to
+    observe.
+    """
     return {name for group in groups if group.keeps_format for name in group.outputs}
 
 
@@ -141,9 +147,9 @@ def _is_concat(group: Group) -> bool:
 def dynamic_tensors(model: ir.Model, groups: Sequence[Group]) -> set[str]:
     """Tensors whose exponent can be taken at run time.
 
-    Results of Conv, Linear and Add that are read by Conv, Linear, Add, pooling and data movement alone
-    (moved tensors keep the scale, so their readers count as well), and that no graph output is made of.
-    A Concat has one static format, and what it reads is static too.
+    Results of Conv, Linear and Add that are read by Conv, Linear, Add, pooling and data movement
+    alone (moved tensors keep the scale, so their readers count as well), and that no graph output
+    is made of. A Concat has one static format, and what it reads is static too.
     """
     readers: dict[str, list[Group]] = {}
     for group in groups:

@@ -1,8 +1,8 @@
 """Units of accumulators: how fine a layer's weights and bias may count.
 
-Two limits: the engine's int32 accumulators must hold for any input (proven), and sums in float32, in which
-other runtimes execute the artifact, are exact only below 2**24 units (ensured on calibration data).
-"""
+Two limits: the engine's int32 accumulators must hold for any input (proven), and sums in float32,
+in which other runtimes execute the artifact, are exact only below 2**24 units (ensured on
+calibration data)."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,8 @@ _LEAST_OCTAVES = -30
 
 
 def minimum_exponent(layer: CalibratedLayer) -> int:
-    """The finest weight exponent e that keeps calibrated accumulators (and sums with a residual) in EXACT_MAGNITUDE.
+    """The finest weight exponent e that keeps calibrated accumulators (and sums with a residual) in
+    EXACT_MAGNITUDE.
 
     Accumulators count in the input's scale times ``2**e``, which is a normal float32 number.
     """
@@ -46,10 +47,10 @@ def lowest_exponent(layer: CalibratedLayer) -> int:
 def channel_octaves(layer: CalibratedLayer, weight: NDArray[np.floating]) -> NDArray[np.intp]:
     """What to add to the layer's weight exponent for each output channel, at most 0, ``[O]``.
 
-    Of a float32 result every channel counts by itself, however small it is beside others. Not so of an 8-bit
-    one, whose channels share a scale. Channels whose weights reach an eighth of the largest need nothing; of the
-    others the accumulators, counted in their own unit, stay below the largest of all.
-    """
+    Of a float32 result every channel counts by itself, however small it is beside others. Not so of
+    an 8-bit one, whose channels share a scale. Channels whose weights reach an eighth of the
+    largest need nothing; of the others the accumulators, counted in their own unit, stay below the
+    largest of all."""
     none = np.zeros(len(weight), np.intp)
     fmt = layer.input_format
     if layer.output_format is not None or fmt is None or fmt.dynamic:
@@ -74,8 +75,8 @@ def fits_int32(
 ) -> bool:
     """Whether the engine can prove its 32-bit accumulators, and the bias fits beside them.
 
-    bias: real ``[O]``; twice as much is reserved for it, since statistics correction may move it. With a
-    dynamic input it is not part of the int32 sum.
+    bias: real ``[O]``; twice as much is reserved for it, since statistics correction may move it.
+    With a dynamic input it is not part of the int32 sum.
     """
     if not accumulators.fits_int32(terms):
         return False
@@ -91,8 +92,8 @@ def integer_bias(
 ) -> tuple[NDArray[np.int32], int]:
     """The bias as int32 ``[O]`` and its exponent.
 
-    With a static input it counts in the accumulator's unit; with a dynamic one its largest element gets a
-    15-bit mantissa and an exponent of its own.
+    With a static input it counts in the accumulator's unit; with a dynamic one its largest element
+    gets a 15-bit mantissa and an exponent of its own.
     """
     weight_exponent = accumulators.finest_exponent(terms)
     if fmt is not None and fmt.dynamic:

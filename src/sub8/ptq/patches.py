@@ -1,4 +1,6 @@
-"""Input patches of a layer: what one output position of one convolution group sees, as columns of a matrix."""
+"""Input patches of a layer: what one output position of one convolution group sees, as columns of a
+matrix.
+"""
 
 import numpy as np
 import onnx_ir as ir
@@ -12,11 +14,12 @@ BLOCK_ELEMENTS = 1 << 23
 def patches(
     layer: ir.Node, x: NDArray[np.float32], every: int = 1, offset: int = 0
 ) -> NDArray[np.float32]:
-    """Patches of inputs ``[B, C, H, W]`` (Conv) or ``[..., I]`` (Gemm, MatMul), float32 ``[groups, K, positions]``.
+    """Patches of inputs ``[B, C, H, W]`` (Conv) or ``[..., I]`` (Gemm, MatMul), float32 ``[groups,
+    K, positions]``.
 
-    K = I*KH*KW, a column is flattened like ``weight[o]``; positions run over the batch, rows, columns.
-    Of a convolution's output rows and columns only every ``every``-th from ``offset`` on is taken.
-    """
+    K = I*KH*KW, a column is flattened like ``weight[o]``; positions run over the batch, rows,
+    columns. Of a convolution's output rows and columns only every ``every``-th from ``offset`` on
+    is taken."""
     if layer.op_type != "Conv":
         return np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)[None]
     groups = patterns.attribute(layer, "group", 1)

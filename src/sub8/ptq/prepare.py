@@ -1,4 +1,5 @@
-"""A float network and sample inputs, made ready: normalised, cut into groups, its activations calibrated.
+"""A float network and sample inputs, made ready: normalised, cut into groups, its activations
+calibrated.
 
 What post-training quantisation and retraining both start from.
 """
@@ -28,17 +29,19 @@ from sub8.numerics.dfp import Format
 from sub8.progress import Progress
 from sub8.ptq.activation_cache import Kept, Memory
 from sub8.ptq.calibrate import calibrate
-from sub8.ptq.calibration_pass import Walked
+from sub8.ptq.calibration_pass import CalibrationResult
 from sub8.recipe import Recipe
 from sub8.version import __version__
 
 if TYPE_CHECKING:
     import torch
 
-# Input elements per batch: small enough that one batch's activations of a large network fit beside the cache.
+# Input elements per batch: small enough that one batch's activations of a large network fit beside
+# the cache.
 BATCH_ELEMENTS = 1 << 20
 LARGEST_BATCH = 64
-# How many times the median image's largest value an image's must be, and in how few of all, to be left out.
+# How many times the median image's largest value an image's must be, and in how few of all, to be
+# left out.
 _DWARFED, _FEW, _FEWEST_TO_COMPARE = 32, 0.1, 4
 
 Source: TypeAlias = "str | os.PathLike[str] | ir.Model | torch.nn.Module"
@@ -47,8 +50,8 @@ Calibration: TypeAlias = DataSource
 
 @dataclass(frozen=True)
 class PreparedNetwork:
-    """graph: normalised. groups: of its nodes. formats: of the activations, by tensor. batches: the calibration
-    inputs, float32 ``[B, ...]`` each.
+    """graph: normalised. groups: of its nodes. formats: of the activations, by tensor. batches: the
+    calibration inputs, float32 ``[B, ...]`` each.
     """
 
     graph: ir.Model
@@ -59,9 +62,9 @@ class PreparedNetwork:
     calibration: str
     preprocess: Preprocess | None
 
-    def metadata(self, recipe: Recipe, walked: Walked) -> dict[str, str]:
+    def metadata(self, recipe: Recipe, calibrated: CalibrationResult) -> dict[str, str]:
         """What the written model says of how it was made."""
-        noise = {layer: round(value, 2) for layer, value in walked.signal_to_noise.items()}
+        noise = {layer: round(value, 2) for layer, value in calibrated.signal_to_noise.items()}
         calibration = {
             "source": self.calibration,
             "images": sum(len(batch) for batch in self.batches),
@@ -94,7 +97,8 @@ def prepare_network(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> PreparedNetwork:
-    """Open a float model, cut its calibration inputs into batches and choose the activations' formats.
+    """Open a float model, cut its calibration inputs into batches and choose the activations'
+    formats.
 
     Parameters as for ``quantize``. Raises InputError and UnsupportedModelError.
     """
@@ -155,7 +159,8 @@ def _batches(
     count = len(dataset)
     if count == 1 and recipe.correct_statistics:
         raise InputError(
-            "calibration: one image does not tell the channels' statistics; give at least 2, better 100,"
+            "calibration: one image does not tell the channels' statistics; give at least 2, "
+            "better 100,"
             " or set correct_statistics = false"
         )
     size = source.fixed_batch
@@ -163,7 +168,8 @@ def _batches(
         size = min(LARGEST_BATCH, max(1, BATCH_ELEMENTS // _elements(dataset, preprocess)))
     elif count > size and (rest := count % size):
         warnings.warn(
-            f"calibration: {rest} of {count} images are left out, since {source.name} takes batches of"
+            f"calibration: {rest} of {count} images are left out, since {source.name} takes "
+            "batches of"
             f" {size} only",
             Sub8Warning,
             stacklevel=2,
@@ -178,7 +184,8 @@ def _batches(
             sample = x.shape[1:]
         elif x.shape[1:] != sample:
             raise InputError(
-                f"{dataset.name}: its samples differ in shape, {list(sample)} and {list(x.shape[1:])};"
+                f"{dataset.name}: its samples differ in shape, {list(sample)} and "
+                f"{list(x.shape[1:])};"
                 " bring them to one"
             )
         batches.append(x)
@@ -186,10 +193,11 @@ def _batches(
 
 
 def _without_extremes(batches: Kept) -> Kept:
-    """Leave out the few images with a value that dwarfs all others': a mark for missing data, or a broken file.
+    """Leave out the few images with a value that dwarfs all others': a mark for missing data, or a
+    broken file.
 
-    8 bits could not hold such a value and the rest, and one image's would spoil the statistics of all.
-    """
+    8 bits could not hold such a value and the rest, and one image's would spoil the statistics of
+    all."""
     largest = [np.abs(x.reshape(len(x), -1)).max(1, initial=0.0) for x in batches]
     every = np.concatenate(largest)
     limit = _DWARFED * float(np.median(every))
@@ -202,7 +210,8 @@ def _without_extremes(batches: Kept) -> Kept:
         if (values <= limit).any():
             kept.append(x[values <= limit])
     warnings.warn(
-        f"calibration: left out {len(extreme)} of {len(every)} images, the first row {extreme[0]}, for values"
+        f"calibration: left out {len(extreme)} of {len(every)} images, the first row {extreme[0]}, "
+        "for values"
         f" up to {every.max():.3g} where the others reach {every[every <= limit].max():.3g}",
         Sub8Warning,
         stacklevel=2,

@@ -30,23 +30,24 @@ LARGEST_COLUMNS = 8192
 
 
 class LayerQuantiser:
-    """What ``walk`` asks about every layer, answered by a recipe.
+    """What ``calibration_pass`` asks about every layer, answered by a recipe.
 
-    one_exponent: of all weights of a layer, also where its output channels lie far apart (``channel_octaves``).
-    """
+    one_exponent: of all weights of a layer, also where its output channels lie far apart
+    (``channel_octaves``)."""
 
     def __init__(self, recipe: Recipe, *, one_exponent: bool = False):
         self._recipe, self._one_exponent = recipe, one_exponent
 
     def __call__(self, layer: CalibratedLayer) -> QuantizedLayer:
-        """Solve the layer's weights and, where the recipe says so, correct its channels' statistics.
+        """Solve the layer's weights and, where the recipe says so, correct its channels'
+        statistics.
 
-        Mean and spread follow the float model's for ternary and 4-bit weights. 8-bit weights keep their
-        spread by themselves, and few steps of alpha are left to change it, so that only the mean follows.
-        The second-order method serves them too: not for their own rounding, but because the layer then
-        makes up for errors of the layers before it. It leaves very wide layers to "optimal".
-        Raises UnsupportedModelError where no exponent makes the sums fit int32.
-        """
+        Mean and spread follow the float model's for ternary and 4-bit weights. 8-bit weights keep
+        their spread by themselves, and few steps of alpha are left to change it, so that only the
+        mean follows. The second-order method serves them too: not for their own rounding, but
+        because the layer then makes up for errors of the layers before it. It leaves very wide
+        layers to "optimal". Raises UnsupportedModelError where no exponent makes the sums fit
+        int32."""
         group = layer.group
         fmt = self._recipe.weight_format(
             layer.name, first=group.first, last=group.last, depthwise=group.depthwise
@@ -66,7 +67,9 @@ class LayerQuantiser:
     def _weight_error(
         self, layer: CalibratedLayer, fmt: WeightFormat
     ) -> tuple[ClusteredWeight, ...]:
-        """Solve, see what spread the accumulators get, and solve again for weights that give the right one."""
+        """Solve, see what spread the accumulators get, and solve again for weights that give the
+        right one.
+        """
         method: Method = "paper" if self._recipe.method == "paper" else "optimal"
         terms = _solve(layer, layer.weight, fmt, method, one_exponent=self._one_exponent)
         if not self._recipe.correct_statistics or fmt.integers.eight_bit:
@@ -79,12 +82,15 @@ class LayerQuantiser:
     def _second_order(
         self, layer: CalibratedLayer, fmt: WeightFormat
     ) -> tuple[ClusteredWeight, ...] | None:
-        """Solve for the regressed weights; None, and a warning, where the layer's inputs do not determine any."""
+        """Solve for the regressed weights; None, and a warning, where the layer's inputs do not
+        determine any.
+        """
         try:
             return self._regressed(layer, fmt)
         except np.linalg.LinAlgError:
             warnings.warn(
-                f"layer {layer.name!r}: its inputs on the calibration data do not determine a second-order"
+                f"layer {layer.name!r}: its inputs on the calibration data do not determine a "
+                "second-order"
                 " solution; solved by method 'optimal' instead",
                 Sub8Warning,
                 stacklevel=2,
@@ -92,7 +98,9 @@ class LayerQuantiser:
             return None
 
     def _regressed(self, layer: CalibratedLayer, fmt: WeightFormat) -> tuple[ClusteredWeight, ...]:
-        """Least squares shrinks what it cannot explain, so the regressed weights' spread is set before they are solved."""
+        """Least squares shrinks what it cannot explain, so the regressed weights' spread is set
+        before they are solved.
+        """
         found = regress(layer)
         weight = found.weight
         if not np.isfinite(weight).all():
@@ -114,7 +122,9 @@ def _solve(
     *,
     one_exponent: bool,
 ) -> tuple[ClusteredWeight, ...]:
-    """The solution with the finest exponent whose sums stay exact in float32 and provably fit int32."""
+    """The solution with the finest exponent whose sums stay exact in float32 and provably fit
+    int32.
+    """
     finest = minimum_exponent(layer)
     octaves = channel_octaves(layer, weight)
     if one_exponent or not octaves.any():

@@ -1,12 +1,12 @@
 """What a layer should compute, as least squares on its quantised inputs.
 
-The best real weight for the quantised network is not the float model's: its inputs already carry errors, and so
-does the residual operand. With p the input patches of the quantised network and t the accumulators of the
-float model (plus what the residual operand lacks), the weight that brings ``w p + bias`` closest to t is
-``cov(t, p) cov(p)^-1``, drawn towards the float weight where the data say little. Few images say little
-about thousands of columns, so how strongly it is drawn is found by cross-validation over images, and the
-covariance itself is shrunk as far as it scatters between images (Ledoit and Wolf, 2004).
-"""
+The best real weight for the quantised network is not the float model's: its inputs already carry
+errors, and so does the residual operand. With p the input patches of the quantised network and t
+the accumulators of the float model (plus what the residual operand lacks), the weight that brings
+``w p + bias`` closest to t is ``cov(t, p) cov(p)^-1``, drawn towards the float weight where the
+data say little. Few images say little about thousands of columns, so how strongly it is drawn is
+found by cross-validation over images, and the covariance itself is shrunk as far as it scatters
+between images (Ledoit and Wolf, 2004)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from sub8.ptq.calibration_pass import CalibratedLayer
 from sub8.ptq.patches import images_per_block, patches
 
-# Neighbouring patches say nearly the same: of larger layers a grid of output positions is taken, thinned by a whole
-# number along both axes, as long as at least so many patches remain.
+# Neighbouring patches say nearly the same: of larger layers a grid of output positions is taken,
+# thinned by a whole number along both axes, as long as at least so many patches remain.
 ENOUGH_PATCHES = 1 << 18
 FOLDS = 4
 # How many times the spread a mean may be.
@@ -35,8 +35,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Regression:
-    """weight: the target ``[O, I, *kernel]``. covariance: of the patches, ``[groups, K, K]``, K = I*prod(kernel).
-    ridge: the strength of the pull. shrinkage: the share 0..1 by which correlations are overestimated."""
+    """weight: the target ``[O, I, *kernel]``. covariance: of the patches, ``[groups, K, K]``, K =
+    I*prod(kernel).
+    ridge: the strength of the pull. shrinkage: the share 0..1 by which correlations are
+    overestimated."""
 
     weight: Floats
     covariance: Floats
@@ -44,7 +46,9 @@ class Regression:
     shrinkage: float
 
     def shrunk_covariance(self) -> Floats:
-        """The covariance to expect on other images: correlations between columns scaled down, variances kept."""
+        """The covariance to expect on other images: correlations between columns scaled down,
+        variances kept.
+        """
         diagonal = np.einsum("gkk->gk", self.covariance)[:, :, None] * np.eye(
             len(self.covariance[0])
         )
@@ -54,8 +58,8 @@ class Regression:
 def regress(layer: CalibratedLayer, ridge: float | None = None) -> Regression:
     """One streamed pass over the layer's calibration data; means are left to the bias.
 
-    ridge: instead of the one that cross-validation finds. Raises LinAlgError where nothing can be regressed.
-    """
+    ridge: instead of the one that cross-validation finds. Raises LinAlgError where nothing can be
+    regressed."""
     folds = [fold for fold in _gather(layer) if fold is not None]
     if not all(
         np.isfinite(fold.products).all() and np.isfinite(fold.cross).all() for fold in folds
@@ -72,7 +76,9 @@ def regress(layer: CalibratedLayer, ridge: float | None = None) -> Regression:
 
 @dataclass(frozen=True)
 class _Moments:
-    """covariance: of the patches, ``[g, K, K]``. cross: of targets with patches, ``[g, O/g, K]``."""
+    """covariance: of the patches, ``[g, K, K]``. cross: of targets with patches, ``[g, O/g,
+    K]``.
+    """
 
     covariance: Floats
     cross: Floats
@@ -96,9 +102,9 @@ class _Moments:
 class _Origin:
     """What patches and targets of one layer are counted from, and in which power of two.
 
-    Squares of large, nearly constant values would drown what varies, and those of huge or tiny ones leave
-    float32. patch: ``[g, K]``. target: ``[g, O/g]``; None for zeros. patch_exponent, target_exponent: of their units.
-    """
+    Squares of large, nearly constant values would drown what varies, and those of huge or tiny ones
+    leave float32. patch: ``[g, K]``. target: ``[g, O/g]``; None for zeros. patch_exponent,
+    target_exponent: of their units."""
 
     patch: NDArray[np.float32] | None
     target: NDArray[np.float32] | None
@@ -228,7 +234,9 @@ def _validated_ridge(folds: Sequence[_Sums], own: Floats) -> float:
 
 
 def _valley(loss: Callable[[int], float], start: int, count: int) -> int:
-    """Walk downhill from ``start`` to the place in 0..count-1 where a valley-shaped loss is least."""
+    """Walk downhill from ``start`` to the place in 0..count-1 where a valley-shaped loss is
+    least.
+    """
     known = {start: loss(start)}
     for direction in (1, -1):
         place = start

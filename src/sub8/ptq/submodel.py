@@ -1,4 +1,6 @@
-"""Pieces of the float graph as ONNX Runtime sessions: a group, a layer's product alone, what follows it."""
+"""Pieces of the float graph as ONNX Runtime sessions: a group, a layer's product alone, what
+follows it.
+"""
 
 from collections.abc import Sequence
 
@@ -43,7 +45,9 @@ def piece(
 def product(
     model: ir.Model, group: Group, weight: NDArray[np.float32], threads: int | None
 ) -> OnnxRuntime:
-    """A session of a layer's Conv, Gemm or MatMul with other weights ``[O, I, *kernel]`` and without bias."""
+    """A session of a layer's Conv, Gemm or MatMul with other weights ``[O, I, *kernel]`` and
+    without bias.
+    """
     layer = group.layer
     assert layer is not None
     x = ir.val(
@@ -65,7 +69,9 @@ def product(
 
 
 def ending(model: ir.Model, group: Group, threads: int | None) -> "Ending | None":
-    """A session of what follows a layer's accumulator (residual, clamps); None where nothing does."""
+    """A session of what follows a layer's accumulator (residual, clamps); None where nothing
+    does.
+    """
     start = str(accumulator(group).name)
     if start in group.results:
         return None

@@ -1,1 +1,3 @@
-"""Block reconstruction: the integers of neighbouring layers fitted together, by gradients, on calibration data."""
+"""Block reconstruction: the integers of neighbouring layers fitted together, by gradients, on
+calibration data.
+"""

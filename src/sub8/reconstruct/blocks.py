@@ -7,7 +7,8 @@ import onnx_ir as ir
 
 from sub8.graph.groups import Group
 
-# Layers of a run that no bottleneck ends: as many as an inverted residual or a bottleneck block has.
+# Layers of a run that no bottleneck ends: as many as an inverted residual or a bottleneck block
+# has.
 RUN_LAYERS = 3
 # A stretch of more layers between two bottlenecks is cut into runs as well.
 LARGEST_BLOCK = 6
@@ -18,8 +19,8 @@ _COLLAPSING = frozenset({"GlobalAveragePool", "ReduceMean"})
 class Block:
     """Groups ``start`` to ``stop - 1`` of a network.
 
-    inputs, outputs: names of the tensors that come from before, and of those that later groups or the caller
-    read.
+    inputs, outputs: names of the tensors that come from before, and of those that later groups or
+    the caller read.
     """
 
     start: int
@@ -35,11 +36,11 @@ class Block:
 def find_blocks(model: ir.Model, groups: Sequence[Group]) -> list[Block]:
     """Cut a network into blocks, in topological order; every group is in exactly one.
 
-    A bottleneck is a tensor that everything later goes through. Between two bottlenecks lies a block: a
-    residual block, an inception module. Where every layer's result is a bottleneck (a chain), and in stretches of
-    more than ``LARGEST_BLOCK`` layers, ``RUN_LAYERS`` layers make a block. Global pooling starts a new one:
-    behind it are too few numbers to fit a layer's weights to.
-    """
+    A bottleneck is a tensor that everything later goes through. Between two bottlenecks lies a
+    block: a residual block, an inception module. Where every layer's result is a bottleneck (a
+    chain), and in stretches of more than ``LARGEST_BLOCK`` layers, ``RUN_LAYERS`` layers make a
+    block. Global pooling starts a new one: behind it are too few numbers to fit a layer's weights
+    to."""
     read_last = {name: place for place, group in enumerate(groups) for name in group.inputs}
     returned = {str(value.name) for value in model.graph.outputs}
 

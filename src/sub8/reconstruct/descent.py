@@ -14,19 +14,23 @@ from sub8.recipe import Reconstruction
 from sub8.reconstruct.soft import SoftBlock
 
 HELD_OUT = 8
-# Adam's rates: of the weights in integer steps, of the scales as a share, of the biases in eighths of the range.
+# Adam's rates: of the weights in integer steps, of the scales as a share, of the biases in eighths
+# of the range.
 _LEVEL_RATE, _SCALE_RATE, _BIAS_RATE = 0.01, 0.001, 0.001
 _BETAS = (0.9, 0.99)
-# Of the weights (1 - t)^power are still free when t of the steps up to ``_HARD`` are done; then only scales and
-# biases move.
+# Of the weights (1 - t)^power are still free when t of the steps up to ``_HARD`` are done; then
+# only scales and biases move.
 _HARD, _FREEZING_POWER = 0.9, 5
-# Positions of the result that one step looks at; neighbours say nearly the same, so large images need fewer.
+# Positions of the result that one step looks at; neighbours say nearly the same, so large images
+# need fewer.
 _POSITIONS = 1 << 15
 _FEWEST_IMAGES = 4
 
 
 class Samples:
-    """A tensor of all calibration images, in memory as it was streamed; ``samples[places]`` is float32."""
+    """A tensor of all calibration images, in memory as it was streamed; ``samples[places]`` is
+    float32.
+    """
 
     def __init__(self, batches: Sequence[FloatArray] | Sequence[Quantised]):
         parts = [one.values if isinstance(one, Quantised) else one for one in batches]
@@ -54,7 +58,8 @@ class Samples:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What a block is fitted to: its inputs in the quantised network, and the float model's results.
+    """What a block is fitted to: its inputs in the quantised network, and the float model's
+    results.
 
     Every ``HELD_OUT``-th image, where there are so many, only judges.
     """
@@ -78,8 +83,8 @@ class Calibrated:
         return min(batch, max(_FEWEST_IMAGES, _POSITIONS // positions))
 
     def suits(self, block: SoftBlock) -> bool:
-        """Whether axis 0 counts images everywhere and the block takes any number of them: a graph of a fixed batch
-        size may reshape to it."""
+        """Whether axis 0 counts images everywhere and the block takes any number of them: a graph
+        of a fixed batch size may reshape to it."""
         images = {len(one) for one in (*self.inputs.values(), *self.targets)}
         if len(images) != 1 or images == {0}:
             return False
@@ -95,7 +100,9 @@ class Calibrated:
     def loss(
         self, block: SoftBlock, places: Tensor, drop: float, random: torch.Generator | None
     ) -> Tensor:
-        """Mean squared error of the block's results on some images, relative to the targets' variance."""
+        """Mean squared error of the block's results on some images, relative to the targets'
+        variance.
+        """
         results = block({name: x[places] for name, x in self.inputs.items()}, drop, random)
         loss = torch.zeros(())
         for result, target in zip(results, self.targets, strict=True):
@@ -120,9 +127,9 @@ def descend(
 ) -> None:
     """Bring the block's results closer to the targets; at the end all its weights are whole.
 
-    Which weights are whole already grows with time: those nearest to a whole number are rounded and frozen first,
-    and the others make up for it (incremental quantisation, arXiv 1702.03044). Most are frozen early, the last ones slowly.
-    """
+    Which weights are whole already grows with time: those nearest to a whole number are rounded and
+    frozen first, and the others make up for it (incremental quantisation, arXiv 1702.03044). Most
+    are frozen early, the last ones slowly."""
     random = torch.Generator().manual_seed(how.seed)
     weights = block.weights
     optimiser = torch.optim.Adam(

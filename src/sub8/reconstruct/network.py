@@ -1,4 +1,6 @@
-"""The method "reconstruct": walk a network block by block, solve, then fit the block's integers together."""
+"""The method "reconstruct": walk a network block by block, solve, then fit the block's integers
+together.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from sub8.graph.groups import Group
 from sub8.numerics.dfp import Format
 from sub8.progress import Progress
 from sub8.ptq.activation_cache import FloatArray, KeptQuantised
-from sub8.ptq.calibration_pass import Visit, Walked, Walker
+from sub8.ptq.calibration_pass import CalibrationPass, CalibrationResult, Visit
 from sub8.ptq.integer_limits import fits_int32
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Recipe
@@ -32,20 +34,22 @@ def reconstruct(
     one_exponent: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Walked:
-    """Quantise every layer as ``walk`` does with the second-order solver, then improve block after block.
+) -> CalibrationResult:
+    """Quantise every layer as ``calibration_pass`` does with the second-order solver, then improve
+    block after block.
 
-    A block's integers, scales and biases are fitted to the least mean squared error of its result against
-    the float model's (BRECQ, arXiv 2102.05426), on the inputs that the already finished blocks before it give.
-    Every eighth image is held out: a block that gets no better on these keeps the second-order solution.
-    So do blocks of 8-bit layers alone, and blocks that hold float islands, nodes without a PyTorch form or reshapes to
-    a fixed number of images.
-    Parameters as for ``walk``; all formats static. one_exponent: see ``LayerQuantiser``.
-    The result depends on ``recipe.reconstruction.seed``, not on the state of PyTorch's own random numbers.
-    """
+    A block's integers, scales and biases are fitted to the least mean squared error of its result
+    against the float model's (BRECQ, arXiv 2102.05426), on the inputs that the already finished
+    blocks before it give.
+    Every eighth image is held out: a block that gets no better on these keeps the second-order
+    solution. So do blocks of 8-bit layers alone, and blocks that hold float islands, nodes without
+    a PyTorch form or reshapes to a fixed number of images.
+    Parameters as for ``calibration_pass``; all formats static. one_exponent: see
+    ``LayerQuantiser``. The result depends on ``recipe.reconstruction.seed``, not on the state of
+    PyTorch's own random numbers."""
     blocks = find_blocks(model, groups)
     outputs = [str(value.name) for value in model.graph.outputs]
-    walker = Walker(model, groups, formats, batches, keep=outputs, threads=threads)
+    calibration = CalibrationPass(model, groups, formats, batches, keep=outputs, threads=threads)
     steps = recipe.reconstruction.steps
     with _torch_threads(threads):
         for number, block in enumerate(blocks):
@@ -55,30 +59,37 @@ def reconstruct(
                     progress("blocks", number * steps + done, len(blocks) * steps)
 
             quantiser = LayerQuantiser(recipe, one_exponent=one_exponent)
-            _Fit(groups, formats, recipe, walker, block).run(quantiser, told)
+            _Fit(groups, formats, recipe, calibration, block).run(quantiser, told)
             told(steps)
-    return walker.walked
+    return calibration.calibrated
 
 
 class _Fit:
-    """One block: its groups, and what the walker's streams hold before it."""
+    """One block: its groups, and what the calibration's streams hold before it."""
 
     def __init__(
         self,
         groups: Sequence[Group],
         formats: Mapping[str, Format],
         recipe: Recipe,
-        walker: Walker,
+        calibration: CalibrationPass,
         block: Block,
     ):
         self._groups = [groups[place] for place in block.places]
-        self._formats, self._recipe, self._walker, self._block = formats, recipe, walker, block
+        self._formats, self._recipe, self._calibration, self._block = (
+            formats,
+            recipe,
+            calibration,
+            block,
+        )
         self._before = self._streamed(block.inputs)
 
     def run(self, quantiser: LayerQuantiser, told: Callable[[int], None]) -> None:
-        """Walk through the block; the walker then holds the better one of its two solutions."""
+        """Walk through the block; the calibration then holds the better one of its two
+        solutions.
+        """
         self._walk(quantiser)
-        layers = self._walker.walked.layers
+        layers = self._calibration.calibrated.layers
         solution = {group.name: layers[group.name] for group in self._groups if group.layer}
         terms = [term for layer in solution.values() for term in layer.terms]
         if all(term.format.eight_bit for term in terms) or any(
@@ -107,12 +118,12 @@ class _Fit:
 
     def _walk(self, visit: Visit) -> None:
         for name, (real, seen) in self._before.items():
-            self._walker.streams.put(name, real, seen)
+            self._calibration.streams.put(name, real, seen)
         for place in self._block.places:
-            self._walker.step(place, visit)
+            self._calibration.step(place, visit)
 
     def _streamed(self, names: Iterable[str]) -> Streamed:
-        streams = self._walker.streams
+        streams = self._calibration.streams
         return {name: (streams.float_values[name], streams.quantised[name]) for name in names}
 
 

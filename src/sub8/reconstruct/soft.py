@@ -1,4 +1,6 @@
-"""A block whose weights are still soft: reals in place of the integers, drawn to whole numbers while it is fitted."""
+"""A block whose weights are still soft: reals in place of the integers, drawn to whole numbers
+while it is fitted.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,8 +26,8 @@ _BIAS_PARTS = 8
 class SoftWeight(nn.Module):
     """One clustered weight, started at a solution.
 
-    levels: reals ``[O, I, *kernel]`` in place of its integers. change: of each scale ``[O, G]``, as a logarithm.
-    """
+    levels: reals ``[O, I, *kernel]`` in place of its integers. change: of each scale ``[O, G]``, as
+    a logarithm."""
 
     alpha: Tensor
     _frozen: Tensor
@@ -36,7 +38,8 @@ class SoftWeight(nn.Module):
         self._kind, self._exponent, self._cluster = term.kind, term.exponent, term.cluster
         self.largest, self._eight_bit = term.format.largest, term.format.eight_bit
         self.levels = nn.Parameter(torch.from_numpy(term.values.astype(np.float32)))
-        # What an empty cluster would count in, the solution does not tell: the middle of the others.
+        # What an empty cluster would count in, the solution does not tell: the middle of the
+        # others.
         filled = term.alpha[term.alpha > 0]
         typical = float(np.median(filled)) if filled.size else 1.0
         alpha = np.where(term.alpha > 0, term.alpha, typical).astype(np.float32)
@@ -66,8 +69,8 @@ class SoftWeight(nn.Module):
 
     @torch.no_grad()
     def freeze(self, part: float) -> None:
-        """Bring the levels back to where they belong: within the range, and so great a part of them, those that were
-        frozen before and then those nearest to a whole number, onto it."""
+        """Bring the levels back to where they belong: within the range, and so great a part of
+        them, those that were frozen before and then those nearest to a whole number, onto it."""
         levels = self.levels.clamp_(-self.largest, self.largest)
         levels.copy_(torch.where(self._frozen, self._whole, levels))
         missing = round(part * levels.numel()) - int(self._frozen.sum())
@@ -148,10 +151,11 @@ class SoftLayer(nn.Module):
 
 
 class SoftBlock(nn.Module):
-    """Soft layers and the functions between them; activations are rounded to 8 bits, but for a random part.
+    """Soft layers and the functions between them; activations are rounded to 8 bits, but for a
+    random part.
 
-    groups: in topological order, none of them a float island. outputs: names of the tensors to return.
-    Raises UnsupportedModelError naming the first node that has no PyTorch form.
+    groups: in topological order, none of them a float island. outputs: names of the tensors to
+    return. Raises UnsupportedModelError naming the first node that has no PyTorch form.
     """
 
     def __init__(
@@ -196,8 +200,8 @@ class SoftBlock(nn.Module):
     ) -> list[Tensor]:
         """The block's real results for its inputs by name, before their own rounding.
 
-        drop: the part of the elements between the layers that stays unrounded (QDrop, arXiv 2203.05740); random
-            chooses them (None: PyTorch's own generator).
+        drop: the part of the elements between the layers that stays unrounded (QDrop, arXiv
+            2203.05740); random chooses them (None: PyTorch's own generator).
         """
         known, real = dict(values), dict[str, Tensor]()
         for twin, group in zip(self.twins, self._groups, strict=True):
@@ -221,7 +225,9 @@ class SoftBlock(nn.Module):
 
 
 def _random_mask(like: Tensor, part: float, random: torch.Generator | None) -> Tensor:
-    """True for a random part (in steps of 1/256) of the elements, laid out like the tensor; a random byte each."""
+    """True for a random part (in steps of 1/256) of the elements, laid out like the tensor; a
+    random byte each.
+    """
     count = like.numel()
     words = torch.randint(-(1 << 63), (1 << 63) - 1, (-(-count // 8),), generator=random)
     mask = words.view(torch.uint8)[:count] < round(256 * part)

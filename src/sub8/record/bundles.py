@@ -5,8 +5,8 @@
     {"created_at":"2026-02-01T08:00:00Z", … ,"target":"replication"}⏎
     ⏎
 
-Two line feeds part the events because one changed bit can put one line feed into an event, never two: the damage
-stays inside that event.
+Two line feeds part the events because one changed bit can put one line feed into an event, never
+two: the damage stays inside that event.
 """
 
 import hashlib
@@ -21,7 +21,9 @@ SEPARATOR = b"\n\n"
 
 @dataclass(frozen=True)
 class Item:
-    """What stands between two separators. ``data`` is None where it is longer than an event may be."""
+    """What stands between two separators. ``data`` is None where it is longer than an event may
+    be.
+    """
 
     sha256: str
     data: bytes | None

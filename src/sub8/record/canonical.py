@@ -1,7 +1,7 @@
 """Strict JSON in, canonical JSON out: the one byte form that is hashed and signed.
 
-Canonical JSON: keys sorted by code point, separators ``,`` and ``:``, UTF-8 not escaped, no white space.
-"""
+Canonical JSON: keys sorted by code point, separators ``,`` and ``:``, UTF-8 not escaped, no white
+space."""
 
 import hashlib
 import json
@@ -13,9 +13,11 @@ from sub8.errors import InputError
 EVENT_BYTES = 1 << 20
 STATE_BYTES = 64 << 20
 MAX_DEPTH = 32
-# An event lies four levels down in a state's equivocations, so every event that may be merged can be read again.
+# An event lies four levels down in a state's equivocations, so every event that may be merged can
+# be read again.
 STATE_DEPTH = MAX_DEPTH + 4
-# 64 MiB of the smallest events hold 1.7 million; of empty objects they would take gigabytes of memory.
+# 64 MiB of the smallest events hold 1.7 million; of empty objects they would take gigabytes of
+# memory.
 MAX_VALUES = 1 << 21
 # Whole numbers beyond this are not exact in every JSON reader.
 LARGEST_INTEGER = 2**53 - 1
@@ -23,7 +25,8 @@ LARGEST_INTEGER = 2**53 - 1
 _ENCODER = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
-# Possessive, and without need of the closing quote: no byte is looked at twice, whatever the bytes are.
+# Possessive, and without need of the closing quote: no byte is looked at twice, whatever the bytes
+# are.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 
@@ -38,9 +41,9 @@ def parse(
 ) -> Any:
     """Parse UTF-8 JSON strictly; ``name`` says in messages whose bytes these are.
 
-    Refuses (InputError): what ``check_limits`` refuses, other encodings, a byte order mark, lone surrogates,
-    duplicate keys, NaN and infinities, integers beyond 2**53 - 1, and where ``floats`` is False every number
-    with a point or an exponent. Takes time in proportion to the bytes.
+    Refuses (InputError): what ``check_limits`` refuses, other encodings, a byte order mark, lone
+    surrogates, duplicate keys, NaN and infinities, integers beyond 2**53 - 1, and where ``floats``
+    is False every number with a point or an exponent. Takes time in proportion to the bytes.
     """
     check_limits(data, name, max_bytes=max_bytes, max_depth=max_depth)
     try:
@@ -78,7 +81,8 @@ def canonical_sha256(value: Any) -> str:
 
 
 def check_limits(data: bytes, name: str, *, max_bytes: int, max_depth: int) -> None:
-    """InputError where JSON has more than ``max_bytes``, more than MAX_VALUES values, or nests beyond ``max_depth``.
+    """InputError where JSON has more than ``max_bytes``, more than MAX_VALUES values, or nests
+    beyond ``max_depth``.
 
     Before parsing, for a hostile file could exhaust the parser's memory or its stack.
     """

@@ -15,7 +15,8 @@ from sub8.record.state import Parts, put_together
 class Combined:
     """A state, and what became of the events beyond the base's.
 
-    applied: events applied. equivocations: slots with more than one event; equivocating: the events in them.
+    applied: events applied. equivocations: slots with more than one event; equivocating: the events
+    in them.
     invalid: events by reason.
     """
 
@@ -27,11 +28,12 @@ class Combined:
 
 
 def combine(parts: Parts, events: Iterable[Event], invalid: dict[str, str]) -> Combined:
-    """The state of ``parts.base`` with valid, different ``events``; ``invalid`` is reason by SHA-256.
+    """The state of ``parts.base`` with valid, different ``events``; ``invalid`` is reason by
+    SHA-256.
 
-    An event about another paper is invalid here, and one whose id the base lists without its signed form: its id
-    would stand there twice. Two events in one slot contradict each other: neither applies, both are listed.
-    """
+    An event about another paper is invalid here, and one whose id the base lists without its signed
+    form: its id would stand there twice. Two events in one slot contradict each other: neither
+    applies, both are listed."""
     invalid = dict(invalid)
     listed = set(parts.base["applied_event_ids"])
     slots: defaultdict[Slot, list[Event]] = defaultdict(list)

@@ -1,8 +1,8 @@
 """Signed events: what one key holder states about one paper.
 
-``event_id`` is ``sha256:`` + SHA-256 of the canonical event without ``event_id`` and ``signature_b64``;
-the signature is taken over EVENT_SCHEMA, a zero byte and that digest. An event is valid only in its canonical
-bytes, so whoever changes one bit of it makes it invalid.
+``event_id`` is ``sha256:`` + SHA-256 of the canonical event without ``event_id`` and
+``signature_b64``; the signature is taken over EVENT_SCHEMA, a zero byte and that digest. An event
+is valid only in its canonical bytes, so whoever changes one bit of it makes it invalid.
 """
 
 import base64
@@ -18,7 +18,8 @@ from sub8.record.keys import PrivateKey, PublicKey, decode_base64
 
 EVENT_SCHEMA = "sub8-event-v1"
 
-# Event type -> (target, section of the state). The registry alone creates records and graph snapshots.
+# Event type -> (target, section of the state). The registry alone creates records and graph
+# snapshots.
 EVENT_TYPES = {
     "author_attestation": ("author", "author_attestations"),
     "timestamp_anchor": ("timestamp", "timestamp_anchors"),
@@ -35,7 +36,9 @@ REASONS: frozenset[str] = frozenset(get_args(Reason))
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one signer may say one thing: its key, the paper, the kind of event, the claim it speaks about."""
+    """Where one signer may say one thing: its key, the paper, the kind of event, the claim it
+    speaks about.
+    """
 
     fingerprint: str
     subject: str
@@ -67,10 +70,11 @@ class Event:
 def sign_event(
     event_type: str, subject: str, payload: dict[str, Any], created_at: str, key: PrivateKey
 ) -> Event:
-    """Make an event. ``payload`` holds ``claim``, what is spoken about, and beside it what is said of it.
+    """Make an event. ``payload`` holds ``claim``, what is spoken about, and beside it what is said
+    of it.
 
-    ``created_at``: UTC, ``2026-01-31T10:28:37Z``. The same arguments give the same bytes. Raises InputError
-    where the result does not fit the schema.
+    ``created_at``: UTC, ``2026-01-31T10:28:37Z``. The same arguments give the same bytes. Raises
+    InputError where the result does not fit the schema.
     """
     if event_type not in EVENT_TYPES:
         raise InputError(f"event type {event_type!r} unknown; one of {', '.join(EVENT_TYPES)}")
@@ -159,7 +163,9 @@ class EventReader:
 
 
 def _names(signer: dict[str, Any], key: PublicKey) -> bool:
-    """Whether every name in ``signer`` is the key's own; a name that anyone could choose would prove nothing."""
+    """Whether every name in ``signer`` is the key's own; a name that anyone could choose would
+    prove nothing.
+    """
     stated = (signer["public_key_fingerprint"], signer["key_id"], signer["signer_id"])
     return stated == (key.fingerprint, key.fingerprint, f"ed25519:{key.fingerprint}")
 

@@ -1,7 +1,7 @@
 """Ed25519 keys: made, kept in PEM files, named by fingerprint.
 
-A fingerprint is the first 16 bytes of the SHA-256 of the raw public key, in hexadecimal; the paper's registry
-names its key the same way.
+A fingerprint is the first 16 bytes of the SHA-256 of the raw public key, in hexadecimal; the
+paper's registry names its key the same way.
 """
 
 import base64
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _KEY_FILE_BYTES = 16384
 _FIELD = 2**255 - 19
 _ORDER = 2**252 + 27742317777372353535851937790883648493
-# The second coordinates of the eight points whose order divides 8. A signature under such a key can be made
-# without knowing any private key.
+# The second coordinates of the eight points whose order divides 8. A signature under such a key can
+# be made without knowing any private key.
 _ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = frozenset({0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8})
 
@@ -40,7 +40,9 @@ class PublicKey:
 
     @classmethod
     def load(cls, source: str | os.PathLike[str]) -> "PublicKey":
-        """From a PEM file, or from the raw key itself written in hexadecimal or base64. Raises InputError."""
+        """From a PEM file, or from the raw key itself written in hexadecimal or base64. Raises
+        InputError.
+        """
         text = os.fspath(source)
         if re.fullmatch(r"[0-9a-fA-F]{64}", text):
             return cls(bytes.fromhex(text))._checked(text)
@@ -71,8 +73,8 @@ class PublicKey:
     def is_sound(self) -> bool:
         """Whether the bytes are the one form of a point of the curve whose order is large.
 
-        Where they are not, no signature is taken: under a point of small order everyone can make one.
-        """
+        Where they are not, no signature is taken: under a point of small order everyone can make
+        one."""
         return len(self.raw) == 32 and _is_large_point(self.raw) and _is_on_curve(self.raw)
 
     @property
@@ -85,7 +87,9 @@ class PublicKey:
         return hashlib.sha256(self.raw).hexdigest()[:32]
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
-        """Whether ``signature`` (64 bytes) is this key's signature of ``message``, in its one form."""
+        """Whether ``signature`` (64 bytes) is this key's signature of ``message``, in its one
+        form.
+        """
         try:
             from cryptography.exceptions import InvalidSignature
         except ImportError as error:
@@ -123,7 +127,9 @@ class PrivateKey:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], passphrase: str | None = None) -> "PrivateKey":
-        """From a PKCS #8 PEM file; InputError where it is none, or where the passphrase does not fit."""
+        """From a PKCS #8 PEM file; InputError where it is none, or where the passphrase does not
+        fit.
+        """
         try:
             from cryptography.exceptions import UnsupportedAlgorithm
             from cryptography.hazmat.primitives import serialization
@@ -227,7 +233,8 @@ def _is_large_point(encoded: bytes) -> bool:
 def _is_on_curve(encoded: bytes) -> bool:
     """Whether -x**2 + y**2 = 1 + d * x**2 * y**2 has a solution for the y of a point's 32 bytes."""
     y2 = pow(int.from_bytes(encoded, "little") & (2**255 - 1), 2, _FIELD)
-    # x**2 = u / v with u = y**2 - 1, v = d * y**2 + 1 and d = -121665 / 121666; a square where u * v is one.
+    # x**2 = u / v with u = y**2 - 1, v = d * y**2 + 1 and d = -121665 / 121666; a square where u *
+    # v is one.
     u, v = y2 - 1, (121666 - 121665 * y2) * 121666
     return pow(u * v, (_FIELD - 1) // 2, _FIELD) in (0, 1)
 

@@ -7,7 +7,9 @@ from sub8.machine import available_processors, processor_name
 
 
 def describe_machine() -> dict[str, Any]:
-    """``platform`` (system and architecture), ``cpu`` (model name), ``cores`` (those this process may use)."""
+    """``platform`` (system and architecture), ``cpu`` (model name), ``cores`` (those this process
+    may use).
+    """
     return {
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": processor_name(),

@@ -1,4 +1,6 @@
-"""The merge: states and bundles of signed events make one state, whatever the order and however often."""
+"""The merge: states and bundles of signed events make one state, whatever the order and however
+often.
+"""
 
 import hashlib
 import os
@@ -18,14 +20,17 @@ from sub8.record.state import Parts, parse_state, take_apart
 from sub8.record.verify import verify_state
 
 _EVENT_START = b'{"created_at":'
-# A state's entry of an invalid event takes at least so much; an event's omits at most so much of the event.
+# A state's entry of an invalid event takes at least so much; an event's omits at most so much of
+# the event.
 _ENTRY_BYTES = 100
 _ENTRY_OMITS = 128
 
 
 @dataclass(frozen=True)
 class Merged:
-    """The result: what became of the events, the state's bytes, and how often a copy was met again."""
+    """The result: what became of the events, the state's bytes, and how often a copy was met
+    again.
+    """
 
     combined: Combined
     data: bytes
@@ -48,7 +53,9 @@ class Merged:
 
 
 class Merger:
-    """Gathers events from states and bundles; memory grows with the different events, not with the bundles."""
+    """Gathers events from states and bundles; memory grows with the different events, not with the
+    bundles.
+    """
 
     def __init__(self) -> None:
         self._reader = EventReader()
@@ -60,11 +67,14 @@ class Merger:
         self._least_bytes = 0  # of the state that all this makes
 
     def add_state(self, state: dict[str, Any], name: str) -> None:
-        """A state gives the base and its events. InputError where it was altered, or has another base."""
+        """A state gives the base and its events. InputError where it was altered, or has another
+        base.
+        """
         for check in verify_state(state):
             if check.outcome == "invalid":
                 raise InputError(
-                    f"{name}: {check.name} is invalid; see 'sub8 record verify', then use an unaltered copy"
+                    f"{name}: {check.name} is invalid; see 'sub8 record verify', then use an "
+                    "unaltered copy"
                 )
         parts = take_apart(state)
         if self._base is None:
@@ -94,8 +104,8 @@ class Merger:
     def result(self) -> Merged:
         """The state of all that was added.
 
-        InputError where no state, hence no base, was among it, or where the result would be a state that no
-        reader takes.
+        InputError where no state, hence no base, was among it, or where the result would be a state
+        that no reader takes.
         """
         if self._base is None:
             raise InputError("nothing to merge into: name a state too, such as the paper's record")
@@ -105,7 +115,9 @@ class Merger:
         return Merged(combined, data, self._repeated)
 
     def _keep(self, event: Event) -> None:
-        """Of two signatures under one statement the smaller stays: both are valid, and order must not decide."""
+        """Of two signatures under one statement the smaller stays: both are valid, and order must
+        not decide.
+        """
         if self._base is not None and event.subject != self._base[0].subject:
             self._keep_invalid(hashlib.sha256(event.data).hexdigest(), "foreign_subject")
             return
@@ -125,7 +137,8 @@ class Merger:
         self._least_bytes += count
         if self._least_bytes > STATE_BYTES:
             raise InputError(
-                f"the merged state would be larger than the limit of {STATE_BYTES} bytes; merge fewer events"
+                f"the merged state would be larger than the limit of {STATE_BYTES} bytes; merge "
+                "fewer events"
             )
 
     def _match(self, parts: Parts, name: str) -> None:
@@ -134,7 +147,8 @@ class Merger:
         versions = {first.merge_version, parts.merge_version} - {None}
         if canonical_bytes(first.base) != canonical_bytes(parts.base) or len(versions) > 1:
             raise InputError(
-                f"{name}: made from another record than {first_name}; merge states of one record only"
+                f"{name}: made from another record than {first_name}; merge states of one record "
+                "only"
             )
         first.merge_version = first.merge_version or parts.merge_version
 
@@ -144,8 +158,8 @@ def merge_files(
 ) -> Merged:
     """Merge states and bundles in files; write the state to ``output``, beside first, then renamed.
 
-    At least one of the files must be a state: the paper's record, or an earlier result. Raises InputError for
-    files that are neither, and for states that were altered.
+    At least one of the files must be a state: the paper's record, or an earlier result. Raises
+    InputError for files that are neither, and for states that were altered.
     """
     merger = Merger()
     bundles = []

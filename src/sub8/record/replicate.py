@@ -1,4 +1,6 @@
-"""Replication records: what a quantised model of ours reached, as a signed event about the paper."""
+"""Replication records: what a quantised model of ours reached, as a signed event about the
+paper.
+"""
 
 import os
 from datetime import UTC, datetime
@@ -31,10 +33,10 @@ def replicate_model(
 ) -> Event:
     """The record of one quantised model.
 
-    model: a file that sub8 wrote. metrics: a JSON object of numbers, such as ``sub8 evaluate --json`` prints; it
-    may also hold ``data`` (a path from the file's folder) or ``data_sha256``, and ``measured_at`` (UTC; else the
-    file's time counts). data: the file or folder measured on, before what the metrics say. Raises InputError.
-    """
+    model: a file that sub8 wrote. metrics: a JSON object of numbers, such as ``sub8 evaluate
+    --json`` prints; it may also hold ``data`` (a path from the file's folder) or ``data_sha256``,
+    and ``measured_at`` (UTC; else the file's time counts). data: the file or folder measured on,
+    before what the metrics say. Raises InputError."""
     metrics = Path(metrics)
     metadata = _model_metadata(Path(model))
     document = _object(metrics)
@@ -63,7 +65,9 @@ def replicate_study(
     statement: str = STATEMENT,
     subject: str = PAPER,
 ) -> Event:
-    """The record of a study: one event with all points of the folder's ``study.json`` (see docs/record.md)."""
+    """The record of a study: one event with all points of the folder's ``study.json`` (see
+    docs/record.md).
+    """
     path = Path(study) / "study.json"
     document = _object(path)
     version, points = document.get("sub8_version"), document.get("points")
@@ -107,7 +111,8 @@ def _model_metadata(path: Path) -> dict[str, str]:
         raise InputError(f"{path}: not an ONNX model, or damaged") from error
     if any(tensor.external_data for tensor in model.graph.initializer):
         raise InputError(
-            f"{path}: keeps weights in other files, which its sha256 would not cover; save it as one file"
+            f"{path}: keeps weights in other files, which its sha256 would not cover; save it as "
+            "one file"
         )
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     for name in ("sub8.version", "sub8.recipe", "sub8.source_sha256"):
@@ -149,12 +154,15 @@ def _data_sha256(
     if isinstance(path, str):
         return path_sha256(metrics.parent / path)
     raise InputError(
-        f"{metrics}: does not say what was measured on; give --data, or 'data' or 'data_sha256' in it"
+        f"{metrics}: does not say what was measured on; give --data, or 'data' or 'data_sha256' in "
+        "it"
     )
 
 
 def _measured_at(document: dict[str, Any], path: Path) -> str:
-    """Never the present: the same inputs make the same event, and no signer contradicts itself by repeating."""
+    """Never the present: the same inputs make the same event, and no signer contradicts itself by
+    repeating.
+    """
     stated = document.get("measured_at")
     if stated is None:
         try:

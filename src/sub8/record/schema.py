@@ -16,7 +16,9 @@ _LONGEST_MESSAGE = 300
 
 
 def check(value: Any, schema: SchemaName, name: str) -> None:
-    """InputError that names the offending part where ``value`` does not fit; ``name`` says whose value it is."""
+    """InputError that names the offending part where ``value`` does not fit; ``name`` says whose
+    value it is.
+    """
     problem = mismatch(value, schema)
     if problem is not None:
         raise InputError(f"{name}: {problem}")

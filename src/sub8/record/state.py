@@ -1,6 +1,7 @@
 """A state: the paper's record and every event merged into it.
 
-Events that sub8 merged keep their signature in the state, so a state holds all that was merged and can be taken
+Events that sub8 merged keep their signature in the state, so a state holds all that was merged and
+can be taken
 apart again: into its base (what the registry published) and its signed events.
 """
 
@@ -24,7 +25,8 @@ _INVALID_KEYS = {"event_sha256", "reason"}
 class Parts:
     """A state taken apart.
 
-    base: the state without sub8's events, counters reduced, without ``state_sha256`` and ``merge_version``.
+    base: the state without sub8's events, counters reduced, without ``state_sha256`` and
+    ``merge_version``.
     merge_version: the base's own, None where the state no longer says.
     events: the signed events, applied and equivocating. invalid: reason by SHA-256 of the bytes.
     """
@@ -129,8 +131,8 @@ def put_together(
 ) -> dict[str, Any]:
     """The state of a base with events, its hash included.
 
-    applied: fields of the events by section. equivocations: each with its ``events``. invalid: reason by SHA-256.
-    """
+    applied: fields of the events by section. equivocations: each with its ``events``. invalid:
+    reason by SHA-256."""
     state = dict(parts.base)
     current = state["current"] = dict(state["current"])
     ids: list[str] = []

@@ -1,4 +1,6 @@
-"""Check a state: recompute all that can be recomputed from it, and say of the rest why it cannot."""
+"""Check a state: recompute all that can be recomputed from it, and say of the rest why it
+cannot.
+"""
 
 import base64
 import hashlib
@@ -167,7 +169,8 @@ def _check_events(state: dict[str, Any]) -> Iterator[Check]:
     yield Check(
         "event ids",
         "not checkable",
-        f"not checkable from a state: {len(parts.base['applied_event_ids'])} events stand without their"
+        f"not checkable from a state: {len(parts.base['applied_event_ids'])} events stand without "
+        "their"
         f" signed form, in {', '.join(['record_created', *unsigned])}",
     )
     yield Check("snapshot hashes", "not checkable", "what they are taken over is not in a state")

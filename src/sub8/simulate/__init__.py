@@ -1,1 +1,3 @@
-"""A quantised network's operators and 8-bit activations as differentiable PyTorch, for fitting and training."""
+"""A quantised network's operators and 8-bit activations as differentiable PyTorch, for fitting and
+training.
+"""

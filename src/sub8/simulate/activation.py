@@ -1,4 +1,6 @@
-"""Fake quantisation of activations to 8-bit dynamic fixed point, exponents tracked while training."""
+"""Fake quantisation of activations to 8-bit dynamic fixed point, exponents tracked while
+training.
+"""
 
 import math
 from typing import Any
@@ -36,8 +38,8 @@ class _Rounded(torch.autograd.Function):
 class ActivationQuantiser(nn.Module):
     """The 8-bit format of one tensor, or of several that data movement joins.
 
-    The exponent starts from calibration; ``track`` moves it by one where the tensor's running squared error
-    would fall. Straight-through gradient inside the range, none outside.
+    The exponent starts from calibration; ``track`` moves it by one where the tensor's running
+    squared error would fall. Straight-through gradient inside the range, none outside.
     """
 
     exponent: Tensor
@@ -75,7 +77,9 @@ class ActivationQuantiser(nn.Module):
 
     @torch.no_grad()
     def track(self, x: Tensor) -> None:
-        """Look at one batch's real values and move the exponent where that pays. All processes decide alike."""
+        """Look at one batch's real values and move the exponent where that pays. All processes
+        decide alike.
+        """
         flat = x.detach().reshape(-1)
         sample = flat[:: max(1, flat.numel() // _SAMPLE)].float().cpu().numpy()
         here = self._exponent()

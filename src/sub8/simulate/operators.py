@@ -1,4 +1,6 @@
-"""ONNX float nodes as differentiable PyTorch functions: what a network computes between its weighted layers."""
+"""ONNX float nodes as differentiable PyTorch functions: what a network computes between its
+weighted layers.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +20,8 @@ Function = Callable[[ir.Node, Values], Tensor | tuple[Tensor, ...]]
 
 
 class Nodes(nn.Module):
-    """A piece of a graph. Constants are buffers that no checkpoint holds; shapes and axes are plain integers.
+    """A piece of a graph. Constants are buffers that no checkpoint holds; shapes and axes are plain
+    integers.
 
     nodes: in topological order. results: names of the tensors to return.
     Raises UnsupportedModelError naming the first node that has no PyTorch form.
@@ -29,7 +32,8 @@ class Nodes(nn.Module):
         for node in nodes:
             if node.domain != "" or node.op_type not in FUNCTIONS:
                 raise UnsupportedModelError(
-                    f"node {node.name!r} ({node.op_type}) has no training form; leave it outside the model"
+                    f"node {node.name!r} ({node.op_type}) has no training form; leave it outside "
+                    "the model"
                     " or quantise without training"
                 )
         self.nodes, self.results = tuple(nodes), tuple(results)
@@ -48,7 +52,9 @@ class Nodes(nn.Module):
             self._places[str(value.name)] = place
 
     def forward(self, values: Mapping[str, Tensor]) -> list[Tensor]:
-        """The results for named activations, in the order of ``results``; computes in their type."""
+        """The results for named activations, in the order of ``results``; computes in their
+        type.
+        """
         known: dict[str, Any] = dict(values)
         kind = next(iter(values.values())).dtype
         for node in self.nodes:
@@ -73,7 +79,9 @@ class Nodes(nn.Module):
 def same_padding(
     x: Tensor, pads: Sequence[int], value: float = 0.0
 ) -> tuple[Tensor, tuple[int, int]]:
-    """ONNX pads (top, left, bottom, right) as PyTorch's symmetric ones, after padding ``x`` where they differ."""
+    """ONNX pads (top, left, bottom, right) as PyTorch's symmetric ones, after padding ``x`` where
+    they differ.
+    """
     top, left, bottom, right = pads
     if top == bottom and left == right:
         return x, (top, left)

@@ -1,4 +1,6 @@
-"""The study's charts, as Altair specifications: the report embeds them, the folder gets PNG and SVG."""
+"""The study's charts, as Altair specifications: the report embeds them, the folder gets PNG and
+SVG.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -78,7 +80,8 @@ def _against(
     return alt.LayerChart(layer=[line, _float_rule(study), marks]).properties(
         width="container",
         height=300,
-        description=f"Top-1 accuracy against {title}, one mark per setting; the line is the Pareto front.",
+        description=f"Top-1 accuracy against {title}, one mark per setting; the line is the Pareto"
+        " front.",
     )
 
 
@@ -133,6 +136,7 @@ def _sensitivity(points: Sequence[Point]) -> alt.Chart:
         .properties(
             width="container",
             height=16 * len(points),
-            description="Signal-to-noise ratio of every layer's output (dark: noisy) for every setting.",
+            description="Signal-to-noise ratio of every layer's output (dark: noisy) for every"
+            " setting.",
         )
     )

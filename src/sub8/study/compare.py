@@ -12,7 +12,9 @@ from sub8.verbs.inspect import Inspection, LayerReport, inspect
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models in the order given; ``layers[name][i]`` is model i's layer of that name, None where it has none."""
+    """Models in the order given; ``layers[name][i]`` is model i's layer of that name, None where it
+    has none.
+    """
 
     names: tuple[str, ...]
     inspections: tuple[Inspection, ...]
@@ -26,7 +28,9 @@ class Comparison:
         return rows
 
     def totals(self) -> list[dict[str, float]]:
-        """Per model: macs, replaced (0..1), bytes of weights, and times less work than fp32 (``cost``)."""
+        """Per model: macs, replaced (0..1), bytes of weights, and times less work than fp32
+        (``cost``).
+        """
         return [
             {
                 "macs": inspection.macs,

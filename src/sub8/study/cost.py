@@ -1,12 +1,13 @@
-"""Operation counts and the cost model behind "potential 16x" (derived step by step in docs/cost.md).
+"""Operation counts and the cost model behind "potential 16x" (derived step by step in
+docs/cost.md).
 
-Work is counted in 8-bit additions. A b-bit multiplication made of radix-4 Booth partial products is b/2
-additions of twice the width; so, per multiply-accumulate of a datapath of fixed width:
+Work is counted in 8-bit additions. A b-bit multiplication made of radix-4 Booth partial products is
+b/2 additions of twice the width; so, per multiply-accumulate of a datapath of fixed width:
 
 - fp32: the mantissa product and sum fill the lanes of four 8-bit products: ``FP32_MAC = 16``;
 - 8 bits times 8 bits: four partial products of one lane: ``INT8_MAC = 4``;
-- ternary: one addition: ``ADDITION = 1``; a cluster's multiplication by its 8-bit scale is one more INT8_MAC
-  on a wider operand, counted as two.
+- ternary: one addition: ``ADDITION = 1``; a cluster's multiplication by its 8-bit scale is one more
+  INT8_MAC on a wider operand, counted as two.
 
 This is arithmetic alone; ``bytes_moved`` bounds what memory allows.
 """
@@ -28,9 +29,11 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class LayerCost:
-    """Per image. multiplications: of 8-bit operands (fp32 ones of a float layer). scalings: of cluster sums by
-    their 8-bit scale. narrow_additions: of 8-bit products or activations into 16-bit partial sums.
-    wide_additions: of cluster sums into 32 bits. weight_bytes and activation_bytes: read or written once.
+    """Per image. multiplications: of 8-bit operands (fp32 ones of a float layer). scalings: of
+    cluster sums by their 8-bit scale. narrow_additions: of 8-bit products or activations into
+    16-bit partial sums.
+    wide_additions: of cluster sums into 32 bits. weight_bytes and activation_bytes: read or written
+    once.
     work: in 8-bit additions.
     """
 
@@ -66,7 +69,9 @@ class Cost:
 
     @property
     def potential(self) -> float:
-        """How many times less arithmetic work than fp32: the paper's "potential 16x" is its limit."""
+        """How many times less arithmetic work than fp32: the paper's "potential 16x" is its
+        limit.
+        """
         return self.float_work / max(self.work, 1)
 
     @property
@@ -118,7 +123,8 @@ def _layer(layer: LayerReport) -> LayerCost:
     inputs = layer.shape[1]
     clusters = divide_up(inputs, layer.cluster or inputs)
     terms = layer.kind.count("+") + 1
-    # A cluster that spans all input channels scales the finished sum, which requantisation does anyway.
+    # A cluster that spans all input channels scales the finished sum, which requantisation does
+    # anyway.
     sums = terms * layer.macs * clusters // math.prod(layer.shape[1:])
     scalings = sums if clusters > 1 or terms > 1 else 0
     multiplies = any(WEIGHT_FORMATS[kind].multiplies for kind in layer.kind.split("+"))

@@ -15,7 +15,9 @@ def pareto_front(points: Sequence[Point], gain: Callable[[Point], float]) -> lis
 
 
 def choose(points: Sequence[Point], float_top1: float, max_drop: float) -> Point:
-    """The smallest file that loses at most ``max_drop`` points of top-1; where none does, the most accurate."""
+    """The smallest file that loses at most ``max_drop`` points of top-1; where none does, the most
+    accurate.
+    """
     accurate = [point for point in points if point.top1 >= float_top1 - max_drop]
     if accurate:
         return min(accurate, key=lambda point: (point.bytes, -point.top1))

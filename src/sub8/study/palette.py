@@ -1,4 +1,6 @@
-"""Colours and marks of the weight formats: Okabe and Ito's palette, told apart with any colour vision."""
+"""Colours and marks of the weight formats: Okabe and Ito's palette, told apart with any colour
+vision.
+"""
 
 from sub8.numerics.weight_format import WEIGHT_FORMATS
 

@@ -70,10 +70,10 @@ class Layer:
 class Point:
     """A finished point.
 
-    top1, top5: per cent over ``images``. replaced: part of the multiplications, 0..1. mean_bits: stored
-    bits (integers and scales) a weight. bytes: the file. seconds: of quantising. verified: mismatches
-    against ONNX Runtime on a few test images. latency: see ``latency.py``, None until timed.
-    """
+    top1, top5: per cent over ``images``. replaced: part of the multiplications, 0..1. mean_bits:
+    stored bits (integers and scales) a weight. bytes: the file. seconds: of quantising. verified:
+    mismatches against ONNX Runtime on a few test images. latency: see ``latency.py``, None until
+    timed."""
 
     setting: Setting
     top1: float
@@ -110,7 +110,9 @@ VERIFIED_IMAGES = 32
 
 
 def measure_point(task: Task) -> tuple[Point, bytes]:
-    """Quantise, evaluate and verify one setting; the point (not yet timed) and the artifact's bytes."""
+    """Quantise, evaluate and verify one setting; the point (not yet timed) and the artifact's
+    bytes.
+    """
     start = time.perf_counter()
     quantised = quantize(
         task.model,

@@ -25,8 +25,8 @@ def report(folder: str | Path, *, max_drop: float = 1.0) -> Report:
     """Write ``report.html`` and ``charts/`` into a study's folder.
 
     max_drop: points of top-1 the recommended setting may lose against fp32.
-    Raises InputError where the study is missing, empty or damaged, or the extra ``study`` is not installed.
-    """
+    Raises InputError where the study is missing, empty or damaged, or the extra ``study`` is not
+    installed."""
     target = Path(folder)
     study = Study.load(target)
     if not study.points:
@@ -83,7 +83,8 @@ def _row(study: Study, point: Point) -> dict[str, Any]:
     command = (
         f"sub8 quantize {question['model']} --calibration {question['calibration']}"
         f" --images {question['calibration_images']} --weights {point.setting.weights}"
-        f" --cluster {point.setting.cluster} --method {point.setting.method} -o {point.setting.name}.onnx"
+        f" --cluster {point.setting.cluster} --method {point.setting.method} -o "
+        f"{point.setting.name}.onnx"
     )
     if question["preprocess"] is not None:
         command += " --preprocess preprocess.json"

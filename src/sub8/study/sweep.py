@@ -1,8 +1,9 @@
-"""The verb ``sweep``: measure a model at many settings, keep every finished point, go on after a kill.
+"""The verb ``sweep``: measure a model at many settings, keep every finished point, go on after a
+kill.
 
-A study is a folder: ``study.json`` (what was asked, of what, on which machine, and all finished points),
-``points/NAME.json`` and ``models/NAME.onnx`` (each point as it finishes), ``peers/`` (ONNX Runtime's int8).
-"""
+A study is a folder: ``study.json`` (what was asked, of what, on which machine, and all finished
+points), ``points/NAME.json`` and ``models/NAME.onnx`` (each point as it finishes), ``peers/`` (ONNX
+Runtime's int8)."""
 
 import json
 import platform
@@ -46,7 +47,9 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Study:
-    """All that ``study.json`` holds. Figures of ``question`` identify the sweep: another needs another folder."""
+    """All that ``study.json`` holds. Figures of ``question`` identify the sweep: another needs
+    another folder.
+    """
 
     question: dict[str, Any]
     machine: dict[str, Any]
@@ -125,11 +128,12 @@ def sweep(
 ) -> Study:
     """Measure ``chosen`` settings of ``model`` and write the study into ``folder``.
 
-    data: labelled test images; calibration: sample images. threads: a point's evaluation and timing; jobs:
-    processes side by side (default: as many as fill the processors). ray: a cluster's address, or "auto".
+    data: labelled test images; calibration: sample images. threads: a point's evaluation and
+    timing; jobs: processes side by side (default: as many as fill the processors). ray: a cluster's
+    address, or "auto".
     preprocess: default, the model's own metadata.
-    Points already in the folder are kept. Times are taken at the end, one point after the other, on this
-    machine, each interleaved with ONNX Runtime. Raises InputError.
+    Points already in the folder are kept. Times are taken at the end, one point after the other, on
+    this machine, each interleaved with ONNX Runtime. Raises InputError.
     """
     target = Path(folder)
     processors = available_processors()
@@ -184,7 +188,9 @@ def _question(
     calibration_images: ImageRange,
     preprocess: Preprocess | None,
 ) -> dict[str, Any]:
-    """What the sweep asks, with the content of its model and data: a changed file is another question."""
+    """What the sweep asks, with the content of its model and data: a changed file is another
+    question.
+    """
     return {
         "model": Path(model).name,
         "model_sha256": path_sha256(Path(model)),
@@ -212,7 +218,8 @@ def _prepare_folder(target: Path, question: dict[str, Any]) -> None:
     elif (before := _read_json(path)) != question:
         changed = sorted(key for key in question if before.get(key) != question[key])
         raise InputError(
-            f"{target}: holds another study (different: {', '.join(changed)}); choose another folder"
+            f"{target}: holds another study (different: {', '.join(changed)}); choose another "
+            "folder"
         )
 
 

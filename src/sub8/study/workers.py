@@ -19,8 +19,8 @@ from sub8.study.point import Point, Task, measure_point
 def measure_locally(tasks: list[Task], jobs: int) -> Iterator[tuple[Point, bytes]]:
     """Finished points as they come, ``jobs`` processes at a time.
 
-    The processes end at once where this one ends, however, and where no more points are asked for. Raises
-    InputError where one of them is ended from outside.
+    The processes end at once where this one ends, however, and where no more points are asked for.
+    Raises InputError where one of them is ended from outside.
     """
     context = get_context("spawn")  # ONNX Runtime's and oneTBB's threads do not survive a fork
     watched, held = context.Pipe(duplex=False)
@@ -32,7 +32,8 @@ def measure_locally(tasks: list[Task], jobs: int) -> Iterator[tuple[Point, bytes
             yield point.result()
     except BrokenProcessPool as error:
         raise InputError(
-            "a process of the sweep was ended from outside, perhaps for want of memory; finished points are"
+            "a process of the sweep was ended from outside, perhaps for want of memory; finished "
+            "points are"
             " kept: run the command again, with fewer --jobs"
         ) from error
     except BaseException:  # such as an interrupt; what is under way would take minutes
@@ -45,7 +46,9 @@ def measure_locally(tasks: list[Task], jobs: int) -> Iterator[tuple[Point, bytes
 
 
 def _end_with(watched: Connection) -> None:
-    """In a worker: end with the other end of the pipe, which is closed when its process is gone, killed or not."""
+    """In a worker: end with the other end of the pipe, which is closed when its process is gone,
+    killed or not.
+    """
 
     def wait() -> None:
         with suppress(EOFError, OSError):
@@ -57,7 +60,9 @@ def _end_with(watched: Connection) -> None:
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Processes started inside ignore the interrupts of the terminal, which are this process's to answer."""
+    """Processes started inside ignore the interrupts of the terminal, which are this process's to
+    answer.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,6 +1,7 @@
 """Low-precision retraining on PyTorch: what is trained is, to the bit, what the engine runs.
 
-Between ``prepare`` and ``export`` goes the user's own training loop, ``freeze`` before its last part.
+Between ``prepare`` and ``export`` goes the user's own training loop, ``freeze`` before its last
+part.
 
 >>> network = prepare(module, recipe, calibration)  # doctest: +SKIP
 >>> network.freeze()  # doctest: +SKIP

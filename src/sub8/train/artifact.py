@@ -9,9 +9,9 @@ from sub8.train.network import Network
 def export(network: Network) -> QuantizedModel:
     """The Q/DQ model of exactly the integers that the network computes with in evaluation mode.
 
-    network: what ``prepare`` returned (of a wrapper such as DistributedDataParallel, its ``module``).
-    Raises InputError for anything else. The layers' signal-to-noise ratios are those before training.
-    """
+    network: what ``prepare`` returned (of a wrapper such as DistributedDataParallel, its
+    ``module``). Raises InputError for anything else. The layers' signal-to-noise ratios are those
+    before training."""
     if not isinstance(network, Network):
         raise InputError(f"export takes what prepare returned, not {type(network).__name__}")
     layers = network.integers()

@@ -52,7 +52,9 @@ def read_record(path: Path) -> dict[str, Any]:
 def load_checkpoint(
     path: Path, network: nn.Module, optimizer: torch.optim.Optimizer | None = None
 ) -> None:
-    """Take over everything that ``save_checkpoint`` wrote. Raises InputError where it does not fit."""
+    """Take over everything that ``save_checkpoint`` wrote. Raises InputError where it does not
+    fit.
+    """
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping

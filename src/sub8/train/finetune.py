@@ -46,7 +46,9 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Finetuned:
-    """The result. model: the best by validation (``kept_epoch``). epochs: those that ran. top1: its, in per cent."""
+    """The result. model: the best by validation (``kept_epoch``). epochs: those that ran. top1:
+    its, in per cent.
+    """
 
     model: QuantizedModel
     epochs: tuple[Epoch, ...]
@@ -76,9 +78,9 @@ def finetune(
 
     model: an ONNX path, an ``ir.Model`` or a ``torch.nn.Module``. train, validation: labelled data
     (``open_dataset``), of which ``train_images`` and ``validation_images`` choose a range.
-    folder: for checkpoints and TensorBoard logs; a training that was killed goes on from there, exactly where
-    it was. Under ``torchrun`` or ``accelerate launch`` the processes share every batch.
-    Raises InputError and UnsupportedModelError.
+    folder: for checkpoints and TensorBoard logs; a training that was killed goes on from there,
+    exactly where it was. Under ``torchrun`` or ``accelerate launch`` the processes share every
+    batch. Raises InputError and UnsupportedModelError.
     """
     recipe, settings = recipe or Recipe(), settings or Training()
     torch.manual_seed(settings.seed)
@@ -93,7 +95,8 @@ def finetune(
             f"{len(samples)} training images do not fill one batch of {settings.batch}"
         )
     chosen = epoch_order(len(samples), settings.seed, 0)[: settings.calibration_images]
-    # As they come in training: batch norm starts as an identity on their statistics, and others would undo the start.
+    # As they come in training: batch norm starts as an identity on their statistics, and others
+    # would undo the start.
     draws = step_draws(settings.seed, 0, len(chosen)) if settings.augment else None
     calibration = samples.inputs(chosen, draws).numpy()
     if settings.mirror_teacher and calibration.ndim != 4:
@@ -129,9 +132,9 @@ def _check_labels(network: Network, *parts: Samples) -> None:
 def kept_epoch(scores: Sequence[float], images: int) -> int:
     """The latest epoch that is not below the best before it by more than one standard error.
 
-    scores: top-1 of the epochs in per cent, on so many images. Of near equals the later one has been trained
-    at a lower rate and, in the end, with folded batch norm, which few validation images cannot show.
-    """
+    scores: top-1 of the epochs in per cent, on so many images. Of near equals the later one has
+    been trained at a lower rate and, in the end, with folded batch norm, which few validation
+    images cannot show."""
     kept, best = 0, scores[0]
     for place, score in enumerate(scores):
         error = math.sqrt(best * (100.0 - best) / images)
@@ -204,7 +207,9 @@ class _Trainer:
         return Finetuned(export(self.network), tuple(self.epochs), top1)
 
     def _start_alike(self) -> None:
-        """Every process from the first one's solution: machines of different kinds may not find the same."""
+        """Every process from the first one's solution: machines of different kinds may not find the
+        same.
+        """
         state = self.network.state_dict()
         for value in state.values():
             broadcast(value)
@@ -250,7 +255,9 @@ class _Trainer:
         self._save(_LATEST)
 
     def _train_step(self, indices: np.ndarray) -> float:
-        """One step on this process's share of the batch; the loss is the mean over its own images."""
+        """One step on this process's share of the batch; the loss is the mean over its own
+        images.
+        """
         settings, accelerator = self.settings, self.accelerator
         if self.step >= settings.freeze * self.steps and not self.network.frozen:
             self._settle()
@@ -288,7 +295,9 @@ class _Trainer:
             )
 
     def _batch(self, indices: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
-        """This process's share of a global batch: inputs, augmented by the step's draws, and labels."""
+        """This process's share of a global batch: inputs, augmented by the step's draws, and
+        labels.
+        """
         accelerator = self.accelerator
         place, processes = accelerator.process_index, accelerator.num_processes
         mine = share(indices, place, processes)
@@ -357,7 +366,8 @@ class _Trainer:
         record = read_record(latest)
         if record.get("question") != json.loads(json.dumps(self.question)):
             raise InputError(
-                f"{self.folder}: holds a training with other settings, model or data; name another folder"
+                f"{self.folder}: holds a training with other settings, model or data; name another "
+                "folder"
             )
         self.step, self.loss = record["step"], record["loss"]
         self.epochs = [Epoch(**epoch) for epoch in record["epochs"]]

@@ -1,4 +1,6 @@
-"""The low-precision twin of one weighted layer: clustered weights, batch norm, and the integers they become."""
+"""The low-precision twin of one weighted layer: clustered weights, batch norm, and the integers
+they become.
+"""
 
 import numpy as np
 import torch
@@ -19,15 +21,16 @@ _EPSILON = 1e-5
 MOMENTUM = 0.1
 
 
-class LayerTwin(nn.Module):
-    """Conv, Gemm or MatMul with bias, residual and clamps, as trained and, in evaluation mode, as the engine runs it.
+class TrainableLayer(nn.Module):
+    """Conv, Gemm or MatMul with bias, residual and clamps, as trained and, in evaluation mode, as
+    the engine runs it.
 
-    It starts as ``solution``. Every layer with an 8-bit result has a batch norm again (parameters ``gain`` and
-    ``shift``, running ``mean`` and ``variance``), which starts as an identity on the accumulators' statistics
-    (``observe``). It trains; once ``frozen`` its statistics stand still and it is part of the weights that are
-    quantised. The logits' layer has a plain bias.
-    finest: the finest exponent of the scales that the accumulators allow, at the input format's exponent.
-    """
+    It starts as ``solution``. Every layer with an 8-bit result has a batch norm again (parameters
+    ``gain`` and ``shift``, running ``mean`` and ``variance``), which starts as an identity on the
+    accumulators' statistics (``observe``). It trains; once ``frozen`` its statistics stand still
+    and it is part of the weights that are quantised. The logits' layer has a plain bias.
+    finest: the finest exponent of the scales that the accumulators allow, at the input format's
+    exponent."""
 
     mean: Tensor
     variance: Tensor
@@ -49,7 +52,8 @@ class LayerTwin(nn.Module):
         self.start = str(start.name)
         behind = nodes_behind(group, start)
         self.tail = function_of(behind, group.results[0])
-        # An unsigned quantiser clamps at 0 by itself: while training a Relu before it only costs time.
+        # An unsigned quantiser clamps at 0 by itself: while training a Relu before it only costs
+        # time.
         redundant = unsigned and len(behind) > 0 and behind[-1].op_type == "Relu"
         self.training_tail = self.tail
         if redundant:
@@ -70,14 +74,18 @@ class LayerTwin(nn.Module):
         self.input_exponent = None if input_format is None else input_format.exponent
         self._exact: tuple[tuple[object, ...], QuantizedLayer, Tensor, Tensor] | None = None
 
-    def train(self, mode: bool = True) -> "LayerTwin":
-        """Forget the integers: while training, batch norm moves its statistics without leaving a trace."""
+    def train(self, mode: bool = True) -> "TrainableLayer":
+        """Forget the integers: while training, batch norm moves its statistics without leaving a
+        trace.
+        """
         self._exact = None
         return super().train(mode)
 
     @torch.no_grad()
     def observe(self, mean: np.ndarray, variance: np.ndarray) -> None:
-        """The accumulators' statistics without bias, float64 ``[O]``; what the layer computes stays the same."""
+        """The accumulators' statistics without bias, float64 ``[O]``; what the layer computes stays
+        the same.
+        """
         self.mean.copy_(torch.from_numpy(mean))
         self.variance.copy_(torch.from_numpy(variance))
         self.gain.copy_(self._deviation())
@@ -88,14 +96,18 @@ class LayerTwin(nn.Module):
         return torch.sqrt(self.variance + _EPSILON)
 
     def _folding(self) -> tuple[Tensor, Tensor]:
-        """What batch norm with its running statistics makes of the layer: factor of the weights, and bias."""
+        """What batch norm with its running statistics makes of the layer: factor of the weights,
+        and bias.
+        """
         if not self.norm:
             return torch.ones_like(self.shift), self.shift
         factor = self.gain / self._deviation()
         return factor, self.shift - self.mean * factor
 
     def integers(self, input_format: Format | None) -> QuantizedLayer:
-        """What is exported, and what evaluation mode runs; kept there until a parameter or format changes."""
+        """What is exported, and what evaluation mode runs; kept there until a parameter or format
+        changes.
+        """
         tensors = [self.weight.latent, self.weight.log_scale, self.shift, self.mean, self.variance]
         if self.norm:
             tensors.append(self.gain)
@@ -125,7 +137,9 @@ class LayerTwin(nn.Module):
         *,
         frozen: bool,
     ) -> Tensor:
-        """The group's real result before its activation quantiser; float64 and exact in evaluation mode."""
+        """The group's real result before its activation quantiser; float64 and exact in evaluation
+        mode.
+        """
         if not self.training:
             self.integers(input_format)
             assert self._exact is not None

@@ -14,12 +14,12 @@ from sub8.ptq import submodel
 from sub8.ptq.formats import SharedFormats
 from sub8.simulate.activation import ActivationQuantiser
 from sub8.simulate.operators import Nodes
-from sub8.train.layer import MOMENTUM, LayerTwin
+from sub8.train.layer import MOMENTUM, TrainableLayer
 
 TRACK_EVERY = 16
 
 
-class GroupTwin(nn.Module):
+class TrainableGroup(nn.Module):
     """A group without weights: PyTorch functions while training, exact values in evaluation mode.
 
     Element-wise tables and float islands are evaluated by ONNX Runtime, as the engine does.
@@ -54,8 +54,8 @@ class Network(nn.Module):
 
     In training mode weights and activations are fake-quantised with straight-through gradients. In
     evaluation mode the network computes with exactly the integers that ``export`` writes.
-    ``frozen`` (see ``freeze``): batch norm statistics and exponents stand still and batch norm is part of the
-    quantised weights, as in the exported file. Train the last third or so like that.
+    ``frozen`` (see ``freeze``): batch norm statistics and exponents stand still and batch norm is
+    part of the quantised weights, as in the exported file. Train the last third or so like that.
     signal_to_noise: of every layer's result before training, in dB.
     track_every: training steps between two looks at the exponents.
     """
@@ -68,7 +68,7 @@ class Network(nn.Module):
         model: ir.Model,
         groups: Sequence[Group],
         formats: Mapping[str, Format],
-        layers: Mapping[str, LayerTwin],
+        layers: Mapping[str, TrainableLayer],
         metadata: Mapping[str, str],
         signal_to_noise: Mapping[str, float],
         *,
@@ -87,7 +87,7 @@ class Network(nn.Module):
             quantisers.append(ActivationQuantiser(formats[members[0]]))
         self.quantisers = nn.ModuleList(quantisers)
         self.twins = nn.ModuleList(
-            layers[group.name] if group.kind == "layer" else GroupTwin(model, group)
+            layers[group.name] if group.kind == "layer" else TrainableGroup(model, group)
             for group in groups
         )
         self.register_buffer("steps", torch.tensor(0))
@@ -107,19 +107,23 @@ class Network(nn.Module):
         return bool(self._frozen)
 
     def freeze(self) -> "Network":
-        """From now on train what is exported: batch norm folded into the quantised weights, exponents fixed."""
+        """From now on train what is exported: batch norm folded into the quantised weights,
+        exponents fixed.
+        """
         self._frozen.fill_(True)
         formats = self.formats()
         for twin in self.twins:
-            if isinstance(twin, LayerTwin):
+            if isinstance(twin, TrainableLayer):
                 twin.choose_exponent(formats.get(twin.group.inputs[0]))
         return self
 
     @torch.no_grad()
     def settle(self, batches: Iterable[Tensor]) -> None:
-        """Take batch norm's statistics anew, as the mean over these inputs: the running ones lag behind the weights."""
+        """Take batch norm's statistics anew, as the mean over these inputs: the running ones lag
+        behind the weights.
+        """
         self.train()
-        twins = [twin for twin in self.twins if isinstance(twin, LayerTwin)]
+        twins = [twin for twin in self.twins if isinstance(twin, TrainableLayer)]
         for place, x in enumerate(batches):
             for twin in twins:
                 twin.momentum = 1.0 / (place + 1)
@@ -138,7 +142,7 @@ class Network(nn.Module):
         return {
             twin.group.name: twin.integers(formats.get(twin.group.inputs[0]))
             for twin in self.twins
-            if isinstance(twin, LayerTwin)
+            if isinstance(twin, TrainableLayer)
         }
 
     def forward(self, x: Tensor) -> Tensor:
@@ -157,7 +161,7 @@ class Network(nn.Module):
         track = look and self.track_exponents and not frozen
         values = {self._input: self._quantise(self._input, x, track)}
         for twin, group, finished in zip(self.twins, self.groups, self._finished, strict=True):
-            if isinstance(twin, LayerTwin):
+            if isinstance(twin, TrainableLayer):
                 residual = None if group.residual is None else values[group.residual]
                 source = group.inputs[0]
                 if look and (frozen or not twin.norm):

@@ -1,4 +1,6 @@
-"""``prepare``: a float network, a recipe and sample inputs to a network that trains in low precision."""
+"""``prepare``: a float network, a recipe and sample inputs to a network that trains in low
+precision.
+"""
 
 from collections.abc import Mapping
 
@@ -7,13 +9,13 @@ from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.qdq import QuantizedLayer
 from sub8.progress import Progress
-from sub8.ptq.calibration_pass import CalibratedLayer, dequantized, walk
+from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass, dequantized
 from sub8.ptq.correct import channel_means, channel_variances
 from sub8.ptq.integer_limits import minimum_exponent
 from sub8.ptq.prepare import Calibration, Source, prepare_network
 from sub8.recipe import Recipe
 from sub8.solve import solve_layers
-from sub8.train.layer import LayerTwin
+from sub8.train.layer import TrainableLayer
 from sub8.train.network import TRACK_EVERY, Network
 
 
@@ -29,12 +31,14 @@ def prepare(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Network:
-    """The low-precision twin of a float network, ready to train; it starts as ``quantize`` with the same recipe.
+    """The low-precision twin of a float network, ready to train; it starts as ``quantize`` with the
+    same recipe.
 
     model: a ``torch.nn.Module``, an ONNX path or an ``ir.Model``; one image-like input.
-    calibration, preprocess, images: as for ``quantize``; they choose exponents and start the batch norms.
-    track_every: steps between two looks at the exponents. track_exponents: let those of activations follow the
-        training; else they stay as calibrated.
+    calibration, preprocess, images: as for ``quantize``; they choose exponents and start the batch
+    norms.
+    track_every: steps between two looks at the exponents. track_exponents: let those of activations
+        follow the training; else they stay as calibrated.
     Raises InputError and UnsupportedModelError.
     """
     if recipe.activations.exponent != "static":
@@ -55,12 +59,13 @@ def prepare(
     )
     if network.source.baked_batch is not None:
         raise UnsupportedModelError(
-            f"{network.source.name}: a Reshape makes every batch one of {network.source.baked_batch}, and cannot be"
+            f"{network.source.name}: a Reshape makes every batch one of "
+            f"{network.source.baked_batch}, and cannot be"
             " trained; export the model with an open batch (reshape to x.shape[0], not to a number)"
         )
     solved = solve_layers(network, recipe, one_exponent=True, threads=threads, progress=progress)
-    maker = _TwinMaker(solved.layers)
-    walked = walk(
+    maker = _LayerMaker(solved.layers)
+    calibrated = calibration_pass(
         network.graph,
         network.groups,
         network.formats,
@@ -74,23 +79,25 @@ def prepare(
         network.groups,
         network.formats,
         maker.twins,
-        network.metadata(recipe, walked),
-        walked.signal_to_noise,
+        network.metadata(recipe, calibrated),
+        calibrated.signal_to_noise,
         track_every=track_every,
         track_exponents=track_exponents,
     )
 
 
-class _TwinMaker:
-    """Builds each layer's twin around its post-training solution, on the inputs that the twins before it produce."""
+class _LayerMaker:
+    """Builds each layer's twin around its post-training solution, on the inputs that the twins
+    before it produce.
+    """
 
     def __init__(self, solutions: Mapping[str, QuantizedLayer]):
         self._solutions = solutions
-        self.twins: dict[str, LayerTwin] = {}
+        self.twins: dict[str, TrainableLayer] = {}
 
     def __call__(self, layer: CalibratedLayer) -> QuantizedLayer:
         solution = self._solutions[layer.name]
-        twin = LayerTwin(
+        twin = TrainableLayer(
             layer.group, solution, minimum_exponent(layer), layer.input_format, layer.output_format
         )
         if twin.norm:

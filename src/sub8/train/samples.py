@@ -36,11 +36,14 @@ class Samples(ABC):
     def inputs(
         self, indices: NDArray[np.int64], draws: NDArray[np.float64] | None = None
     ) -> Tensor:
-        """Network inputs float32 ``[B, ...]``; images are augmented by ``draws`` ``[B, DRAWS]`` where given."""
+        """Network inputs float32 ``[B, ...]``; images are augmented by ``draws`` ``[B, DRAWS]``
+        where given.
+        """
 
 
 def load_samples(dataset: Dataset, preprocess: Preprocess | None) -> Samples:
-    """Samples of a data set: small images of one size are kept in memory, others decoded when needed.
+    """Samples of a data set: small images of one size are kept in memory, others decoded when
+    needed.
 
     Raises InputError where labels or the preprocessing of images are missing.
     """
@@ -53,7 +56,8 @@ def load_samples(dataset: Dataset, preprocess: Preprocess | None) -> Samples:
         return _Tensors(dataset, known)
     if preprocess is None:
         raise InputError(
-            f"{dataset.name}: the model does not say how images are prepared; give the preprocessing"
+            f"{dataset.name}: the model does not say how images are prepared; give the "
+            "preprocessing"
         )
     small = first.size * len(dataset) <= _LARGEST_IN_MEMORY
     if small and _only_scales(preprocess, first):
@@ -126,7 +130,9 @@ def _shifted(pixels: Tensor, draws: NDArray[np.float64]) -> Tensor:
 
 
 class _Photographs(Samples):
-    """Images of any size, decoded by a few threads; augmentation resizes a random part and flips."""
+    """Images of any size, decoded by a few threads; augmentation resizes a random part and
+    flips.
+    """
 
     def __init__(self, dataset: Dataset, labels: Tensor, preprocess: Preprocess):
         self._dataset, self.labels, self._preprocess = dataset, labels, preprocess

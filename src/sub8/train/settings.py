@@ -12,17 +12,22 @@ class Training:
     """Settings of ``finetune``.
 
     epochs: passes over the training data. batch: images per step, over all processes together.
-    learning_rate: Adam's highest; it rises over the first ``warmup`` of the steps and falls along a cosine to 0.
-    distillation: share of the loss that comes from the full-precision model's logits (Kullback-Leibler
-        divergence at ``temperature``); the rest is cross-entropy with ``label_smoothing``.
-    mirror_teacher: those logits are the mean over an image and its mirror image; right where mirror images
-        belong to the same class.
+    learning_rate: Adam's highest; it rises over the first ``warmup`` of the steps and falls along a
+    cosine to 0.
+    distillation: share of the loss that comes from the full-precision model's logits
+        (Kullback-Leibler divergence at ``temperature``); the rest is cross-entropy with
+        ``label_smoothing``.
+    mirror_teacher: those logits are the mean over an image and its mirror image; right where mirror
+        images belong to the same class.
     freeze: the part of the steps after which batch norm stands still and folds.
-    augment: random flips, and crops of the padded image (small images) or resized crops (photographs).
+    augment: random flips, and crops of the padded image (small images) or resized crops
+    (photographs).
     patience: epochs without a better validation accuracy before training stops.
-    calibration_images: training images, augmented like all others, that choose exponents and start the batch norms.
-    track_every: steps between two looks at the exponents. checkpoint_every: steps between two checkpoints; one
-        is also written after every epoch. precision: "no" or "bf16" (forward pass under autocast).
+    calibration_images: training images, augmented like all others, that choose exponents and start
+    the batch norms.
+    track_every: steps between two looks at the exponents. checkpoint_every: steps between two
+        checkpoints; one is also written after every epoch. precision: "no" or "bf16" (forward pass
+        under autocast).
     """
 
     epochs: int = 4

@@ -1,4 +1,6 @@
-"""Fake quantisation of weights: clusters of integers under learned scales, straight-through to the latent weights."""
+"""Fake quantisation of weights: clusters of integers under learned scales, straight-through to the
+latent weights.
+"""
 
 import math
 
@@ -14,16 +16,20 @@ from sub8.ptq.integer_limits import fits_int32
 from sub8.ptq.solvers.clusters import AlphaLimits
 
 _FINEST_TO_COARSEST = 32
-# From the border of its integer's cell, in steps: a latent weight on the border itself would be a coin toss.
+# From the border of its integer's cell, in steps: a latent weight on the border itself would be a
+# coin toss.
 _MARGIN = 0.01
 
 
 class ClusteredParameter(nn.Module):
-    """One layer's weight as it trains: ``scale * clamp(round(latent / step))``, a scale and a step per cluster.
+    """One layer's weight as it trains: ``scale * clamp(round(latent / step))``, a scale and a step
+    per cluster.
 
-    latent: parameter ``[O, I, *kernel]``, in units of its output channel's root mean square, so that one
-        learning rate suits every layer. step: fixed, the width of an integer's cell in the same units.
-    log_scale: parameter ``[O, G]``, the logarithm of the cluster's scale; the loss moves it, not the latent weights.
+    latent: parameter ``[O, I, *kernel]``, in units of its output channel's root mean square, so
+        that one learning rate suits every layer. step: fixed, the width of an integer's cell in the
+        same units.
+    log_scale: parameter ``[O, G]``, the logarithm of the cluster's scale; the loss moves it, not
+    the latent weights.
     exponent: of the scales' 8-bit form, once batch norm is folded into them.
     """
 
@@ -32,7 +38,9 @@ class ClusteredParameter(nn.Module):
     exponent: Tensor
 
     def __init__(self, name: str, solution: ClusteredWeight, real: NDArray[np.floating]):
-        """solution: where training starts. real: full-precision weights; they choose the place within a cell."""
+        """solution: where training starts. real: full-precision weights; they choose the place
+        within a cell.
+        """
         super().__init__()
         self.name, self.kind, self.cluster = name, solution.kind, solution.cluster
         self.largest = solution.format.largest
@@ -63,7 +71,9 @@ class ClusteredParameter(nn.Module):
         return wide.reshape(*wide.shape, *(1,) * (len(shape) - 2))
 
     def _integers(self) -> Tensor:
-        """The integers as reals ``[O, I, *kernel]``; the gradient passes straight through to ``latent``."""
+        """The integers as reals ``[O, I, *kernel]``; the gradient passes straight through to
+        ``latent``.
+        """
         steps = self.latent / self._spread(self.step, self.latent.shape)
         whole = torch.round(steps.detach()).clamp_(-self.largest, self.largest)
         return steps + (whole - steps.detach())
@@ -72,7 +82,9 @@ class ClusteredParameter(nn.Module):
         return torch.exp(self.log_scale) * self.unit
 
     def forward(self, factor: Tensor | None = None) -> Tensor:
-        """The real weight ``[O, I, *kernel]``. factor: batch norm's, ``[O]``; the scales then are the 8-bit ones."""
+        """The real weight ``[O, I, *kernel]``. factor: batch norm's, ``[O]``; the scales then are
+        the 8-bit ones.
+        """
         scale = self._scale()
         if factor is not None:
             scale = scale * factor[:, None]
@@ -85,7 +97,8 @@ class ClusteredParameter(nn.Module):
     def solution(
         self, factor: Tensor, bias: Tensor, input_format: Format | None, finest: int
     ) -> ClusteredWeight:
-        """The weight with batch norm's factor ``[O]`` inside, at the finest exponent whose sums provably fit int32.
+        """The weight with batch norm's factor ``[O]`` inside, at the finest exponent whose sums
+        provably fit int32.
 
         finest: the finest exponent that the accumulators allow.
         """
@@ -106,5 +119,6 @@ class ClusteredParameter(nn.Module):
             if fits_int32((term,), shift, input_format):
                 return term
         raise UnsupportedModelError(
-            f"layer {self.name!r}: sums of {values[0].size} products and the bias do not fit 32 bits"
+            f"layer {self.name!r}: sums of {values[0].size} products and the bias do not fit 32 "
+            "bits"
         )

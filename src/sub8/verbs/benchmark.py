@@ -1,4 +1,6 @@
-"""The verb ``benchmark``: latency in all and by layer, beside ONNX Runtime in float32 on the same machine."""
+"""The verb ``benchmark``: latency in all and by layer, beside ONNX Runtime in float32 on the same
+machine.
+"""
 
 import json
 import statistics
@@ -14,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sub8.dequantized_model import float_twin
+from sub8.dequantized_model import dequantized_model
 from sub8.engine.session import Session
 from sub8.errors import InputError, Sub8Warning
 from sub8.latency import interleaved_medians
@@ -29,7 +31,9 @@ _MERGED = frozenset({"Add", "BatchNormalization", "Clip", "Relu"})
 
 @dataclass(frozen=True)
 class LayerLatency:
-    """Milliseconds of one operator of the engine; ``float32`` is ONNX Runtime's where its node is the same."""
+    """Milliseconds of one operator of the engine; ``float32`` is ONNX Runtime's where its node is
+    the same.
+    """
 
     name: str
     operator: str
@@ -41,8 +45,8 @@ class LayerLatency:
 class Benchmark:
     """Latencies in milliseconds for one call with ``input_shape``.
 
-    sub8: the engine's median, None for a float model. float32: ONNX Runtime's median. ``layers``: only
-    where a profile was asked for; measured in runs of their own.
+    sub8: the engine's median, None for a float model. float32: ONNX Runtime's median. ``layers``:
+    only where a profile was asked for; measured in runs of their own.
     """
 
     sub8: float | None
@@ -118,7 +122,7 @@ def _float_model(opened: ModelFile, baseline: ModelSource | None) -> ModelFile:
     if baseline is not None:
         return ModelFile.open(baseline)
     if opened.quantised:
-        return ModelFile(opened.name, None, float_twin(opened.model))
+        return ModelFile(opened.name, None, dequantized_model(opened.model))
     return opened
 
 
@@ -162,7 +166,9 @@ def _float_layers(
 
 
 def _names_in_profile(layer: ir.Node) -> Iterator[str]:
-    """What ONNX Runtime may call a layer: its node's name, or a result's after merging what follows."""
+    """What ONNX Runtime may call a layer: its node's name, or a result's after merging what
+    follows.
+    """
     node = layer
     yield str(layer.name)
     while True:

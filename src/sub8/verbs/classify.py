@@ -14,7 +14,9 @@ from sub8.verbs.evaluate import open_runner, predict
 
 @dataclass(frozen=True)
 class Score:
-    """One class: its label (its index as text where the model names none), logit and softmax probability."""
+    """One class: its label (its index as text where the model names none), logit and softmax
+    probability.
+    """
 
     label: str
     logit: float

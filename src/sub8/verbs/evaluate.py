@@ -31,7 +31,9 @@ class Evaluation:
 
 
 class Runner(Protocol):
-    """Anything that turns a batch of inputs into its logits, or into a tuple that starts with them."""
+    """Anything that turns a batch of inputs into its logits, or into a tuple that starts with
+    them.
+    """
 
     def run(self, x: NDArray[np.float32]) -> NDArray[Any] | tuple[NDArray[Any], ...]: ...
 
@@ -51,7 +53,8 @@ def evaluate(
 
     A model that takes one size of batch only gets that, the last one filled up.
 
-    model: a path, an ``ir.Model`` or a QuantizedModel. data: see ``open_dataset``; it must hold labels.
+    model: a path, an ``ir.Model`` or a QuantizedModel. data: see ``open_dataset``; it must hold
+    labels.
     images: the first K, or a range ``"START:END"``. preprocess: default, the model's own metadata.
     runtime: "sub8" (default for quantised models) or "onnxruntime" (default for float models).
     Raises InputError and UnsupportedModelError.
@@ -86,11 +89,14 @@ def measure_accuracy(
 
 
 def check_classes(data: Dataset, classes: int) -> None:
-    """Warn where class folders that only their order numbers are not as many as the model's classes."""
+    """Warn where class folders that only their order numbers are not as many as the model's
+    classes.
+    """
     folders = data.classes_in_order
     if folders is not None and folders != classes:
         warnings.warn(
-            f"{data.name}: its {folders} class folders are numbered in the order of their names, but the model"
+            f"{data.name}: its {folders} class folders are numbered in the order of their names, "
+            "but the model"
             f" has {classes} classes; name them by class numbers if that is wrong",
             Sub8Warning,
             stacklevel=2,
@@ -121,7 +127,9 @@ def predict(
 
 
 def open_runner(model: ModelFile, runtime: RuntimeName | None, threads: int | None) -> Runner:
-    """The engine for quantised models, ONNX Runtime for float ones, unless ``runtime`` says otherwise."""
+    """The engine for quantised models, ONNX Runtime for float ones, unless ``runtime`` says
+    otherwise.
+    """
     if runtime not in (None, "sub8", "onnxruntime"):
         raise InputError(f"runtime {runtime!r} unknown; use sub8 or onnxruntime")
     threads = None if threads is None else thread_count(threads)

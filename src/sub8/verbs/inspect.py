@@ -1,8 +1,9 @@
-"""The verb ``inspect``: what every layer of a model is made of, and how many multiplications it replaces.
+"""The verb ``inspect``: what every layer of a model is made of, and how many multiplications it
+replaces.
 
 A ternary cluster needs one multiplication for its N*K*K accumulations, so a ternary layer replaces
-``1 - clusters * outputs / parameters`` of its multiplications (arXiv 1701.08978, section 3); 4- and 8-bit
-layers replace none.
+``1 - clusters * outputs / parameters`` of its multiplications (arXiv 1701.08978, section 3); 4- and
+8-bit layers replace none.
 """
 
 import math
@@ -31,12 +32,12 @@ FLOAT_BYTES = 4
 class LayerReport:
     """One layer with weights.
 
-    shape: of the weight, ``[O, I, *kernel]`` (I: input channels of one group). input, output: shapes of the
-    activations. kind: float, ternary, int4 or
+    shape: of the weight, ``[O, I, *kernel]`` (I: input channels of one group). input, output:
+    shapes of the activations. kind: float, ternary, int4 or
     int8, joined by "+" where a layer sums several terms. cluster: N, input channels per scale.
-    Exponents: powers of two of the input, the weights and the output; None where there is none, "dynamic"
-    where it is taken at run time. macs: multiply-accumulates of one image. replaced: the part of them that
-    needs no multiplication. bytes: weights, scales and bias as stored.
+    Exponents: powers of two of the input, the weights and the output; None where there is none,
+    "dynamic" where it is taken at run time. macs: multiply-accumulates of one image. replaced: the
+    part of them that needs no multiplication. bytes: weights, scales and bias as stored.
     signal_to_noise: dB of the layer's output, measured in calibration, where known.
     """
 
@@ -60,10 +61,10 @@ class LayerReport:
 class Inspection:
     """All layers, the float islands (names of their nodes), and the totals.
 
-    replaced_as_published: for a float model planned with ternary weights, the count as the paper takes it:
-    every layer but the first is ternary, whatever the recipe keeps in 8 bits.
-    choice: of a model quantised to a budget, what its weights were chosen from (metadata ``sub8.choice``).
-    """
+    replaced_as_published: for a float model planned with ternary weights, the count as the paper
+    takes it: every layer but the first is ternary, whatever the recipe keeps in 8 bits.
+    choice: of a model quantised to a budget, what its weights were chosen from (metadata
+    ``sub8.choice``)."""
 
     layers: tuple[LayerReport, ...]
     islands: tuple[tuple[str, ...], ...]
@@ -112,8 +113,8 @@ def inspect(
     """Describe a model layer by layer.
 
     recipe: for a float model, what it would become.
-    input_shape: ``[B, C, H, W]`` to count for, where the model leaves its size open; counts are per image.
-    Raises InputError and UnsupportedModelError.
+    input_shape: ``[B, C, H, W]`` to count for, where the model leaves its size open; counts are per
+    image. Raises InputError and UnsupportedModelError.
     """
     opened = ModelFile.open(model)
     shape = input_shape or opened.input_shape()
@@ -127,7 +128,9 @@ def inspect(
 
 
 def float_islands(model: ModelSource) -> tuple[tuple[str, ...], ...]:
-    """The names of the nodes that have no integer form, of a quantised model or of a float one once quantised."""
+    """The names of the nodes that have no integer form, of a quantised model or of a float one once
+    quantised.
+    """
     opened = ModelFile.open(model)
     if opened.quantised:
         return tuple(island.nodes for island in compile_plan(opened.model).islands())

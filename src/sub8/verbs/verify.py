@@ -1,11 +1,12 @@
-"""The verb ``verify``: the integer engine against ONNX Runtime on the same file, every output element.
+"""The verb ``verify``: the integer engine against ONNX Runtime on the same file, every output
+element.
 
-ONNX Runtime computes the Q/DQ graph in float32. Where that is exact (scales that are powers of two, sums
-below 2**24 units) engine and ONNX Runtime must agree to the bit. Images on which they do not, and for which
-float32 is not exact, are compared with exact integer arithmetic instead (``engine.plan.reference``), again
-to the bit, and that arithmetic with ONNX Runtime operator by operator, to one step (``operatorwise``). So
-every element is compared with something, and the reading of the file with an independent program.
-"""
+ONNX Runtime computes the Q/DQ graph in float32. Where that is exact (scales that are powers of two,
+sums below 2**24 units) engine and ONNX Runtime must agree to the bit. Images on which they do not,
+and for which float32 is not exact, are compared with exact integer arithmetic instead
+(``engine.plan.reference``), again to the bit, and that arithmetic with ONNX Runtime operator by
+operator, to one step (``operatorwise``). So every element is compared with something, and the
+reading of the file with an independent program."""
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -34,13 +35,14 @@ Results = dict[str, NDArray[Any]]
 class Verification:
     """The comparison's result.
 
-    elements: output elements, each compared. mismatches: those that differ from ONNX Runtime although float32 is
-    exact for their image, those that differ from exact integer arithmetic, and results of single operators
-    that are more than one step away from ONNX Runtime's. beyond_exact_float: elements of the images that
+    elements: output elements, each compared. mismatches: those that differ from ONNX Runtime
+    although float32 is exact for their image, those that differ from exact integer arithmetic, and
+    results of single operators that are more than one step away from ONNX Runtime's.
+    beyond_exact_float: elements of the images that
     differ from ONNX Runtime where float32 is not exact: they were compared with exact integers.
-    largest_step: for those images, the largest difference between an operator and ONNX Runtime on the same
-    inputs, in steps of the result's scale. wrong_operators: names of those more than one step away.
-    """
+    largest_step: for those images, the largest difference between an operator and ONNX Runtime on
+    the same inputs, in steps of the result's scale. wrong_operators: names of those more than one
+    step away."""
 
     images: int
     elements: int
@@ -95,7 +97,8 @@ class _Comparison:
         self._session = Session(opened.model, threads=threads)
         if all(isinstance(step, Island) for step in self._session.plan.operators):
             raise InputError(
-                f"{opened.name}: no operator runs in integers, ONNX Runtime executes the whole file; "
+                f"{opened.name}: no operator runs in integers, ONNX Runtime executes the whole "
+                "file; "
                 "there is nothing to compare"
             )
         self._oracle = OnnxRuntime(opened.serialized(), threads=threads, optimise=False)
@@ -130,7 +133,9 @@ class _Comparison:
             self._explain(x, got, differs)
 
     def _explain(self, x: NDArray[np.float32], got: Results, differs: Results) -> None:
-        """Count differences of one run: wrong where float32 is exact, else told by exact integers."""
+        """Count differences of one run: wrong where float32 is exact, else told by exact
+        integers.
+        """
         tensors = run_tensors(self._plan, {self._input: x})
         if float32_is_exact(self._plan, tensors):
             self._mismatches += sum(int(part.sum()) for part in differs.values())
@@ -170,7 +175,9 @@ class _Comparison:
 
 
 def _differences(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where two results differ (NaN beside NaN does not); everywhere, flat, where their shapes or types do."""
+    """Where two results differ (NaN beside NaN does not); everywhere, flat, where their shapes or
+    types do.
+    """
     if a.shape != b.shape or a.dtype != b.dtype:
         return np.ones(max(a.size, b.size, 1), bool)
     return np.asarray((a != b) & ~((a != a) & (b != b)))

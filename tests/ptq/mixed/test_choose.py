@@ -116,7 +116,9 @@ def test_every_option_of_every_layer_is_timed(network, images, exponent):
 
 
 def test_predicted_errors_add_up_to_the_measured_one(network, many):
-    """The whole network in 4 bits, without the errors of 8-bit activations: predicted and real error power."""
+    """The whole network in 4 bits, without the errors of 8-bit activations: predicted and real
+    error power.
+    """
     from sub8.mixed.sensitivity import _outputs, _relative_error
 
     groups = find_groups(network)
@@ -164,7 +166,8 @@ def test_the_expected_drop_is_what_probabilities_say():
         real = 100 * ((logits.argmax(1) == labels).mean() - (noisy.argmax(1) == labels).mean())
         assert 0.95 * real < found.mean < 1.5 * real
     assert found.changed == pytest.approx(100 * (logits.argmax(1) != noisy.argmax(1)).mean())
-    # The standard error is that of samples of the size: the means of many small samples scatter by it.
+    # The standard error is that of samples of the size: the means of many small samples scatter by
+    # it.
     parts = [expected_drop(logits[i : i + 200], noisy[i : i + 200]) for i in range(0, 20000, 200)]
     scatter = np.std([part.mean for part in parts])
     assert np.mean([part.standard_error for part in parts]) == pytest.approx(scatter, rel=0.2)

@@ -53,7 +53,9 @@ def lower_dynamic_dequantize(operator: p.Dequantize, to: Lowering) -> None:
 
 
 def lower_dynamic_layer(layer: p.Layer, to: Lowering) -> None:
-    """int32 accumulators first, then the sum with bias and residual, at the exponents of each image."""
+    """int32 accumulators first, then the sum with bias and residual, at the exponents of each
+    image.
+    """
     constants = layer.dynamic_sum(to.formats)
     x = to.place(layer.x)
     source = to.relaid(layer.name, x, operand_layout(layer, layer.x, to, 1))
@@ -128,7 +130,9 @@ def lower_dynamic_average_pool(operator: p.AveragePool, to: Lowering) -> None:
 
 
 class _Operand:
-    """A term of a sum: a tensor, its type, largest magnitude and exponent (static, or its own per image)."""
+    """A term of a sum: a tensor, its type, largest magnitude and exponent (static, or its own per
+    image).
+    """
 
     def __init__(
         self, placed: Placed, kind: str, largest: int, static: int | None, added: int = 0
@@ -161,7 +165,9 @@ def _lower_sum(
     layout: Layout,
     to: Lowering,
 ) -> None:
-    """The sum in ``layout``'s memory order, rounded (or as floats), then the result's own layout."""
+    """The sum in ``layout``'s memory order, rounded (or as floats), then the result's own
+    layout.
+    """
     out = to.result(operator.out)
     layout = Layout(layout.shape, layout.order, out.layout.itemsize)
     direct = layout.same_bytes(out.layout)

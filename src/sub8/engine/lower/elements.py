@@ -160,11 +160,14 @@ def lower_average_pool(operator: p.AveragePool, to: Lowering) -> None:
 
 
 def average_shape(operator: p.AveragePool, to: Lowering, largest: int) -> _core.PoolShape:
-    """As ``pool_shape``; UnsupportedModelError where a window has more than ``largest`` positions."""
+    """As ``pool_shape``; UnsupportedModelError where a window has more than ``largest``
+    positions.
+    """
     height, width = operator.kernel or to.shapes[operator.x][2:]
     if height * width > largest:
         raise UnsupportedModelError(
-            f"node {operator.name!r}: averages {height} x {width} positions, more than the {largest} whose sum"
+            f"node {operator.name!r}: averages {height} x {width} positions, more than the "
+            f"{largest} whose sum"
             " 64 bits hold in these scales; give smaller images"
         )
     return pool_shape(operator, to)

@@ -12,7 +12,9 @@ from sub8.native import _core
 
 
 def geometry(layer: p.Layer, to: Lowering) -> _core.ConvGeometry:
-    """A layer as a convolution over [B, H, W, I]; a linear layer is a 1x1 convolution over one line of rows."""
+    """A layer as a convolution over [B, H, W, I]; a linear layer is a 1x1 convolution over one line
+    of rows.
+    """
     x, out = to.shapes[layer.x], to.shapes[layer.out]
     if isinstance(layer, p.Conv):
         return _core.ConvGeometry(

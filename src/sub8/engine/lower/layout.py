@@ -1,4 +1,5 @@
-"""How tensors lie in the native core's memory: 8-bit ``[B, C, H, W]`` as ``[B, H, W, C]``, all else row-major.
+"""How tensors lie in the native core's memory: 8-bit ``[B, C, H, W]`` as ``[B, H, W, C]``, all else
+row-major.
 
 >>> layout = Layout.of((1, 3, 2, 2), 1)
 >>> layout.order, layout.strides
@@ -15,7 +16,9 @@ CHANNELS_LAST = (0, 2, 3, 1)
 
 @dataclass(frozen=True)
 class Layout:
-    """shape: logical. order: the logical axes from the slowest in memory to the fastest. itemsize: bytes."""
+    """shape: logical. order: the logical axes from the slowest in memory to the fastest. itemsize:
+    bytes.
+    """
 
     shape: Shape
     order: tuple[int, ...]
@@ -23,7 +26,9 @@ class Layout:
 
     @classmethod
     def of(cls, shape: Shape, itemsize: int) -> "Layout":
-        """The layout between operators: floats (4 bytes) are row-major, as callers and islands see them."""
+        """The layout between operators: floats (4 bytes) are row-major, as callers and islands see
+        them.
+        """
         channels_last = len(shape) == 4 and itemsize == 1
         return cls(shape, CHANNELS_LAST if channels_last else tuple(range(len(shape))), itemsize)
 
@@ -65,7 +70,9 @@ class Layout:
         return [by_axis[axis] for axis in self.order]
 
     def broadcast_strides(self, target: "Layout") -> list[int]:
-        """Strides of this tensor over ``target``'s index space in its memory order; 0 where broadcast."""
+        """Strides of this tensor over ``target``'s index space in its memory order; 0 where
+        broadcast.
+        """
         missing = len(target.shape) - len(self.shape)
         padded = (0,) * missing + tuple(
             0 if size == 1 else stride

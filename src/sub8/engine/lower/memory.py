@@ -1,4 +1,6 @@
-"""Static memory plan: where in one arena each buffer lies, so that buffers alive together never overlap."""
+"""Static memory plan: where in one arena each buffer lies, so that buffers alive together never
+overlap.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +30,9 @@ class MemoryPlan:
 
 
 def plan_memory(lifetimes: Sequence[Lifetime]) -> MemoryPlan:
-    """Place buffers, largest first, each into the smallest gap that it fits between those alive with it."""
+    """Place buffers, largest first, each into the smallest gap that it fits between those alive
+    with it.
+    """
     offsets = [0] * len(lifetimes)
     placed: list[int] = []
     largest_first = sorted(

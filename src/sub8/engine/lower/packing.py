@@ -1,4 +1,6 @@
-"""What is made once per layer and shared by the programs of all input shapes: packed weights, requantisation."""
+"""What is made once per layer and shared by the programs of all input shapes: packed weights,
+requantisation.
+"""
 
 import threading
 from collections.abc import Callable
@@ -63,7 +65,9 @@ class PackedTerm:
 
 
 class PackedLayers:
-    """Packs for one instruction set; what is not packed yet is kept by the layer's result. Safe from many threads."""
+    """Packs for one instruction set; what is not packed yet is kept by the layer's result. Safe
+    from many threads.
+    """
 
     def __init__(self, isa: str) -> None:
         self.isa = isa
@@ -100,7 +104,9 @@ class PackedLayers:
     def prepared(
         self, layer: Layer, input: Format, result: Callable[[], Result]
     ) -> _core.PreparedLayer:
-        """The layer with its 8-bit input's format and what becomes of its accumulators; ``result`` is asked once."""
+        """The layer with its 8-bit input's format and what becomes of its accumulators; ``result``
+        is asked once.
+        """
         weights = self.get(layer)
         with self._lock:
             if layer.out not in self._prepared:

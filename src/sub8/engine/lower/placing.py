@@ -20,7 +20,9 @@ EXPONENT_BYTES = 4  # int32 per image
 
 @dataclass(frozen=True)
 class Placed:
-    """A tensor in a buffer. exponents: the buffer of its ``images`` int32 exponents where they are dynamic."""
+    """A tensor in a buffer. exponents: the buffer of its ``images`` int32 exponents where they are
+    dynamic.
+    """
 
     buffer: int
     layout: Layout
@@ -124,7 +126,9 @@ class Lowering:
         self.draft.step(operator, (source, target), make)
 
     def relaid(self, operator: str, x: Placed, layout: Layout) -> int:
-        """A buffer with x's elements in another layout of the same shape: x's own where that is the same."""
+        """A buffer with x's elements in another layout of the same shape: x's own where that is the
+        same.
+        """
         if x.layout.same_bytes(layout):
             return x.buffer
         buffer = self.draft.buffer(layout.size)

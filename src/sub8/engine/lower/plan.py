@@ -24,7 +24,9 @@ Segment = NativeSegment | p.Island
 
 
 class Kept:
-    """The programs made last, by the run of operators and the shapes they are for. Safe from many threads."""
+    """The programs made last, by the run of operators and the shapes they are for. Safe from many
+    threads.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -66,9 +68,10 @@ def lower(
 ) -> Iterator[Segment]:
     """The segments of a plan in order: native programs, and between them the float islands.
 
-    arrays: by name, the inputs (float32, C-contiguous) at first. The caller runs each segment over them and
-        adds its results before it asks for the next one: the shapes of an island's results, which may depend
-        on the values, decide what the operators behind it become.
+    arrays: by name, the inputs (float32, C-contiguous) at first. The caller runs each segment over
+    them and
+        adds its results before it asks for the next one: the shapes of an island's results, which
+        may depend on the values, decide what the operators behind it become.
     kept: programs of earlier calls, used again and added to.
 
     Raises InputError where the shapes do not fit the model, UnsupportedModelError where an operator
@@ -77,7 +80,8 @@ def lower(
     for name in plan.inputs:
         if name in arrays and arrays[name].dtype == np.float32 and 0 in arrays[name].shape:
             raise InputError(
-                f"input {name!r} of shape {list(arrays[name].shape)} is empty; pass at least one image"
+                f"input {name!r} of shape {list(arrays[name].shape)} is empty; pass at least one "
+                "image"
             )
     kept = Kept(1) if kept is None else kept
     runs = _runs(plan)
@@ -107,7 +111,9 @@ def _lower_run(
     packed: PackedLayers,
     threads: int,
 ) -> _Lowered:
-    """The native segment of one run. known: shapes of the inputs and of earlier islands' results."""
+    """The native segment of one run. known: shapes of the inputs and of earlier islands'
+    results.
+    """
     run = runs[index]
     assert not isinstance(run, p.Island)
     shapes = infer_shapes(plan, known)

@@ -1,4 +1,6 @@
-"""Native segments: runs of integer operators as one program of the native core, and how they are put together."""
+"""Native segments: runs of integer operators as one program of the native core, and how they are
+put together.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -39,10 +41,11 @@ class SegmentOutput:
 
 @dataclass(frozen=True)
 class NativeSegment:
-    """Consecutive integer operators as one native call. inputs: names of arrays, from outside or earlier segments.
+    """Consecutive integer operators as one native call. inputs: names of arrays, from outside or
+    earlier segments.
 
-    operators: for each step of the program the name of the operator it belongs to. Safe from many threads.
-    """
+    operators: for each step of the program the name of the operator it belongs to. Safe from many
+    threads."""
 
     program: _core.Program
     inputs: tuple[ArrayName, ...]
@@ -50,7 +53,9 @@ class NativeSegment:
     operators: tuple[str, ...]
 
     def run(self, arrays: Mapping[Any, NDArray]) -> dict[ArrayName, NDArray]:
-        """The outputs by name. Arrays must be C-contiguous and of the shapes the segment was made for."""
+        """The outputs by name. Arrays must be C-contiguous and of the shapes the segment was made
+        for.
+        """
         results = {output.name: np.empty(output.shape, output.dtype) for output in self.outputs}
         self.program.run([arrays[name] for name in self.inputs], list(results.values()))
         return results
@@ -73,7 +78,9 @@ class _DraftStep:
 
 
 class SegmentDraft:
-    """Steps over numbered buffers whose places are decided at the end, when all lifetimes are known."""
+    """Steps over numbered buffers whose places are decided at the end, when all lifetimes are
+    known.
+    """
 
     def __init__(self) -> None:
         self._sizes: list[int] = []
@@ -100,7 +107,9 @@ class SegmentDraft:
         return buffer
 
     def output(self, buffer: int, output: SegmentOutput) -> bool:
-        """Make a buffer an output array; False where it cannot be (it is an input, a constant or another output)."""
+        """Make a buffer an output array; False where it cannot be (it is an input, a constant or
+        another output).
+        """
         if buffer in self._inputs or buffer in self._constants or buffer in self._outputs:
             return False
         self._outputs[buffer] = output
@@ -113,7 +122,9 @@ class SegmentDraft:
         self._steps.append(_DraftStep(operator, make, tuple(touches)))
 
     def finish(self, isa: str, threads: int, parts: int) -> NativeSegment:
-        """Place all buffers and build the program. parts: how many parts of a batch like this one there are."""
+        """Place all buffers and build the program. parts: how many parts of a batch like this one
+        there are.
+        """
         inputs = list(self._inputs)
         outputs = list(self._outputs)
         arena = self._lifetimes()

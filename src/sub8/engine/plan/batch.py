@@ -1,8 +1,8 @@
 """Into how many equal parts a batch is cut, each computed by one thread apart from the others.
 
-Threads that share every layer wait for each other after every layer, and pass a whole batch's tensors through their
-caches. Where no image depends on another, threads can take images instead. ``images_apart`` proves it, operator by
-operator; what it does not know counts as dependent.
+Threads that share every layer wait for each other after every layer, and pass a whole batch's
+tensors through their caches. Where no image depends on another, threads can take images instead.
+``images_apart`` proves it, operator by operator; what it does not know counts as dependent.
 """
 
 import math
@@ -12,14 +12,17 @@ from sub8.engine.plan import operators as p
 from sub8.engine.plan.operators.operator import Shape
 
 _MOST_IDLE = 0.1  # of the threads' time, while they wait for the last part
-# Larger parts spend less time on weights, smaller ones keep their tensors in the second-level cache.
+# Larger parts spend less time on weights, smaller ones keep their tensors in the second-level
+# cache.
 _LARGEST_TENSOR = 256 * 1024  # elements of a part, unless one image has more
 
 
 def batch_parts(plan: p.Plan, shapes: Mapping[str, Shape], threads: int) -> int:
-    """How many parts of a batch to compute side by side; 1: all images together, threads share every layer.
+    """How many parts of a batch to compute side by side; 1: all images together, threads share
+    every layer.
 
-    Of a plan without convolutions weights are most of what is read, and threads had better share those.
+    Of a plan without convolutions weights are most of what is read, and threads had better share
+    those.
 
     shapes: of all tensors of the plan.
     """
@@ -49,8 +52,8 @@ def _images(plan: p.Plan, shapes: Mapping[str, Shape]) -> int:
 def images_apart(plan: p.Plan, shapes: Mapping[str, Shape]) -> bool:
     """Whether every tensor's first axis is the batch and no image depends on another.
 
-    So the plan computes, for a part of the batch, that part of the outputs. Dynamic exponents count as
-    dependent, as do float islands.
+    So the plan computes, for a part of the batch, that part of the outputs. Dynamic exponents count
+    as dependent, as do float islands.
     """
     if any(fmt is not None and fmt.dynamic for fmt in plan.formats.values()):
         return False

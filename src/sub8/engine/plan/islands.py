@@ -11,7 +11,9 @@ from sub8.oracle import OnnxRuntime
 
 
 def open_island(island: Island, threads: int | None = None) -> OnnxRuntime:
-    """A runtime for one island, without graph optimisation: the numbers are those of the whole file."""
+    """A runtime for one island, without graph optimisation: the numbers are those of the whole
+    file.
+    """
     return OnnxRuntime(island.model, threads=threads, optimise=False)
 
 

@@ -1,4 +1,6 @@
-"""Run a plan in NumPy. This is what a plan means: the native core gives the same integers and the same floats."""
+"""Run a plan in NumPy. This is what a plan means: the native core gives the same integers and the
+same floats.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,13 +1,14 @@
-"""The integers of a requantisation (``numerics.requantize``) from formats: what a plan leaves unsaid.
+"""The integers of a requantisation (``numerics.requantize``) from formats: what a plan leaves
+unsaid.
 
-An operator describes its accumulator (``Accumulator``); the result's format, or that there is none, decides what is
-made of it:
+An operator describes its accumulator (``Accumulator``); the result's format, or that there is none,
+decides what is made of it:
 
 | result | operands | integers |
 |---|---|---|
 | 8-bit, static | static | ``To8Bit``, all in int64 |
 | float32 | static | ``ToFloat`` |
-| any | at least one, or the result, has an exponent per image | ``DynamicSum``, the arithmetic is ``numerics.dynamic``'s |
+| any | an exponent per image: of an operand, or the result's | ``DynamicSum`` |
 """
 
 import math
@@ -35,11 +36,12 @@ LARGEST_POOL_SHIFT = 40  # leaves 22 bits for a window's positions
 class Accumulator:
     """What an operator with static operands sums before it rounds.
 
-    operator: its name, for errors. units: the real value of one unit of ``acc``, per channel or once.
-    bounds: no ``acc`` is larger in magnitude, per channel or once. zero_point: what raw integers in ``acc`` still
-    hold. bias: integers, per channel, in units of ``2**bias_exponent``; None: in ``units``. residual: the format
-    of the tensor that is added raw, if any. largest_shift: of the result.
-    """
+    operator: its name, for errors. units: the real value of one unit of ``acc``, per channel or
+    once.
+    bounds: no ``acc`` is larger in magnitude, per channel or once. zero_point: what raw integers in
+    ``acc`` still hold. bias: integers, per channel, in units of ``2**bias_exponent``; None: in
+    ``units``. residual: the format of the tensor that is added raw, if any. largest_shift: of the
+    result."""
 
     operator: str
     units: list[Fraction]
@@ -55,13 +57,14 @@ class Accumulator:
 class DynamicSum:
     """The constants of one operator whose operands or result have an exponent per image.
 
-    sum = acc * 2**(e_acc + exponent) + bias * 2**bias_exponent + residual * 2**e_residual, with e_acc and
+    sum = acc * 2**(e_acc + exponent) + bias * 2**bias_exponent + residual * 2**e_residual, with
+    e_acc and
     e_residual the exponents of the tensors: the static one, or per image where that is None.
 
     exponent: what the weights add to the input's exponent (0 for element-wise operators).
     bias: int64 ``[O]``, None where there is none. minimum, maximum: real bounds of the sum, each as
-    (mantissa, exponent), None where there is none. out_exponent: the static result's; None: dynamic, or
-    float32 where ``out_float``. low, high: clamp of the rounded result.
+    (mantissa, exponent), None where there is none. out_exponent: the static result's; None:
+    dynamic, or float32 where ``out_float``. low, high: clamp of the rounded result.
     """
 
     x_exponent: int | None
@@ -164,8 +167,8 @@ def to_float(
 ) -> ToFloat:
     """The integers of a layer with a static 8-bit input and a float32 output.
 
-    bias: ``[O]``, in the accumulator's unit or in ``2**bias_exponent``. Raises UnsupportedModelError.
-    """
+    bias: ``[O]``, in the accumulator's unit or in ``2**bias_exponent``. Raises
+    UnsupportedModelError."""
     exponent = x.exponent
     if channel_scale is not None or exponent is None:
         weight_scale = math.ldexp(1.0, weight_exponent)
@@ -205,7 +208,8 @@ def power_or_dynamic(operator: str, fmt: Format | None) -> int | None:
         return None
     if fmt.exponent is None or fmt.zero_point != 0:
         raise UnsupportedModelError(
-            f"node {operator!r}: dynamic exponents go with power-of-two scales and zero point 0 only; "
+            f"node {operator!r}: dynamic exponents go with power-of-two scales and zero point 0 "
+            "only; "
             f"scale {fmt.scale}, zero point {fmt.zero_point}"
         )
     return fmt.exponent
@@ -224,7 +228,8 @@ def mantissa_and_exponent(bound: float) -> tuple[int, int] | None:
 
 def too_wide(operator: str) -> UnsupportedModelError:
     return UnsupportedModelError(
-        f"node {operator!r}: the scales of its operands and its result lie too far apart for 64-bit sums; "
+        f"node {operator!r}: the scales of its operands and its result lie too far apart for "
+        "64-bit sums; "
         "quantise the model again with closer scales"
     )
 
@@ -234,7 +239,9 @@ def _repeat(values: list, count: int) -> list:
 
 
 def _rounded(factor: int, ratio: Fraction, shift: int) -> int:
-    """``round(factor * ratio * 2**shift)``, half to even, in plain integers, which are many times as fast."""
+    """``round(factor * ratio * 2**shift)``, half to even, in plain integers, which are many times
+    as fast.
+    """
     whole, rest = divmod((factor * ratio.numerator) << shift, ratio.denominator)
     up = 2 * rest > ratio.denominator or (2 * rest == ratio.denominator and whole & 1)
     return whole + bool(up)

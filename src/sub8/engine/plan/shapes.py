@@ -1,4 +1,6 @@
-"""Shapes of every tensor of a plan for given input shapes; the first place where a wrong input is noticed."""
+"""Shapes of every tensor of a plan for given input shapes; the first place where a wrong input is
+noticed.
+"""
 
 from collections.abc import Mapping
 
@@ -8,10 +10,12 @@ from sub8.errors import InputError
 
 
 def infer_shapes(plan: p.Plan, known: Mapping[str, Shape]) -> dict[str, Shape]:
-    """The logical shape of every tensor that follows from those of the inputs and of islands' results.
+    """The logical shape of every tensor that follows from those of the inputs and of islands'
+    results.
 
-    known: of the plan's inputs, and of the results of the islands that have run: what ONNX Runtime makes of
-    float nodes may depend on the values. Tensors behind the first island that has not run are left out.
+    known: of the plan's inputs, and of the results of the islands that have run: what ONNX Runtime
+    makes of float nodes may depend on the values. Tensors behind the first island that has not run
+    are left out.
 
     Raises InputError, naming the node, where shapes do not fit an operator.
     """

@@ -1,4 +1,6 @@
-"""From what the outputs need to a plan: operators that are used, float islands as few as possible, in order."""
+"""From what the outputs need to a plan: operators that are used, float islands as few as possible,
+in order.
+"""
 
 import dataclasses
 import heapq
@@ -8,7 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
-from sub8.engine.reader.state import Walk, node_name
+from sub8.engine.reader.state import GraphState, node_name
 from sub8.engine.reader.subgraph import extract
 from sub8.engine.reader.values import Integers, Pending
 from sub8.engine.reader.weights import is_constant
@@ -19,26 +21,26 @@ Piece = p.Operator | ir.Node
 Names = Callable[[Any], list[str]]
 
 
-def assemble(walk: Walk, *, integer_only: bool) -> p.Plan:
+def assemble(state: GraphState, *, integer_only: bool) -> p.Plan:
     """The plan for a graph's outputs.
 
     Raises UnsupportedModelError, naming the node, where a float island would be needed and
     ``integer_only`` forbids it, or where the graph returns bare integers.
     """
-    return _Assembly(walk, integer_only).plan()
+    return _Assembly(state, integer_only).plan()
 
 
 class _Assembly:
-    def __init__(self, walk: Walk, integer_only: bool):
-        self.walk = walk
+    def __init__(self, state: GraphState, integer_only: bool):
+        self.state = state
         self.integer_only = integer_only
-        self.values = {str(v.name): v for node in walk.model.graph for v in node.outputs}
-        self.values |= {str(v.name): v for v in walk.model.graph.inputs}
+        self.values = {str(v.name): v for node in state.model.graph for v in node.outputs}
+        self.values |= {str(v.name): v for v in state.model.graph.inputs}
         self.producer: dict[str, Piece] = {}
         self.formats: dict[str, Format | None] = {}
 
     def plan(self) -> p.Plan:
-        graph = self.walk.model.graph
+        graph = self.state.model.graph
         for value in graph.outputs:
             self._check_real(value)
         outputs = tuple(str(value.name) for value in graph.outputs)
@@ -52,7 +54,7 @@ class _Assembly:
             for name in self._makes(operator):
                 self.formats.setdefault(name, None)
         return p.Plan(
-            inputs, outputs, tuple(operators), self.formats, dict(self.walk.model.metadata_props)
+            inputs, outputs, tuple(operators), self.formats, dict(self.state.model.metadata_props)
         )
 
     def _collect(self, outputs: Iterable[str]) -> None:
@@ -69,12 +71,12 @@ class _Assembly:
             pending.extend(self._reads(piece))
 
     def _make(self, name: str) -> Piece:
-        emitter = self.walk.emitter
+        emitter = self.state.emitter
         if name in emitter.operators:
             self.formats[name] = emitter.formats[name]
             return emitter.operators[name]
         value = self.values[name]
-        known = self.walk.of(value)
+        known = self.state.of(value)
         if isinstance(known, Integers):
             self._check_real(value)
             return p.Dequantize(name=_name(value), x=known.tensor, out=name)
@@ -84,16 +86,18 @@ class _Assembly:
         assert node is not None
         if self.integer_only:
             raise UnsupportedModelError(
-                f"node {node_name(node)!r} ({node.op_type}): has no integer form here; allow float islands, or "
+                f"node {node_name(node)!r} ({node.op_type}): has no integer form here; allow float "
+                "islands, or "
                 "quantise its input and output"
             )
         return node
 
     def _check_real(self, value: ir.Value) -> None:
-        known = self.walk.of(value)
+        known = self.state.of(value)
         if isinstance(known, Integers) and not known.real:
             raise UnsupportedModelError(
-                f"tensor {value.name!r}: its bare 8-bit integers are used; put a DequantizeLinear behind it"
+                f"tensor {value.name!r}: its bare 8-bit integers are used; put a DequantizeLinear "
+                "behind it"
             )
 
     def _pieces(self) -> list[Piece]:
@@ -110,7 +114,9 @@ class _Assembly:
         return list(piece.outputs)
 
     def _with_islands(self, pieces: list[Piece], outputs: tuple[str, ...]) -> list[p.Operator]:
-        """Replace float nodes by islands: one for all nodes that no integer operator must lie between."""
+        """Replace float nodes by islands: one for all nodes that no integer operator must lie
+        between.
+        """
         level: dict[int, int] = {}
         for piece in pieces:
             is_float = isinstance(piece, ir.Node)
@@ -141,7 +147,7 @@ class _Assembly:
             result.append(
                 p.Island(
                     name=node_name(nodes[0]),
-                    model=extract(self.walk.model, list(read), left),
+                    model=extract(self.state.model, list(read), left),
                     inputs=tuple(read),
                     outputs=left,
                     nodes=tuple(node_name(node) for node in nodes),
@@ -168,7 +174,9 @@ def _node_inputs(node: ir.Node) -> list[ir.Value]:
 
 
 def _sorted(pieces: list[Any], reads: Names, makes: Names) -> list[Any]:
-    """Topological order; ties keep the given order reversed, since pieces were found from the outputs."""
+    """Topological order; ties keep the given order reversed, since pieces were found from the
+    outputs.
+    """
     made = {name: index for index, piece in enumerate(pieces) for name in makes(piece)}
     users: dict[int, list[int]] = {index: [] for index in range(len(pieces))}
     waiting = []

@@ -1,4 +1,6 @@
-"""Sums, products, clamps and element-wise functions of dequantised tensors and pending accumulators."""
+"""Sums, products, clamps and element-wise functions of dequantised tensors and pending
+accumulators.
+"""
 
 import dataclasses
 
@@ -7,66 +9,75 @@ import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
 from sub8.engine.reader.layers import add_bias
-from sub8.engine.reader.state import Walk, both_inputs, bounds_of_clip, node_name, rank, same_shape
+from sub8.engine.reader.state import (
+    GraphState,
+    both_inputs,
+    bounds_of_clip,
+    node_name,
+    rank,
+    same_shape,
+)
 from sub8.engine.reader.values import Clamp, Function, Integers, Joined, Known, Lazy, Moved, Pending
 from sub8.engine.reader.weights import is_constant, read_terms, real_scalar
 from sub8.graph import constants, patterns
 from sub8.numerics.dfp import Format
 
 
-def read_clamp(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_clamp(state: GraphState, node: ir.Node) -> list[Known] | None:
     """Relu, or Clip with constant bounds."""
     bounds = bounds_of_clip(node)
-    known = walk.of(node.inputs[0])
+    known = state.of(node.inputs[0])
     if bounds is None or known is None:
         return None
     clamp = Clamp(*bounds)
     if isinstance(known, (Pending, Moved, Joined)):
-        clamped = _clamped(walk, known, clamp)
+        clamped = _clamped(state, known, clamp)
         return None if clamped is None else [clamped]
-    return read_function(walk, node, clamp)
+    return read_function(state, node, clamp)
 
 
-def read_add(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_add(state: GraphState, node: ir.Node) -> list[Known] | None:
     """A bias, a residual, the sum of two dequantised tensors, or a function of one."""
     a, b = both_inputs(node)
     for pending_value, other in ((a, b), (b, a)):
-        pending = walk.of(pending_value)
+        pending = state.of(pending_value)
         if not isinstance(pending, Pending):
             continue
         if is_constant(other):
-            biased = add_bias(walk, pending, other, pending_value)
+            biased = add_bias(state, pending, other, pending_value)
             return None if biased is None else [biased]
-        residual = walk.real_integers(other)
+        residual = state.real_integers(other)
         layer = pending.core
         if residual is None or not pending.plain_layer or not same_shape(pending_value, other):
             return None
         assert isinstance(layer, (p.Conv, p.Linear))
         layer = dataclasses.replace(layer, residual=residual.tensor)
-        return [Pending(layer)] if _fits_dynamic(walk, layer) else None
-    function = read_function(walk, node)
+        return [Pending(layer)] if _fits_dynamic(state, layer) else None
+    function = read_function(state, node)
     if function is not None:
         return function
-    pair = _operands(walk, a, b)
+    pair = _operands(state, a, b)
     if pair is None:
         return None
     core = p.Add(name=node_name(node), a=pair[0].tensor, b=pair[1].tensor, out="", low=0, high=0)
-    return [Pending(core)] if _fits_dynamic(walk, core) else None
+    return [Pending(core)] if _fits_dynamic(state, core) else None
 
 
-def read_mul(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_mul(state: GraphState, node: ir.Node) -> list[Known] | None:
     """The product of two dequantised tensors, or a function of one."""
-    function = read_function(walk, node)
+    function = read_function(state, node)
     if function is not None:
         return function
-    pair = _operands(walk, *both_inputs(node))
+    pair = _operands(state, *both_inputs(node))
     if pair is None or pair[0].fmt.dynamic or pair[1].fmt.dynamic:
         return None
     core = p.Mul(name=node_name(node), a=pair[0].tensor, b=pair[1].tensor, out="", low=0, high=0)
     return [Pending(core)]
 
 
-def read_function(walk: Walk, node: ir.Node, clamp: Clamp | None = None) -> list[Known] | None:
+def read_function(
+    state: GraphState, node: ir.Node, clamp: Clamp | None = None
+) -> list[Known] | None:
     """An element-wise node whose operands are functions of one 8-bit tensor, or single numbers."""
     if node.op_type not in patterns.ELEMENTWISE or len(node.outputs) != 1:
         return None
@@ -80,7 +91,7 @@ def read_function(walk: Walk, node: ir.Node, clamp: Clamp | None = None) -> list
             if real_scalar(value) is None or (rank(value) or 0) > axes:
                 return None
             continue
-        known = walk.of(value)
+        known = state.of(value)
         if isinstance(known, Function):
             part, sources, so_far = known.source, sources | known.sources, known.clamp
         elif isinstance(known, Integers) and known.real:
@@ -98,20 +109,20 @@ def read_function(walk: Walk, node: ir.Node, clamp: Clamp | None = None) -> list
     return [Function(source, frozenset(sources), node.outputs[0], combined)]
 
 
-def _clamped(walk: Walk, known: Lazy, clamp: Clamp) -> Lazy | None:
+def _clamped(state: GraphState, known: Lazy, clamp: Clamp) -> Lazy | None:
     """``known`` with a clamp, which commutes with movement."""
     match known:
         case Pending():
             return dataclasses.replace(known, clamp=known.clamp.then(clamp))
         case Moved():
-            inner = _clamped(walk, known.inner, clamp)
+            inner = _clamped(state, known.inner, clamp)
             return None if inner is None else dataclasses.replace(known, inner=inner)
         case Joined():
             parts: list[Integers | Lazy] = []
             for part in known.parts:
                 if not isinstance(part, (Pending, Moved, Joined)):
                     return None
-                inner = _clamped(walk, part, clamp)
+                inner = _clamped(state, part, clamp)
                 if inner is None:
                     return None
                 parts.append(inner)
@@ -119,13 +130,13 @@ def _clamped(walk: Walk, known: Lazy, clamp: Clamp) -> Lazy | None:
     return None
 
 
-def _operands(walk: Walk, a: ir.Value, b: ir.Value) -> tuple[Integers, Integers] | None:
-    first = walk.real_integers(a) or _constant(walk, a)
-    second = walk.real_integers(b) or _constant(walk, b)
+def _operands(state: GraphState, a: ir.Value, b: ir.Value) -> tuple[Integers, Integers] | None:
+    first = state.real_integers(a) or _constant(state, a)
+    second = state.real_integers(b) or _constant(state, b)
     return None if first is None or second is None else (first, second)
 
 
-def _constant(walk: Walk, value: ir.Value) -> Integers | None:
+def _constant(state: GraphState, value: ir.Value) -> Integers | None:
     """A constant that the file stores as 8-bit integers of one scale."""
     node = value.producer()
     terms = read_terms(value) if is_constant(value) else None
@@ -139,18 +150,18 @@ def _constant(walk: Walk, value: ir.Value) -> Integers | None:
     if stored is None or scale is None or stored.dtype not in (np.int8, np.uint8):
         return None
     fmt = Format(stored.dtype == np.int8, scale, int(zero or 0))
-    name = walk.emitter.fresh(f"{value.name}.constant")
-    walk.emitter.add(p.Constant(name=node_name(node), value=stored, out=name), fmt)
+    name = state.emitter.fresh(f"{value.name}.constant")
+    state.emitter.add(p.Constant(name=node_name(node), value=stored, out=name), fmt)
     return Integers(name, fmt, real=True)
 
 
-def _fits_dynamic(walk: Walk, core: p.Conv | p.Linear | p.Add) -> bool:
+def _fits_dynamic(state: GraphState, core: p.Conv | p.Linear | p.Add) -> bool:
     """Dynamic operands go with powers of two only, and are not broadcast along the images."""
     names = (core.a, core.b) if isinstance(core, p.Add) else (core.x, core.residual)
     formats = [
         fmt
         for name in names
-        if name is not None and (fmt := walk.emitter.formats[name]) is not None
+        if name is not None and (fmt := state.emitter.formats[name]) is not None
     ]
     if not any(fmt.dynamic for fmt in formats):
         return True

@@ -1,4 +1,6 @@
-"""The operators found so far, and the one way to add them: rounding what is known about a value to a format."""
+"""The operators found so far, and the one way to add them: rounding what is known about a value to
+a format.
+"""
 
 import dataclasses
 
@@ -37,7 +39,8 @@ class Emitter:
         return unique
 
     def quantise(self, known: Known, fmt: Format, out: str, node: str, value: ir.Value) -> str:
-        """The tensor that holds ``value``, known as ``known``, in ``fmt``; ``out`` where a new one is made.
+        """The tensor that holds ``value``, known as ``known``, in ``fmt``; ``out`` where a new one
+        is made.
 
         What has no integer operator is quantised from the float ``value``.
         """
@@ -103,7 +106,9 @@ class Emitter:
 
 
 def _bounded(core: p.RoundedOperator, clamp: Clamp, fmt: Format, out: str) -> p.RoundedOperator:
-    """The operator that rounds to ``fmt``; clamping the rounded result equals rounding the clamped one."""
+    """The operator that rounds to ``fmt``; clamping the rounded result equals rounding the clamped
+    one.
+    """
     if fmt.dynamic:
         return dataclasses.replace(
             core,

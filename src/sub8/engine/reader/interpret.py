@@ -1,4 +1,4 @@
-"""The forward walk: node by node, what each value is made of."""
+"""The forward state: node by node, what each value is made of."""
 
 from collections.abc import Callable
 
@@ -6,60 +6,63 @@ import numpy as np
 import onnx_ir as ir
 
 from sub8.engine.reader import elementwise, layers, movement
-from sub8.engine.reader.state import Keep, Walk, input_at, node_name
+from sub8.engine.reader.state import GraphState, Keep, input_at, node_name
 from sub8.engine.reader.values import DynamicScale, Integers, Known, Real
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, dynamic, patterns
 from sub8.numerics.dfp import Format
 
-Reader = Callable[[Walk, ir.Node], list[Known] | None]
+Reader = Callable[[GraphState, ir.Node], list[Known] | None]
 
 
-def interpret(model: ir.Model, keep: Keep) -> Walk:
-    """Walk a prepared graph. Integer operators are emitted where a QuantizeLinear, or a movement, makes them.
+def interpret(model: ir.Model, keep: Keep) -> GraphState:
+    """GraphState a prepared graph. Integer operators are emitted where a QuantizeLinear, or a
+    movement, makes them.
 
-    keep: see ``Walk``.
+    keep: see ``GraphState``.
 
-    Activations that are quantised in a way that 8-bit tensors with one scale cannot express stay float,
-    and are noted in ``left_float``.
+    Activations that are quantised in a way that 8-bit tensors with one scale cannot express stay
+    float, and are noted in ``left_float``.
     Raises UnsupportedModelError, naming the node, for scales that contradict each other.
     """
-    walk = Walk(model, keep)
+    state = GraphState(model, keep)
     for node in model.graph:
-        if not node.outputs or not walk.computed(node):
+        if not node.outputs or not state.computed(node):
             continue
         reader = _READERS.get((node.domain, node.op_type), elementwise.read_function)
-        found = reader(walk, node) if node.inputs and node.inputs[0] is not None else None
+        found = reader(state, node) if node.inputs and node.inputs[0] is not None else None
         for index, value in enumerate(node.outputs):
-            walk.known[value] = found[index] if found is not None and index < len(found) else Real()
-    return walk
+            state.known[value] = (
+                found[index] if found is not None and index < len(found) else Real()
+            )
+    return state
 
 
-def _read_same(walk: Walk, node: ir.Node) -> list[Known] | None:
+def _read_same(state: GraphState, node: ir.Node) -> list[Known] | None:
     """Identity, and Dropout in inference."""
     if node.outputs[0].is_graph_output() or len(node.inputs) > 2:
         return None
-    known = walk.of(node.inputs[0])
+    known = state.of(node.inputs[0])
     return [known] if known is not None and not isinstance(known, Real) else None
 
 
-def _read_dynamic_scale(walk: Walk, node: ir.Node) -> list[Known] | None:
+def _read_dynamic_scale(state: GraphState, node: ir.Node) -> list[Known] | None:
     source, signed = node.inputs[0], patterns.attribute(node, "signed", None)
-    function = walk.model.functions.get((node.domain, node.op_type, node.overload))
+    function = state.model.functions.get((node.domain, node.op_type, node.overload))
     if source is None or signed not in (0, 1) or not dynamic.is_dynamic_scale(function):
         return None
     return [DynamicScale(source, bool(signed))]
 
 
-def _read_quantize(walk: Walk, node: ir.Node) -> list[Known] | None:
+def _read_quantize(state: GraphState, node: ir.Node) -> list[Known] | None:
     x, scale = node.inputs[0], node.inputs[1]
     assert x is not None
     name, out = node_name(node), str(node.outputs[0].name)
-    known = walk.of(x)
+    known = state.of(x)
     assert known is not None
     if isinstance(known, Real) and x.dtype not in (None, ir.DataType.FLOAT):
         return None
-    dynamic_scale = walk.of(scale)
+    dynamic_scale = state.of(scale)
     if isinstance(dynamic_scale, DynamicScale):
         fmt = Format(dynamic_scale.signed, None)
         if _stored_type(node) != fmt.dtype or patterns.attribute(node, "axis", 1) != 0:
@@ -70,20 +73,21 @@ def _read_quantize(walk: Walk, node: ir.Node) -> list[Known] | None:
             return [Integers(known.tensor, known.fmt, real=False, scale=scale)]
         if dynamic_scale.of is not x:
             raise UnsupportedModelError(
-                f"node {name!r}: its dynamic scale is taken from {dynamic_scale.of.name!r}, not from its input"
+                f"node {name!r}: its dynamic scale is taken from {dynamic_scale.of.name!r}, not "
+                "from its input"
             )
-        tensor = walk.emitter.quantise(known, fmt, out, name, x)
+        tensor = state.emitter.quantise(known, fmt, out, name, x)
         return [Integers(tensor, fmt, real=False, scale=scale)]
     static = _static_format(node, _stored_type(node))
     if isinstance(static, str):
-        walk.left_float[name] = static
+        state.left_float[name] = static
         return None
-    return [Integers(walk.emitter.quantise(known, static, out, name, x), static, real=False)]
+    return [Integers(state.emitter.quantise(known, static, out, name, x), static, real=False)]
 
 
-def _read_dequantize(walk: Walk, node: ir.Node) -> list[Known] | None:
+def _read_dequantize(state: GraphState, node: ir.Node) -> list[Known] | None:
     x, scale = node.inputs[0], node.inputs[1]
-    known = walk.of(x)
+    known = state.of(x)
     name = node_name(node)
     if not isinstance(known, Integers) or known.real:
         return None
@@ -96,7 +100,8 @@ def _read_dequantize(walk: Walk, node: ir.Node) -> list[Known] | None:
     fmt = _static_format(node, known.fmt.dtype)
     if isinstance(fmt, str) or fmt != known.fmt:
         raise UnsupportedModelError(
-            f"node {name!r}: its scale or zero point differs from the QuantizeLinear before it; make them equal"
+            f"node {name!r}: its scale or zero point differs from the QuantizeLinear before it; "
+            "make them equal"
         )
     return [Integers(known.tensor, fmt, real=True)]
 

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.engine.plan import operators as p
-from sub8.engine.reader.state import Walk, input_at, node_name, rank, sizes
+from sub8.engine.reader.state import GraphState, input_at, node_name, rank, sizes
 from sub8.engine.reader.values import Integers, Known, Pending
 from sub8.engine.reader.weights import clustered, read_terms, real_values
 from sub8.errors import UnsupportedModelError
@@ -20,9 +20,9 @@ from sub8.numerics.dfp import Format
 FINER_BIAS_BITS = 24  # how far below the accumulator's unit a float bias is kept
 
 
-def read_conv(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_conv(state: GraphState, node: ir.Node) -> list[Known] | None:
     """A 2-D convolution of a dequantised tensor."""
-    x = walk.real_integers(node.inputs[0])
+    x = state.real_integers(node.inputs[0])
     terms = _terms(node, 1)
     if (
         x is None
@@ -40,16 +40,17 @@ def read_conv(walk: Walk, node: ir.Node) -> list[Known] | None:
     if pads is None:
         return None
     core = p.Conv(
-        name=node_name(node), x=x.tensor, terms=terms, bias=np.zeros(len(terms[0].values), np.int32), out="",
+        name=node_name(node), x=x.tensor, terms=terms, bias=np.zeros(len(terms[0].values),
+        np.int32), out="",
         low=0, high=0, strides=strides, pads=pads, dilations=dilations,
         groups=groups,
     )  # fmt: skip
-    return _layer(walk, core, x, input_at(node, 2))
+    return _layer(state, core, x, input_at(node, 2))
 
 
-def read_gemm(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_gemm(state: GraphState, node: ir.Node) -> list[Known] | None:
     """``x @ W (+ C)`` of a dequantised matrix, without other factors."""
-    x = walk.real_integers(node.inputs[0])
+    x = state.real_integers(node.inputs[0])
     if patterns.attribute(node, "transA", 0) or patterns.attribute(node, "alpha", 1.0) != 1.0:
         return None
     if input_at(node, 2) is not None and patterns.attribute(node, "beta", 1.0) != 1.0:
@@ -57,21 +58,24 @@ def read_gemm(walk: Walk, node: ir.Node) -> list[Known] | None:
     terms = _terms(node, 1, transposed=not patterns.attribute(node, "transB", 0))
     if x is None or terms is None:
         return None
-    return _layer(walk, _linear(node, x, terms), x, input_at(node, 2))
+    return _layer(state, _linear(node, x, terms), x, input_at(node, 2))
 
 
-def read_matmul(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_matmul(state: GraphState, node: ir.Node) -> list[Known] | None:
     """``x @ W`` of a dequantised tensor with a constant matrix on the right."""
-    x = walk.real_integers(node.inputs[0])
+    x = state.real_integers(node.inputs[0])
     known_rank = rank(node.inputs[0])
     if x is None or known_rank is None or known_rank < 2:
         return None
     terms = _terms(node, 1, transposed=True)
-    return None if terms is None else _layer(walk, _linear(node, x, terms), x, None)
+    return None if terms is None else _layer(state, _linear(node, x, terms), x, None)
 
 
-def add_bias(walk: Walk, pending: Pending, constant: ir.Value, product: ir.Value) -> Pending | None:
-    """The layer with a constant added that has one number per output channel; None where it is no bias.
+def add_bias(
+    state: GraphState, pending: Pending, constant: ir.Value, product: ir.Value
+) -> Pending | None:
+    """The layer with a constant added that has one number per output channel; None where it is no
+    bias.
 
     product: the layer's value, whose rank tells which axis of the constant counts channels.
     """
@@ -90,7 +94,7 @@ def add_bias(walk: Walk, pending: Pending, constant: ir.Value, product: ir.Value
         outputs,
     ):
         return None
-    fmt = walk.emitter.formats[core.x]
+    fmt = state.emitter.formats[core.x]
     assert fmt is not None
     return replace(pending, core=_with_bias(core, fmt, constant))
 
@@ -151,13 +155,13 @@ def _linear(node: ir.Node, x: Integers, terms: tuple[ClusteredWeight, ...]) -> p
 
 
 def _layer(
-    walk: Walk, core: p.Conv | p.Linear, x: Integers, bias: ir.Value | None
+    state: GraphState, core: p.Conv | p.Linear, x: Integers, bias: ir.Value | None
 ) -> list[Known] | None:
     if x.fmt.dynamic and any(term.channel_scale is not None for term in core.terms):
         return None
     if not fits_int32(core.terms):
         return None
-    core = replace(core, terms=walk.keep(core))
+    core = replace(core, terms=state.keep(core))
     if bias is None:
         return [Pending(core)]
     elements = real_values(bias)
@@ -169,7 +173,9 @@ def _layer(
 
 
 def _with_bias(core: p.Conv | p.Linear, x: Format, constant: ir.Value) -> p.Conv | p.Linear:
-    """The layer with a constant bias, in units of the accumulator or of a power of two of its own."""
+    """The layer with a constant bias, in units of the accumulator or of a power of two of its
+    own.
+    """
     outputs = len(core.bias)
     real = real_values(constant)
     assert real is not None
@@ -211,7 +217,9 @@ def _stored_bias(constant: ir.Value, outputs: int) -> tuple[NDArray[np.int64], i
 
 
 def _bias_of_reals(real: NDArray[np.float64], unit: int | None) -> tuple[NDArray[np.int64], int]:
-    """A float bias as int32 of the finest power of two that holds it (limited below the accumulator's unit)."""
+    """A float bias as int32 of the finest power of two that holds it (limited below the
+    accumulator's unit).
+    """
     largest = float(np.abs(real).max(initial=0.0))
     if largest == 0.0:
         return np.zeros(real.shape, np.int64), 0 if unit is None else unit
@@ -240,7 +248,8 @@ def _foreign_bias(
         values = np.where(np.abs(scale - units) <= 1e-6 * units, stored, values)
     if np.abs(values).max(initial=0.0) > LARGEST_INT32:
         raise UnsupportedModelError(
-            f"layer {layer!r}: its bias does not fit 32 bits in units of input scale times weight scale; "
+            f"layer {layer!r}: its bias does not fit 32 bits in units of input scale times weight "
+            "scale; "
             "quantise the model again with a coarser weight scale for this layer"
         )
     return np.rint(values).astype(np.int32)

@@ -1,4 +1,6 @@
-"""Data movement and pooling: on 8-bit tensors at once, behind pending accumulators by exchange with the rounding."""
+"""Data movement and pooling: on 8-bit tensors at once, behind pending accumulators by exchange with
+the rounding.
+"""
 
 import dataclasses
 import math
@@ -7,23 +9,23 @@ import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
 from sub8.engine.reader.layers import explicit_pads, pair
-from sub8.engine.reader.state import Walk, input_at, node_name, rank, sizes
+from sub8.engine.reader.state import GraphState, input_at, node_name, rank, sizes
 from sub8.engine.reader.values import Integers, Joined, Known, Moved, Pending, Template
 from sub8.engine.reader.weights import is_constant, real_scalar
 from sub8.graph import constants, patterns
 from sub8.numerics.accumulators import LARGEST_INT32
 
 
-def read_reshape(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_reshape(state: GraphState, node: ir.Node) -> list[Known] | None:
     """Reshape, Flatten, Squeeze, Unsqueeze: any target that leaves at most one size open."""
     target = _constant_target(node) or _inferred_target(node)
     if target is None:
         return None
     template = p.Reshape(name=node_name(node), x="", out="", shape=target)
-    return _move(walk, node, template, keeps_images=_same_images(node, target))
+    return _move(state, node, template, keeps_images=_same_images(node, target))
 
 
-def read_transpose(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_transpose(state: GraphState, node: ir.Node) -> list[Known] | None:
     perm = patterns.attribute(node, "perm", None)
     if perm is None:
         known_rank = rank(node.inputs[0])
@@ -33,10 +35,10 @@ def read_transpose(walk: Walk, node: ir.Node) -> list[Known] | None:
     template = p.Transpose(
         name=node_name(node), x="", out="", perm=tuple(int(axis) for axis in perm)
     )
-    return _move(walk, node, template, keeps_images=template.perm[0] == 0)
+    return _move(state, node, template, keeps_images=template.perm[0] == 0)
 
 
-def read_slice(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_slice(state: GraphState, node: ir.Node) -> list[Known] | None:
     known_rank = rank(node.inputs[0])
     starts, ends = constants.integers(node.inputs[1]), constants.integers(node.inputs[2])
     if known_rank is None or starts is None or ends is None:
@@ -58,10 +60,10 @@ def read_slice(walk: Walk, node: ir.Node) -> list[Known] | None:
     template = p.Slice(
         name=node_name(node), x="", out="", starts=starts, ends=ends, axes=axes, steps=steps
     )
-    return _move(walk, node, template, keeps_images=0 not in axes)
+    return _move(state, node, template, keeps_images=0 not in axes)
 
 
-def read_split(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_split(state: GraphState, node: ir.Node) -> list[Known] | None:
     known_rank, shape = rank(node.inputs[0]), sizes(node.inputs[0])
     if known_rank is None or shape is None:
         return None
@@ -83,7 +85,7 @@ def read_split(walk: Walk, node: ir.Node) -> list[Known] | None:
         template = p.Slice(
             name=name, x="", out="", starts=(start,), ends=(start + part,), axes=(axis,), steps=(1,)
         )
-        moved = _move(walk, node, template, keeps_images=axis != 0, result=value)
+        moved = _move(state, node, template, keeps_images=axis != 0, result=value)
         if moved is None:
             return None
         results += moved
@@ -91,9 +93,9 @@ def read_split(walk: Walk, node: ir.Node) -> list[Known] | None:
     return results
 
 
-def read_pad(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_pad(state: GraphState, node: ir.Node) -> list[Known] | None:
     """Constant padding of an 8-bit tensor with a number that its format holds exactly."""
-    x, known_rank = walk.of(node.inputs[0]), rank(node.inputs[0])
+    x, known_rank = state.of(node.inputs[0]), rank(node.inputs[0])
     pads = constants.integers(node.inputs[1])
     if not isinstance(x, Integers) or pads is None or known_rank is None:
         return None
@@ -121,15 +123,15 @@ def read_pad(walk: Walk, node: ir.Node) -> list[Known] | None:
         return None
     if x.fmt.dynamic and (begins[0] or ends[0]):
         return None
-    out = _integer_name(walk, x, node.outputs[0])
-    walk.emitter.add(
+    out = _integer_name(state, x, node.outputs[0])
+    state.emitter.add(
         p.Pad(name=node_name(node), x=x.tensor, out=out, pads=(*begins, *ends), value=int(value)),
         x.fmt,
     )
     return [dataclasses.replace(x, tensor=out)]
 
 
-def read_concat(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_concat(state: GraphState, node: ir.Node) -> list[Known] | None:
     """Tensors of one static format at once; others when their common format is known."""
     known_rank = rank(node.inputs[0])
     if known_rank is None or any(is_constant(value) for value in node.inputs):
@@ -137,7 +139,7 @@ def read_concat(walk: Walk, node: ir.Node) -> list[Known] | None:
     axis = int(patterns.attribute(node, "axis", 0)) % known_rank
     parts: list[Known] = []
     for value in node.inputs:
-        known = walk.of(value)
+        known = state.of(value)
         if not isinstance(known, (Integers, Pending, Moved, Joined)):
             return None
         if isinstance(known, Integers) and known.fmt.dynamic:
@@ -147,9 +149,9 @@ def read_concat(walk: Walk, node: ir.Node) -> list[Known] | None:
     if len(tensors) == len(parts) and all(
         part.fmt == tensors[0].fmt and part.real == tensors[0].real for part in tensors
     ):
-        out = _integer_name(walk, tensors[0], node.outputs[0])
+        out = _integer_name(state, tensors[0], node.outputs[0])
         names = tuple(part.tensor for part in tensors)
-        walk.emitter.add(
+        state.emitter.add(
             p.Concat(name=node_name(node), xs=names, axis=axis, out=out), tensors[0].fmt
         )
         return [dataclasses.replace(tensors[0], tensor=out)]
@@ -158,7 +160,7 @@ def read_concat(walk: Walk, node: ir.Node) -> list[Known] | None:
     return [Joined(tuple(parts), axis, node_name(node))]  # type: ignore[arg-type]
 
 
-def read_max_pool(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_max_pool(state: GraphState, node: ir.Node) -> list[Known] | None:
     if rank(node.inputs[0]) != 4 or (len(node.outputs) > 1 and _used(node.outputs[1])):
         return None
     kernel, strides = pair(node, "kernel_shape"), pair(node, "strides")
@@ -169,14 +171,15 @@ def read_max_pool(walk: Walk, node: ir.Node) -> list[Known] | None:
     if pads is None:
         return None
     template = p.MaxPool(
-        name=node_name(node), x="", out="", kernel=kernel, strides=strides, pads=pads, dilations=dilations,
+        name=node_name(node), x="", out="", kernel=kernel, strides=strides, pads=pads,
+        dilations=dilations,
         ceil_mode=bool(patterns.attribute(node, "ceil_mode", 0)),
     )  # fmt: skip
-    moved = _move(walk, node, template, keeps_images=True)
+    moved = _move(state, node, template, keeps_images=True)
     return None if moved is None else moved * len(node.outputs)
 
 
-def read_global_max_pool(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_global_max_pool(state: GraphState, node: ir.Node) -> list[Known] | None:
     shape = sizes(node.inputs[0])
     if (
         shape is None
@@ -185,11 +188,11 @@ def read_global_max_pool(walk: Walk, node: ir.Node) -> list[Known] | None:
     ):
         return None
     template = p.MaxPool(name=node_name(node), x="", out="", kernel=(shape[2], shape[3]))
-    return _move(walk, node, template, keeps_images=True)
+    return _move(state, node, template, keeps_images=True)
 
 
-def read_average_pool(walk: Walk, node: ir.Node) -> list[Known] | None:
-    x = walk.real_integers(node.inputs[0])
+def read_average_pool(state: GraphState, node: ir.Node) -> list[Known] | None:
+    x = state.real_integers(node.inputs[0])
     if x is None or rank(node.inputs[0]) != 4:
         return None
     if node.op_type == "GlobalAveragePool":
@@ -205,16 +208,17 @@ def read_average_pool(walk: Walk, node: ir.Node) -> list[Known] | None:
     if pads is None:
         return None
     core = p.AveragePool(
-        name=node_name(node), x=x.tensor, out="", kernel=kernel, low=0, high=0, strides=strides, pads=pads,
+        name=node_name(node), x=x.tensor, out="", kernel=kernel, low=0, high=0, strides=strides,
+        pads=pads,
         ceil_mode=bool(patterns.attribute(node, "ceil_mode", 0)),
         count_include_pad=bool(patterns.attribute(node, "count_include_pad", 0)),
     )  # fmt: skip
     return [Pending(core)]
 
 
-def read_reduce_mean(walk: Walk, node: ir.Node) -> list[Known] | None:
+def read_reduce_mean(state: GraphState, node: ir.Node) -> list[Known] | None:
     """The mean over both spatial axes of ``[B, C, H, W]``."""
-    x = walk.real_integers(node.inputs[0])
+    x = state.real_integers(node.inputs[0])
     axes = constants.integers(input_at(node, 1)) if input_at(node, 1) is not None else None
     axes = axes if axes is not None else patterns.attribute(node, "axes", None)
     if (
@@ -232,19 +236,19 @@ def read_reduce_mean(walk: Walk, node: ir.Node) -> list[Known] | None:
 
 
 def _move(
-    walk: Walk,
+    state: GraphState,
     node: ir.Node,
     template: Template,
     *,
     keeps_images: bool,
     result: ir.Value | None = None,
 ) -> list[Known] | None:
-    known = walk.of(node.inputs[0])
+    known = state.of(node.inputs[0])
     if isinstance(known, Integers):
         if known.fmt.dynamic and not keeps_images:
             return None
-        out = _integer_name(walk, known, result or node.outputs[0])
-        walk.emitter.add(dataclasses.replace(template, x=known.tensor, out=out), known.fmt)
+        out = _integer_name(state, known, result or node.outputs[0])
+        state.emitter.add(dataclasses.replace(template, x=known.tensor, out=out), known.fmt)
         return [dataclasses.replace(known, tensor=out)]
     if isinstance(known, (Pending, Moved, Joined)):
         rearranges = keeps_images and isinstance(template, (p.Reshape, p.Transpose))
@@ -252,9 +256,11 @@ def _move(
     return None
 
 
-def _integer_name(walk: Walk, like: Integers, value: ir.Value) -> str:
-    """A name for the integers behind ``value``: its own where the graph moves the integers themselves."""
-    return walk.emitter.fresh(f"{value.name}.integers") if like.real else str(value.name)
+def _integer_name(state: GraphState, like: Integers, value: ir.Value) -> str:
+    """A name for the integers behind ``value``: its own where the graph moves the integers
+    themselves.
+    """
+    return state.emitter.fresh(f"{value.name}.integers") if like.real else str(value.name)
 
 
 def _constant_target(node: ir.Node) -> tuple[int, ...] | None:
@@ -269,7 +275,9 @@ def _constant_target(node: ir.Node) -> tuple[int, ...] | None:
 
 
 def _inferred_target(node: ir.Node) -> tuple[int, ...] | None:
-    """The target from inferred shapes: sizes that are equal at one place are copied, one may stay open."""
+    """The target from inferred shapes: sizes that are equal at one place are copied, one may stay
+    open.
+    """
     before, after = sizes(node.inputs[0]), sizes(node.outputs[0])
     if after is None:
         return None

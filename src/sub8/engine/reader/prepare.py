@@ -1,4 +1,6 @@
-"""A Q/DQ graph made ready to be read: constants folded (but not Q/DQ), no-ops gone, shapes inferred."""
+"""A Q/DQ graph made ready to be read: constants folded (but not Q/DQ), no-ops gone, shapes
+inferred.
+"""
 
 import logging
 
@@ -13,14 +15,18 @@ from sub8.graph.no_ops import remove_no_ops
 
 # What the optimiser may resolve although not all inputs are constants.
 _RESOLVED = frozenset({
-    "Shape", "Size", "If", "Cast", "CastLike", "Dropout", "Expand", "SequenceConstruct", "SequenceAt",
+    "Shape", "Size", "If", "Cast", "CastLike", "Dropout", "Expand", "SequenceConstruct",
+    "SequenceAt",
     "SplitToSequence", "ConcatFromSequence",
 })  # fmt: skip
 
-# Operators whose float results are the same in every program: moves, and single operations of IEEE 754.
+# Operators whose float results are the same in every program: moves, and single operations of IEEE
+# 754.
 _SAME_EVERYWHERE = frozenset({
-    "Abs", "Add", "Cast", "CastLike", "Ceil", "Clip", "Concat", "Constant", "ConstantOfShape", "Div", "Expand", "Flatten",
-    "Floor", "Gather", "Identity", "Max", "Min", "Mul", "Neg", "Pad", "Relu", "Reshape", "Slice", "Split", "Sqrt", "Squeeze",
+    "Abs", "Add", "Cast", "CastLike", "Ceil", "Clip", "Concat", "Constant", "ConstantOfShape",
+    "Div", "Expand", "Flatten",
+    "Floor", "Gather", "Identity", "Max", "Min", "Mul", "Neg", "Pad", "Relu", "Reshape", "Slice",
+    "Split", "Sqrt", "Squeeze",
     "Sub", "Tile", "Transpose", "Unsqueeze", "Where",
 })  # fmt: skip
 
@@ -90,7 +96,9 @@ def _has_foldable(model: ir.Model) -> bool:
 
 
 def _may_fold(node: ir.Node) -> bool | None:
-    """False where NumPy's floats may differ from ONNX Runtime's in the last bit; None: as folding sees fit."""
+    """False where NumPy's floats may differ from ONNX Runtime's in the last bit; None: as folding
+    sees fit.
+    """
     floats = any(
         value is not None and (value.dtype is None or value.dtype.is_floating_point())
         for value in node.inputs

@@ -1,4 +1,6 @@
-"""What the readers of single nodes share: the graph, what is known of its values, and the emitter."""
+"""What the readers of single nodes share: the graph, what is known of its values, and the
+emitter.
+"""
 
 from collections.abc import Callable
 
@@ -13,8 +15,10 @@ from sub8.numerics.cluster import WeightTerm
 Keep = Callable[[p.Conv | p.Linear], tuple[WeightTerm, ...]]
 
 
-class Walk:
-    """The state of one forward walk over a prepared graph. keep: the form in which a layer's weights stay."""
+class GraphState:
+    """The state of one forward walk over a prepared graph. keep: the form in which a layer's
+    weights stay.
+    """
 
     def __init__(self, model: ir.Model, keep: Keep):
         self.keep = keep
@@ -24,14 +28,18 @@ class Walk:
         self.left_float: dict[str, str] = {}  # by node: why its tensor has no 8-bit form
 
     def of(self, value: ir.Value | None) -> Known | None:
-        """What is known of a value that depends on the graph's inputs; None for constants and absent inputs."""
+        """What is known of a value that depends on the graph's inputs; None for constants and
+        absent inputs.
+        """
         if value is None:
             return None
         known = self.known.get(value)
         return known if known is not None or is_constant(value) else Real()
 
     def computed(self, node: ir.Node) -> bool:
-        """Whether a node's results depend on the graph's inputs; the nodes before it have been walked."""
+        """Whether a node's results depend on the graph's inputs; the nodes before it have been
+        calibrated.
+        """
         return any(value in self.known for value in node.inputs) or not is_constant(node.outputs[0])
 
     def real_integers(self, value: ir.Value | None) -> Integers | None:
@@ -57,7 +65,9 @@ def both_inputs(node: ir.Node) -> tuple[ir.Value, ir.Value]:
 
 
 def sizes(value: ir.Value | None) -> tuple[int | str | None, ...] | None:
-    """The dimensions as inferred: numbers, names, or None for one that is unknown; None: unknown rank."""
+    """The dimensions as inferred: numbers, names, or None for one that is unknown; None: unknown
+    rank.
+    """
     if value is None or value.shape is None:
         return None
     return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)

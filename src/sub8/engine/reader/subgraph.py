@@ -7,7 +7,8 @@ import onnx_ir.passes.common as passes
 
 
 def extract(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
-    """The nodes between tensors ``inputs`` and tensors ``outputs``, serialised; sizes are left open.
+    """The nodes between tensors ``inputs`` and tensors ``outputs``, serialised; sizes are left
+    open.
 
     The types of ``inputs`` must be known.
     """

@@ -1,4 +1,6 @@
-"""Tables of 256 results: element-wise float functions of one 8-bit tensor, computed once by ONNX Runtime."""
+"""Tables of 256 results: element-wise float functions of one 8-bit tensor, computed once by ONNX
+Runtime.
+"""
 
 import numpy as np
 import onnx_ir as ir
@@ -11,7 +13,9 @@ from sub8.oracle import OnnxRuntime
 
 
 def make_table(model: ir.Model, function: Function, fmt: Format) -> NDArray:
-    """The function's result, in ``fmt``, for each of the 256 integers of its source, lowest first."""
+    """The function's result, in ``fmt``, for each of the 256 integers of its source, lowest
+    first.
+    """
     low, high = function.source.fmt.low, function.source.fmt.high
     x = dequantize(np.arange(low, high + 1), function.source.fmt)
     names = sorted(str(value.name) for value in function.sources)

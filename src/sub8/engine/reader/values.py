@@ -41,7 +41,9 @@ class Integers:
 
 @dataclass(frozen=True, eq=False)
 class Pending:
-    """An operator whose accumulator is not rounded yet, clamped so far; ``core`` lacks out, low and high."""
+    """An operator whose accumulator is not rounded yet, clamped so far; ``core`` lacks out, low and
+    high.
+    """
 
     core: Core
     clamp: Clamp = Clamp()
@@ -60,8 +62,8 @@ class Pending:
 class Function:
     """An element-wise function of one 8-bit tensor.
 
-    sources: the dequantised values that the nodes start from. clamp: where the function is only that.
-    """
+    sources: the dequantised values that the nodes start from. clamp: where the function is only
+    that."""
 
     source: Integers
     sources: frozenset[ir.Value]
@@ -71,10 +73,11 @@ class Function:
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """Data movement (or MaxPool) behind a value that is not rounded yet; both orders give the same integers.
+    """Data movement (or MaxPool) behind a value that is not rounded yet; both orders give the same
+    integers.
 
-    rearranges: it keeps every element, each with its image, so that dynamic exponents stay the same too.
-    """
+    rearranges: it keeps every element, each with its image, so that dynamic exponents stay the same
+    too."""
 
     inner: "Lazy"
     template: Template
@@ -100,7 +103,9 @@ class DynamicScale:
 
 @dataclass(frozen=True, eq=False)
 class Real:
-    """A true float tensor: an input of the graph, or the result of a node outside the integer set."""
+    """A true float tensor: an input of the graph, or the result of a node outside the integer
+    set.
+    """
 
 
 Lazy = Pending | Function | Moved | Joined

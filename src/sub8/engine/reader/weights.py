@@ -1,10 +1,10 @@
 """Read constant weights and biases in Q/DQ form: which integers and scales they are made of.
 
-A constant float tensor is a sum of ``Term``s, each integers times scales of the same shape, both in the
-smallest type that holds them. Because scales are kept for every element, Reshape and Transpose need no cases of their own; the clusters are found again
-where the layer needs them. Any scales that are uint8 multiples of one power of two are clusters of dynamic
-fixed point; other scales must be constant within each output channel.
-"""
+A constant float tensor is a sum of ``Term``s, each integers times scales of the same shape, both in
+the smallest type that holds them. Because scales are kept for every element, Reshape and Transpose
+need no cases of their own; the clusters are found again where the layer needs them. Any scales that
+are uint8 multiples of one power of two are clusters of dynamic fixed point; other scales must be
+constant within each output channel."""
 
 import math
 from collections.abc import Callable
@@ -28,8 +28,8 @@ class Term:
     """``values * scale`` element by element.
 
     values: int8, int16 or int32, the integers less their zero point.
-    multiple, unit: ``scale = multiple * unit``, multiple of the values' shape: uint8 where the file stores
-    alphas, and unit their power of two; else float32 and unit None (1).
+    multiple, unit: ``scale = multiple * unit``, multiple of the values' shape: uint8 where the file
+    stores alphas, and unit their power of two; else float32 and unit None (1).
     octaves: int8 of the values' shape, powers of two on top, where the file stores several units.
     bits: of the stored integers.
     run: elements in a row of ``[O, ...]`` that share one alpha, where the file stores blocks.
@@ -116,9 +116,9 @@ def _fits(count: int, shape: tuple[int, ...]) -> bool:
 def clustered(terms: tuple[Term, ...], layer: str) -> tuple[ClusteredWeight, ...]:
     """The layer's weight; terms of shape ``[O, I, *kernel]``.
 
-    Raises UnsupportedModelError, naming the layer, where scales differ within an output channel and are
-    no uint8 multiples of one power of two, or where several terms have different foreign scales.
-    """
+    Raises UnsupportedModelError, naming the layer, where scales differ within an output channel and
+    are no uint8 multiples of one power of two, or where several terms have different foreign
+    scales."""
     found = [part for term in terms for part in _clustered(term, layer)]
     scales = [part.channel_scale for part in found]
     if any(scale is not None for scale in scales):
@@ -127,7 +127,8 @@ def clustered(terms: tuple[Term, ...], layer: str) -> tuple[ClusteredWeight, ...
         )
         if not same:
             raise UnsupportedModelError(
-                f"layer {layer!r}: its weight terms have different scales; use scales that are uint8 multiples "
+                f"layer {layer!r}: its weight terms have different scales; use scales that are "
+                "uint8 multiples "
                 "of a power of two, or a single term"
             )
     return tuple(found)
@@ -147,7 +148,9 @@ def real_values(value: ir.Value | None) -> NDArray[np.float64] | None:
 
 
 def real_scalar(value: ir.Value | None) -> float | None:
-    """The single number of a constant float32 tensor, dequantised where it is stored so; else None."""
+    """The single number of a constant float32 tensor, dequantised where it is stored so; else
+    None.
+    """
     elements = constants.array(value)
     if elements is None:
         terms = read_terms(value)
@@ -160,7 +163,9 @@ def real_scalar(value: ir.Value | None) -> float | None:
 def expand_scale(
     scale: NDArray, shape: tuple[int, ...], axis: int, block_size: int
 ) -> NDArray | None:
-    """The scale of every element of a tensor of ``shape``, as DequantizeLinear defines it; None: does not fit."""
+    """The scale of every element of a tensor of ``shape``, as DequantizeLinear defines it; None:
+    does not fit.
+    """
     if scale.size == 1 and scale.ndim <= 1:
         return np.broadcast_to(scale.reshape(()), shape)
     axis = axis + len(shape) if axis < 0 else axis
@@ -237,7 +242,9 @@ def _common(scale: NDArray[np.float32]) -> float | None:
 
 
 def _octaves(scale: NDArray[np.float32]) -> tuple[float, NDArray[np.intc]] | None:
-    """The largest of several powers of two, and the exponents of all relative to it; None where one is none."""
+    """The largest of several powers of two, and the exponents of all relative to it; None where one
+    is none.
+    """
     mantissas, exponents = np.frexp(scale)
     if scale.size == 0 or np.any(mantissas != 0.5) or np.ptp(exponents) > 127:
         return None
@@ -304,7 +311,8 @@ def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
     channel = flat[:, 0, 0]
     if not np.all(flat == channel[:, None, None]):
         raise UnsupportedModelError(
-            f"layer {layer!r}: its blocked weight scales are no uint8 multiples of one power of two; "
+            f"layer {layer!r}: its blocked weight scales are no uint8 multiples of one power of "
+            "two; "
             "quantise the float model with sub8, or with one scale per output channel"
         )
     ones = np.ones((outputs, 1), np.uint8)
@@ -314,7 +322,9 @@ def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
 def _alphas(
     multiple: NDArray[np.uint8] | NDArray[np.float32], unit: float | None
 ) -> tuple[NDArray[np.integer] | None, int]:
-    """``scale / 2**e`` and e, where that gives integers of at most 255; (None, 0) where it does not."""
+    """``scale / 2**e`` and e, where that gives integers of at most 255; (None, 0) where it does
+    not.
+    """
     if unit is not None:
         return multiple.astype(np.uint8, copy=False), int(np.frexp(unit)[1]) - 1
     nonzero = np.abs(multiple[multiple != 0]).astype(np.float64)
@@ -331,7 +341,9 @@ def _alphas(
 
 
 def _cluster(alpha: NDArray[np.integer], stored: float | None) -> int:
-    """N: what the file's blocks say, where alphas agree with it, else the largest that they agree with."""
+    """N: what the file's blocks say, where alphas agree with it, else the largest that they agree
+    with.
+    """
     inputs = alpha.shape[1]
     changes = np.flatnonzero((alpha[:, 1:] != alpha[:, :-1]).any(axis=0)) + 1
     if stored is not None and stored >= 1 and stored == int(stored):

@@ -21,8 +21,8 @@ _LOWEST_EXPONENT = -126
 class Clusters:
     """How one weight ``[O, I, *kernel]`` falls into clusters of n = N * prod(kernel) weights.
 
-    The columns of a row, flattened in memory order, are the clusters one after another; only the last one
-    may be shorter.
+    The columns of a row, flattened in memory order, are the clusters one after another; only the
+    last one may be shorter.
     """
 
     kind: str
@@ -72,7 +72,9 @@ class Clusters:
         return np.ascontiguousarray(flat).reshape(self.shape)
 
     def weight(self, values: NDArray, alpha: NDArray, exponent: int) -> ClusteredWeight:
-        """The result of a solver: integers ``[O, G, n]``, whole alphas ``[O, G]``; empty clusters get alpha 0."""
+        """The result of a solver: integers ``[O, G, n]``, whole alphas ``[O, G]``; empty clusters
+        get alpha 0.
+        """
         filled = np.any(values != 0, axis=2)
         return ClusteredWeight(
             self.kind,
@@ -85,7 +87,9 @@ class Clusters:
 
 @dataclass(frozen=True)
 class AlphaLimits:
-    """What the accumulator allows: ``1 <= alpha <= largest`` in units of ``2**e`` with ``e >= exponent``."""
+    """What the accumulator allows: ``1 <= alpha <= largest`` in units of ``2**e`` with ``e >=
+    exponent``.
+    """
 
     largest: int = LARGEST_ALPHA
     exponent: int = _LOWEST_EXPONENT
@@ -106,7 +110,9 @@ class AlphaLimits:
 
 
 def nearest(table: Floats, alpha: Floats, largest: int) -> Floats:
-    """The integers in [-largest, largest] that represent ``[..., n]`` best at scales ``[...]`` > 0."""
+    """The integers in [-largest, largest] that represent ``[..., n]`` best at scales ``[...]``
+    > 0.
+    """
     return np.clip(np.rint(table / alpha[..., None]), -largest, largest)
 
 

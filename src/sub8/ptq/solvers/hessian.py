@@ -4,15 +4,15 @@ With H the covariance of the layer's quantised inputs the loss of one output cha
 ``(w - x) H (w - x)'`` with x = alpha_c * q_c on cluster c. Two stages, both cluster by cluster:
 
 1. Error feedback, in the manner of OBQ (arXiv 2208.11580) and GPTQ (arXiv 2210.17323): clusters are
-   fixed one after another; the loss of a cluster is what remains when all clusters not yet fixed adapt
-   freely to its error. With ``H = L L'`` and columns taken from the last to the first that is the
-   nearest-plane rule: no inverse is needed, the cluster's quadratic is ``L_bb L_bb'`` and its target
-   the weight shifted by the errors made so far.
+   fixed one after another; the loss of a cluster is what remains when all clusters not yet fixed
+   adapt freely to its error. With ``H = L L'`` and columns taken from the last to the first that is
+   the nearest-plane rule: no inverse is needed, the cluster's quadratic is ``L_bb L_bb'`` and its
+   target the weight shifted by the errors made so far.
 2. Passes of block coordinate descent over clusters on the full loss, all other clusters fixed.
 
 Scales are fitted in the loop and rounded to 8 bits there, so that later clusters make up for the
-rounding. Which local minimum stage 2 ends in depends on how far stage 1 trusts small eigenvalues of H, so
-both run for several dampings and every output channel keeps its best result.
+rounding. Which local minimum stage 2 ends in depends on how far stage 1 trusts small eigenvalues of
+H, so both run for several dampings and every output channel keeps its best result.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,8 @@ def solve_hessian(
     effort: Effort | None = None,
     damping: float = DAMPING,
 ) -> tuple[Floats, Floats, int]:
-    """Integers ``[O, G, n]``, whole alphas ``[O, G]`` and the exponent, for weights ``[O, I, *kernel]``.
+    """Integers ``[O, G, n]``, whole alphas ``[O, G]`` and the exponent, for weights ``[O, I,
+    *kernel]``.
 
     gram: ``[g, K, K]`` for g convolution groups, K = I * prod(kernel); the O rows fall into g equal
     parts. effort: default ``effort_for`` the clusters' bits. damping: of the loss.
@@ -94,7 +95,9 @@ def damped(gram: NDArray[np.float64], damping: float) -> Floats:
 
 
 class _Solution:
-    """The integers ``[g, R, K]`` and whole alphas ``[g, R, G]`` found so far for weights ``[g, R, K]``."""
+    """The integers ``[g, R, K]`` and whole alphas ``[g, R, G]`` found so far for weights ``[g, R,
+    K]``.
+    """
 
     def __init__(self, w: Floats, clusters: Clusters, grid: Grid):
         self.w, self.grid = w, grid
@@ -102,7 +105,8 @@ class _Solution:
         self.parts = [slice(c * size, min((c + 1) * size, columns)) for c in range(clusters.count)]
         self.q = np.zeros(w.shape)
         self.alpha = np.ones((*w.shape[:2], clusters.count))
-        # Products with H or its factor are taken for a stretch of clusters at once; inside it they are kept current.
+        # Products with H or its factor are taken for a stretch of clusters at once; inside it they
+        # are kept current.
         self.stretch = max(1, STRETCH // size)
 
     def feed_back(self, h: Floats) -> None:

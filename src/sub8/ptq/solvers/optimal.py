@@ -4,8 +4,8 @@ import numpy as np
 
 from sub8.ptq.solvers.clusters import Clusters, Floats, nearest, squared_error
 
-# Scales tried per cluster at 4 and 8 bits, as multiples of (largest magnitude / L). Above 1 nothing saturates but
-# the grid may fall better on the weights; below, the largest weights saturate.
+# Scales tried per cluster at 4 and 8 bits, as multiples of (largest magnitude / L). Above 1 nothing
+# saturates but the grid may fall better on the weights; below, the largest weights saturate.
 _MULTIPLES = np.concatenate([np.linspace(0.5, 1.0, 26), np.linspace(1.02, 1.2, 10)])
 _REFITS = 3
 
@@ -13,9 +13,9 @@ _REFITS = 3
 def solve_optimal(weight: Floats, clusters: Clusters) -> tuple[Floats, Floats]:
     """Integers ``[O, G, n]`` and real alphas ``[O, G]`` of a weight ``[O, I, *kernel]``.
 
-    Ternary is exact: the support is the k largest magnitudes, alpha their mean, the best k found by sorting.
-    At 4 and 8 bits the best of a grid of alphas, each refitted by alternating least squares.
-    """
+    Ternary is exact: the support is the k largest magnitudes, alpha their mean, the best k found by
+    sorting. At 4 and 8 bits the best of a grid of alphas, each refitted by alternating least
+    squares."""
     table = clusters.split(weight)
     if not clusters.format.multiplies:
         alpha = ternary_alpha(table)
@@ -26,7 +26,9 @@ def solve_optimal(weight: Floats, clusters: Clusters) -> tuple[Floats, Floats]:
 
 
 def ternary_alpha(table: Floats) -> Floats:
-    """The exact optimum of ``[..., n]`` clusters: mean of the k largest magnitudes, the k with the least error."""
+    """The exact optimum of ``[..., n]`` clusters: mean of the k largest magnitudes, the k with the
+    least error.
+    """
     magnitude = -np.sort(-np.abs(table), axis=-1)
     total = np.cumsum(magnitude, axis=-1)
     number = np.arange(1, table.shape[-1] + 1)
@@ -56,10 +58,11 @@ def _searched_alpha(table: Floats, largest: int) -> Floats:
 def round_alpha(
     table: Floats, alpha: Floats, exponent: int, largest_alpha: int, largest: int
 ) -> tuple[Floats, Floats]:
-    """Whole alphas in units of ``2**exponent`` next to the real ones, and the best integers for them.
+    """Whole alphas in units of ``2**exponent`` next to the real ones, and the best integers for
+    them.
 
-    Of the two neighbours within 1..largest_alpha the one with the smaller squared error after reassignment.
-    """
+    Of the two neighbours within 1..largest_alpha the one with the smaller squared error after
+    reassignment."""
     unit = np.ldexp(1.0, exponent)
     below = np.clip(np.floor(alpha / unit), 1, largest_alpha)
     above = np.clip(below + 1, 1, largest_alpha)

@@ -1,6 +1,7 @@
 """The solver of arXiv 1701.08978 (design section 1), kept as the baseline.
 
-Its ternary step is as described there. For 4 and 8 bits the paper names no solver; the customary one is
+Its ternary step is as described there. For 4 and 8 bits the paper names no solver; the customary
+one is
 used: alpha = largest magnitude / L, round to nearest.
 """
 
@@ -41,7 +42,9 @@ def _ternary_alpha(table: Floats, clusters: Clusters) -> Floats:
 
 
 def _kernel_alpha(kernels: Floats) -> Floats:
-    """Step 1: ``[..., m]`` kernels to their alphas: root mean square of the k largest, the best k."""
+    """Step 1: ``[..., m]`` kernels to their alphas: root mean square of the k largest, the best
+    k.
+    """
     magnitude = -np.sort(-np.abs(kernels), axis=-1)
     number = np.arange(1, kernels.shape[-1] + 1)
     alpha = np.sqrt(np.cumsum(magnitude**2, axis=-1) / number)

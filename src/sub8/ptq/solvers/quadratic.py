@@ -1,9 +1,10 @@
 """The small problem inside the second-order solvers: one cluster, one quadratic.
 
-For every row r minimise ``x S x' - 2 b x'`` over ``x = alpha * q``, alpha a scale and q integers in [-L, L]^n.
-All rows of all convolution groups are solved at once: S is ``[g, n, n]``, b, q ``[g, R, n]``, alpha ``[g, R]``,
-counted in the grid's unit. Small ternary clusters are solved exactly; all others from a given start by descent,
-refitted scales, rounded scales, descent (native, ``solver/cluster_fit.h``).
+For every row r minimise ``x S x' - 2 b x'`` over ``x = alpha * q``, alpha a scale and q integers in
+[-L, L]^n.
+All rows of all convolution groups are solved at once: S is ``[g, n, n]``, b, q ``[g, R, n]``, alpha
+``[g, R]``, counted in the grid's unit. Small ternary clusters are solved exactly; all others from a
+given start by descent, refitted scales, rounded scales, descent (native, ``solver/cluster_fit.h``).
 """
 
 import itertools
@@ -20,7 +21,9 @@ _EXACT_SIZE = 6
 
 @dataclass(frozen=True)
 class Grid:
-    """What a cluster may become: integers up to ``largest``, scales of 1 to ``largest_alpha`` times ``unit``."""
+    """What a cluster may become: integers up to ``largest``, scales of 1 to ``largest_alpha`` times
+    ``unit``.
+    """
 
     largest: int
     unit: float
@@ -87,7 +90,9 @@ def fit(problem: Quadratic, start: tuple[Floats, Floats], grid: Grid) -> tuple[F
 def improve(
     problem: Quadratic, alpha: Floats, q: Floats, grid: Grid
 ) -> tuple[Floats, Floats, bool]:
-    """Whole alphas and integers, new ones in the rows whose loss they make smaller; whether there is such a row."""
+    """Whole alphas and integers, new ones in the rows whose loss they make smaller; whether there
+    is such a row.
+    """
     # Rounding the refitted alpha may undo what the descent won, so losses are compared at the end.
     if _solved_exactly(problem, grid):
         found, integers = _fit_exactly(problem, grid)

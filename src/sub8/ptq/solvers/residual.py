@@ -1,7 +1,7 @@
 """Residual terms (arXiv 1707.04679): a weight as the sum of several clustered weights.
 
-A second ternary term on what the first one leaves gives a sensitive layer up to nine levels, and its
-arithmetic stays that of two ternary layers.
+A second ternary term on what the first one leaves gives a sensitive layer up to nine levels, and
+its arithmetic stays that of two ternary layers.
 """
 
 import numpy as np
@@ -27,10 +27,11 @@ def solve_terms(
     minimum_exponent: int | None = None,
     effort: Effort | None = None,
 ) -> tuple[ClusteredWeight, ...]:
-    """``fmt.terms`` clustered weights whose sum represents ``weight``; parameters and errors as for ``solve``.
+    """``fmt.terms`` clustered weights whose sum represents ``weight``; parameters and errors as for
+    ``solve``.
 
-    Each term is solved on what the others leave; the terms are then solved again in turn as long as that
-    lowers the error (of the outputs where a gram is given, else of the weights).
+    Each term is solved on what the others leave; the terms are then solved again in turn as long as
+    that lowers the error (of the outputs where a gram is given, else of the weights).
     """
     target = np.asarray(weight, np.float64)
 

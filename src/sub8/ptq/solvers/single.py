@@ -1,7 +1,7 @@
 """One clustered weight for a layer: real weights to integers and 8-bit cluster scales.
 
-All solvers answer with whole alphas in 1..largest_alpha (0 for empty clusters) in units of one power
-of two per layer. "optimal" and "hessian" fit the integers to those rounded alphas.
+All solvers answer with whole alphas in 1..largest_alpha (0 for empty clusters) in units of one
+power of two per layer. "optimal" and "hessian" fit the integers to those rounded alphas.
 """
 
 import math
@@ -29,13 +29,13 @@ def solve(
 ) -> ClusteredWeight:
     """Quantise one layer's weight ``[O, I, *kernel]`` (I: input channels of one convolution group).
 
-    method: "paper": arXiv 1701.08978's own solver; "optimal": least squared weight error per cluster;
-    "hessian": least squared error of the layer's outputs, which needs ``gram``, the covariance of its
-    input patches, ``[groups, I*prod(kernel), I*prod(kernel)]``.
-    largest_alpha, minimum_exponent: limits of the scales, so that the caller can bound accumulators; the
-    exponent is the finest one that they and the largest alpha allow. effort: of "hessian", default its own.
-    Raises ValueError for an unknown method, a missing gram or limits outside 1..255.
-    """
+    method: "paper": arXiv 1701.08978's own solver; "optimal": least squared weight error per
+    cluster; "hessian": least squared error of the layer's outputs, which needs ``gram``, the
+    covariance of its input patches, ``[groups, I*prod(kernel), I*prod(kernel)]``.
+    largest_alpha, minimum_exponent: limits of the scales, so that the caller can bound
+    accumulators; the exponent is the finest one that they and the largest alpha allow. effort: of
+    "hessian", default its own. Raises ValueError for an unknown method, a missing gram or limits
+    outside 1..255."""
     clusters = Clusters.of(weight.shape, fmt)
     limits = AlphaLimits(largest_alpha)
     if minimum_exponent is not None:

@@ -1,14 +1,16 @@
 """The plan: what the engine executes, as plain data in logical (NCHW) terms.
 
-``compile`` reads a Q/DQ graph into a plan; ``reference`` runs a plan in NumPy and so defines its meaning;
-``lower`` turns it, for one input shape, into native steps. Every operator names its tensors; a tensor's
-integers are described by its ``Format`` in ``Plan.formats`` (None: a float32 tensor). Operators say nothing
+``compile`` reads a Q/DQ graph into a plan; ``reference`` runs a plan in NumPy and so defines its
+meaning; ``lower`` turns it, for one input shape, into native steps. Every operator names its
+tensors; a tensor's integers are described by its ``Format`` in ``Plan.formats`` (None: a float32
+tensor). Operators say nothing
 of shifts and multipliers: those follow from the formats (``engine.plan.requantize``).
 
-Rank-4 activations are ``[B, C, H, W]``; every other rank keeps its ONNX meaning. Axis 0 is the batch.
+Rank-4 activations are ``[B, C, H, W]``; every other rank keeps its ONNX meaning. Axis 0 is the
+batch.
 
-An operator's class holds all that is known of it: what it reads, its result's shape, whether images stay apart, what
-it means. A family of operators is a module; this one lists them all.
+An operator's class holds all that is known of it: what it reads, its result's shape, whether images
+stay apart, what it means. A family of operators is a module; this one lists them all.
 """
 
 from dataclasses import dataclass, field
@@ -50,7 +52,9 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Island:
-    """Float nodes outside the integer set, run by ONNX Runtime: serialised model, float inputs and outputs."""
+    """Float nodes outside the integer set, run by ONNX Runtime: serialised model, float inputs and
+    outputs.
+    """
 
     name: str
     model: bytes

@@ -110,7 +110,9 @@ class Reformat(RoundedOperator, UnaryOperator):
 
 @dataclass(frozen=True, kw_only=True)
 class Table(UnaryOperator):
-    """Function of one 8-bit tensor: ``out = table[x - format(x).low]``, 256 entries of out's dtype."""
+    """Function of one 8-bit tensor: ``out = table[x - format(x).low]``, 256 entries of out's
+    dtype.
+    """
 
     table: NDArray
 

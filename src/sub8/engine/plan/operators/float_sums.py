@@ -1,9 +1,9 @@
 """Whether a float program, which rounds every sum to 24 bits, gives a sum of integers exactly.
 
-Every partial sum of ``sum(w * x) + bias + residual``, in any order, is a multiple of the finest unit of its
-operands and at most ``sum(|w| * |x|) + |bias| + |residual|``. Where that stays below 2**24 units, float32
-holds each of them. The size of the result alone says nothing: large products may cancel.
-"""
+Every partial sum of ``sum(w * x) + bias + residual``, in any order, is a multiple of the finest
+unit of its operands and at most ``sum(|w| * |x|) + |bias| + |residual|``. Where that stays below
+2**24 units, float32 holds each of them. The size of the result alone says nothing: large products
+may cancel."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,9 @@ def element(name: str, values: Values) -> Part | None:
 
 
 def unit_exponents(name: str, values: Values) -> Int64Array | None:
-    """The exponent of an 8-bit tensor, one or per image; None where its scale is no power of two."""
+    """The exponent of an 8-bit tensor, one or per image; None where its scale is no power of
+    two.
+    """
     own, fmt = values[name].exponents, values.formats[name]
     if own is not None:
         return own

@@ -38,9 +38,10 @@ class Layer(RoundedOperator, UnaryOperator):
     """Weights times ``x`` + bias (+ residual), one rounding at the end.
 
     accumulator = sum over terms of weight * (x - zero_point), unit: x.scale * 2**weight.exponent
-    (all terms are brought to the finest exponent); ``bias`` int32 [O] in the accumulator's unit, or in
-    2**bias_exponent where that is given. ``residual`` is an 8-bit tensor of the output's shape. ``out``
-    is 8-bit, or float32: (accumulator + bias) times unit, without residual; low/high are then ignored.
+    (all terms are brought to the finest exponent); ``bias`` int32 [O] in the accumulator's unit, or
+    in 2**bias_exponent where that is given. ``residual`` is an 8-bit tensor of the output's shape.
+    ``out`` is 8-bit, or float32: (accumulator + bias) times unit, without residual; low/high are
+    then ignored.
     terms: one term, or several summed (residual ternary).
     """
 
@@ -139,7 +140,8 @@ class Layer(RoundedOperator, UnaryOperator):
         weights = finest_exponent(self.terms)
         if any(term.channel_scale is not None for term in self.terms):
             raise UnsupportedModelError(
-                f"layer {self.name!r}: a dynamic exponent needs weights in powers of two; quantise it with sub8"
+                f"layer {self.name!r}: a dynamic exponent needs weights in powers of two; quantise "
+                "it with sub8"
             )
         if not self.bias.any():
             return weights, None, 0

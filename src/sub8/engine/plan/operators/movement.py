@@ -17,7 +17,9 @@ from sub8.numerics import operators
 
 @dataclass(frozen=True, kw_only=True)
 class Concat(IntegerOperator):
-    """Concatenation of tensors that all have ``out``'s format (the compiler inserts Reformat where not)."""
+    """Concatenation of tensors that all have ``out``'s format (the compiler inserts Reformat where
+    not).
+    """
 
     xs: tuple[str, ...]
     axis: int
@@ -77,7 +79,9 @@ class Slice(UnaryOperator):
 
 @dataclass(frozen=True, kw_only=True)
 class Pad(UnaryOperator):
-    """ONNX Pad, constant mode; pads as in ONNX (all begins, then all ends); value in x's integers."""
+    """ONNX Pad, constant mode; pads as in ONNX (all begins, then all ends); value in x's
+    integers.
+    """
 
     pads: tuple[int, ...]
     value: int
@@ -103,7 +107,9 @@ class Pad(UnaryOperator):
 
 @dataclass(frozen=True, kw_only=True)
 class Reshape(UnaryOperator):
-    """Logical (row-major NCHW) reshape; shape as in ONNX (0 copies a dimension, one -1 is inferred)."""
+    """Logical (row-major NCHW) reshape; shape as in ONNX (0 copies a dimension, one -1 is
+    inferred).
+    """
 
     shape: tuple[int, ...]
 
@@ -116,7 +122,8 @@ class Reshape(UnaryOperator):
     def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
         if not super().images_apart(shapes, constants):
             return False
-        # 0 copies the batch; -1 may stand for anything, but then the sizes say that it is the batch.
+        # 0 copies the batch; -1 may stand for anything, but then the sizes say that it is the
+        # batch.
         return shapes[self.x][0] == shapes[self.out][0] and self.shape[0] in (0, -1)
 
     def evaluate(self, values: Values) -> Tensor:

@@ -31,7 +31,9 @@ Shapes = Mapping[str, Shape]
 
 @dataclass(frozen=True)
 class Tensor:
-    """Elements (8-bit or float32) and, where the format is dynamic, the exponents, int64 ``[B]``."""
+    """Elements (8-bit or float32) and, where the format is dynamic, the exponents, int64
+    ``[B]``.
+    """
 
     values: NDArray[Any]
     exponents: Int64Array | None = None
@@ -139,10 +141,11 @@ class UnaryOperator(IntegerOperator):
 
 @dataclass(frozen=True, kw_only=True)
 class RoundedOperator(IntegerOperator):
-    """Operators with one rounding, whose result is then saturated to [low, high] (Relu, Clip, the format's range).
+    """Operators with one rounding, whose result is then saturated to [low, high] (Relu, Clip, the
+    format's range).
 
-    Where ``out`` is dynamic, [low, high] is the format's range, and Relu and Clip are the real bounds
-    ``minimum`` and ``maximum``, applied before the exponent is chosen.
+    Where ``out`` is dynamic, [low, high] is the format's range, and Relu and Clip are the real
+    bounds ``minimum`` and ``maximum``, applied before the exponent is chosen.
     """
 
     low: int
@@ -155,7 +158,9 @@ class RoundedOperator(IntegerOperator):
         """What is summed before the rounding, for static operands."""
 
     def to_8_bit(self, formats: Formats) -> To8Bit:
-        """The integers of the rounding, for static operands and result. Raises UnsupportedModelError."""
+        """The integers of the rounding, for static operands and result. Raises
+        UnsupportedModelError.
+        """
         out = static(formats[self.out])
         return to_8_bit(self.accumulator(formats), out, self.low, self.high)
 
@@ -165,10 +170,11 @@ class RoundedOperator(IntegerOperator):
         return any(fmt.dynamic for name in names if (fmt := formats[name]) is not None)
 
     def dynamic_sum(self, formats: Formats) -> DynamicSum:
-        """The constants where an operand or the result is dynamic; the first operand is ``acc`` or its input.
+        """The constants where an operand or the result is dynamic; the first operand is ``acc`` or
+        its input.
 
-        Raises UnsupportedModelError, naming the operator, where a static operand's scale is no power of two.
-        """
+        Raises UnsupportedModelError, naming the operator, where a static operand's scale is no
+        power of two."""
         first, *others = self.inputs
         out = formats[self.out]
         x_exponent = power_or_dynamic(self.name, formats[first])
@@ -190,7 +196,9 @@ class RoundedOperator(IntegerOperator):
         )
 
     def weights_and_bias(self, x_exponent: int | None) -> tuple[int, NDArray[np.int64] | None, int]:
-        """For dynamic exponents: what weights add to the input's, the bias or None, and the bias's exponent."""
+        """For dynamic exponents: what weights add to the input's, the bias or None, and the bias's
+        exponent.
+        """
         return 0, None, 0
 
     def rounded_dynamically(

@@ -32,7 +32,9 @@ EXACT_DIVISOR = 2**16  # of means in float32, see docs/engine.md
 
 @dataclass(frozen=True, kw_only=True)
 class Pool(UnaryOperator):
-    """Windows of ``x [B, C, H, W]``. kernel None: the whole plane, out [B, C, 1, 1]. pads: top, left, bottom, right."""
+    """Windows of ``x [B, C, H, W]``. kernel None: the whole plane, out [B, C, 1, 1]. pads: top,
+    left, bottom, right.
+    """
 
     kernel: tuple[int, int] | None
     strides: tuple[int, int] = (1, 1)

@@ -1,4 +1,4 @@
-"""The walker's idea of the quantised network against the artifact in ONNX Runtime."""
+"""The calibration's idea of the quantised network against the artifact in ONNX Runtime."""
 
 import numpy as np
 import onnx
@@ -9,9 +9,9 @@ from sub8.graph.groups import find_groups
 from sub8.graph.inference import infer_shapes
 from sub8.graph.qdq import write_qdq
 from sub8.oracle import OnnxRuntime
-from sub8.ptq.activation_cache import Streams
+from sub8.ptq.activation_cache import ActivationCache
 from sub8.ptq.calibrate import calibrate
-from sub8.ptq.calibration_pass import walk
+from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.correct import channel_means
 from sub8.ptq.integer_limits import EXACT_MAGNITUDE, fits_int32
 from sub8.ptq.quantiser import LayerQuantiser
@@ -51,12 +51,12 @@ def test_quantised_stream_is_what_the_artifact_computes(network, images, recipe)
         seen[layer.group.inputs[0]] = np.concatenate(list(layer.inputs()))
         return LayerQuantiser(RECIPES[recipe])(layer)
 
-    walked = walk(network, groups, formats, batches, visit, threads=1)
-    artifact = write_qdq(network, walked.layers, formats, {})
+    calibrated = calibration_pass(network, groups, formats, batches, visit, threads=1)
+    artifact = write_qdq(network, calibrated.layers, formats, {})
     names = {name: f"{name}.real" for name in seen}
     for name, value in zip(names, run(artifact, images, list(names.values())), strict=True):
         np.testing.assert_array_equal(seen[name], value, err_msg=name)
-    assert set(walked.signal_to_noise) == set(walked.layers)
+    assert set(calibrated.signal_to_noise) == set(calibrated.layers)
 
 
 @pytest.mark.parametrize("recipe", ["ternary", "int4", "int8"])
@@ -76,7 +76,7 @@ def test_accumulators_are_exact_in_float_and_int32(network, images, recipe):
         )
         return chosen
 
-    walk(network, groups, formats, [images], visit, threads=1)
+    calibration_pass(network, groups, formats, [images], visit, threads=1)
 
 
 @pytest.mark.parametrize("recipe", ["ternary", "int8"])
@@ -97,14 +97,14 @@ def test_corrected_channels_have_the_float_models_mean(network, images, recipe):
         )
         return chosen
 
-    walk(network, groups, formats, [images], visit, threads=1)
+    calibration_pass(network, groups, formats, [images], visit, threads=1)
 
 
 def test_correction_brings_the_logits_closer(network, images):
     groups = find_groups(network)
     formats = calibrate(network, groups, [images], len(images), Dfp8(), threads=1)
     noise = [
-        walk(
+        calibration_pass(
             network, groups, formats, [images], LayerQuantiser(RECIPES[name]), threads=1
         ).signal_to_noise
         for name in ("ternary", "uncorrected")
@@ -115,7 +115,7 @@ def test_correction_brings_the_logits_closer(network, images):
 
 def test_streams_forget_what_nobody_reads_any_more(network):
     groups = find_groups(network)
-    streams = Streams(groups)
+    streams = ActivationCache(groups)
     for place, group in enumerate(groups):
         for name in group.results:
             streams.put(name, [], [])
@@ -128,8 +128,9 @@ def test_an_island_that_reads_nothing_has_a_result_for_every_batch():
     """What no input reaches and no folding computes: large constants, sizes that are found late."""
     random = np.random.default_rng(0)
     proto = onnx.parser.parse_model(
-        """<ir_version: 10, opset_import: ["": 20]> g (float[batch,3,8,8] x) => (float[batch,4,8,8] y)
-        {[first] a = Conv(x, v) s = ConstantOfShape(k) e = Softmax(s) m = MatMul(a, e) [last] y = Conv(m, w)}"""
+        """<ir_version: 10, opset_import: ["": 20]> g (float[batch,3,8,8] x) => (float[batch,4,8,8]
+        y) {[first] a = Conv(x, v) s = ConstantOfShape(k) e = Softmax(s) m = MatMul(a, e) [last] y =
+        Conv(m, w)} """
     )
     for name, value in {
         "v": random.standard_normal((4, 3, 1, 1)).astype(np.float32),
@@ -144,5 +145,7 @@ def test_an_island_that_reads_nothing_has_a_result_for_every_batch():
     batches = [random.standard_normal((3, 3, 8, 8)).astype(np.float32) for _ in range(2)]
     recipe = RECIPES["int8"]
     formats = calibrate(model, groups, batches, 6, recipe.activations, threads=1)
-    walked = walk(model, groups, formats, batches, LayerQuantiser(recipe), threads=1)
-    assert set(walked.layers) == {"first", "last"}
+    calibrated = calibration_pass(
+        model, groups, formats, batches, LayerQuantiser(recipe), threads=1
+    )
+    assert set(calibrated.layers) == {"first", "last"}
