@@ -11,12 +11,14 @@ PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
     PROJECT / "README.md",
     PROJECT / "CONTRIBUTING.md",
-    *sorted(d for d in (PROJECT / "docs").rglob("*.md") if d.name != "native-core.md"),
+    *sorted(d for d in (PROJECT / "docs").rglob("*.md")),
 ]
 # Each has one table of results; all other figures are measurements.
 WITH_RESULTS = {"README.md", "docs/accuracy.md", "docs/training.md"}
 DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.]*\.\w)")
-ELSEWHERE = re.compile(r"https?://\S+|arXiv \d+\.\d+|Python \d\.\d+|(?:License |Apache-)\d\.\d")
+ELSEWHERE = re.compile(
+    r"https?://\S+|(?:arXiv:?\s*)?\b\d{4}\.\d{4,5}\b|Python \d\.\d+|(?:License |Apache-)\d\.\d"
+)
 
 
 def name(document: Path) -> str:
