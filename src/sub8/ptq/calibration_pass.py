@@ -32,9 +32,14 @@ from sub8.ptq.activation_cache import (
     signal_to_noise,
 )
 from sub8.ptq.correct import ChannelMoments, channel_means
+from sub8.ptq.shared_weights import shared_weights
 
 # A signal-to-noise ratio needs no more than so many batches, taken evenly from all.
 COMPARED_BATCHES = 8
+
+
+# The residual operand of a layer in both networks.
+Residuals = tuple[Sequence[FloatArray], KeptQuantised]
 
 
 @dataclass(eq=False)
@@ -49,7 +54,8 @@ class CalibratedLayer:
     float_moments: of their channels. largest: their largest magnitude in every image, ``[B]`` per
     batch.
     largest_of_channels: the same of every output channel, over all images, ``[O]`` (of
-    float32 results only).
+    float32 results only). sharing: all layers of this one's weight in execution order, itself
+    among them.
     """
 
     group: Group
@@ -61,10 +67,12 @@ class CalibratedLayer:
     float_moments: ChannelMoments
     largest: list[FloatArray]
     largest_of_channels: FloatArray
+    sharing: tuple[Group, ...]
     _model: ir.Model
     _quantised: KeptQuantised
-    _residuals: tuple[Sequence[FloatArray], KeptQuantised] | None
+    _residuals: Residuals | None
     _threads: int | None
+    _expect: "Callable[[Sequence[Group]], list[CalibratedLayer]] | None" = None
     _cached: tuple[FloatArray, Repeated] | None = field(default=None, init=False)
 
     @property
@@ -109,6 +117,14 @@ class CalibratedLayer:
         else:
             for quantised in self._residuals[1]:
                 yield quantised.real()
+
+    def expected(self, groups: Sequence[Group]) -> "list[CalibratedLayer]":
+        """Layers behind this one as they will be if the network before them loses nothing.
+
+        Their inputs, which the layers before them still have to make, are the float model's in 8
+        bits.
+        """
+        return self._expect(groups) if self._expect is not None and groups else []
 
     def accumulators(self, weight: FloatArray) -> Repeated:
         """The product of ``weight`` with the quantised inputs, without bias, one array per batch.
@@ -164,7 +180,8 @@ class CalibrationPass:
 
     streams: both networks' activations so far. calibrated: the answers so far. keep: names of
     tensors whose activations stay although no later group reads them. The other parameters are
-    those of ``calibration_pass``."""
+    those of ``calibration_pass``. shared: layers that have a weight in common
+    (``shared_weights``)."""
 
     def __init__(
         self,
@@ -179,8 +196,9 @@ class CalibrationPass:
         self._model, self._groups, self._formats, self._threads = model, groups, formats, threads
         self.streams = ActivationCache(groups, keep)
         self.calibrated = CalibrationResult({}, {})
+        self.shared = shared_weights(groups)
+        self._batches = batches
         self._memory = Memory.beside(batches)
-        self._count = len(batches)
         name = str(model.graph.inputs[0].name)
         quantised = (Quantised.of(batch, formats.get(name)) for batch in batches)
         self.streams.put(name, batches, KeptQuantised.of(quantised, self._memory))
@@ -191,22 +209,12 @@ class CalibrationPass:
         """
         group, streams = self._groups[place], self.streams
         if group.kind == "layer":
-            _walk_layer(
-                self._model,
-                group,
-                place,
-                self._formats,
-                streams,
-                visit,
-                self.calibrated,
-                self._threads,
-                self._memory,
-            )
+            self._walk_layer(group, place, visit)
         else:
             _walk_other(
                 self._model,
                 group,
-                self._count,
+                len(self._batches),
                 self._formats,
                 streams,
                 self._threads,
@@ -215,6 +223,111 @@ class CalibrationPass:
         for source in group.inputs:
             streams.drop(source, place)
 
+    def _walk_layer(self, group: Group, place: int, visit: Visit) -> None:
+        streams, memory, x = self.streams, self._memory, group.inputs[0]
+        residuals = None
+        if group.residual is not None:
+            residuals = streams.float_values[group.residual], streams.quantised[group.residual]
+        layer = self._calibrated(group, streams.float_values[x], streams.quantised[x], residuals)
+        layer._expect = self._expected
+        float_accumulators = layer.float_accumulators
+        streams.drop_float(x, place)
+        chosen = visit(layer)
+        self.calibrated.layers[group.name] = chosen
+        bias = chosen.real_bias.astype(np.float32)
+        if layer.channel_axis == 1:
+            bias = bias[:, None, None]
+        products = layer.accumulators(dequantized(chosen.terms))
+        del layer
+        ending = submodel.ending(self._model, group, self._threads)
+        result_name = group.results[0]
+        real_results, quantised_results = Kept(memory), KeptQuantised(memory)
+        wanted = streams.wanted(result_name)
+        signal = noise = 0.0
+        every = -(-len(float_accumulators) // COMPARED_BATCHES)
+        for index in range(len(float_accumulators)):
+            # Batch by batch, the accumulators make room for the results.
+            real, product = float_accumulators.take(index), products.take(index)
+            product += bias
+            if ending is not None:
+                real = ending.run(real, residuals[0][index] if residuals else None)
+                product = ending.run(product, residuals[1][index].real() if residuals else None)
+            quantised = Quantised.of(product, self._formats.get(result_name))
+            if index % every == 0:
+                more_signal, more_noise = _powers(real, quantised.real())
+                signal, noise = signal + more_signal, noise + more_noise
+            if wanted:
+                real_results.append(real)
+                quantised_results.append(quantised)
+        self.calibrated.signal_to_noise[group.name] = signal_to_noise(signal, noise)
+        streams.put(result_name, real_results, quantised_results)
+
+    def _calibrated(
+        self,
+        group: Group,
+        real: Sequence[FloatArray],
+        quantised: KeptQuantised,
+        residuals: Residuals | None,
+    ) -> CalibratedLayer:
+        """A layer whose input both networks have as given."""
+        x = group.inputs[0]
+        names = [str(submodel.accumulator(group).name)]
+        session = submodel.piece(self._model, [x], names, self._threads)
+        axis = submodel.channel_axis(group)
+        moments, largest, of_channels = ChannelMoments(axis), [], np.zeros(1, np.float32)
+        float_accumulators = _repeated(session, real, self._memory)
+        for found in float_accumulators:
+            moments.add(found)
+            largest.append(_largest_of_images(found))
+            if group.results[0] not in self._formats:
+                rows = np.moveaxis(found, axis, 0)
+                highest = np.abs(rows.reshape(len(rows), -1)).max(axis=1, initial=0.0)
+                of_channels = np.maximum(of_channels, highest)
+        return CalibratedLayer(
+            group=group,
+            weight=group.weight(),
+            bias=group.bias(),
+            input_format=self._formats.get(x),
+            output_format=self._formats.get(group.results[0]),
+            float_accumulators=float_accumulators,
+            float_moments=moments,
+            largest=largest,
+            largest_of_channels=of_channels,
+            sharing=self.shared.get(group.name, (group,)),
+            _model=self._model,
+            _quantised=quantised,
+            _residuals=residuals,
+            _threads=self._threads,
+        )
+
+    def _expected(self, groups: Sequence[Group]) -> list[CalibratedLayer]:
+        """Layers still to come, on the float model's activations in 8 bits."""
+        source = str(self._model.graph.inputs[0].name)
+        names = list(dict.fromkeys(name for group in groups for name in group.inputs))
+        made = [name for name in names if name != source]
+        real = {name: Kept(self._memory) for name in made}
+        seen = {name: KeptQuantised(self._memory) for name in names}
+        session = submodel.piece(self._model, [source], made, self._threads) if made else None
+        for batch in self._batches:
+            values = {source: batch}
+            if session is not None:
+                values |= session.run_all({source: batch})
+            for name in names:
+                seen[name].append(Quantised.of(values[name], self._formats.get(name)))
+                if name != source:
+                    real[name].append(values[name])
+        streams: dict[str, Residuals] = {
+            name: (self._batches if name == source else real[name], seen[name]) for name in names
+        }
+        return [
+            self._calibrated(
+                group,
+                *streams[group.inputs[0]],
+                None if group.residual is None else streams[group.residual],
+            )
+            for group in groups
+        ]
+
 
 def dequantized(terms: Sequence[ClusteredWeight]) -> FloatArray:
     """The real weight that several terms add up to, float32 ``[O, I, *kernel]``."""
@@ -222,80 +335,6 @@ def dequantized(terms: Sequence[ClusteredWeight]) -> FloatArray:
     for term in terms[1:]:
         total = total + term.dequantize()
     return total
-
-
-def _walk_layer(
-    model: ir.Model,
-    group: Group,
-    place: int,
-    formats: Mapping[str, Format],
-    streams: ActivationCache,
-    visit: Visit,
-    calibrated: CalibrationResult,
-    threads: int | None,
-    memory: Memory,
-) -> None:
-    x = group.inputs[0]
-    session = submodel.piece(model, [x], [str(submodel.accumulator(group).name)], threads)
-    axis = submodel.channel_axis(group)
-    moments, largest, of_channels = ChannelMoments(axis), [], np.zeros(1, np.float32)
-    float_accumulators = _repeated(session, streams.float_values[x], memory)
-    for found in float_accumulators:
-        moments.add(found)
-        largest.append(_largest_of_images(found))
-        if group.results[0] not in formats:
-            rows = np.moveaxis(found, axis, 0)
-            highest = np.abs(rows.reshape(len(rows), -1)).max(axis=1, initial=0.0)
-            of_channels = np.maximum(of_channels, highest)
-    result_name = group.results[0]
-    fmt = formats.get(result_name)
-    residuals = None
-    if group.residual is not None:
-        residuals = streams.float_values[group.residual], streams.quantised[group.residual]
-    streams.drop_float(x, place)
-    layer = CalibratedLayer(
-        group=group,
-        weight=group.weight(),
-        bias=group.bias(),
-        input_format=formats.get(x),
-        output_format=fmt,
-        float_accumulators=float_accumulators,
-        float_moments=moments,
-        largest=largest,
-        largest_of_channels=of_channels,
-        _model=model,
-        _quantised=streams.quantised[x],
-        _residuals=residuals,
-        _threads=threads,
-    )
-    chosen = visit(layer)
-    calibrated.layers[group.name] = chosen
-    bias = chosen.real_bias.astype(np.float32)
-    if layer.channel_axis == 1:
-        bias = bias[:, None, None]
-    products = layer.accumulators(dequantized(chosen.terms))
-    del layer
-    ending = submodel.ending(model, group, threads)
-    real_results, quantised_results = Kept(memory), KeptQuantised(memory)
-    wanted = streams.wanted(result_name)
-    signal = noise = 0.0
-    every = -(-len(float_accumulators) // COMPARED_BATCHES)
-    for index in range(len(float_accumulators)):
-        # Batch by batch, the accumulators make room for the results.
-        real, product = float_accumulators.take(index), products.take(index)
-        product += bias
-        if ending is not None:
-            real = ending.run(real, residuals[0][index] if residuals else None)
-            product = ending.run(product, residuals[1][index].real() if residuals else None)
-        quantised = Quantised.of(product, fmt)
-        if index % every == 0:
-            more_signal, more_noise = _powers(real, quantised.real())
-            signal, noise = signal + more_signal, noise + more_noise
-        if wanted:
-            real_results.append(real)
-            quantised_results.append(quantised)
-    calibrated.signal_to_noise[group.name] = signal_to_noise(signal, noise)
-    streams.put(result_name, real_results, quantised_results)
 
 
 def _repeated(session: OnnxRuntime, inputs: Sequence[FloatArray], memory: Memory) -> Repeated:

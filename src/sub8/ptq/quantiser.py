@@ -1,14 +1,17 @@
 """The decisions on one layer: format, solver, statistics correction, integer bias."""
 
+import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sub8.errors import Sub8Warning, UnsupportedModelError
+from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer
-from sub8.numerics.cluster import ClusteredWeight
+from sub8.numerics.cluster import LARGEST_ALPHA, ClusteredWeight
 from sub8.ptq.calibration_pass import CalibratedLayer, dequantized
 from sub8.ptq.correct import channel_means, channel_variances, output_variances, spread_factor
 from sub8.ptq.integer_limits import (
@@ -18,7 +21,8 @@ from sub8.ptq.integer_limits import (
     lowest_exponent,
     minimum_exponent,
 )
-from sub8.ptq.regression import regress
+from sub8.ptq.regression import regress, shares
+from sub8.ptq.shared_weights import evenly
 from sub8.ptq.solvers import solve_terms
 from sub8.recipe import Method, Recipe, WeightFormat
 
@@ -27,16 +31,26 @@ Floats = NDArray[np.float64]
 _FINEST_TO_COARSEST = 32
 # Wider layers (the first classifier of VGG: 25,088) would need covariances of gigabytes.
 LARGEST_COLUMNS = 8192
+# More uses of one weight than these, taken evenly from all, tell a solver little.
+MOST_USES = 8
+# Octaves by which a weight's unit may be coarser than one of its layers alone would have it.
+_COARSER = 3
 
 
 class LayerQuantiser:
     """What ``calibration_pass`` asks about every layer, answered by a recipe.
 
     one_exponent: of all weights of a layer, also where its output channels lie far apart
-    (``channel_octaves``)."""
+    (``channel_octaves``).
+
+    Layers of one weight get one solution, found at the first of them: for that one as it is, for
+    the others as the float network lets expect them. Their biases are their own. A layer whose sums
+    need another unit than the common solution's gets another.
+    """
 
     def __init__(self, recipe: Recipe, *, one_exponent: bool = False):
         self._recipe, self._one_exponent = recipe, one_exponent
+        self._common: dict[tuple[str, WeightFormat], list[tuple[ClusteredWeight, ...]]] = {}
 
     def __call__(self, layer: CalibratedLayer) -> QuantizedLayer:
         """Solve the layer's weights and, where the recipe says so, correct its channels'
@@ -48,15 +62,13 @@ class LayerQuantiser:
         because the layer then makes up for errors of the layers before it. It leaves very wide
         layers to "optimal". Raises UnsupportedModelError where no exponent makes the sums fit
         int32."""
-        group = layer.group
-        fmt = self._recipe.weight_format(
-            layer.name, first=group.first, last=group.last, depthwise=group.depthwise
-        )
-        terms = None
-        if self._recipe.second_order and layer.weight[0].size <= LARGEST_COLUMNS:
-            terms = self._second_order(layer, fmt)
+        fmt = self._format(layer.group)
+        known = self._common.setdefault((layer.sharing[0].name, fmt), [])
+        terms = next((terms for terms in known if self._serves(terms, layer, fmt)), None)
         if terms is None:
-            terms = self._weight_error(layer, fmt)
+            terms = self._solved(layer, fmt)
+            if len(layer.sharing) > 1:
+                known.append(terms)
         bias = layer.bias.astype(np.float64)
         if self._recipe.correct_statistics:
             reached = channel_means(layer.accumulators(dequantized(terms)), layer.channel_axis)
@@ -64,84 +76,143 @@ class LayerQuantiser:
         integers, exponent = integer_bias(bias, terms, layer.input_format)
         return QuantizedLayer(terms, integers, exponent)
 
+    def _format(self, group: Group) -> WeightFormat:
+        return self._recipe.weight_format(
+            group.name, first=group.first, last=group.last, depthwise=group.depthwise
+        )
+
+    def _solved(self, layer: CalibratedLayer, fmt: WeightFormat) -> tuple[ClusteredWeight, ...]:
+        behind = layer.sharing[layer.sharing.index(layer.group) + 1 :]
+        alike = [group for group in behind if self._format(group) == fmt]
+        others = layer.expected(evenly(alike, MOST_USES - 1))
+        layers = [layer, *(one for one in others if _agree(layer, one, fmt))]
+        terms = None
+        if self._recipe.second_order and layer.weight[0].size <= LARGEST_COLUMNS:
+            terms = self._second_order(layers, fmt)
+        return self._weight_error(layers, fmt) if terms is None else terms
+
     def _weight_error(
-        self, layer: CalibratedLayer, fmt: WeightFormat
+        self, layers: Sequence[CalibratedLayer], fmt: WeightFormat
     ) -> tuple[ClusteredWeight, ...]:
         """Solve, see what spread the accumulators get, and solve again for weights that give the
         right one.
         """
         method: Method = "paper" if self._recipe.method == "paper" else "optimal"
-        terms = _solve(layer, layer.weight, fmt, method, one_exponent=self._one_exponent)
+        weight = layers[0].weight
+        terms = self._solve(layers, weight, fmt, method)
         if not self._recipe.correct_statistics or fmt.integers.eight_bit:
             return terms
-        reached = channel_variances(layer.accumulators(dequantized(terms)), layer.channel_axis)
-        wanted = layer.float_moments.variance
-        weight = _scaled(layer.weight, spread_factor(wanted, reached))
-        return _solve(layer, weight, fmt, method, one_exponent=self._one_exponent)
+        real = dequantized(terms)
+        reached = _pooled(
+            layers, [channel_variances(one.accumulators(real), one.channel_axis) for one in layers]
+        )
+        scaled = _scaled(weight, spread_factor(_wanted(layers), reached))
+        return self._solve(layers, scaled, fmt, method)
 
     def _second_order(
-        self, layer: CalibratedLayer, fmt: WeightFormat
+        self, layers: Sequence[CalibratedLayer], fmt: WeightFormat
     ) -> tuple[ClusteredWeight, ...] | None:
         """Solve for the regressed weights; None, and a warning, where the layer's inputs do not
         determine any.
         """
         try:
-            return self._regressed(layer, fmt)
+            return self._regressed(layers, fmt)
         except np.linalg.LinAlgError:
             warnings.warn(
-                f"layer {layer.name!r}: its inputs on the calibration data do not determine a "
-                "second-order"
-                " solution; solved by method 'optimal' instead",
+                f"layer {layers[0].name!r}: its inputs on the calibration data do not determine a"
+                " second-order solution; solved by method 'optimal' instead",
                 Sub8Warning,
                 stacklevel=2,
             )
             return None
 
-    def _regressed(self, layer: CalibratedLayer, fmt: WeightFormat) -> tuple[ClusteredWeight, ...]:
+    def _regressed(
+        self, layers: Sequence[CalibratedLayer], fmt: WeightFormat
+    ) -> tuple[ClusteredWeight, ...]:
         """Least squares shrinks what it cannot explain, so the regressed weights' spread is set
         before they are solved.
         """
-        found = regress(layer)
+        found = regress(layers[0], others=layers[1:])
         weight = found.weight
         if not np.isfinite(weight).all():
             raise np.linalg.LinAlgError("not finite")
         if self._recipe.correct_statistics and not fmt.integers.eight_bit:
             reached = output_variances(weight, found.covariance)
-            wanted = layer.float_moments.variance
-            weight = _scaled(weight, spread_factor(wanted, reached))
-        covariance = found.shrunk_covariance()
-        return _solve(layer, weight, fmt, "hessian", covariance, one_exponent=self._one_exponent)
+            weight = _scaled(weight, spread_factor(_wanted(layers), reached))
+        return self._solve(layers, weight, fmt, "hessian", found.shrunk_covariance())
 
-
-def _solve(
-    layer: CalibratedLayer,
-    weight: NDArray[np.floating],
-    fmt: WeightFormat,
-    method: Method,
-    covariance: Floats | None = None,
-    *,
-    one_exponent: bool,
-) -> tuple[ClusteredWeight, ...]:
-    """The solution with the finest exponent whose sums stay exact in float32 and provably fit
-    int32.
-    """
-    finest = minimum_exponent(layer)
-    octaves = channel_octaves(layer, weight)
-    if one_exponent or not octaves.any():
+    def _solve(
+        self,
+        layers: Sequence[CalibratedLayer],
+        weight: NDArray[np.floating],
+        fmt: WeightFormat,
+        method: Method,
+        covariance: Floats | None = None,
+    ) -> tuple[ClusteredWeight, ...]:
+        """The solution with the finest exponent whose sums stay exact in float32 and provably fit
+        int32, in all layers.
+        """
+        finest = max(minimum_exponent(one) for one in layers)
+        octaves = np.max([self._octaves(one, weight) for one in layers], axis=0)
         scale = None
-    else:
-        scale = np.ldexp(np.float32(1), octaves)
-        weight = _scaled(weight, 1.0 / scale.astype(np.float64))
-        finest = max(finest, lowest_exponent(layer) - int(octaves.min()))
-    for exponent in range(finest, finest + _FINEST_TO_COARSEST):
-        terms = solve_terms(weight, fmt, method, gram=covariance, minimum_exponent=exponent)
+        if octaves.any():
+            scale = np.ldexp(np.float32(1), octaves)
+            weight = _scaled(weight, 1.0 / scale.astype(np.float64))
+            normal = max(lowest_exponent(one) for one in layers)
+            finest = max(finest, normal - int(octaves.min()))
+        for exponent in range(finest, finest + _FINEST_TO_COARSEST):
+            terms = solve_terms(weight, fmt, method, gram=covariance, minimum_exponent=exponent)
+            if scale is not None:
+                terms = tuple(replace(term, channel_scale=scale) for term in terms)
+            if all(fits_int32(terms, one.bias, one.input_format) for one in layers):
+                return terms
+        raise UnsupportedModelError(
+            f"layer {layers[0].name!r}: sums of {weight[0].size} products and the bias do not fit"
+            " 32 bits"
+        )
+
+    def _octaves(self, layer: CalibratedLayer, weight: NDArray[np.floating]) -> NDArray[np.integer]:
+        if self._one_exponent:
+            return np.zeros(len(weight), np.intp)
+        return channel_octaves(layer, weight)
+
+    def _serves(
+        self, terms: Sequence[ClusteredWeight], layer: CalibratedLayer, fmt: WeightFormat
+    ) -> bool:
+        """Whether weights that were found for others suit a layer."""
+        finest, coarsest = _units(layer, fmt)
+        scale = terms[0].channel_scale
         if scale is not None:
-            terms = tuple(replace(term, channel_scale=scale) for term in terms)
-        if fits_int32(terms, layer.bias, layer.input_format):
-            return terms
-    raise UnsupportedModelError(
-        f"layer {layer.name!r}: sums of {weight[0].size} products and the bias do not fit 32 bits"
-    )
+            octaves = self._octaves(layer, layer.weight)
+            if (np.ldexp(np.float32(1), octaves) > scale).any():
+                return False
+        suits = all(finest <= term.exponent <= coarsest for term in terms if term.alpha.any())
+        return suits and fits_int32(terms, layer.bias, layer.input_format)
+
+
+def _wanted(layers: Sequence[CalibratedLayer]) -> Floats:
+    """The channels' variances in the float model, ``[O]``."""
+    return _pooled(layers, [one.float_moments.variance for one in layers])
+
+
+def _pooled(layers: Sequence[CalibratedLayer], variances: Sequence[Floats]) -> Floats:
+    """The sum of the layers' variances ``[O]``, in the proportions of their regression."""
+    parts = zip(shares(layers), variances, strict=True)
+    return np.sum([share * variance for share, variance in parts], axis=0)
+
+
+def _units(layer: CalibratedLayer, fmt: WeightFormat) -> tuple[int, int]:
+    """The finest and the coarsest weight exponents that suit a layer which shares its weight."""
+    finest = minimum_exponent(layer)
+    largest = float(np.abs(layer.weight).max(initial=0.0))
+    wanted = math.frexp(largest / (fmt.integers.largest * LARGEST_ALPHA))[1]
+    return finest, max(finest, wanted) + _COARSER
+
+
+def _agree(one: CalibratedLayer, other: CalibratedLayer, fmt: WeightFormat) -> bool:
+    """Whether a unit suits both layers."""
+    (finest, coarsest), (other_finest, other_coarsest) = _units(one, fmt), _units(other, fmt)
+    return max(finest, other_finest) <= min(coarsest, other_coarsest)
 
 
 def _scaled(weight: NDArray[np.floating], factor: Floats) -> Floats:

@@ -55,23 +55,35 @@ class Regression:
         return (1 - self.shrinkage) * self.covariance + self.shrinkage * diagonal
 
 
-def regress(layer: CalibratedLayer, ridge: float | None = None) -> Regression:
+def regress(
+    layer: CalibratedLayer,
+    ridge: float | None = None,
+    others: Sequence[CalibratedLayer] = (),
+) -> Regression:
     """One streamed pass over the layer's calibration data; means are left to the bias.
 
-    ridge: instead of the one that cross-validation finds. Raises LinAlgError where nothing can be
-    regressed."""
-    folds = [fold for fold in _gather(layer) if fold is not None]
-    if not all(
-        np.isfinite(fold.products).all() and np.isfinite(fold.cross).all() for fold in folds
-    ):
-        raise np.linalg.LinAlgError("the products of patches leave float32")
-    whole = _added(folds).moments()
+    ridge: instead of the one that cross-validation finds. others: layers of the same weight, which
+    the one found is to serve as well. Raises LinAlgError where nothing can be regressed.
+    """
+    layers = [layer, *others]
+    pool = _Pool(
+        [[fold for fold in _gather(one) if fold is not None] for one in layers],
+        shares(layers),
+    )
+    whole = pool.moments(range(pool.folds))
     own = layer.weight.astype(np.float64).reshape(whole.cross.shape)
     if ridge is None:
-        ridge = _validated_ridge(folds, own)
-    shrinkage = _shrinkage([fold.moments().covariance for fold in folds], whole.covariance)
+        ridge = _validated_ridge(pool, own)
+    parts = [pool.moments([place]).covariance for place in range(pool.folds)]
+    shrinkage = _shrinkage(parts, whole.covariance)
     weight = whole.solve(own, ridge).reshape(layer.weight.shape)
     return Regression(weight, whole.covariance, ridge, shrinkage)
+
+
+def shares(layers: Sequence[CalibratedLayer]) -> list[float]:
+    """What to multiply squares of the layers' results by for all to count alike; the first 1."""
+    powers = [float(one.float_moments.variance.mean()) for one in layers]
+    return [powers[0] / power if powers[0] > 0 and power > 0 else 1.0 for power in powers]
 
 
 @dataclass(frozen=True)
@@ -218,13 +230,43 @@ def _gather(layer: CalibratedLayer) -> list[_Sums | None]:
     return sums
 
 
-def _validated_ridge(folds: Sequence[_Sums], own: Floats) -> float:
+@dataclass(frozen=True)
+class _Pool:
+    """Folds of one layer or several; ``shares``: how much the layers' count."""
+
+    sums: Sequence[Sequence[_Sums]]
+    shares: Sequence[float]
+
+    def __post_init__(self) -> None:
+        every = [fold for layer in self.sums for fold in layer]
+        if not all(np.isfinite(f.products).all() and np.isfinite(f.cross).all() for f in every):
+            raise np.linalg.LinAlgError("the products of patches leave float32")
+
+    @property
+    def folds(self) -> int:
+        return len(self.sums[0])
+
+    def moments(self, places: Sequence[int]) -> _Moments:
+        """Those of the folds at the given places, the layers' added up."""
+        parts = [_added([layer[place] for place in places]).moments() for layer in self.sums]
+        whole = parts[0]
+        for part, share in zip(parts[1:], self.shares[1:], strict=True):
+            whole = _Moments(
+                whole.covariance + share * part.covariance, whole.cross + share * part.cross
+            )
+        return whole
+
+
+def _validated_ridge(pool: _Pool, own: Floats) -> float:
     """The strength whose weights predict the other folds' targets best."""
-    if len(folds) < 2:
+    if pool.folds < 2:
         return RIDGES[-1]
     splits = [
-        (_added([f for f in folds if f is not held_out]).moments(), held_out.moments())
-        for held_out in folds[: FOLDS // 2]
+        (
+            pool.moments([place for place in range(pool.folds) if place != held_out]),
+            pool.moments([held_out]),
+        )
+        for held_out in range(FOLDS // 2)
     ]
 
     def loss(place: int) -> float:

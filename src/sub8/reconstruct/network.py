@@ -42,12 +42,13 @@ def reconstruct(
     against the float model's (BRECQ, arXiv 2102.05426), on the inputs that the already finished
     blocks before it give.
     Every eighth image is held out: a block that gets no better on these keeps the second-order
-    solution. So do blocks of 8-bit layers alone, and blocks that hold float islands, nodes without
-    a PyTorch form or reshapes to a fixed number of images.
+    solution. So do blocks of 8-bit layers alone, and blocks that hold float islands, weights that
+    other layers share, nodes without a PyTorch form or reshapes to a fixed number of images.
     Parameters as for ``calibration_pass``; all formats static. one_exponent: see
     ``LayerQuantiser``. The result depends on ``recipe.reconstruction.seed``, not on the state of
     PyTorch's own random numbers."""
     blocks = find_blocks(model, groups)
+    quantiser = LayerQuantiser(recipe, one_exponent=one_exponent)
     outputs = [str(value.name) for value in model.graph.outputs]
     calibration = CalibrationPass(model, groups, formats, batches, keep=outputs, threads=threads)
     steps = recipe.reconstruction.steps
@@ -58,7 +59,6 @@ def reconstruct(
                 if progress is not None:
                     progress("blocks", number * steps + done, len(blocks) * steps)
 
-            quantiser = LayerQuantiser(recipe, one_exponent=one_exponent)
             _Fit(groups, formats, recipe, calibration, block).run(quantiser, told)
             told(steps)
     return calibration.calibrated
@@ -93,7 +93,8 @@ class _Fit:
         solution = {group.name: layers[group.name] for group in self._groups if group.layer}
         terms = [term for layer in solution.values() for term in layer.terms]
         if all(term.format.eight_bit for term in terms) or any(
-            group.kind == "island" for group in self._groups
+            group.kind == "island" or group.name in self._calibration.shared
+            for group in self._groups
         ):
             return
         try:
