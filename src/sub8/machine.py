@@ -3,9 +3,8 @@
 import os
 import platform
 import subprocess
+from numbers import Integral
 from pathlib import Path
-
-import numpy as np
 
 from sub8.errors import InputError
 
@@ -24,7 +23,7 @@ def thread_count(threads: int | None) -> int:
     """
     if threads is None:
         return min(available_processors(), MOST_THREADS)
-    whole = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
+    whole = isinstance(threads, Integral) and not isinstance(threads, bool)
     if not whole or not 1 <= threads <= MOST_THREADS:
         raise InputError(f"threads {threads!r} must be a whole number from 1 to {MOST_THREADS}")
     return int(threads)

@@ -634,7 +634,7 @@ def _writable(output: str, not_over: str | None = None) -> Path:
     return target
 
 
-def _summary(quantised: sub8.QuantizedModel) -> sub8.Inspection | None:
+def _summary(quantised: "sub8.QuantizedModel") -> "sub8.Inspection | None":
     """What to tell of a written model; None where its layers cannot be counted, which is no fault
     of the file.
     """
