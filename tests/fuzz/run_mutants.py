@@ -2,13 +2,18 @@
 
     python tests/fuzz/run_mutants.py records --count 5000 --seed 1
 
-Mutant number N of a seed is always the same: ``--only N`` makes it again, ``--keep FOLDER`` writes
-those that failed. A kind of input is a class with ``mutant`` and ``judge``, named in TARGETS.
+Mutant number N of a seed is always the same: ``--first N`` goes on from there, ``--only N`` makes
+one again, ``--keep FOLDER`` writes those that failed. A kind of input is a class with ``mutant``
+and ``judge``, named in TARGETS. They are judged in a process of their own: one that ends it, or
+takes too long, costs a new one.
 """
 
 import argparse
 import io
+import multiprocessing
+import os
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,7 +21,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 from unittest.mock import patch
 
 LONGEST_LINE = 1500
@@ -59,6 +64,62 @@ def findings(target: Target, numbers: range, seed: int, folder: Path) -> Iterato
             problem = traceback.format_exc()
         if problem is not None:
             yield Finding(number, mutant, problem)
+
+
+LONGEST = 120  # seconds for one mutant; seen: 2
+MEMORY = 8 << 30  # bytes of addresses
+
+
+def findings_apart(name: str, numbers: range, seed: int, folder: Path) -> Iterator[Finding]:
+    """As ``findings`` of the target of this name, in a process that a mutant may end.
+
+    What libraries write to stderr past Python is a finding too.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    first = numbers.start
+    while first < numbers.stop:
+        ours, theirs = spawn.Pipe()
+        arguments = (theirs, name, range(first, numbers.stop), seed, folder)
+        worker = spawn.Process(target=_serve, args=arguments, daemon=True)
+        worker.start()
+        theirs.close()
+        problem = None
+        try:
+            while first < numbers.stop:
+                if not ours.poll(LONGEST):
+                    problem = f"takes more than {LONGEST} s"
+                    break
+                finding = ours.recv()
+                first += 1
+                if finding is not None:
+                    yield finding
+        except EOFError:
+            worker.join()
+            problem = f"ends the process: exit code {worker.exitcode}"
+        finally:
+            worker.kill()
+            worker.join()
+        if problem is not None:
+            yield Finding(first, TARGETS[name]().mutant(Random(f"{seed}/{first}")), problem)
+            first += 1
+
+
+def _serve(pipe: Any, name: str, numbers: range, seed: int, folder: Path) -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with tempfile.TemporaryFile() as beside:
+        os.dup2(beside.fileno(), 2)
+        target = TARGETS[name]()
+        for number in numbers:
+            before = beside.seek(0, os.SEEK_END)
+            found = next(findings(target, range(number, number + 1), seed, folder), None)
+            if found is None and beside.seek(0, os.SEEK_END) > before:
+                beside.seek(before)
+                mutant = target.mutant(Random(f"{seed}/{number}"))
+                found = Finding(number, mutant, f"stderr beside Python's: {beside.read(500)!r}")
+            pipe.send(found)
 
 
 @dataclass(frozen=True)
@@ -110,7 +171,23 @@ def _records() -> Target:
     return Records()
 
 
-TARGETS: dict[str, Callable[[], Target]] = {"records": _records}
+def _models() -> Target:
+    from mutants_of_models import Models
+
+    return Models(of_bytes=False)
+
+
+def _model_bytes() -> Target:
+    from mutants_of_models import Models
+
+    return Models(of_bytes=True)
+
+
+TARGETS: dict[str, Callable[[], Target]] = {
+    "records": _records,
+    "models": _models,
+    "model-bytes": _model_bytes,
+}
 
 
 def main() -> None:
@@ -119,19 +196,17 @@ def main() -> None:
     )
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--count", type=int, default=5000)
+    parser.add_argument("--first", type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, metavar="N", help="this mutant alone")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the mutants that failed")
     options = parser.parse_args()
-    from tempfile import TemporaryDirectory
-
-    numbers = range(options.count)
+    numbers = range(options.first, options.first + options.count)
     if options.only is not None:
         numbers = range(options.only, options.only + 1)
     found, start = 0, time.monotonic()
-    with TemporaryDirectory() as folder:
-        target = TARGETS[options.target]()
-        for finding in findings(target, numbers, options.seed, Path(folder)):
+    with tempfile.TemporaryDirectory() as folder:
+        for finding in findings_apart(options.target, numbers, options.seed, Path(folder)):
             found += 1
             print(f"{finding.number} {finding.mutant.kind}: {finding.problem}", flush=True)
             if options.keep is not None:
@@ -145,4 +220,7 @@ def main() -> None:
 if __name__ == "__main__":
     tests = Path(__file__).resolve().parents[1]
     sys.path[:0] = [str(tests / "record"), str(tests.parent / "src")]
-    main()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    from run_mutants import main as importable_main  # its classes go through a pipe by this name
+
+    importable_main()

@@ -596,3 +596,31 @@ def random_network(steps, random) -> tuple[str, dict[str, np.ndarray]]:
 def test_architectures(same, random, name):
     model = zoo.build(name, size=64, classes=10)
     same(model, *images(random, (2, 3, 64, 64)), tolerance=1e-3)
+
+
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
+def test_a_weight_of_too_few_axes_is_named(net, operator):
+    # Behind a Resize of unknown scales shape inference knows no sizes, so that it lets the weight pass.
+    model = net(
+        f'r = Resize<mode="linear">(x, , t) y = {operator}<dilations=[1,1]>(r, w)',
+        t=np.array([1, 1, 0, 0], np.float32),
+        w=np.array([1, 2], np.float32),
+    )
+    model.graph[-1].name = "behind"
+    with pytest.raises(InputError, match=r"'behind': weight \[2\] has 1 axes"):
+        normalise(model)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "opset", "words"), [(["a"], 20, "mismatch"), (["a", "b"], 13, "Opset mismatch")]
+)
+def test_functions_that_do_not_fit_their_calls(net, inputs, opset, words):
+    proto = ir.to_proto(net("c = Mul(x, k) y = Relu(c)", k=np.float32(2)))
+    proto.graph.node[0].domain = "local"
+    imports = [onnx.helper.make_opsetid("", opset)]
+    body = [onnx.helper.make_node("Identity", ["a"], ["out"])]
+    function = onnx.helper.make_function("local", "Mul", inputs, ["out"], body, imports)
+    proto.functions.append(function)
+    proto.opset_import.append(onnx.helper.make_opsetid("local", 1))
+    with pytest.raises(UnsupportedModelError, match=f"cannot be inlined: .*{words}"):
+        normalise(ir.from_proto(proto))

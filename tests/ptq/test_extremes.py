@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from sub8.cli.main import main
-from sub8.errors import Sub8Warning
+from sub8.errors import InputError, Sub8Warning
 from sub8.oracle import OnnxRuntime
 from sub8.ptq.correct import ChannelMoments
 from sub8.recipe import Dfp8, Int8, Recipe
@@ -128,3 +128,28 @@ def test_layers_of_much_noise_are_told(net, noise, tmp_path, capsys):
     shown = capsys.readouterr()
     (line,) = json.loads(shown.out)["warnings"]
     assert line.startswith("3 of 3 layers reach less than 20 dB") and line in shown.err
+
+
+def test_a_bias_far_above_its_layer(net, noise):
+    bias = np.array([3e37, -2e37, 1e37, 1], np.float32)
+    model = net("a = Conv(x, w) r = Relu(a) y = Conv(r, u, b)", x="b,3,9,9", w=W, u=U, b=bias)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Sub8Warning)
+        quantised = quantize(model, noise, Recipe(weights=Int8()), threads=1)
+    file = ir.to_proto(quantised.model).SerializeToString()
+    got = quantised.session(threads=1).run(noise)
+    np.testing.assert_array_equal(got, OnnxRuntime(file, threads=1, optimise=False).run(noise))
+
+
+def test_sums_past_float32_that_a_limit_hides(net, noise):
+    model = net(
+        "a = Conv(x, w) r = Clip(a, l, h) y = Conv(r, u)",
+        x="b,3,9,9",
+        w=(np.abs(W) * np.float32(1e38)),
+        u=U,
+        l=np.float32(0),
+        h=np.float32(6),
+    )
+    model.graph[0].name = "first"
+    with pytest.raises(InputError, match="'first': its result is infinite"):
+        quantize(model, np.abs(noise) * np.float32(100), Recipe(weights=Int8()), threads=1)

@@ -109,3 +109,20 @@ def test_a_signature_has_one_form(key: PrivateKey) -> None:
 def test_passphrase_that_is_no_utf8(tmp_path: Path) -> None:
     public = generate_key_files(tmp_path / "me.pem", "\udcff")
     assert PrivateKey.load(tmp_path / "me.pem", "\udcff").public == public
+
+
+def test_passphrase_that_the_cipher_does_not_take(tmp_path: Path) -> None:
+    for length in (1024, 5000):
+        with pytest.raises(InputError, match="at most 1023"):
+            generate_key_files(tmp_path / "me.pem", "p" * length)
+    assert list(tmp_path.iterdir()) == []
+    public = generate_key_files(tmp_path / "me.pem", "p" * 1023)
+    assert PrivateKey.load(tmp_path / "me.pem", "p" * 1023).public == public
+    with pytest.raises(InputError, match="at most 1023"):
+        PrivateKey.load(tmp_path / "me.pem", "p" * 1024)
+
+
+@pytest.mark.parametrize("path", ["", ".", "/"])
+def test_path_that_names_no_key_file(path: str) -> None:
+    with pytest.raises(InputError, match=r"names no file|exists"):
+        generate_key_files(path)

@@ -243,3 +243,17 @@ def test_records_in_the_metadata_that_somebody_changed(
 def test_numbers_that_are_none(sub8_command, folder, tmp_path, arguments):
     places = {"MODEL": folder / "model.onnx", "DATA": folder / "data.npz", "OUT": tmp_path / "out"}
     refuse(sub8_command(*(places.get(argument, argument) for argument in arguments)))
+
+
+def test_a_fault_of_our_own_is_a_line_too(sub8_command, quantised, monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("one\ntwo \x1b[2J")
+
+    monkeypatch.setattr("sub8.inspect", broken)
+    monkeypatch.delenv("SUB8_TRACEBACK", raising=False)
+    done = sub8_command("inspect", quantised)
+    refuse(done, "unexpected KeyError", "report", "SUB8_TRACEBACK=1")
+    assert done.err.rstrip("\n").isprintable()
+    monkeypatch.setenv("SUB8_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        sub8_command("inspect", quantised)

@@ -732,6 +732,13 @@ def _run() -> int:
         context = getattr(error, "ctx", None)
         program = "sub8" if context is None else context.command_path
         message = f"{error.format_message()} ({program} --help)"
+    except Exception as error:
+        if os.environ.get("SUB8_TRACEBACK"):
+            raise
+        message = (
+            f"unexpected {type(error).__name__}: {str(error)[:300]}; a fault of sub8: please"
+            " report it with what SUB8_TRACEBACK=1 shows"
+        )
     terminal.print_error(message)
     return 2
 

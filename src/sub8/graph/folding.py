@@ -1,6 +1,5 @@
 """Compute what does not depend on a model's inputs, once."""
 
-import logging
 import math
 from collections.abc import Callable
 
@@ -12,6 +11,7 @@ from onnxscript import optimizer
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph import constants, patterns
 from sub8.graph.inference import GROWING, infer_shapes
+from sub8.graph.library_logs import quiet
 from sub8.oracle import OnnxRuntime
 
 _FOLD_ELEMENTS = 1 << 26
@@ -38,21 +38,17 @@ def fold_constants(model: ir.Model) -> None:
 
 
 def _fold(model: ir.Model) -> bool:
-    logger = logging.getLogger("onnxscript.optimizer")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
     try:
-        folded = optimizer.fold_constants(
-            model,
-            onnx_shape_inference=False,  # it calls native code that a hostile node can make abort
-            input_size_limit=_FOLD_ELEMENTS,
-            output_size_limit=_FOLD_ELEMENTS,
-            should_fold=_may_fold,
-        )
+        with quiet("onnxscript.optimizer"):
+            folded = optimizer.fold_constants(
+                model,
+                onnx_shape_inference=False,  # native code that a hostile node makes abort
+                input_size_limit=_FOLD_ELEMENTS,
+                output_size_limit=_FOLD_ELEMENTS,
+                should_fold=_may_fold,
+            )
     except Exception as error:
         raise InputError(f"the model's constants cannot be computed: {_line(error)}") from error
-    finally:
-        logger.setLevel(level)
     return bool(folded.modified)
 
 

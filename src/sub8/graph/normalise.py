@@ -1,7 +1,5 @@
 """Bring any float model into the form that the other rooms work on."""
 
-import logging
-
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
@@ -13,6 +11,8 @@ from sub8.graph.affine import fold_affine
 from sub8.graph.convert import convert
 from sub8.graph.folding import fold_constants
 from sub8.graph.inference import infer_shapes
+from sub8.graph.inlining import inline_functions
+from sub8.graph.library_logs import quiet
 from sub8.graph.linear import normalise_linear
 from sub8.graph.naming import name_layers
 from sub8.graph.no_ops import remove_no_ops
@@ -41,7 +41,7 @@ def normalise(model: ir.Model) -> ir.Model:
     """
     model = model.clone()
     _reject_unusable(model)
-    passes.InlinePass()(model)
+    inline_functions(model)
     passes.RemoveInitializersFromInputsPass()(model)
     name_layers(model.graph)
     passes.ClearMetadataAndDocStringPass()(model)
@@ -89,17 +89,13 @@ def _raise_opset(model: ir.Model) -> ir.Model:
     if version < _OLDEST_OF_ONNXSCRIPT:
         model = convert(model, _OLDEST_OF_ONNXSCRIPT)
     infer_shapes(model)  # on which some conversions depend
-    logger = logging.getLogger("onnxscript.version_converter")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
     try:
-        version_converter.convert_version(model, OPSET)
+        with quiet("onnxscript.version_converter"):
+            version_converter.convert_version(model, OPSET)
     except Exception as error:
         raise InputError(
             f"opset {version} cannot be converted to {OPSET}: {_line(error)}"
         ) from error
-    finally:
-        logger.setLevel(level)
     if model.graph.opset_imports.get("") != OPSET:
         raise InputError(
             f"opset {version} cannot be converted to {OPSET}; export the model with opset 18 to 25"
@@ -129,6 +125,11 @@ def _check_weights(graph: ir.Graph) -> None:
                 f"weight {value.name!r} of node {node.name!r} is {value.dtype.name.lower()}; "
                 "export the model"
                 " in float32"
+            )
+        if weight.ndim < 2 and node.op_type != "MatMul":
+            raise InputError(
+                f"node {node.name!r}: weight {list(weight.shape)} has {weight.ndim} axes,"
+                f" too few for {node.op_type}"
             )
         if weight.size and not (np.isfinite(weight.min()) and np.isfinite(weight.max())):
             raise InputError(f"node {node.name!r}: its weight holds NaN or infinite values")

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from sub8.errors import InputError
 from sub8.graph.check import check_model
 from sub8.graph.convert import convert_old
+from sub8.graph.library_logs import quiet
 from sub8.graph.opset import OPSET
 from sub8.graph.stored import StoredElements, leave_in_file, stored_bytes
 
@@ -56,9 +57,13 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
     path = Path(path)
     proto, stored = _parse(path)
     _check_opset(proto, path)
-    folder = _check_external_data(proto, path)
     try:
-        model = ir.from_proto(proto)
+        folder = _check_external_data(proto, path)
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"{path}: external data cannot be read: {error.strerror}") from error
+    try:
+        with quiet("onnx_ir"):
+            model = ir.from_proto(proto)
         ir.external_data.set_base_dir(model.graph, folder)
         model = ir.external_data.load_to_model(model)
         for name, elements in stored.items():
@@ -206,7 +211,8 @@ def _check_tensors(model: ir.Model, path: Path) -> None:
         shape = tensor.shape.numpy()
         if any(size < 0 for size in shape):
             raise InputError(f"{where} has a negative size: {list(shape)}")
-        if math.prod(shape) * max(tensor.dtype.bitwidth, 8) // 8 > LARGEST_TENSOR:
+        bits = 8 if tensor.dtype == ir.DataType.STRING else max(tensor.dtype.bitwidth, 8)
+        if math.prod(shape) * bits // 8 > LARGEST_TENSOR:
             raise InputError(f"{where} of shape {list(shape)} is too large")
         if tensor.dtype == ir.DataType.STRING:
             continue

@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sub8.errors import InputError
 from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.cluster import ClusteredWeight
@@ -277,8 +278,13 @@ class CalibrationPass:
         moments, largest, of_channels = ChannelMoments(axis), [], np.zeros(1, np.float32)
         float_accumulators = _repeated(session, real, self._memory)
         for found in float_accumulators:
-            moments.add(found)
             largest.append(_largest_of_images(found))
+            if not np.isfinite(largest[-1]).all():
+                raise InputError(
+                    f"node {group.name!r}: its result is infinite or NaN on the calibration data;"
+                    " check the float model and the preprocessing"
+                )
+            moments.add(found)
             if group.results[0] not in self._formats:
                 rows = np.moveaxis(found, axis, 0)
                 highest = np.abs(rows.reshape(len(rows), -1)).max(axis=1, initial=0.0)

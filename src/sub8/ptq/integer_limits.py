@@ -33,7 +33,7 @@ def minimum_exponent(layer: CalibratedLayer) -> int:
     for per_image, scales, residual in sources:
         if residual is not None:
             per_image = per_image + np.abs(residual.reshape(len(residual), -1)).max(1, initial=0.0)
-        largest = max(largest, float((per_image / scales).max(initial=0.0)))
+        largest = max(largest, float((per_image / scales.astype(np.float64)).max(initial=0.0)))
     largest = max(largest, _bias_in_input_units(layer))
     exact = -64 if largest == 0.0 else math.ceil(math.log2(largest / EXACT_MAGNITUDE))
     return max(exact, lowest_exponent(layer))

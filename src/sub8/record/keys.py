@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Ed25519PublicKey,
     )
 
+LONGEST_PASSPHRASE = 1023  # bytes, of OpenSSL
 _KEY_FILE_BYTES = 16384
 _FIELD = 2**255 - 19
 _ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -191,6 +192,8 @@ def generate_key_files(path: str | os.PathLike[str], passphrase: str | None = No
     Neither file may exist: keys are never overwritten (InputError).
     """
     private_path = Path(path)
+    if not private_path.name:
+        raise InputError(f"{str(path)!r} names no file; name the key's file, such as me.pem")
     public_path = private_path.with_name(f"{private_path.name}.pub")
     for target in (private_path, public_path):
         if target.exists():
@@ -221,7 +224,12 @@ def decode_base64(text: str) -> bytes | None:
 
 def _secret(passphrase: str) -> bytes:
     """The bytes that were typed, or that the environment holds, also where they are no UTF-8."""
-    return passphrase.encode("utf-8", "surrogateescape")
+    secret = passphrase.encode("utf-8", "surrogateescape")
+    if len(secret) > LONGEST_PASSPHRASE:
+        raise InputError(
+            f"a passphrase of {len(secret)} bytes is too long; give at most {LONGEST_PASSPHRASE}"
+        )
+    return secret
 
 
 def _is_large_point(encoded: bytes) -> bool:

@@ -11,6 +11,8 @@ from sub8.engine.reader.state import node_name
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, dynamic, quantization
 from sub8.graph.inference import infer_shapes
+from sub8.graph.inlining import inline_functions
+from sub8.graph.library_logs import quiet
 from sub8.graph.no_ops import remove_no_ops
 
 # What the optimiser may resolve although not all inputs are constants.
@@ -42,7 +44,7 @@ def prepare(model: ir.Model) -> ir.Model:
             raise UnsupportedModelError(
                 f"node {node_name(node)!r}: {quantization.other_form(node)}"
             )
-    _inline_functions(model)
+    inline_functions(model, lambda function: function.domain != dynamic.DOMAIN)
     quantization.use_standard_domain(model)
     passes.RemoveInitializersFromInputsPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
@@ -71,18 +73,6 @@ def _compute_constant_outputs(graph: ir.Graph) -> None:
         copied.name = name
 
 
-def _inline_functions(model: ir.Model) -> None:
-    try:
-        passes.InlinePass(lambda function: function.domain != dynamic.DOMAIN)(model)
-    except Exception as error:
-        while error.__cause__ is not None and isinstance(error.__cause__, Exception):
-            error = error.__cause__
-        raise UnsupportedModelError(
-            f"the model's functions cannot be inlined: {' '.join(str(error).split())[:200]}; "
-            "export it without functions"
-        ) from error
-
-
 def _has_foldable(model: ir.Model) -> bool:
     """Whether constant folding could find anything; sub8's own files have nothing."""
     return any(
@@ -109,13 +99,9 @@ def _may_fold(node: ir.Node) -> bool | None:
 def _fold_constants(model: ir.Model) -> None:
     from onnxscript import optimizer  # 24 MiB that most files do without
 
-    logger = logging.getLogger("onnxscript.optimizer")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
     try:
-        optimizer.fold_constants(model, onnx_shape_inference=False, should_fold=_may_fold)
+        with quiet("onnxscript.optimizer"):
+            optimizer.fold_constants(model, onnx_shape_inference=False, should_fold=_may_fold)
     except Exception as error:  # what cannot be folded is read as it stands
-        logger.debug("constants were not folded: %s", error)
-    finally:
-        logger.setLevel(level)
+        logging.getLogger(__name__).debug("constants were not folded: %s", error)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
