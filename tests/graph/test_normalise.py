@@ -70,6 +70,32 @@ def test_batch_norm_without_bias_folds_from_every_opset(net, same, random, opset
     assert operators(result) == ["Conv", "Relu"]
 
 
+@pytest.mark.parametrize("opset", [8, 13, 17, 25])
+@pytest.mark.parametrize("ir_version", [3, 10])
+def test_initializers_that_are_inputs_too(net, random, run, tmp_path, opset, ir_version):
+    """As files of IR 3 must have them, whatever their opset."""
+    proto = ir.to_proto(
+        net(
+            "c = Conv(x, w) n = BatchNormalization(c, g, e, m, v) y = Relu(n)",
+            opset=opset,
+            w=weight(random, 4, 3, 3, 3),
+            **batch_norm(random, 4),
+        )
+    )
+    for tensor in proto.graph.initializer:
+        proto.graph.input.append(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        )
+    proto.ir_version = ir_version
+    onnx.save(proto, tmp_path / "m.onnx")
+    (x,) = images(random, (2, 3, 5, 6))
+    result = normalise(read_model(tmp_path / "m.onnx"))
+    assert [value.name for value in result.graph.inputs] == ["x"]
+    np.testing.assert_allclose(
+        run(result, x)[0], run(ir.from_proto(proto), x)[0], rtol=2e-5, atol=2e-5
+    )
+
+
 def test_batch_norm_with_bias_and_shared_weights(net, same, random):
     model = net(
         "a = Conv(x, w, b) n = BatchNormalization(a, g, e, m, v) c = Conv(x, w, b) y = Sub(n, c)",

@@ -3,6 +3,7 @@ for.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -293,6 +294,27 @@ def test_shared_models_quantise_and_run(shared, quantised, run, random):
     x = random.standard_normal((4, 3, 32, 32), np.float32)
     artifact = checked(quantised(model, x, kind="int8", cluster=1))
     assert np.corrcoef(run(artifact, x)[0].ravel(), run(model, x)[0].ravel())[0, 1] > 0.98
+
+
+def test_equal_integers_of_other_units_are_other_weights(net, run, random):
+    """Of two layers, whose weights differ in a power of two, for all channels or for single ones."""
+    w = np.zeros((2, 3, 1, 1), np.float32)
+    model = normalise(
+        net("a = Conv(x, w) b = Conv(x, w) c = Conv(x, w) y = Concat<axis=1>(a, b, c)", w=w)
+    )
+    term = weight(random, "int8", w.shape, 3)
+    bias = np.zeros(2, np.int32)
+    by_channel = np.array([1, 0.25], np.float32)
+    terms = [term, replace(term, exponent=-5), replace(term, channel_scale=by_channel)]
+    layers = {
+        group.name: QuantizedLayer((one,), bias, one.exponent - 4)
+        for group, one in zip(find_groups(model), terms, strict=False)
+    }
+    artifact = write_qdq(model, layers, {"x": Format.dfp(True, -4)}, {})
+    x = (random.integers(-50, 50, (2, 3, 4, 4)) / 16).astype(np.float32)
+    (got,) = run(artifact, x)
+    real = np.concatenate([one.dequantize() for one in terms])
+    np.testing.assert_array_equal(got, np.einsum("bihw,oi->bohw", x, real[:, :, 0, 0]))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from sub8.graph.check import without_elements
 
 OLDEST_OPSET = 13  # that the rooms work on
 _OLDEST_CONVERTIBLE = 7
+_IR_VERSION = 7
 
 
 def convert_old(model: ir.Model) -> ir.Model:
@@ -32,6 +33,8 @@ def convert(model: ir.Model, target: int) -> ir.Model:
     """
     version = model.graph.opset_imports[""]
     bare = without_elements(model)
+    # Before IR 4 initializers had to be inputs as well, which here they no longer are.
+    bare.ir_version = max(bare.ir_version or 0, _IR_VERSION)
     proto = ir.to_proto(bare)
     try:
         converted = onnx_calls.convert_version(proto, target)
@@ -45,7 +48,6 @@ def convert(model: ir.Model, target: int) -> ir.Model:
             " opset_version=18"
         ) from error
     _restore(result.graph, model.graph, bare.graph)
-    result.ir_version = max(result.ir_version or 0, 7)
     result.metadata_props.update(model.metadata_props)
     return result
 

@@ -320,6 +320,8 @@ def _identity(term: ClusteredWeight) -> tuple[object, ...]:
     """What two terms have in common when they are the same numbers in the same form."""
     content = hashlib.sha256(np.ascontiguousarray(term.values).data)
     content.update(np.ascontiguousarray(term.alpha).data)
+    if term.channel_scale is not None:
+        content.update(np.ascontiguousarray(term.channel_scale).data)
     return term.kind, term.values.shape, term.exponent, term.cluster, content.digest()
 
 
