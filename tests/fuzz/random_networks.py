@@ -18,6 +18,9 @@ OPERATORS = (
     "normalise", "max", "mix", "mix",
 )  # fmt: skip
 
+# Inputs of a dense layer at most: the time of the "hessian" method grows with their cube, and thousands take minutes.
+WIDEST = 1024
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -340,7 +343,7 @@ class _Network:
         if kind == "pooled":
             x = self.node("GlobalAveragePool", [x], (batch, channels, 1, 1))
         features = math.prod(self.shapes[x][1:])
-        if features > 4096:
+        if features > WIDEST:
             return x
         flat = self.node("Flatten", [x], (batch, features))
         outputs = self.between(1, 12)

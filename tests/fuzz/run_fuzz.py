@@ -3,18 +3,22 @@ can go on later.
 
     python tests/fuzz/run_fuzz.py --first 0 --count 2000 [--threads 1,2]
 
-Prints a line for every network that disagrees and at the end how many agreed. Exits with 1 on a
-disagreement."""
+Prints a line for every network that disagrees, one for every network that takes long, while it
+still runs, and at the end how many agreed. Exits with 1 on a disagreement."""
 
 import argparse
 import sys
 from collections import Counter
 from pathlib import Path
+from threading import Timer
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from agreement import INEXACT, ISAS, REFUSED, disagreement
 from random_networks import sample
+
+# Seconds after which a network is named as slow: most take less than one.
+LONG = 60
 
 
 def main() -> int:
@@ -27,7 +31,13 @@ def main() -> int:
     counts: Counter[str] = Counter()
     for seed in range(options.first, options.first + options.count):
         network = sample(seed)
+        slow = Timer(
+            LONG, print, [f"{network.describe()}\n  still running after {LONG} s"], {"flush": True}
+        )
+        slow.daemon = True
+        slow.start()
         found = disagreement(network, threads)
+        slow.cancel()
         kind = next((k for k in (REFUSED, INEXACT) if found and found.startswith(k)), "wrong")
         counts["agree" if found is None else kind] += 1
         if found is not None:
