@@ -72,6 +72,7 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
             value.const_value = elements.tensor(value.const_value)
     except Exception as error:
         raise InputError(f"{path}: not a valid ONNX model: {_first_line(error)}") from error
+    _check_attributes(model, path)
     _check_tensors(model, path)
     try:
         model.graph.sort()
@@ -200,6 +201,16 @@ def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
             if attribute.HasField("g"):
                 pending.append(attribute.g)
             pending.extend(attribute.graphs)
+
+
+def _check_attributes(model: ir.Model, path: Path) -> None:
+    for node in model.graph.all_nodes():
+        for attribute in node.attributes.values():
+            if attribute.is_ref():
+                raise InputError(
+                    f"{path}: node {node.name or node.op_type!r}: attribute {attribute.name!r} is"
+                    " that of a function, but the node is in none"
+                )
 
 
 def _check_tensors(model: ir.Model, path: Path) -> None:

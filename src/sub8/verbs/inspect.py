@@ -198,6 +198,8 @@ def _inspect_float(opened: ModelFile, shape: tuple[int, ...], recipe: Recipe | N
             ]
             continue
         name = str(group.layer.name)
+        if name not in counts:  # its size depends on the data
+            continue
         fmt = None
         if recipe is not None:
             fmt = recipe.weight_format(

@@ -2,11 +2,15 @@
 noticed.
 """
 
+import math
 from collections.abc import Mapping
 
 from sub8.engine.plan import operators as p
 from sub8.engine.plan.operators.operator import Shape
 from sub8.errors import InputError
+
+_LONGEST_AXIS = 2**31 - 1  # that the native code counts to
+_MOST_ELEMENTS = 2**36
 
 
 def infer_shapes(plan: p.Plan, known: Mapping[str, Shape]) -> dict[str, Shape]:
@@ -28,7 +32,13 @@ def infer_shapes(plan: p.Plan, known: Mapping[str, Shape]) -> dict[str, Shape]:
         shapes[name] = tuple(known[name])
     for operator in plan.operators:
         if not isinstance(operator, p.Island):
-            shapes[operator.out] = operator.output_shape(shapes)
+            shape = operator.output_shape(shapes)
+            if max(shape, default=0) > _LONGEST_AXIS or math.prod(shape) > _MOST_ELEMENTS:
+                raise InputError(
+                    f"node {operator.name!r}: a result of shape {list(shape)} is too large; give a"
+                    " smaller input"
+                )
+            shapes[operator.out] = shape
         elif all(name in known for name in operator.outputs):
             shapes.update((name, tuple(known[name])) for name in operator.outputs)
         else:

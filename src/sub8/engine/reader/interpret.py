@@ -59,7 +59,8 @@ def _read_quantize(state: GraphState, node: ir.Node) -> list[Known] | None:
     assert x is not None
     name, out = node_name(node), str(node.outputs[0].name)
     known = state.of(x)
-    assert known is not None
+    if known is None:  # a constant by a scale that is computed
+        return None
     if isinstance(known, Real) and x.dtype not in (None, ir.DataType.FLOAT):
         return None
     dynamic_scale = state.of(scale)

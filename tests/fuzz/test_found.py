@@ -1,0 +1,140 @@
+"""Files that mutants once found taken wrongly, each made by its change; judged as mutants are."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from mutants_of_models import RECIPES, Models
+from onnx import helper, numpy_helper
+from run_mutants import Done, Mutant
+from small_models import small_model
+
+Model = onnx.ModelProto
+
+
+def _node(model: Model, *operators: str) -> onnx.NodeProto:
+    return next(node for node in model.graph.node if node.op_type in operators)
+
+
+def _attribute_of_no_function(model: Model) -> None:
+    node = next(n for n in model.graph.node if any(a.name == "axis" for a in n.attribute))
+    next(a for a in node.attribute if a.name == "axis").ref_attr_name = "outer"
+
+
+def _padded_past_32_bits(model: Model) -> None:
+    _node(model, "Conv").attribute[0].CopyFrom(helper.make_attribute("pads", [1, 2**31 - 1, 1, 1]))
+
+
+def _location_too_long(model: Model) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="W" * 65536)
+
+
+def _numbers_said_to_be_text(model: Model) -> None:
+    model.graph.initializer[0].data_type = onnx.TensorProto.STRING
+
+
+def _scale_computed(model: Model) -> None:
+    """A constant quantised by a scale that follows from the input."""
+    last = [node for node in model.graph.node if node.op_type == "QuantizeLinear"][-1]
+    first = model.graph.input[0].name
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((2, 4), np.float32), "ones"))
+    axes = numpy_helper.from_array(np.array([0, 1, 2, 3]), "axes")
+    model.graph.initializer.append(axes)
+    scale = helper.make_node("ReduceL2", [first, "axes"], ["length"], keepdims=0)
+    model.graph.node.insert(0, scale)
+    last.input[0], last.input[1] = "ones", "length"
+
+
+def _size_of_the_data(model: Model) -> None:
+    """A branch whose two ends have different shapes, before a layer."""
+    value = helper.make_tensor_value_info("inner", onnx.TensorProto.FLOAT, None)
+    bodies = [
+        helper.make_graph([helper.make_node(operator, ["flat"], ["inner"])], "body", [], [value])
+        for operator in ("Relu", "Identity")
+    ]
+    model.graph.initializer.append(numpy_helper.from_array(np.bool_(True), "which"))
+    gemm = _node(model, "Gemm")
+    gemm.input[0] = "put"
+    place = list(model.graph.node).index(gemm)
+    branch = helper.make_node(
+        "If", ["which"], ["put"], then_branch=bodies[0], else_branch=bodies[1]
+    )
+    model.graph.node.insert(place, branch)
+
+
+def _weight_of_one_axis(model: Model) -> None:
+    node = _node(model, "Conv")
+    values = numpy_helper.from_array(np.ones(2, np.float32), node.input[1])
+    next(t for t in model.graph.initializer if t.name == node.input[1]).CopyFrom(values)
+
+
+def _function_of_fewer_inputs(model: Model) -> None:
+    node = _node(model, "Conv")
+    node.domain = "local"
+    body = [helper.make_node("Relu", ["a"], ["b"])]
+    imports = [helper.make_opsetid("", model.opset_import[0].version)]
+    function = helper.make_function("local", "Conv", ["a"], ["b"], body, imports)
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("local", 1))
+
+
+def _bias_near_infinity(model: Model) -> None:
+    tensor = next(t for t in model.graph.initializer if t.name == "fc.b")
+    tensor.CopyFrom(numpy_helper.from_array(np.full(4, 1e38, np.float32), "fc.b"))
+
+
+def _names_that_a_terminal_obeys(model: Model) -> None:
+    for node in model.graph.node:
+        node.name = "\x1b[2J[bold]\nsub8: error: forged" + "A" * 5000
+
+
+def _metadata_of_another_form(model: Model) -> None:
+    for entry in model.metadata_props:
+        entry.value = "[" * 3000
+
+
+FOUND = [
+    ("dynamic", _attribute_of_no_function),
+    ("foreign", _padded_past_32_bits),
+    ("dynamic", _location_too_long),
+    ("ternary", _numbers_said_to_be_text),
+    ("foreign", _scale_computed),
+    ("conv", _size_of_the_data),
+    ("conv", _weight_of_one_axis),
+    ("conv", _function_of_fewer_inputs),
+    ("conv", _bias_near_infinity),
+    ("conv", _names_that_a_terminal_obeys),
+    ("int8", _names_that_a_terminal_obeys),
+    ("int8", _metadata_of_another_form),
+]
+
+
+@pytest.mark.parametrize(("kind", "change"), FOUND)
+def test_found(kind: str, change: Callable[[Model], None], tmp_path: Path) -> None:
+    model = Model.FromString(small_model(kind))
+    change(model)
+    data = model.SerializeToString()
+    assert data != small_model(kind)
+    assert Models(of_bytes=False).judge(Mutant(kind, data, (kind, RECIPES[1])), tmp_path) is None
+
+
+def test_the_judge_tells_a_silent_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant = Mutant("int8", small_model("int8"), ("int8", RECIPES[1]))
+    assert Models(of_bytes=False).judge(mutant, tmp_path) is None
+
+    def verified(*_: object) -> Done:
+        return Done(0, "0 mismatches in 12 elements of 3 images (0 beyond exact float32)\n", "")
+
+    def zeros(*_: object) -> dict[str, np.ndarray]:
+        return {"y": np.zeros((3, 4), np.float32)}
+
+    monkeypatch.setattr("mutants_of_models.command", verified)
+    monkeypatch.setattr("mutants_of_models.Session.run_all", zeros)
+    assert "differs silently" in str(Models(of_bytes=False).judge(mutant, tmp_path))
