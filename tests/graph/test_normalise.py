@@ -283,6 +283,19 @@ def test_mean_over_space_becomes_global_average_pool(net, same, random, opset, k
     assert operators(result)[0] == "GlobalAveragePool"
 
 
+@pytest.mark.parametrize("norm", [1, 2])
+@pytest.mark.parametrize("opset", [13, 21])
+def test_global_norms_become_reductions(net, same, random, norm, opset):
+    """ONNX Runtime runs GlobalLpPool up to opset 21 only."""
+    model = net(
+        f"a = Conv(x, w) g = GlobalLpPool<p={norm}>(a) y = Neg(g)",
+        opset=opset,
+        w=weight(random, 4, 3, 2, 2),
+    )
+    result = same(model, *images(random, (1, 3, 4, 5), (3, 3, 6, 6)))
+    assert operators(result) == ["Conv", f"ReduceL{norm}", "Neg"]
+
+
 def test_mean_over_other_axes_stays(net, same, random):
     result = same(net("y = ReduceMean(x, a)", a=np.array([1])), *images(random, (2, 3, 4, 4)))
     assert operators(result) == ["ReduceMean"]

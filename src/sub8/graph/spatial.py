@@ -9,15 +9,17 @@ from sub8.graph import constants, patterns, rewire
 
 
 def normalise_spatial(graph: ir.Graph) -> None:
-    """ReduceMean over space -> GlobalAveragePool; auto_pad, zero Pad before Conv and Pad with minus
-    infinity before MaxPool -> explicit pads; Flatten, Squeeze, Unsqueeze and computed Reshape
-    targets -> Reshape with a constant shape; Sum -> Add; Min and Max with a number -> Clip. Needs
-    inferred shapes."""
+    """ReduceMean over space -> GlobalAveragePool; GlobalLpPool -> ReduceL1, ReduceL2; auto_pad,
+    zero Pad before Conv and Pad with minus infinity before MaxPool -> explicit pads; Flatten,
+    Squeeze, Unsqueeze and computed Reshape targets -> Reshape with a constant shape; Sum -> Add;
+    Min and Max with a number -> Clip. Needs inferred shapes."""
     for node in list(graph):
         if node.domain != "" or node.graph is None:
             continue
         if node.op_type == "ReduceMean":
             _global_average(graph, node)
+        elif node.op_type == "GlobalLpPool":
+            _global_norm(graph, node)
         elif node.op_type in ("Flatten", "Squeeze", "Unsqueeze", "Reshape"):
             _reshape(graph, node)
         elif node.op_type in ("Conv", "MaxPool", "AveragePool"):
@@ -48,6 +50,18 @@ def _global_average(graph: ir.Graph, node: ir.Node) -> None:
     pool.outputs[0].type = node.outputs[0].type
     pool.outputs[0].shape = ir.Shape([*x.shape[:2], 1, 1])
     rewire.replace(node, pool, ir.node("Reshape", [pool.outputs[0], shape]))
+
+
+def _global_norm(graph: ir.Graph, node: ir.Node) -> None:
+    """ONNX Runtime lacks GlobalLpPool of the artifact's opset, but has the norms it stands for."""
+    x = node.inputs[0]
+    op_type = {1: "ReduceL1", 2: "ReduceL2"}.get(patterns.attribute(node, "p", 2))
+    rank = patterns.rank(x)
+    if x is None or op_type is None or rank is None:
+        return
+    name = f"{node.outputs[0].name}.axes"
+    axes = constants.add_initializer(graph, name, np.arange(2, rank))
+    rewire.replace(node, ir.node(op_type, [x, axes], {"keepdims": 1}))
 
 
 def _reshape(graph: ir.Graph, node: ir.Node) -> None:
