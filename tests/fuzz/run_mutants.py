@@ -67,11 +67,15 @@ def findings(target: Target, numbers: range, seed: int, folder: Path) -> Iterato
 
 
 LONGEST = 120  # seconds for one mutant; seen: 2
+TOLD = 100
 MEMORY = 8 << 30  # bytes of addresses
 
 
-def findings_apart(name: str, numbers: range, seed: int, folder: Path) -> Iterator[Finding]:
-    """As ``findings`` of the target of this name, in a process that a mutant may end.
+def findings_apart(
+    name: str, numbers: range, seed: int, folder: Path, told: Callable[[int], None] | None = None
+) -> Iterator[Finding]:
+    """As ``findings`` of the target of this name, in a process that a mutant may end. ``told``: now
+    and then, the number up to which all are judged.
 
     What libraries write to stderr past Python is a finding too.
     """
@@ -91,6 +95,8 @@ def findings_apart(name: str, numbers: range, seed: int, folder: Path) -> Iterat
                     break
                 finding = ours.recv()
                 first += 1
+                if told is not None and first % TOLD == 0:
+                    told(first)
                 if finding is not None:
                     yield finding
         except EOFError:
@@ -206,7 +212,13 @@ def main() -> None:
         numbers = range(options.only, options.only + 1)
     found, start = 0, time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        for finding in findings_apart(options.target, numbers, options.seed, Path(folder)):
+        for finding in findings_apart(
+            options.target,
+            numbers,
+            options.seed,
+            Path(folder),
+            lambda number: print(f"up to {number}", flush=True),
+        ):
             found += 1
             print(f"{finding.number} {finding.mutant.kind}: {finding.problem}", flush=True)
             if options.keep is not None:

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from mutants_of_models import RECIPES, Models
 from onnx import helper, numpy_helper
-from run_mutants import Done, Mutant
-from small_models import small_model
+from run_mutants import Done, Mutant, command
+from small_models import QUANTISED_KINDS, small_model
 
 Model = onnx.ModelProto
 
@@ -67,6 +67,13 @@ def _size_of_the_data(model: Model) -> None:
     model.graph.node.insert(place, branch)
 
 
+def _quantised_in_float16(model: Model) -> None:
+    model.opset_import[0].version = 25
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear":
+            node.attribute.append(helper.make_attribute("precision", onnx.TensorProto.FLOAT16))
+
+
 def _weight_of_one_axis(model: Model) -> None:
     node = _node(model, "Conv")
     values = numpy_helper.from_array(np.ones(2, np.float32), node.input[1])
@@ -104,6 +111,8 @@ FOUND = [
     ("dynamic", _location_too_long),
     ("ternary", _numbers_said_to_be_text),
     ("foreign", _scale_computed),
+    ("int8", _quantised_in_float16),
+    ("dynamic", _quantised_in_float16),
     ("conv", _size_of_the_data),
     ("conv", _weight_of_one_axis),
     ("conv", _function_of_fewer_inputs),
@@ -121,6 +130,9 @@ def test_found(kind: str, change: Callable[[Model], None], tmp_path: Path) -> No
     data = model.SerializeToString()
     assert data != small_model(kind)
     assert Models(of_bytes=False).judge(Mutant(kind, data, (kind, RECIPES[1])), tmp_path) is None
+    if kind in QUANTISED_KINDS:
+        verified = command("verify", tmp_path / "m.onnx", tmp_path / "x.npy", "--threads", 1)
+        assert verified.code != 1, verified.out
 
 
 def test_the_judge_tells_a_silent_difference(

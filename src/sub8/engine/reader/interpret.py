@@ -63,6 +63,9 @@ def _read_quantize(state: GraphState, node: ir.Node) -> list[Known] | None:
         return None
     if isinstance(known, Real) and x.dtype not in (None, ir.DataType.FLOAT):
         return None
+    if patterns.attribute(node, "precision", 0) not in (0, int(ir.DataType.FLOAT)):
+        state.left_float[name] = "it divides in another type than float32"
+        return None
     dynamic_scale = state.of(scale)
     if isinstance(dynamic_scale, DynamicScale):
         fmt = Format(dynamic_scale.signed, None)
@@ -91,6 +94,8 @@ def _read_dequantize(state: GraphState, node: ir.Node) -> list[Known] | None:
     known = state.of(x)
     name = node_name(node)
     if not isinstance(known, Integers) or known.real:
+        return None
+    if patterns.attribute(node, "output_dtype", 0) not in (0, int(ir.DataType.FLOAT)):
         return None
     if known.fmt.dynamic:
         if known.scale is not scale or patterns.attribute(node, "axis", 1) != 0:

@@ -201,6 +201,8 @@ def _dequantized(node: ir.Node) -> Term | None:
             unit, octaves = found
     if stored is None or scale.dtype != np.float32:
         return None
+    if patterns.attribute(node, "output_dtype", 0) not in (0, int(ir.DataType.FLOAT)):
+        return None
     values, bits = stored
     axis = int(patterns.attribute(node, "axis", 1))
     block = int(patterns.attribute(node, "block_size", 0))
