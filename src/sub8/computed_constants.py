@@ -9,21 +9,6 @@ from numpy.typing import NDArray
 from sub8.oracle import OnnxRuntime
 
 
-def is_constant(value: ir.Value) -> bool:
-    """Whether a value follows from initialisers and constants alone."""
-    pending, seen = [value], set()
-    while pending:
-        current = pending.pop()
-        if id(current) in seen or current.const_value is not None:
-            continue
-        seen.add(id(current))
-        producer = current.producer()
-        if producer is None:
-            return False
-        pending.extend(source for source in producer.inputs if source is not None)
-    return True
-
-
 def constant_values(model: ir.Model, names: Iterable[str]) -> dict[str, NDArray[Any]]:
     """The values of constant tensors by name: initialisers, or nodes fed by initialisers alone."""
     wanted = set(names)

@@ -1,10 +1,15 @@
 """The float network inside a Q/DQ file: the same layers without any quantisation of activations."""
 
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedFunctionsPass, RemoveUnusedNodesPass
+from onnx_ir.passes.common import (
+    RemoveInitializersFromInputsPass,
+    RemoveUnusedFunctionsPass,
+    RemoveUnusedNodesPass,
+)
 
-from sub8.computed_constants import constant_values, is_constant
+from sub8.computed_constants import constant_values
 from sub8.graph import rewire
+from sub8.graph.constants import follows_from_constants
 
 
 def dequantized_model(model: ir.Model) -> ir.Model:
@@ -14,6 +19,7 @@ def dequantized_model(model: ir.Model) -> ir.Model:
     It has the layers and the shapes of the network that was quantised, so it is what to time it
     against."""
     twin = model.clone()
+    RemoveInitializersFromInputsPass()(twin)
     for node in list(twin.graph):
         if node.op_type != "DequantizeLinear" or node.inputs[0] is None:
             continue
@@ -37,10 +43,10 @@ def _fold_constants(model: ir.Model) -> None:
     """Replace computed constants that layers read by initialisers."""
     computed: dict[str, ir.Value] = {}
     for node in model.graph:
-        if is_constant(node.outputs[0]):
+        if follows_from_constants(node.outputs[0]):
             continue
         for value in node.inputs:
-            if value is not None and value.producer() is not None and is_constant(value):
+            if value is not None and value.producer() is not None and follows_from_constants(value):
                 computed[str(value.name)] = value
     for name, array in constant_values(model, computed).items():
         folded = ir.val(f"{name}_folded", const_value=ir.tensor(array, name=f"{name}_folded"))

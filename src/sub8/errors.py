@@ -37,3 +37,23 @@ class Sub8Warning(UserWarning):
     """The result is usable, but something about the input was probably not meant; one line, told
     once.
     """
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The error at the end of a chain of causes."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's message, at most 300 characters; its type where it says
+    nothing.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def one_line(error: BaseException, most: int = 300) -> str:
+    """All of another library's message in one line, at most ``most`` characters."""
+    return " ".join(str(error).split())[:most]

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sub8.errors import InputError, UnsupportedModelError
+from sub8.errors import InputError, UnsupportedModelError, one_line
 
 # ONNX Runtime's names of the types.
 _TYPES = {
@@ -79,7 +79,7 @@ class OnnxRuntime:
                 )
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             raise UnsupportedModelError(
-                f"ONNX Runtime cannot load the model: {_line(error)}"
+                f"ONNX Runtime cannot load the model: {one_line(error)}"
             ) from error
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
@@ -93,7 +93,7 @@ class OnnxRuntime:
         try:
             results = self._session.run(None, dict(inputs))
         except Exception as error:
-            raise InputError(f"ONNX Runtime cannot run the model: {_line(error)}") from error
+            raise InputError(f"ONNX Runtime cannot run the model: {one_line(error)}") from error
         return dict(zip(self.outputs, results, strict=True))
 
     def typed(self) -> dict[str, tuple[ir.DataType, tuple[int | str | None, ...]]]:
@@ -110,10 +110,6 @@ class OnnxRuntime:
     def close(self) -> Path:
         """End profiling; the JSON file with the timings."""
         return Path(self._session.end_profiling())
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.data.dataset import Dataset
-from sub8.errors import InputError
+from sub8.errors import InputError, first_line
 
 IMAGE_KEYS = ("images", "image", "x", "data", "pixel_values", "img", "input", "inputs")
 LABEL_KEYS = ("labels", "label", "y", "targets", "target")
@@ -75,8 +75,7 @@ def open_arrays(path: Path) -> ArrayData:
     except (InputError, MemoryError):
         raise
     except Exception as error:  # zip, zlib and NumPy's header parser raise what they please
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: not a readable NumPy file ({reason})") from error
+        raise InputError(f"{path}: not a readable NumPy file ({first_line(error)})") from error
 
 
 def _from_mapping(name: str, arrays: Mapping[str, Any]) -> ArrayData:

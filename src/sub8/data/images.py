@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.errors import InputError
+from sub8.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,8 +48,7 @@ def decode_image(source: Path | io.BytesIO, name: str) -> NDArray[np.uint8]:
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: has too many pixels; scale the image down") from error
     except Exception as error:  # a decoder fed with nonsense may raise anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{name}: cannot be decoded ({reason})") from error
+        raise InputError(f"{name}: cannot be decoded ({first_line(error)})") from error
 
 
 def to_rgb(image: "Image", name: str) -> NDArray[np.uint8]:

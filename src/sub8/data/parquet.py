@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sub8.data.dataset import Dataset
 from sub8.data.images import decode_image
-from sub8.errors import InputError
+from sub8.errors import InputError, first_line
 
 
 class ParquetImages(Dataset):
@@ -36,7 +36,7 @@ class ParquetImages(Dataset):
             rows = table.read(columns=["image", "label"] if has_label else ["image"])
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise InputError(
-                f"{path}: not a readable Parquet file ({_first_line(error)})"
+                f"{path}: not a readable Parquet file ({first_line(error)})"
             ) from error
         self._images = rows.column("image")
         self._labels: list[int] | None = None
@@ -66,7 +66,3 @@ class ParquetImages(Dataset):
 
     def label(self, index: int) -> int | None:
         return None if self._labels is None else self._labels[index]
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,8 +9,8 @@ from sub8.engine.reader.assemble import assemble
 from sub8.engine.reader.interpret import interpret
 from sub8.engine.reader.prepare import prepare
 from sub8.engine.reader.state import GraphState, Keep, node_name
-from sub8.engine.reader.weights import is_constant
 from sub8.errors import Sub8Warning
+from sub8.graph.constants import follows_from_constants
 from sub8.graph.count import WEIGHTED
 from sub8.graph.quantization import first_of_other_form
 from sub8.numerics.cluster import WeightTerm
@@ -57,7 +57,7 @@ def _left_float(state: GraphState, plan: Plan) -> str | None:
         return None
     for node in graph:
         weighted = node.op_type in WEIGHTED and len(node.inputs) > 1
-        if weighted and state.computed(node) and is_constant(node.inputs[1]):
+        if weighted and state.computed(node) and follows_from_constants(node.inputs[1]):
             return (
                 "quantised, but none of its layers runs in integers, ONNX Runtime runs all, "
                 f"{node_name(node)!r} first; "

@@ -10,6 +10,21 @@ def is_constant(value: ir.Value | None) -> bool:
     return value is not None and value.const_value is not None and not value.is_graph_input()
 
 
+def follows_from_constants(value: ir.Value | None) -> bool:
+    """Whether a value is computed from constants alone; an absent one is."""
+    pending, seen = [value], set()
+    while pending:
+        current = pending.pop()
+        if current is None or is_constant(current) or current in seen:
+            continue
+        seen.add(current)
+        producer = current.producer()
+        if producer is None or not (producer.inputs or producer.op_type == "Constant"):
+            return False
+        pending.extend(producer.inputs)
+    return True
+
+
 def array(value: ir.Value | None) -> NDArray | None:
     """The constant's elements, or None where ``value`` is absent or not constant."""
     if value is None or value.const_value is None or value.is_graph_input():

@@ -5,7 +5,7 @@ passes over.
 import onnx
 import onnx_ir as ir
 
-from sub8.errors import InputError
+from sub8.errors import InputError, one_line
 from sub8.graph import onnx_calls
 from sub8.graph.check import without_elements
 
@@ -41,11 +41,9 @@ def convert(model: ir.Model, target: int) -> ir.Model:
         _convert_subgraphs(converted.graph, version, target)
         result = ir.from_proto(converted)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"opset {version} cannot be converted to {target}: {reason}; export the model again "
-            "with"
-            " opset_version=18"
+            f"opset {version} cannot be converted to {target}: {one_line(error, 200)};"
+            " export the model again with opset_version=18"
         ) from error
     _restore(result.graph, model.graph, bare.graph)
     result.metadata_props.update(model.metadata_props)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from sub8.errors import InputError, UnsupportedModelError
+from sub8.errors import InputError, UnsupportedModelError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -63,10 +63,8 @@ def export_module(module: "torch.nn.Module", example_input: Any) -> ir.Model:
                 verbose=False,
             )
     except Exception as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        reason = lines[0][:300] if lines else type(error).__name__
         raise UnsupportedModelError(
-            f"torch.export cannot trace {type(module).__name__}: {reason}"
+            f"torch.export cannot trace {type(module).__name__}: {first_line(error)}"
         ) from error
     finally:
         logging.disable(logging.NOTSET)

@@ -8,7 +8,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript import optimizer
 
-from sub8.errors import InputError, UnsupportedModelError
+from sub8.errors import InputError, UnsupportedModelError, innermost, one_line
 from sub8.graph import constants, patterns
 from sub8.graph.inference import GROWING, infer_shapes
 from sub8.graph.library_logs import quiet
@@ -48,7 +48,9 @@ def _fold(model: ir.Model) -> bool:
                 should_fold=_may_fold,
             )
     except Exception as error:
-        raise InputError(f"the model's constants cannot be computed: {_line(error)}") from error
+        raise InputError(
+            f"the model's constants cannot be computed: {one_line(innermost(error))}"
+        ) from error
     return bool(folded.modified)
 
 
@@ -82,7 +84,9 @@ def _compute_rest(model: ir.Model) -> bool:
     try:
         found = OnnxRuntime(ir.to_proto(part).SerializeToString(), optimise=False).run_all({})
     except UnsupportedModelError as error:
-        raise InputError(f"the model's constants cannot be computed: {_line(error)}") from error
+        raise InputError(
+            f"the model's constants cannot be computed: {one_line(innermost(error))}"
+        ) from error
     for value, name in zip(wanted, names, strict=True):
         stored = constants.add_initializer(model.graph, f"{name}.value", np.asarray(found[name]))
         node = value.producer()
@@ -127,9 +131,3 @@ def _is_bounded(node: ir.Node) -> bool:
         if math.prod(s for s in sizes if isinstance(s, int)) > _FOLD_ELEMENTS:
             return False
     return True
-
-
-def _line(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())[:300]

@@ -2,7 +2,6 @@
 islands.
 """
 
-import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +14,7 @@ from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns
 from sub8.graph.data_sizes import data_sized
 from sub8.graph.infinite import infinite
+from sub8.graph.sorting import sort_topologically
 from sub8.graph.tables import find_tables
 
 GroupKind = Literal["layer", "add", "mul", "table", "pool", "move", "island"]
@@ -327,24 +327,10 @@ class _Partition:
     def _sorted(self) -> list[_Draft]:
         """Topological order of the groups; ties go by the position of their last node."""
         drafts = self._drafts()
-        waiting = {draft: len(draft.sources()) for draft in drafts}
-        users: dict[_Draft, list[_Draft]] = {draft: [] for draft in drafts}
-        for draft in drafts:
-            for source in draft.sources():
-                users[source].append(draft)
-        ready = [(draft.order, index) for index, draft in enumerate(drafts) if not waiting[draft]]
-        heapq.heapify(ready)
         index_of = {draft: index for index, draft in enumerate(drafts)}
-        ordered: list[_Draft] = []
-        while ready:
-            draft = drafts[heapq.heappop(ready)[1]]
-            ordered.append(draft)
-            for user in users[draft]:
-                waiting[user] -= 1
-                if not waiting[user]:
-                    heapq.heappush(ready, (user.order, index_of[user]))
-        assert len(ordered) == len(drafts), "groups form a cycle"
-        return ordered
+        sources = [[index_of[source] for source in draft.sources()] for draft in drafts]
+        order = sort_topologically(sources, [draft.order for draft in drafts])
+        return [drafts[index] for index in order]
 
 
 def _layer_before(drafts: list[_Draft]) -> dict[_Draft, bool]:

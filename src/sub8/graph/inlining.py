@@ -5,7 +5,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from sub8.errors import UnsupportedModelError
+from sub8.errors import UnsupportedModelError, innermost, one_line
 
 
 def inline_functions(model: ir.Model, which: Callable[[ir.Function], bool] | None = None) -> None:
@@ -16,9 +16,7 @@ def inline_functions(model: ir.Model, which: Callable[[ir.Function], bool] | Non
     try:
         passes.InlinePass(which)(model)
     except Exception as error:  # onnx-ir's, of several kinds
-        while isinstance(error.__cause__, Exception):
-            error = error.__cause__
         raise UnsupportedModelError(
-            f"the model's functions cannot be inlined: {' '.join(str(error).split())[:200]}; "
+            f"the model's functions cannot be inlined: {one_line(innermost(error), 200)}; "
             "export it without functions"
         ) from error

@@ -5,7 +5,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript import version_converter
 
-from sub8.errors import InputError, UnsupportedModelError
+from sub8.errors import InputError, UnsupportedModelError, innermost, one_line
 from sub8.graph import constants, patterns
 from sub8.graph.affine import fold_affine
 from sub8.graph.convert import convert
@@ -94,19 +94,13 @@ def _raise_opset(model: ir.Model) -> ir.Model:
             version_converter.convert_version(model, OPSET)
     except Exception as error:
         raise InputError(
-            f"opset {version} cannot be converted to {OPSET}: {_line(error)}"
+            f"opset {version} cannot be converted to {OPSET}: {one_line(innermost(error))}"
         ) from error
     if model.graph.opset_imports.get("") != OPSET:
         raise InputError(
             f"opset {version} cannot be converted to {OPSET}; export the model with opset 18 to 25"
         )
     return model
-
-
-def _line(error: Exception) -> str:
-    while error.__cause__ is not None and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    return " ".join(str(error).split())[:300]
 
 
 def _check_weights(graph: ir.Graph) -> None:

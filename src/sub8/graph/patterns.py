@@ -39,6 +39,15 @@ def is_float(value: ir.Value | None) -> bool:
     return value is not None and value.dtype == ir.DataType.FLOAT
 
 
+def sizes(value: ir.Value | None) -> tuple[int | str | None, ...] | None:
+    """The dimensions as inferred: numbers, names, or None for one that is unknown; None: unknown
+    rank.
+    """
+    if value is None or value.shape is None:
+        return None
+    return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
+
+
 def rank(value: ir.Value | None) -> int | None:
     """Number of axes, None where unknown."""
     return None if value is None or value.shape is None else len(value.shape)
@@ -229,13 +238,28 @@ def _fill_has_integer_form(node: ir.Node) -> bool:
 
 def same_shape(a: ir.Value | None, b: ir.Value | None) -> bool:
     """Whether nothing that is known about the two shapes speaks against their being equal."""
-    if a is None or b is None or a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
+    first, second = sizes(a), sizes(b)
+    if first is None or second is None or len(first) != len(second):
         return False
-    for p, q in zip(a.shape, b.shape, strict=True):
-        if p == q:
-            continue
-        if isinstance(p, int) and isinstance(q, int):
-            return False
-        if p == 1 or q == 1:
-            return False
-    return True
+    return all(
+        p == q or (not (isinstance(p, int) and isinstance(q, int)) and 1 not in (p, q))
+        for p, q in zip(first, second, strict=True)
+    )
+
+
+def reshape_target(before: ir.Value | None, after: ir.Value | None) -> tuple[int, ...] | None:
+    """What Reshape's second input may be, by the inferred shapes: sizes of one name at one place
+    are copied (0), one may stay open (-1); None where more would, or the rank is unknown.
+    """
+    old, new = sizes(before), sizes(after)
+    if new is None:
+        return None
+    target = []
+    for place, size in enumerate(new):
+        if isinstance(size, int):
+            target.append(size)
+        elif size is not None and old is not None and place < len(old) and old[place] == size:
+            target.append(0)
+        else:
+            target.append(-1)
+    return tuple(target) if target.count(-1) <= 1 else None

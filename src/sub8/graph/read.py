@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from sub8.errors import InputError
+from sub8.errors import InputError, first_line, innermost
 from sub8.graph.check import check_model
 from sub8.graph.convert import convert_old
 from sub8.graph.library_logs import quiet
@@ -71,7 +71,9 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
             assert value.const_value is not None
             value.const_value = elements.tensor(value.const_value)
     except Exception as error:
-        raise InputError(f"{path}: not a valid ONNX model: {_first_line(error)}") from error
+        raise InputError(
+            f"{path}: not a valid ONNX model: {first_line(innermost(error))}"
+        ) from error
     _check_attributes(model, path)
     _check_tensors(model, path)
     try:
@@ -79,7 +81,7 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
         check_model(model)
         return convert_old(model)
     except Exception as error:
-        raise InputError(f"{path}: {_first_line(error)}") from error
+        raise InputError(f"{path}: {first_line(innermost(error))}") from error
 
 
 def _parse(path: Path) -> tuple[onnx.ModelProto, dict[str, StoredElements]]:
@@ -232,7 +234,7 @@ def _check_tensors(model: ir.Model, path: Path) -> None:
         try:
             elements = tensor.numpy()
         except Exception as error:
-            raise InputError(f"{where}: damaged data: {_first_line(error)}") from error
+            raise InputError(f"{where}: damaged data: {first_line(innermost(error))}") from error
         if elements.shape != tuple(shape):
             raise InputError(f"{where}: {elements.size} elements do not fill {list(shape)}")
         if tensor.dtype in _FLOATS:
@@ -266,11 +268,3 @@ def _held(model: ir.Model) -> Iterator[tuple[str, ir.TensorProtocol]]:
             for attribute in node.attributes.values():
                 if attribute.type == ir.AttributeType.TENSOR and attribute.value is not None:
                     yield node.outputs[0].name or node.op_type, attribute.value
-
-
-def _first_line(error: BaseException) -> str:
-    """The innermost message of an error chain, in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]

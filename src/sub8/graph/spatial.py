@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from sub8.graph import constants, patterns, rewire
+from sub8.numerics.windows import automatic_pads
 
 
 def normalise_spatial(graph: ir.Graph) -> None:
@@ -89,15 +90,7 @@ def _reshape(graph: ir.Graph, node: ir.Node) -> None:
 def _shape_for_any_batch(x: ir.Value, y: ir.Value) -> tuple[int, ...] | None:
     if x.shape is None or y.shape is None:
         return None
-    target: list[int] = []
-    for axis, size in enumerate(y.shape):
-        if isinstance(size, int):
-            target.append(size)
-        elif axis < len(x.shape) and size.value is not None and x.shape[axis] == size:
-            target.append(0)
-        else:
-            target.append(-1)
-    return tuple(target) if target.count(-1) <= 1 and 0 not in y.shape else None
+    return None if 0 in y.shape else patterns.reshape_target(x, y)
 
 
 def _explicit_padding(node: ir.Node) -> None:
@@ -112,22 +105,12 @@ def _explicit_padding(node: ir.Node) -> None:
     dilations = patterns.attribute(node, "dilations", (1,) * len(kernel))
     if node.op_type != "Conv":
         dilations = (1,) * len(kernel)  # as ONNX Runtime pads; the result is smaller than ONNX says
-    begins, ends = [], []
-    for axis, (size, stride, dilation) in enumerate(zip(kernel, strides, dilations, strict=True)):
-        extent = (size - 1) * dilation + 1
-        length = patterns.size(node.inputs[0], axis + 2)
-        if mode == "VALID":
-            total = 0
-        elif stride == 1:
-            total = extent - 1
-        elif length is not None:
-            total = max((-(-length // stride) - 1) * stride + extent - length, 0)
-        else:
-            return  # depends on the image's size: stays as it is, and so in float
-        begins.append(total // 2 if mode != "SAME_LOWER" else total - total // 2)
-        ends.append(total - begins[-1])
+    lengths = [patterns.size(node.inputs[0], axis + 2) for axis in range(len(kernel))]
+    pads = automatic_pads(mode, kernel, strides, dilations, lengths)
+    if pads is None:
+        return  # depends on the image's size: stays as it is, and so in float
     node.attributes.pop("auto_pad")
-    node.attributes["pads"] = ir.AttrInt64s("pads", [*begins, *ends])
+    node.attributes["pads"] = ir.AttrInt64s("pads", [*pads[0], *pads[1]])
 
 
 def _absorb_pad(node: ir.Node) -> None:

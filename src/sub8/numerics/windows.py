@@ -2,6 +2,8 @@
 themselves.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +32,34 @@ def output_size(
         return span // stride + 1
     count = -(-span // stride) + 1
     return count - 1 if (count - 1) * stride >= size + begin else count
+
+
+def automatic_pads(
+    mode: str,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    sizes: Sequence[int | str | None],
+) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """ONNX ``auto_pad``: what goes before and what goes behind each axis.
+
+    mode: VALID, SAME_UPPER or SAME_LOWER. sizes: of the input, other than int where not known;
+    None where the padding depends on such a one.
+    """
+    begins, ends = [], []
+    for length, size, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True):
+        extent = (size - 1) * dilation + 1
+        if mode == "VALID":
+            total = 0
+        elif stride == 1:
+            total = extent - 1
+        elif isinstance(length, int):
+            total = max((-(-length // stride) - 1) * stride + extent - length, 0)
+        else:
+            return None
+        begins.append(total - total // 2 if mode == "SAME_LOWER" else total // 2)
+        ends.append(total - begins[-1])
+    return tuple(begins), tuple(ends)
 
 
 def windows(

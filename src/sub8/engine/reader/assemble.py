@@ -3,7 +3,6 @@ in order.
 """
 
 import dataclasses
-import heapq
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,8 +12,9 @@ from sub8.engine.plan import operators as p
 from sub8.engine.reader.state import GraphState, node_name
 from sub8.engine.reader.subgraph import extract
 from sub8.engine.reader.values import Integers, Pending
-from sub8.engine.reader.weights import is_constant
 from sub8.errors import UnsupportedModelError
+from sub8.graph.constants import follows_from_constants
+from sub8.graph.sorting import sort_topologically
 from sub8.numerics.dfp import Format
 
 Piece = p.Operator | ir.Node
@@ -163,7 +163,11 @@ def _node_inputs(node: ir.Node) -> list[ir.Value]:
     while pending:
         current = pending.pop()
         for value in current.inputs:
-            if value is not None and not is_constant(value) and value.graph is node.graph:
+            if (
+                value is not None
+                and not follows_from_constants(value)
+                and value.graph is node.graph
+            ):
                 found[value] = None
         for attribute in current.attributes.values():
             if attribute.type == ir.AttributeType.GRAPH:
@@ -178,25 +182,8 @@ def _sorted(pieces: list[Any], reads: Names, makes: Names) -> list[Any]:
     outputs.
     """
     made = {name: index for index, piece in enumerate(pieces) for name in makes(piece)}
-    users: dict[int, list[int]] = {index: [] for index in range(len(pieces))}
-    waiting = []
-    for index, piece in enumerate(pieces):
-        sources = {made[name] for name in reads(piece) if name in made}
-        waiting.append(len(sources))
-        for source in sources:
-            users[source].append(index)
-    ready = [-index for index, count in enumerate(waiting) if count == 0]
-    heapq.heapify(ready)
-    order = []
-    while ready:
-        index = -heapq.heappop(ready)
-        order.append(pieces[index])
-        for user in users[index]:
-            waiting[user] -= 1
-            if waiting[user] == 0:
-                heapq.heappush(ready, -user)
-    assert len(order) == len(pieces), "the plan has a cycle"
-    return order
+    sources = [{made[name] for name in reads(piece) if name in made} for piece in pieces]
+    return [pieces[index] for index in sort_topologically(sources, range(0, -len(pieces), -1))]
 
 
 def _name(value: ir.Value) -> str:

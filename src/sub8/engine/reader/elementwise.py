@@ -9,17 +9,12 @@ import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
 from sub8.engine.reader.layers import add_bias
-from sub8.engine.reader.state import (
-    GraphState,
-    both_inputs,
-    bounds_of_clip,
-    node_name,
-    rank,
-    same_shape,
-)
+from sub8.engine.reader.state import GraphState, both_inputs, bounds_of_clip, node_name
 from sub8.engine.reader.values import Clamp, Function, Integers, Joined, Known, Lazy, Moved, Pending
-from sub8.engine.reader.weights import is_constant, read_terms, real_scalar
+from sub8.engine.reader.weights import read_terms, real_scalar
 from sub8.graph import constants, patterns
+from sub8.graph.constants import follows_from_constants
+from sub8.graph.patterns import rank, same_shape
 from sub8.numerics.dfp import Format
 
 
@@ -43,12 +38,15 @@ def read_add(state: GraphState, node: ir.Node) -> list[Known] | None:
         pending = state.of(pending_value)
         if not isinstance(pending, Pending):
             continue
-        if is_constant(other):
+        if follows_from_constants(other):
             biased = add_bias(state, pending, other, pending_value)
             return None if biased is None else [biased]
         residual = state.real_integers(other)
         layer = pending.core
-        if residual is None or not pending.plain_layer or not same_shape(pending_value, other):
+        if residual is None or not pending.plain_layer:
+            return None
+        both_unknown = rank(pending_value) is None and rank(other) is None
+        if not (both_unknown or same_shape(pending_value, other)):
             return None
         assert isinstance(layer, (p.Conv, p.Linear))
         layer = dataclasses.replace(layer, residual=residual.tensor)
@@ -85,9 +83,11 @@ def read_function(
     sources: set[ir.Value] = set()
     so_far: Clamp | None = Clamp()
     operands = [value for value in node.inputs if value is not None]
-    axes = max((rank(value) or 1 for value in operands if not is_constant(value)), default=0)
+    axes = max(
+        (rank(value) or 1 for value in operands if not follows_from_constants(value)), default=0
+    )
     for value in operands:
-        if is_constant(value):
+        if follows_from_constants(value):
             if real_scalar(value) is None or (rank(value) or 0) > axes:
                 return None
             continue
@@ -139,7 +139,7 @@ def _operands(state: GraphState, a: ir.Value, b: ir.Value) -> tuple[Integers, In
 def _constant(state: GraphState, value: ir.Value) -> Integers | None:
     """A constant that the file stores as 8-bit integers of one scale."""
     node = value.producer()
-    terms = read_terms(value) if is_constant(value) else None
+    terms = read_terms(value) if follows_from_constants(value) else None
     if node is None or node.op_type != "DequantizeLinear" or terms is None:
         return None
     stored, zero = (

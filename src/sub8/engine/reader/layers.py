@@ -8,14 +8,16 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.engine.plan import operators as p
-from sub8.engine.reader.state import GraphState, input_at, node_name, rank, sizes
+from sub8.engine.reader.state import GraphState, input_at, node_name
 from sub8.engine.reader.values import Integers, Known, Pending
 from sub8.engine.reader.weights import clustered, read_terms, real_values
 from sub8.errors import UnsupportedModelError
 from sub8.graph import patterns
+from sub8.graph.patterns import rank, sizes
 from sub8.numerics.accumulators import LARGEST_INT32, finest_exponent, fits_int32
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
+from sub8.numerics.windows import automatic_pads
 
 FINER_BIAS_BITS = 24  # how far below the accumulator's unit a float bias is kept
 
@@ -108,23 +110,15 @@ def explicit_pads(
         pads = tuple(int(pad) for pad in patterns.attribute(node, "pads", (0, 0, 0, 0)))
         fits = len(pads) == 4 and min(pads) >= 0 and max(pads) <= LARGEST_INT32
         return (pads[0], pads[1], pads[2], pads[3]) if fits else None
-    if mode == "VALID":
-        return (0, 0, 0, 0)
     shape = sizes(node.inputs[0])
-    if shape is None or len(shape) != 4:
+    lengths = None if shape is None or len(shape) != 4 else shape[2:]
+    if lengths is None and mode != "VALID":
         return None
-    begins, ends = [], []
-    for size, k, stride, dilation in zip(shape[2:], kernel, strides, dilations, strict=True):
-        if stride == 1:
-            total = (k - 1) * dilation
-        elif isinstance(size, int):
-            total = max(0, (-(-size // stride) - 1) * stride + (k - 1) * dilation + 1 - size)
-        else:
-            return None
-        small, large = total // 2, total - total // 2
-        begins.append(small if mode == "SAME_UPPER" else large)
-        ends.append(large if mode == "SAME_UPPER" else small)
-    return begins[0], begins[1], ends[0], ends[1]
+    found = automatic_pads(str(mode), kernel, strides, dilations, lengths or (None, None))
+    if found is None:
+        return None
+    (top, left), (bottom, right) = found
+    return top, left, bottom, right
 
 
 def pair(node: ir.Node, name: str) -> tuple[int, int] | None:

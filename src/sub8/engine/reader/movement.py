@@ -9,16 +9,18 @@ import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
 from sub8.engine.reader.layers import explicit_pads, pair
-from sub8.engine.reader.state import GraphState, input_at, node_name, rank, sizes
+from sub8.engine.reader.state import GraphState, input_at, node_name
 from sub8.engine.reader.values import Integers, Joined, Known, Moved, Pending, Template
-from sub8.engine.reader.weights import is_constant, real_scalar
+from sub8.engine.reader.weights import real_scalar
 from sub8.graph import constants, patterns
+from sub8.graph.constants import follows_from_constants
+from sub8.graph.patterns import rank, sizes
 from sub8.numerics.accumulators import LARGEST_INT32
 
 
 def read_reshape(state: GraphState, node: ir.Node) -> list[Known] | None:
     """Reshape, Flatten, Squeeze, Unsqueeze: any target that leaves at most one size open."""
-    target = _constant_target(node) or _inferred_target(node)
+    target = _constant_target(node) or patterns.reshape_target(node.inputs[0], node.outputs[0])
     if target is None:
         return None
     template = p.Reshape(name=node_name(node), x="", out="", shape=target)
@@ -134,7 +136,7 @@ def read_pad(state: GraphState, node: ir.Node) -> list[Known] | None:
 def read_concat(state: GraphState, node: ir.Node) -> list[Known] | None:
     """Tensors of one static format at once; others when their common format is known."""
     known_rank = rank(node.inputs[0])
-    if known_rank is None or any(is_constant(value) for value in node.inputs):
+    if known_rank is None or any(follows_from_constants(value) for value in node.inputs):
         return None
     axis = int(patterns.attribute(node, "axis", 0)) % known_rank
     parts: list[Known] = []
@@ -272,29 +274,6 @@ def _constant_target(node: ir.Node) -> tuple[int, ...] | None:
     if node.op_type == "Flatten" and patterns.attribute(node, "axis", 1) == 1:
         return (0, -1)
     return None
-
-
-def _inferred_target(node: ir.Node) -> tuple[int, ...] | None:
-    """The target from inferred shapes: sizes that are equal at one place are copied, one may stay
-    open.
-    """
-    before, after = sizes(node.inputs[0]), sizes(node.outputs[0])
-    if after is None:
-        return None
-    target = []
-    for place, size in enumerate(after):
-        if isinstance(size, int):
-            target.append(size)
-        elif (
-            size is not None
-            and before is not None
-            and place < len(before)
-            and before[place] == size
-        ):
-            target.append(0)
-        else:
-            target.append(-1)
-    return tuple(target) if target.count(-1) <= 1 else None
 
 
 def _same_images(node: ir.Node, target: tuple[int, ...]) -> bool:

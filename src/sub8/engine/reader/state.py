@@ -9,7 +9,8 @@ import onnx_ir as ir
 from sub8.engine.plan import operators as p
 from sub8.engine.reader.emit import Emitter
 from sub8.engine.reader.values import Integers, Known, Real
-from sub8.engine.reader.weights import is_constant, real_scalar
+from sub8.engine.reader.weights import real_scalar
+from sub8.graph.constants import follows_from_constants
 from sub8.numerics.cluster import WeightTerm
 
 Keep = Callable[[p.Conv | p.Linear], tuple[WeightTerm, ...]]
@@ -34,13 +35,15 @@ class GraphState:
         if value is None:
             return None
         known = self.known.get(value)
-        return known if known is not None or is_constant(value) else Real()
+        return known if known is not None or follows_from_constants(value) else Real()
 
     def computed(self, node: ir.Node) -> bool:
         """Whether a node's results depend on the graph's inputs; the nodes before it have been
         calibrated.
         """
-        return any(value in self.known for value in node.inputs) or not is_constant(node.outputs[0])
+        return any(value in self.known for value in node.inputs) or not follows_from_constants(
+            node.outputs[0]
+        )
 
     def real_integers(self, value: ir.Value | None) -> Integers | None:
         """The 8-bit tensor that ``value`` is the dequantised form of."""
@@ -62,33 +65,6 @@ def both_inputs(node: ir.Node) -> tuple[ir.Value, ir.Value]:
     a, b = node.inputs
     assert a is not None and b is not None
     return a, b
-
-
-def sizes(value: ir.Value | None) -> tuple[int | str | None, ...] | None:
-    """The dimensions as inferred: numbers, names, or None for one that is unknown; None: unknown
-    rank.
-    """
-    if value is None or value.shape is None:
-        return None
-    return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
-
-
-def rank(value: ir.Value | None) -> int | None:
-    found = sizes(value)
-    return None if found is None else len(found)
-
-
-def same_shape(a: ir.Value, b: ir.Value) -> bool:
-    """Whether two tensors have one shape, as far as is known."""
-    first, second = sizes(a), sizes(b)
-    if first is None or second is None:
-        return first is second
-    if len(first) != len(second):
-        return False
-    return all(
-        p == q or (not (isinstance(p, int) and isinstance(q, int)) and 1 not in (p, q))
-        for p, q in zip(first, second, strict=True)
-    )
 
 
 def bounds_of_clip(node: ir.Node) -> tuple[float, float] | None:

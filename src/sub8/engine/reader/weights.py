@@ -58,21 +58,6 @@ class Term:
         )
 
 
-def is_constant(value: ir.Value | None) -> bool:
-    """Whether a value follows from initialisers alone."""
-    pending, seen = [value], set()
-    while pending:
-        current = pending.pop()
-        if current is None or constants.is_constant(current) or current in seen:
-            continue
-        seen.add(current)
-        producer = current.producer()
-        if producer is None or not producer.inputs:
-            return False
-        pending.extend(producer.inputs)
-    return True
-
-
 def read_terms(value: ir.Value | None) -> tuple[Term, ...] | None:
     """The terms of a constant tensor, None where it is not in Q/DQ form."""
     node = value.producer() if value is not None else None
