@@ -67,6 +67,26 @@ def _size_of_the_data(model: Model) -> None:
     model.graph.node.insert(place, branch)
 
 
+def _branch_that_reads_the_pooled(model: Model) -> None:
+    """A branch on a constant, which no folding resolves as its ends are branches again."""
+    flatten = _node(model, "Flatten", "Reshape")
+    read = flatten.input[0]
+
+    def body(depth: int) -> onnx.GraphProto:
+        name = f"inner{depth}"
+        node = helper.make_node("Relu", [read], [name])
+        if depth:
+            branches = {"then_branch": body(depth - 1), "else_branch": body(depth - 1)}
+            node = helper.make_node("If", ["which"], [name], **branches)
+        result = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        return helper.make_graph([node], f"body{depth}", [], [result])
+
+    model.graph.initializer.append(numpy_helper.from_array(np.array([True, False]), "which"))
+    branch = helper.make_node("If", ["which"], ["put"], then_branch=body(2), else_branch=body(0))
+    flatten.input[0] = "put"
+    model.graph.node.insert(list(model.graph.node).index(flatten), branch)
+
+
 def _quantised_in_float16(model: Model) -> None:
     model.opset_import[0].version = 25
     for node in model.graph.node:
@@ -112,6 +132,8 @@ FOUND = [
     ("ternary", _numbers_said_to_be_text),
     ("foreign", _scale_computed),
     ("int8", _quantised_in_float16),
+    ("int8", _branch_that_reads_the_pooled),
+    ("foreign", _branch_that_reads_the_pooled),
     ("dynamic", _quantised_in_float16),
     ("conv", _size_of_the_data),
     ("conv", _weight_of_one_axis),

@@ -19,10 +19,18 @@ def follows_from_constants(value: ir.Value | None) -> bool:
             continue
         seen.add(current)
         producer = current.producer()
-        if producer is None or not (producer.inputs or producer.op_type == "Constant"):
+        if producer is None or _has_branches(producer):
+            return False
+        if not (producer.inputs or producer.op_type == "Constant"):
             return False
         pending.extend(producer.inputs)
     return True
+
+
+def _has_branches(node: ir.Node) -> bool:
+    """Whether the node may read more than its inputs."""
+    kinds = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+    return any(attribute.type in kinds for attribute in node.attributes.values())
 
 
 def array(value: ir.Value | None) -> NDArray | None:
