@@ -132,7 +132,12 @@ def main() -> None:
     os.dup2(2, 1)
     asked = json.loads(sys.argv[1])
     method, peer = asked.pop("method"), asked["cluster"] is None
-    setting = Setting(asked.pop("weights"), asked.pop("cluster") or "all", method)
+    # Rounding to nearest is no method of a recipe: all but the integers is as with "optimal".
+    setting = Setting(
+        asked.pop("weights"),
+        asked.pop("cluster") or "all",
+        "optimal" if method == NEAREST else method,
+    )
     task = Task(setting=setting, preprocess=None, **asked)
     figures = measure_peer(task, method) if peer else measure_own(task, method)
     print(json.dumps(figures), file=answer, flush=True)

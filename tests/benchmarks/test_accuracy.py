@@ -67,6 +67,7 @@ def test_points_are_kept_until_something_changes(
 def test_a_point_is_measured_in_a_process_of_its_own(module, network, small_files, method):
     bench, points = module("bench"), module("points")
     figures = bench.measure(network, points.Candidate(method, "int8", "all"), small_files, 1, 5.0)
+    assert "error" not in figures, figures
     assert figures["images"] == 8
     assert figures["mismatches"] == 0
     assert figures["top1"] >= 75.0  # the labels are the float model's own answers
