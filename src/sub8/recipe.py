@@ -4,7 +4,7 @@ Python.
 
 import fnmatch
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -277,11 +277,7 @@ class Recipe:
                 }
             elif key == "activations":
                 known = {"exponent", "calibration", "percentile"}
-                table = _known(value, known, f"{source}: activations")
-                try:
-                    arguments[key] = Dfp8(**table)
-                except InputError as error:
-                    raise InputError(f"{source}: activations: {error}") from error
+                arguments[key] = _made(Dfp8, value, known, f"{source}: activations")
             elif key == "method":
                 if value not in METHODS:
                     raise InputError(
@@ -290,11 +286,7 @@ class Recipe:
                 arguments[key] = value
             elif key == "reconstruction":
                 known = {"steps", "batch", "drop", "seed"}
-                table = _known(value, known, f"{source}: reconstruction")
-                try:
-                    arguments[key] = Reconstruction(**table)
-                except InputError as error:
-                    raise InputError(f"{source}: reconstruction: {error}") from error
+                arguments[key] = _made(Reconstruction, value, known, f"{source}: reconstruction")
             elif key == "correct_statistics":
                 if not isinstance(value, bool):
                     raise InputError(f"{source}: correct_statistics must be true or false")
@@ -344,6 +336,15 @@ def _known(value: Any, keys: set[str], where: str) -> dict[str, Any]:
         if key not in keys:
             raise InputError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(keys))}")
     return table
+
+
+def _made(make: Callable[..., Any], value: Any, keys: set[str], where: str) -> Any:
+    """``make`` called with the entries of a table."""
+    table = _known(value, keys, where)
+    try:
+        return make(**table)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _weight_format(value: Any, where: str) -> WeightFormat:

@@ -189,3 +189,8 @@ def test_the_papers_receipt_with_the_registrys_published_key(
     checks = verify_file(shared("paper/pith-1701.08978.json"), key)
     found = {check.name: check.outcome for check in checks}
     assert found["receipt key fingerprint"] == found["receipt signature"] == "valid"
+
+
+def test_a_name_that_no_file_can_have_is_told_in_one_line():
+    with pytest.raises(InputError, match=r"cannot be read \(embedded null byte\)$"):
+        verify_file("state\0.json")

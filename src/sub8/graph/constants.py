@@ -4,6 +4,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sub8.graph.naming import unused_name
+
 
 def is_constant(value: ir.Value | None) -> bool:
     """Whether ``value`` is an initializer that no caller can override."""
@@ -62,9 +64,7 @@ def add_initializer(
     """Register ``elements`` in ``graph`` under ``name`` or, where that is taken, a name made from
     it.
     """
-    unique, suffix = name, 1
-    while unique in graph.initializers:
-        unique, suffix = f"{name}_{suffix}", suffix + 1
+    unique = unused_name(name, graph.initializers)
     tensor = ir.tensor(np.asarray(elements, order="C"), dtype=dtype, name=unique)
     value = ir.Value(
         name=unique,

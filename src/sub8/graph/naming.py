@@ -3,6 +3,7 @@ them.
 """
 
 import ast
+from collections.abc import Container
 
 import onnx_ir as ir
 
@@ -24,16 +25,20 @@ def name_layers(graph: ir.Graph) -> None:
     for node in graph:
         if node.op_type not in _NAMED or node.domain != "":
             continue
-        name = unique = _preferred(node)
-        suffix = 0
-        while unique in taken:
-            suffix += 1
-            unique = f"{name}_{suffix}"
+        unique = unused_name(_preferred(node), taken)
         taken.add(unique)
         node.name = unique
     for node in graph:
         if node.name in taken and not (node.op_type in _NAMED and node.domain == ""):
             node.name = None
+
+
+def unused_name(name: str, taken: Container[str], separator: str = "_") -> str:
+    """``name`` or, where that is taken, the first of ``name_1``, ``name_2`` ... that is not."""
+    unique, suffix = name, 1
+    while unique in taken:
+        unique, suffix = f"{name}{separator}{suffix}", suffix + 1
+    return unique
 
 
 def _preferred(node: ir.Node) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sub8.errors import InputError
 from sub8.graph import constants, patterns
 from sub8.graph.dynamic import DOMAIN, dynamic_scale, dynamic_scale_function
+from sub8.graph.naming import unused_name
 from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.numerics.cluster import ClusteredWeight, in_powers_of_two
 from sub8.numerics.dfp import Format
@@ -299,9 +300,7 @@ class _Writer:
         return self.shared[name]
 
     def _unique(self, name: str) -> str:
-        unique, suffix = name, 1
-        while unique in self.taken:
-            unique, suffix = f"{name}_{suffix}", suffix + 1
+        unique = unused_name(name, self.taken)
         self.taken.add(unique)
         return unique
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sub8.errors import InputError
 from sub8.record.extra import need_extra
+from sub8.record.reading import read_start
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -248,11 +249,7 @@ def _is_on_curve(encoded: bytes) -> bool:
 
 
 def _read_key_file(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_KEY_FILE_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    data = read_start(path, _KEY_FILE_BYTES)
     if len(data) > _KEY_FILE_BYTES:
         raise InputError(f"{path}: too large for a key file")
     return data

@@ -4,8 +4,7 @@ often.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +15,7 @@ from sub8.record.bundles import read_items
 from sub8.record.canonical import STATE_BYTES, STATE_DEPTH, canonical_bytes, check_limits
 from sub8.record.combine import Combined, combine
 from sub8.record.events import Event, EventReader
+from sub8.record.reading import opened
 from sub8.record.state import Parts, parse_state, take_apart
 from sub8.record.verify import verify_state
 
@@ -164,35 +164,18 @@ def merge_files(
     merger = Merger()
     bundles = []
     for path in map(Path, paths):
-        with _opened(path) as file:
+        with opened(path) as file:
             if _is_bundle(file):
                 bundles.append(path)
             else:
                 merger.add_state(parse_state(file.read(STATE_BYTES + 1), str(path)), str(path))
     for path in bundles:  # after the states, so that events about other papers need not be kept
-        with _opened(path) as file:
+        with opened(path) as file:
             merger.add_bundle(file)
     merged = merger.result()
     if output is not None:
         write_file(Path(output), merged.data)
     return merged
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        file = path.open("rb")
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise _unreadable(path, error) from error
-    with file:
-        try:
-            yield file
-        except OSError as error:
-            raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError | ValueError) -> InputError:
-    return InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
 
 
 def _is_bundle(file: BinaryIO) -> bool:

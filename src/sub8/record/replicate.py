@@ -14,6 +14,7 @@ from sub8.record.canonical import parse
 from sub8.record.events import Event, sign_event
 from sub8.record.keys import PrivateKey
 from sub8.record.machine import describe_machine
+from sub8.record.reading import read_start
 
 PAPER = "pith:2017:OL6ATQWIILOQQNM4HV74F5TRBT"
 STATEMENT = "Each artifact, run on its data, gave the measured figures."
@@ -122,11 +123,7 @@ def _model_metadata(path: Path) -> dict[str, str]:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_SOURCE_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    data = read_start(path, _SOURCE_BYTES)
     document = parse(data, str(path), max_bytes=_SOURCE_BYTES)
     if not isinstance(document, dict):
         raise InputError(f"{path}: must be a JSON object")

@@ -13,6 +13,7 @@ from sub8.errors import InputError
 from sub8.record import schema
 from sub8.record.canonical import STATE_BYTES, STATE_DEPTH, canonical_sha256, parse
 from sub8.record.events import EVENT_SCHEMA, EVENT_TYPES
+from sub8.record.reading import read_start
 
 MERGE_VERSION = "sub8-merge-v1"
 SECTIONS = ("graph_snapshots", *(section for _, section in EVENT_TYPES.values()))
@@ -43,11 +44,7 @@ class Parts:
 
 def read_state(path: Path) -> dict[str, Any]:
     """Read and check the shape of a state; InputError where it is none."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(STATE_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    data = read_start(path, STATE_BYTES)
     return parse_state(data, str(path))
 
 

@@ -1,5 +1,7 @@
 """Operators with exponents per image as native steps: find the largest magnitudes, then round."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sub8.engine.lower.elements import average_shape, interleaving
@@ -20,14 +22,15 @@ LARGEST_DYNAMIC_WINDOW = 1 << 23
 def lower_dynamic_quantize(operator: p.Quantize, to: Lowering) -> None:
     x, out = to.place(operator.x), to.result(operator.out)
     signed, shape = to.format(operator.out).signed, interleaving(out.layout)
-    largest = _cleared_magnitudes(operator.name, out.images, to)
-    to.draft.step(
+    largest = _largest_if_needed(
         operator.name,
-        (x.buffer, largest),
-        lambda at: _core.quantize_largest(at(x.buffer), shape, at(largest)),
+        (x.buffer,),
+        out,
+        lambda at, slots: _core.quantize_largest(at(x.buffer), shape, slots),
+        to,
     )
     exponents = out.exponents
-    assert exponents is not None
+    assert largest is not None and exponents is not None
     to.draft.step(
         operator.name,
         (x.buffer, largest, out.buffer, exponents),
@@ -105,15 +108,13 @@ def lower_dynamic_average_pool(operator: p.AveragePool, to: Lowering) -> None:
         fmt.zero_point,
         operator.count_include_pad,
     )
-    largest = None
-    if out.exponents is not None:
-        largest = _cleared_magnitudes(operator.name, out.images, to)
-        slots = largest
-        to.draft.step(
-            operator.name,
-            (x.buffer, slots),
-            lambda at: _core.dynamic_mean_largest(at(x.buffer), sums, at(slots)),
-        )
+    largest = _largest_if_needed(
+        operator.name,
+        (x.buffer,),
+        out,
+        lambda at, slots: _core.dynamic_mean_largest(at(x.buffer), sums, slots),
+        to,
+    )
     to.draft.step(
         operator.name,
         (*_buffers(x), *_buffers(out), *(() if largest is None else (largest,))),
@@ -189,15 +190,13 @@ def _lower_sum(
             lambda at: _core.dynamic_float(make_sum(at), at(target)),
         )
     else:
-        largest = None
-        if out.exponents is not None:
-            largest = _cleared_magnitudes(operator.name, out.images, to)
-            slots = largest
-            to.draft.step(
-                operator.name,
-                (*terms, slots),
-                lambda at: _core.dynamic_largest(make_sum(at), at(slots)),
-            )
+        largest = _largest_if_needed(
+            operator.name,
+            terms,
+            out,
+            lambda at, slots: _core.dynamic_largest(make_sum(at), slots),
+            to,
+        )
         exponents = () if out.exponents is None else (out.exponents,)
         to.draft.step(
             operator.name,
@@ -214,9 +213,21 @@ def _lower_sum(
         to.relay(operator.name, Placed(target, layout), out.buffer, out.layout)
 
 
-def _cleared_magnitudes(operator: str, images: int, to: Lowering) -> int:
-    largest = to.draft.buffer(images * MAGNITUDE_BYTES)
+def _largest_if_needed(
+    operator: str,
+    reads: tuple[int, ...],
+    out: Placed,
+    find: Callable[[Locate, _core.Buffer], _core.Step],
+    to: Lowering,
+) -> int | None:
+    """The buffer that ``find`` fills with each image's largest magnitude, None where ``out`` has
+    one exponent for all images.
+    """
+    if out.exponents is None:
+        return None
+    largest = to.draft.buffer(out.images * MAGNITUDE_BYTES)
     to.draft.step(operator, (largest,), lambda at: _core.fill(at(largest), 0))
+    to.draft.step(operator, (*reads, largest), lambda at: find(at, at(largest)))
     return largest
 
 

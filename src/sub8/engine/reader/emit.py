@@ -10,6 +10,7 @@ import onnx_ir as ir
 from sub8.engine.plan import operators as p
 from sub8.engine.reader.tables import make_table
 from sub8.engine.reader.values import Clamp, Function, Integers, Joined, Known, Moved, Pending, Real
+from sub8.graph.naming import unused_name
 from sub8.numerics.dfp import Format, dequantize, quantize
 
 
@@ -32,9 +33,7 @@ class Emitter:
 
     def fresh(self, name: str) -> str:
         """A tensor name that the graph does not use."""
-        unique, suffix = name, 1
-        while unique in self.taken:
-            unique, suffix = f"{name}.{suffix}", suffix + 1
+        unique = unused_name(name, self.taken, ".")
         self.taken.add(unique)
         return unique
 
