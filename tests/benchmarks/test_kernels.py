@@ -14,5 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 def test_the_kernel_benchmark_compiles() -> None:
     source = ROOT / "benchmarks" / "kernels" / "bench.cpp"
-    options = ["-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'src' / 'sub8' / 'native'}"]
+    folders = (
+        ROOT / "src" / "sub8" / "native",
+        ROOT / "tests" / "kernels",
+    )  # as its CMakeLists.txt
+    options = ["-std=c++17", "-Wall", "-Wextra", "-Werror", *(f"-I{folder}" for folder in folders)]
     subprocess.run(["g++", *options, "-fsyntax-only", str(source)], check=True)
