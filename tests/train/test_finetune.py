@@ -243,7 +243,7 @@ def test_two_processes_train_like_one(files, tmp_path):
 
 
 def test_labels_without_a_logit_are_refused(block, stripes):
-    data = sub8.data.datasets.ArrayData("stripes", stripes[0], stripes[1] + 2)
+    data = sub8.data.arrays.ArrayData("stripes", stripes[0], stripes[1] + 2)
     with pytest.raises(InputError, match="label 5 does not fit a model of 5 classes"):
         verb.finetune(block, data, data, settings=settings(), preprocess=PREPROCESS)
 
@@ -263,7 +263,7 @@ def test_the_rate_rises_and_falls_to_nearly_nothing():
 
 def test_an_ir_model_is_taken_too(block, stripes):
     assert isinstance(block, ir.Model)
-    data = sub8.data.datasets.ArrayData("stripes", *stripes)
+    data = sub8.data.arrays.ArrayData("stripes", *stripes)
     result = verb.finetune(
         block, data, data, settings=settings(epochs=1), train_images=64, preprocess=PREPROCESS
     )
