@@ -81,7 +81,7 @@ class Session:
                 f"{_name(model)}: a float model; the engine runs quantised ones (quantize makes "
                 "them)"
             )
-        self._kept = Kept(KEPT_SHAPES)
+        self._kept = Kept(self.plan, KEPT_SHAPES)
         forks.watch(self)
 
     def __reduce__(self) -> "tuple[_Reopen, tuple[()]]":

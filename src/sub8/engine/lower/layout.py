@@ -85,7 +85,3 @@ class Layout:
         return [axis for axis in self.order if self.shape[axis] > 1] == [
             axis for axis in other.order if other.shape[axis] > 1
         ]
-
-    @property
-    def is_row_major(self) -> bool:
-        return self.same_bytes(Layout.row_major(self.shape, self.itemsize))

@@ -24,11 +24,12 @@ Segment = NativeSegment | p.Island
 
 
 class Kept:
-    """The programs made last, by the run of operators and the shapes they are for. Safe from many
-    threads.
+    """A plan's runs of operators, cut once, and of each the programs made last, by the shapes they
+    are for. Safe from many threads.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, plan: p.Plan, most: int) -> None:
+        self.runs = _runs(plan)
         self._most = most
         self._made: OrderedDict[tuple[int, tuple[Shape, ...]], _Lowered] = OrderedDict()
         self._lock = threading.Lock()
@@ -69,10 +70,9 @@ def lower(
     """The segments of a plan in order: native programs, and between them the float islands.
 
     arrays: by name, the inputs (float32, C-contiguous) at first. The caller runs each segment over
-    them and
-        adds its results before it asks for the next one: the shapes of an island's results, which
-        may depend on the values, decide what the operators behind it become.
-    kept: programs of earlier calls, used again and added to.
+        them and adds its results before it asks for the next one: the shapes of an island's
+        results, which may depend on the values, decide what the operators behind it become.
+    kept: of this plan; programs of earlier calls, used again and added to.
 
     Raises InputError where the shapes do not fit the model, UnsupportedModelError where an operator
     cannot be run at all.
@@ -83,8 +83,8 @@ def lower(
                 f"input {name!r} of shape {list(arrays[name].shape)} is empty; pass at least one "
                 "image"
             )
-    kept = Kept(1) if kept is None else kept
-    runs = _runs(plan)
+    kept = Kept(plan, 1) if kept is None else kept
+    runs = kept.runs
     from_outside = list(plan.inputs)
     images: dict[str, int] = {}  # of dynamic tensors made by earlier segments
     for index, run in enumerate(runs):
