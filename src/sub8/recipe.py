@@ -194,7 +194,7 @@ class Recipe:
     correct_statistics: re-estimate each output channel's mean and spread on calibration data.
     """
 
-    weights: WeightFormat = field(default_factory=lambda: Ternary(4))
+    weights: WeightFormat = field(default_factory=Int8)
     first: WeightFormat = field(default_factory=Int8)
     last: WeightFormat = field(default_factory=Int8)
     depthwise: WeightFormat = field(default_factory=Int8)

@@ -15,7 +15,7 @@ from sub8.ptq.activation_cache import Kept, KeptQuantised, Memory, Quantised, Re
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
-from sub8.recipe import Dfp8, Recipe
+from sub8.recipe import Dfp8, Recipe, Ternary
 
 
 def kept(batches, limit: int) -> Kept:
@@ -65,7 +65,7 @@ def test_the_limit_changes_no_bit(network, images, tmp_path, monkeypatch, method
     batches = [images[:10], images[10:20], images[20:]]
     how = Dfp8(exponent=exponent)
     formats = calibrate(network, groups, batches, len(images), how, threads=1)
-    recipe = Recipe(method=method, activations=how)
+    recipe = Recipe(weights=Ternary(4), method=method, activations=how)
     found = [
         calibration_pass(
             network, groups, formats, kept(batches, limit), LayerQuantiser(recipe), threads=1

@@ -19,11 +19,12 @@ from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
 
 RECIPES = {
     "ternary": Recipe(weights=Ternary(3)),
+    "corrected": Recipe(weights=Ternary(4)),
     "int4": Recipe(weights=Int4(4)),
     "int8": Recipe(weights=Int8()),
-    "paper": Recipe(method="paper"),
-    "uncorrected": Recipe(correct_statistics=False),
-    "dynamic": Recipe(activations=Dfp8(exponent="dynamic")),
+    "paper": Recipe(weights=Ternary(4), method="paper"),
+    "uncorrected": Recipe(weights=Ternary(4), correct_statistics=False),
+    "dynamic": Recipe(weights=Ternary(4), activations=Dfp8(exponent="dynamic")),
 }
 
 
@@ -107,7 +108,7 @@ def test_correction_brings_the_logits_closer(network, images):
         calibration_pass(
             network, groups, formats, [images], LayerQuantiser(RECIPES[name]), threads=1
         ).signal_to_noise
-        for name in ("ternary", "uncorrected")
+        for name in ("corrected", "uncorrected")
     ]
     last = groups[-1].name
     assert noise[0][last] > noise[1][last]

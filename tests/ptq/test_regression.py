@@ -12,7 +12,7 @@ from sub8.ptq import patches
 from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.ptq.regression import Regression, regress
-from sub8.recipe import Recipe
+from sub8.recipe import Recipe, Ternary
 
 
 class Case(NamedTuple):
@@ -41,7 +41,7 @@ def case(net) -> Case:
         targets = np.moveaxis(layer.float_accumulators[0], 1, 0).reshape(6, -1)
         pulled = regress(layer, ridge=1e6)
         seen.append(Case(layer, regress(layer), pulled, in_small_blocks, columns, targets))
-        return LayerQuantiser(Recipe())(layer)
+        return LayerQuantiser(Recipe(weights=Ternary(4)))(layer)
 
     calibration_pass(
         model, find_groups(model), {"x": Format.dfp(True, 0)}, [images], visit, threads=1

@@ -32,7 +32,7 @@ def test_replaced_multiplications(network, cluster, per_cent):
 
 
 def test_the_recipe_keeps_the_last_layer_in_8_bits_as_well():
-    report = sub8.inspect(build("resnet50"), recipe=sub8.Recipe())
+    report = sub8.inspect(build("resnet50"), recipe=sub8.Recipe(weights=sub8.Ternary()))
     kinds = [layer.kind for layer in report.layers]
     assert kinds[0] == kinds[-1] == "int8"
     assert set(kinds[1:-1]) == {"ternary"}

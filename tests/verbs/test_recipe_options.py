@@ -19,7 +19,8 @@ def test_no_options_give_the_default_recipe():
         ({"weights": "int4"}, Int4(4)),
         ({"weights": "int8"}, Int8("all")),
         ({"weights": "int8", "cluster": "8"}, Int8(8)),
-        ({"cluster": "all"}, Ternary("all")),
+        ({}, Int8("all")),
+        ({"cluster": "8"}, Int8(8)),
     ],
 )
 def test_weights_and_cluster(options, weights):

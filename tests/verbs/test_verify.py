@@ -130,7 +130,8 @@ def test_partial_sums_past_exact_float_are_no_mismatches():
     weight = np.concatenate([half, -half + np.float32(1e-3)], axis=1)
     x = random.uniform(0.5, 1, (32, 512)).astype(np.float32)
     x = np.concatenate([x, x], axis=1)
-    recipe = sub8.Recipe(first=sub8.Int8(1), last=sub8.Int8(1), method="optimal")
+    four = sub8.Ternary(4)
+    recipe = sub8.Recipe(four, first=sub8.Int8(1), last=sub8.Int8(1), method="optimal")
     result = sub8.verify(sub8.quantize(gemm(weight), x, recipe), x)
     assert result.mismatches == 0
     assert result.beyond_exact_float > 0

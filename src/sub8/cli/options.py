@@ -29,7 +29,10 @@ OutputModel = Annotated[
     str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
 ]
 Weights = Annotated[
-    str | None, typer.Option(metavar="KIND", help="ternary (default), int4 or int8.")
+    str | None,
+    typer.Option(
+        metavar="KIND", help="int8 (default), int4 or ternary: smaller, and less accurate."
+    ),
 ]
 Cluster = Annotated[
     str | None,
