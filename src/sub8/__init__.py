@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sub8.train.settings import Training
     from sub8.verbs.benchmark import Benchmark, benchmark
     from sub8.verbs.evaluate import Evaluation, evaluate
+    from sub8.verbs.export import Export, export
     from sub8.verbs.inspect import Inspection, inspect
     from sub8.verbs.quantize import quantize
     from sub8.verbs.quickstart import quickstart
@@ -37,6 +38,7 @@ _HOMES = {
     "Dataset": "data",
     "Dfp8": "recipe",
     "Evaluation": "verbs.evaluate",
+    "Export": "verbs.export",
     "Inspection": "verbs.inspect",
     "Int4": "recipe",
     "Int8": "recipe",
@@ -53,6 +55,7 @@ _HOMES = {
     "benchmark": "verbs.benchmark",
     "Training": "train.settings",
     "evaluate": "verbs.evaluate",
+    "export": "verbs.export",
     "finetune": "train.finetune",
     "inspect": "verbs.inspect",
     "open_dataset": "data",
@@ -68,6 +71,7 @@ __all__ = [
     "Dataset",
     "Dfp8",
     "Evaluation",
+    "Export",
     "InputError",
     "Inspection",
     "Int4",
@@ -88,6 +92,7 @@ __all__ = [
     "__version__",
     "benchmark",
     "evaluate",
+    "export",
     "inspect",
     "open_dataset",
     "quantize",

@@ -5,6 +5,7 @@ import onnx
 import pytest
 
 COMMANDS = [
+    "export",
     "quantize",
     "evaluate",
     "verify",

@@ -18,6 +18,8 @@ import typer
 import sub8
 from sub8.cli import mixed as show
 from sub8.cli import terminal
+from sub8.cli.export import check_target, print_export
+from sub8.cli.export import register as register_export
 from sub8.cli.finetune import register as register_training
 from sub8.cli.options import (
     Batch,
@@ -27,6 +29,7 @@ from sub8.cli.options import (
     OutputModel,
     PreprocessText,
     RecipeFile,
+    TargetName,
     Threads,
     Weights,
 )
@@ -161,11 +164,12 @@ def quantize(
     integer_only: Annotated[
         bool, typer.Option("--integer-only", help="Refuse models with nodes that must stay float.")
     ] = False,
+    target: TargetName = "onnx",
     images: Images = None,
     preprocess: PreprocessText = None,
     as_json: Json = False,
 ) -> None:
-    """Quantise a float model and write a standard ONNX Q/DQ file."""
+    """Quantise a float model and write a standard ONNX Q/DQ file, or another form of it."""
     from sub8.cli.recipe_options import budget_from_options, recipe_from_options
 
     budget = budget_from_options(
@@ -186,7 +190,8 @@ def quantize(
         calibration=calibration_method,
         percentile=percentile,
     )
-    target = _writable(output, not_over=model)
+    path = _writable(output, not_over=model)
+    check_target(target)
     if integer_only:
         _refuse_islands(model)
     with terminal.collected_warnings() as told, terminal.progress_bars() as progress:
@@ -200,12 +205,23 @@ def quantize(
             progress=progress,
         )
         report = _summary(quantised)  # before the file is there: nothing may fail behind it
-        quantised.save(target)
+        exported = None
+        if target == "onnx":
+            quantised.save(path)
+        else:
+            exported = sub8.export(
+                quantised,
+                target,
+                path,
+                data=calibration,
+                images=images,
+                preprocess=_preprocess(preprocess),
+            )
     for message in told:
         warnings.warn(message, Sub8Warning, stacklevel=2)
     result: dict[str, Any] = {
-        "output": str(target),
-        "bytes": target.stat().st_size,
+        "output": str(path),
+        "bytes": path.stat().st_size,
         "source_bytes": Path(model).stat().st_size,
         "warnings": told,
     }
@@ -213,8 +229,10 @@ def quantize(
         if as_json:
             terminal.print_json(result)
         else:
-            terminal.print_line(f"{target}: {terminal.megabytes(target.stat().st_size)}")
+            terminal.print_line(f"{path}: {terminal.megabytes(path.stat().st_size)}")
         return
+    if exported is not None:
+        result["export"] = exported.to_dict()
     result |= {
         "layers": len(report.layers),
         "replaced": report.replaced,
@@ -226,12 +244,14 @@ def quantize(
         terminal.print_json(result)
         return
     terminal.print_line(
-        f"{target}: {terminal.megabytes(target.stat().st_size)}"
+        f"{path}: {terminal.megabytes(path.stat().st_size)}"
         f" (source {terminal.megabytes(Path(model).stat().st_size)}), {len(report.layers)} layers,"
         f" {terminal.per_cent(report.replaced)} of multiplications replaced"
     )
     if report.choice is not None:
         terminal.print_line(show.summary(report.choice))
+    if exported is not None:
+        print_export(exported)
     _print_islands(report.islands)
 
 
@@ -600,6 +620,7 @@ def zoo(
         terminal.print_line(f"{target}: {terminal.megabytes(target.stat().st_size)}")
 
 
+register_export(app)
 register_study(app)
 register_training(app)
 app.add_typer(record_app)

@@ -43,3 +43,11 @@ RecipeFile = Annotated[
     typer.Option(metavar="FILE.toml", help="A recipe; the other options go before it."),
 ]
 Batch = Annotated[int, typer.Option(metavar="B", help="Images per call.")]
+TargetName = Annotated[
+    str,
+    typer.Option(
+        "--target",
+        metavar="NAME",
+        help="onnx (smallest), onnx-opset21 (no 2-bit types), onnx-plain (any runtime).",
+    ),
+]

@@ -1,0 +1,102 @@
+"""The command ``export``."""
+
+from typing import Annotated
+
+import typer
+
+import sub8
+from sub8.cli import terminal
+from sub8.cli.options import Images, Json, OutputModel, PreprocessText, TargetName, Threads
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command(
+        epilog="Example:\n\nsub8 export resnet50-t4.onnx --target onnx-plain -o"
+        " resnet50-plain.onnx --check"
+    )(export)
+
+
+def export(
+    model: Annotated[
+        str, typer.Argument(metavar="Q.onnx", help="A quantised model.", show_default=False)
+    ],
+    target: TargetName,
+    output: OutputModel,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", metavar="DATA", help="Samples to compare on. Default: random inputs."
+        ),
+    ] = None,
+    images: Images = None,
+    preprocess: PreprocessText = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run the file in every runtime that is installed.")
+    ] = False,
+    python: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH",
+            help="With --check: another Python interpreter, with runtimes of its own (repeatable).",
+        ),
+    ] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Write a quantised model in the form that another runtime takes, compared with the engine
+    first.
+    """
+    result = sub8.export(
+        model,
+        target,
+        output,
+        data=data,
+        images=images,
+        preprocess=None if preprocess is None else sub8.Preprocess.from_option(preprocess),
+        check=check,
+        pythons=python or (),
+        threads=threads,
+    )
+    if as_json:
+        terminal.print_json(result.to_dict())
+        return
+    terminal.print_line(f"{result.output}: {terminal.megabytes(result.bytes)}")
+    print_export(result)
+
+
+def check_target(name: str) -> None:
+    """Raise InputError where there is no such target, before long work starts."""
+    if name != "onnx":  # known without the room's imports
+        from sub8.targets import find_target
+
+        find_target(name)
+
+
+def print_export(result: "sub8.Export") -> None:
+    """How the exported form compares."""
+    same = "" if result.same_top1 is None else f", top-1 the same on {result.same_top1}"
+    terminal.print_line(
+        f"target {result.target}: {result.differing} of {result.elements} output elements differ "
+        f"from the engine's on {result.images} images (largest difference {result.largest:.3g})"
+        + same
+    )
+    for note in result.notes:
+        terminal.print_line(note)
+    if not result.runtimes:
+        return
+    terminal.print_table(
+        ["runtime", "version", "loads", "differing|", "largest|", "time|", "vs sub8|"],
+        [
+            [
+                check.runtime,
+                check.version,
+                check.error or "yes",
+                "-" if check.error else f"{check.differing} of {check.elements}",
+                "-" if check.error else f"{check.largest:.3g}",
+                terminal.milliseconds(check.milliseconds),
+                "-" if check.ratio is None else f"{check.ratio:.1f}x",
+            ]
+            for check in result.runtimes
+        ],
+    )

@@ -1,0 +1,207 @@
+"""The verb ``export``: a quantised model in the form that another runtime takes."""
+
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.data import DataSource, ImageRange, load_batches, open_dataset
+from sub8.data.preprocess import Preprocess
+from sub8.engine.compile import compile_plan
+from sub8.engine.plan.exactness import float32_is_exact
+from sub8.engine.plan.reference import run_tensors
+from sub8.engine.session import Session
+from sub8.errors import InputError
+from sub8.files import check_writable
+from sub8.graph.write import write_model
+from sub8.machine import thread_count
+from sub8.model_file import ModelFile, ModelSource, refuse_unquantised
+from sub8.oracle import OnnxRuntime
+from sub8.targets import find_target
+from sub8.targets.check import RuntimeCheck, check_runtimes
+from sub8.targets.target import Target
+
+SAMPLES = 16  # images that an export is verified on by default
+_RANDOM = 2  # where no data are given
+_REPEATS = 5
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written, and how it compares with the engine on the sample inputs.
+
+    elements: output elements compared, in ONNX Runtime. differing: those that are not the
+    engine's; of an exact target only where float32 is not exact (sums past 2**24). largest: the
+    largest difference. same_top1: images whose largest output is the engine's, None where outputs
+    are no rows of scores. notes: one line each, what is not the artifact's number. runtimes: of
+    ``check``.
+    """
+
+    output: str
+    target: str
+    bytes: int
+    images: int
+    elements: int
+    differing: int
+    largest: float
+    same_top1: int | None
+    notes: tuple[str, ...]
+    runtimes: tuple[RuntimeCheck, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "runtimes": [check.to_dict() for check in self.runtimes]}
+
+
+def export(
+    model: ModelSource,
+    target: str,
+    output: str | os.PathLike[str],
+    *,
+    data: DataSource | None = None,
+    images: ImageRange = None,
+    preprocess: Preprocess | None = None,
+    check: bool = False,
+    pythons: Sequence[str] = (),
+    threads: int | None = None,
+) -> Export:
+    """Write a quantised model in the form ``target``: "onnx", "onnx-opset21", "onnx-plain".
+
+    The new file is compared with the engine on sample inputs before it takes the place of an old
+    one. data: the samples, see ``open_dataset``; images: which, by default the first 16; without
+    data two random inputs. check: run the file in every runtime that is installed, here and in
+    the Python interpreters ``pythons``. Raises InputError, also where an exact target's results
+    differ from the engine's, and UnsupportedModelError where the target has no form for a node;
+    nothing is written then.
+    """
+    chosen = find_target(target)
+    path = Path(output)
+    check_writable(path)
+    opened = ModelFile.open(model)
+    refuse_unquantised(opened, "export takes quantised ones")
+    samples = _samples(opened, data, images, preprocess)
+    rewritten = chosen.rewrite(opened.model, samples)
+    comparison = _Comparison(opened, chosen, rewritten.model, threads)
+    for sample in samples:
+        comparison.add(sample)
+    write_model(rewritten.model, path)
+    runtimes = comparison.check(path, samples[0], pythons) if check else []
+    return Export(
+        str(path),
+        target,
+        path.stat().st_size,
+        sum(len(next(iter(sample.values()))) for sample in samples),
+        comparison.elements,
+        comparison.differing,
+        comparison.largest,
+        comparison.same_top1,
+        rewritten.notes,
+        tuple(runtimes),
+    )
+
+
+def _samples(
+    opened: ModelFile, data: DataSource | None, images: ImageRange, preprocess: Preprocess | None
+) -> list[Arrays]:
+    name, fixed = str(opened.input.name), opened.fixed_batch
+    if data is None:
+        shape = opened.input_shape(batch=_RANDOM)
+        return [{name: np.random.default_rng(0).standard_normal(shape).astype(np.float32)}]
+    dataset = open_dataset(data, opened.labels).select(images)
+    if images is None:
+        dataset = dataset.select(f"0:{min(SAMPLES, len(dataset))}")
+    batches = load_batches(
+        dataset, preprocess or opened.preprocess, batch=fixed or 4, filled=fixed is not None
+    )
+    samples: list[Arrays] = []
+    for x, _ in batches:
+        opened.check_input(x)
+        samples.append({name: x})
+    return samples
+
+
+class _Comparison:
+    """The exported form beside the engine, sample by sample."""
+
+    def __init__(self, opened: ModelFile, target: Target, form: ir.Model, threads: int | None):
+        self._opened = opened
+        self._target = target
+        self._threads = thread_count(threads)
+        self._session = Session(opened.model, threads=threads)
+        # An optimiser may round a float island's last bits otherwise, and that is no fault.
+        islands = bool(self._session.plan.islands())
+        self._runtimes = [
+            OnnxRuntime(form, threads=threads, optimise=optimise)
+            for optimise in target.optimisations
+            if not (target.exact and optimise and islands)
+        ]
+        self.elements = self.differing = 0
+        self.largest = 0.0
+        self.same_top1: int | None = 0
+
+    def add(self, sample: Arrays) -> None:
+        """Compare one batch. Raises InputError where an exact target's results differ."""
+        expected = self._session.run_all(sample)
+        for runtime in self._runtimes:
+            got = runtime.run_all(sample)
+            count = self._count(expected, got)
+            if count and self._target.exact and self._is_exact(sample):
+                raise InputError(
+                    f"{self._opened.name}: is not written: {count} output elements of the target "
+                    f"{self._target.name!r} differ from the engine's in ONNX Runtime"
+                )
+        self._compare_top1(expected, got)
+
+    def check(self, path: Path, sample: Arrays, pythons: Sequence[str]) -> list[RuntimeCheck]:
+        """The written file in other runtimes."""
+        times = []
+        for _ in range(_REPEATS):
+            start = time.perf_counter()
+            expected = self._session.run_all(sample)
+            times.append(1e3 * (time.perf_counter() - start))
+        return check_runtimes(
+            path,
+            sample,
+            list(expected.values()),
+            engine_milliseconds=statistics.median(times),
+            pythons=pythons,
+            repeats=_REPEATS,
+            threads=self._threads,
+        )
+
+    def _count(self, expected: Arrays, got: Arrays) -> int:
+        count = 0
+        for name, values in expected.items():
+            self.elements += values.size
+            if got[name].shape != values.shape or got[name].dtype != values.dtype:
+                raise InputError(
+                    f"{self._opened.name}: is not written: output {name!r} of the target "
+                    f"{self._target.name!r} has another shape or type"
+                )
+            differs = (got[name] != values) & ~((got[name] != got[name]) & (values != values))
+            if differs.any():
+                count += int(differs.sum())
+                distance = np.abs(got[name].astype(np.float64) - values)[differs]
+                self.largest = max(self.largest, float(distance.max()))
+        self.differing += count
+        return count
+
+    def _compare_top1(self, expected: Arrays, got: Arrays) -> None:
+        name, scores = next(iter(expected.items()))
+        if self.same_top1 is None or scores.ndim != 2 or scores.shape[1] < 2:
+            self.same_top1 = None
+            return
+        self.same_top1 += int((scores.argmax(axis=1) == got[name].argmax(axis=1)).sum())
+
+    def _is_exact(self, sample: Arrays) -> bool:
+        """Whether float32 is exact for all that the engine computed."""
+        plan = compile_plan(self._opened.model)
+        return float32_is_exact(plan, run_tensors(plan, sample))
