@@ -21,6 +21,9 @@ class IntegerFormat:
     bits: of one stored integer. onnx_type: its element type in an ONNX file, the name in
     TensorProto.DataType.
     codes_per_byte: integers in a byte of that type.
+    largest_alpha: the largest scale that solvers give a cluster; a file's may reach 255. Ternary's
+        keeps alpha times integer within int8, so that the products are plain 8-bit dot products
+        where a CPU has them.
     """
 
     name: str
@@ -28,6 +31,7 @@ class IntegerFormat:
     largest: int
     onnx_type: str
     codes_per_byte: int
+    largest_alpha: int = 255
 
     @property
     def multiplies(self) -> bool:
@@ -51,7 +55,7 @@ class IntegerFormat:
 WEIGHT_FORMATS = {
     row.name: row
     for row in (
-        IntegerFormat("ternary", 2, 1, "INT2", 4),
+        IntegerFormat("ternary", 2, 1, "INT2", 4, largest_alpha=127),
         IntegerFormat("int4", 4, 7, "INT4", 2),
         IntegerFormat("int8", 8, 127, "INT8", 1),
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sub8.errors import Sub8Warning, UnsupportedModelError
 from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer
-from sub8.numerics.cluster import LARGEST_ALPHA, ClusteredWeight
+from sub8.numerics.cluster import ClusteredWeight
 from sub8.ptq.calibration_pass import CalibratedLayer, dequantized
 from sub8.ptq.correct import channel_means, channel_variances, output_variances, spread_factor
 from sub8.ptq.integer_limits import (
@@ -205,7 +205,7 @@ def _units(layer: CalibratedLayer, fmt: WeightFormat) -> tuple[int, int]:
     """The finest and the coarsest weight exponents that suit a layer which shares its weight."""
     finest = minimum_exponent(layer)
     largest = float(np.abs(layer.weight).max(initial=0.0))
-    wanted = math.frexp(largest / (fmt.integers.largest * LARGEST_ALPHA))[1]
+    wanted = math.frexp(largest / (fmt.integers.largest * fmt.integers.largest_alpha))[1]
     return finest, max(finest, wanted) + _COARSER
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sub8.errors import UnsupportedModelError
 from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer
-from sub8.numerics.cluster import LARGEST_ALPHA, ClusteredWeight
+from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.ptq import submodel
 from sub8.ptq.integer_limits import integer_bias
@@ -37,6 +37,7 @@ class SoftWeight(nn.Module):
         super().__init__()
         self._kind, self._exponent, self._cluster = term.kind, term.exponent, term.cluster
         self.largest, self._eight_bit = term.format.largest, term.format.eight_bit
+        self._largest_alpha = term.format.largest_alpha
         self.levels = nn.Parameter(torch.from_numpy(term.values.astype(np.float32)))
         # What an empty cluster would count in, the solution does not tell: the middle of the
         # others.
@@ -56,7 +57,7 @@ class SoftWeight(nn.Module):
     def whole_alpha(self) -> Tensor:
         """The scales as whole numbers; gradient straight through the rounding."""
         real = self.alpha * torch.exp(self.change)
-        return (real + (real.round() - real).detach()).clamp(1, LARGEST_ALPHA)
+        return (real + (real.round() - real).detach()).clamp(1, self._largest_alpha)
 
     def forward(self) -> Tensor:
         """The real weight ``[O, I, *kernel]``."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sub8.errors import UnsupportedModelError
-from sub8.numerics.cluster import LARGEST_ALPHA, ClusteredWeight
+from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.ptq.integer_limits import fits_int32
 from sub8.ptq.solvers.clusters import AlphaLimits
@@ -44,6 +44,7 @@ class ClusteredParameter(nn.Module):
         super().__init__()
         self.name, self.kind, self.cluster = name, solution.kind, solution.cluster
         self.largest = solution.format.largest
+        self.largest_alpha = solution.format.largest_alpha
         real = np.asarray(real, np.float64)
         alpha = np.ldexp(solution.alpha.astype(np.float64), solution.exponent)
         flat = np.abs(real).reshape(*real.shape[:2], -1).max(axis=2, initial=0.0)
@@ -89,7 +90,7 @@ class ClusteredParameter(nn.Module):
         if factor is not None:
             scale = scale * factor[:, None]
             unit = torch.exp2(self.exponent.float())
-            whole = torch.round(scale.detach().abs() / unit).clamp_(1, LARGEST_ALPHA) * unit
+            whole = torch.round(scale.detach().abs() / unit).clamp_(1, self.largest_alpha) * unit
             scale = scale + (torch.copysign(whole, factor[:, None]) - scale.detach())
         return self._integers() * self._spread(scale, self.latent.shape)
 
@@ -111,9 +112,9 @@ class ClusteredParameter(nn.Module):
         used = np.abs(values).reshape(*values.shape[:2], -1).max(axis=2, initial=0)
         filled = np.maximum.reduceat(used, starts, axis=1) > 0
         shift = bias.double().cpu().numpy()
-        start = AlphaLimits(LARGEST_ALPHA, finest).finest_exponent(alpha[filled])
+        start = AlphaLimits(self.largest_alpha, finest).finest_exponent(alpha[filled])
         for exponent in range(start, start + _FINEST_TO_COARSEST):
-            whole = np.clip(np.rint(alpha / math.ldexp(1.0, exponent)), 1, LARGEST_ALPHA)
+            whole = np.clip(np.rint(alpha / math.ldexp(1.0, exponent)), 1, self.largest_alpha)
             table = np.where(filled, whole, 0).astype(np.uint8)
             term = ClusteredWeight(self.kind, values, table, exponent, self.cluster)
             if fits_int32((term,), shift, input_format):

@@ -23,7 +23,7 @@ def solve_terms(
     method: Method = "optimal",
     *,
     gram: Floats | None = None,
-    largest_alpha: int = 255,
+    largest_alpha: int | None = None,
     minimum_exponent: int | None = None,
     effort: Effort | None = None,
 ) -> tuple[ClusteredWeight, ...]:

@@ -23,7 +23,7 @@ def solve(
     method: Method = "optimal",
     *,
     gram: NDArray[np.float64] | None = None,
-    largest_alpha: int = 255,
+    largest_alpha: int | None = None,
     minimum_exponent: int | None = None,
     effort: Effort | None = None,
 ) -> ClusteredWeight:
@@ -33,10 +33,12 @@ def solve(
     cluster; "hessian": least squared error of the layer's outputs, which needs ``gram``, the
     covariance of its input patches, ``[groups, I*prod(kernel), I*prod(kernel)]``.
     largest_alpha, minimum_exponent: limits of the scales, so that the caller can bound
-    accumulators; the exponent is the finest one that they and the largest alpha allow. effort: of
-    "hessian", default its own. Raises ValueError for an unknown method, a missing gram or limits
+    accumulators; the exponent is the finest one that they and the largest alpha allow. Default: the
+    integers' own (``IntegerFormat.largest_alpha``), and none. effort: of "hessian", default its own. Raises ValueError for an unknown method, a missing gram or limits
     outside 1..255."""
     clusters = Clusters.of(weight.shape, fmt)
+    if largest_alpha is None:
+        largest_alpha = fmt.integers.largest_alpha
     limits = AlphaLimits(largest_alpha)
     if minimum_exponent is not None:
         limits = AlphaLimits(largest_alpha, minimum_exponent)
