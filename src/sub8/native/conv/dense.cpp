@@ -145,6 +145,10 @@ class DenseConvolution : public Convolution {
             kernels_.widen(codes, alpha, run_steps, block.runs, work.wide);
             return work.wide;
         }
+        if (stream.scaled) {
+            kernels_.scale(codes, alpha, run_steps, block.runs, work.codes);
+            return work.codes;
+        }
         return codes;
     }
 

@@ -22,6 +22,7 @@ struct Order {
     kernels::Arithmetic arithmetic;
     RunLength run_length;
     kernels::SlotOrder slot_order;
+    bool scaled;
     std::vector<Slot> slots;
     std::vector<Scales> scales;  // per slot
     std::vector<uint16_t> run_steps;
@@ -139,8 +140,14 @@ void cut_runs_by_codes(const Codes& codes, const Channels& channels, Order* orde
 }
 
 Order order_runs16(const Codes& codes, const Channels& channels, bool paired) {
-    Order order{
-        kernels::Arithmetic::runs16, RunLength::any, kernels::SlotOrder::table, {}, {}, {}, {}};
+    Order order{kernels::Arithmetic::runs16,
+                RunLength::any,
+                kernels::SlotOrder::table,
+                false,
+                {},
+                {},
+                {},
+                {}};
     const int n = channels.cluster;
     const int clusters = channels.clusters();
     for (int cluster = 0; cluster < clusters; cluster += paired ? 2 : 1) {
@@ -165,8 +172,14 @@ Order order_runs16(const Codes& codes, const Channels& channels, bool paired) {
 }
 
 Order order_wide16(const Channels& channels) {
-    Order order{
-        kernels::Arithmetic::wide16, RunLength::any, kernels::SlotOrder::wide, {}, {}, {}, {}};
+    Order order{kernels::Arithmetic::wide16,
+                RunLength::any,
+                kernels::SlotOrder::wide,
+                false,
+                {},
+                {},
+                {},
+                {}};
     for (int i = 0; i < channels.count; i += 2) {
         const bool whole = i + 1 < channels.count;
         order.slots.push_back({i, whole ? i + 1 : -1, -1, -1});
@@ -178,8 +191,14 @@ Order order_wide16(const Channels& channels) {
 
 // Every scale is 1: no clusters to tell apart.
 Order order_dot(const Channels& channels) {
-    Order order{
-        kernels::Arithmetic::dot, RunLength::any, kernels::SlotOrder::contiguous, {}, {}, {}, {}};
+    Order order{kernels::Arithmetic::dot,
+                RunLength::any,
+                kernels::SlotOrder::contiguous,
+                false,
+                {},
+                {},
+                {},
+                {}};
     const Channels one{channels.count, channels.count, channels.taps};
     add_cluster(0, one, &order);
     cut_runs(kLongRun, channels, &order);
@@ -188,13 +207,42 @@ Order order_dot(const Channels& channels) {
 
 Order order_dotruns(const Channels& channels, RunLength run_length, int cap) {
     Order order{
-        kernels::Arithmetic::dotruns, run_length, kernels::SlotOrder::table, {}, {}, {}, {}};
+        kernels::Arithmetic::dotruns, run_length, kernels::SlotOrder::table, false, {}, {}, {}, {}};
     for (int cluster = 0; cluster < channels.clusters(); ++cluster)
         add_cluster(cluster, channels, &order);
     if (channels.cluster % 4 == 0 || channels.clusters() == 1)
         order.slot_order = kernels::SlotOrder::contiguous;
     cut_runs(cap, channels, &order);
     return order;
+}
+
+// The same steps; where the products of scales and codes fit int8 they need no runs.
+Order order_scaled_dot(const Channels& channels) {
+    Order order = order_dotruns(channels, RunLength::any, kLongRun);
+    order.arithmetic = kernels::Arithmetic::dot;
+    order.scaled = true;
+    return order;
+}
+
+// Whether alpha times code is an int8 everywhere, -128 left out.
+bool products_fit_int8(const WeightShape& shape, const WeightTerm& term) {
+    const int64_t clusters = pieces(shape.inputs, term.cluster);
+    const int taps = shape.kernel_h * shape.kernel_w;
+    const uint8_t* alpha = term.alpha;
+    for (int64_t o = 0; o < shape.outputs; ++o) {
+        const int8_t* values = term.values + o * shape.inputs * taps;
+        for (int64_t cluster = 0; cluster < clusters; ++cluster, ++alpha) {
+            const int64_t channels =
+                std::min<int64_t>(term.cluster, shape.inputs - cluster * term.cluster);
+            const int largest = 127 / std::max<int>(1, *alpha);
+            const int8_t* end = values + channels * taps;
+            if (largest < term.format->largest &&
+                std::any_of(values, end, [=](int8_t v) { return std::abs(int(v)) > largest; }))
+                return false;
+            values = end;
+        }
+    }
+    return true;
 }
 
 bool has_unit_scales(const WeightShape& shape, const WeightTerm& term) {
@@ -213,6 +261,7 @@ std::vector<Order> possible_orders(const kernels::KernelSet& kernels, const Code
         const int cap = term.format->largest_short_run(4);
         if (cap > 0) orders.push_back(order_dotruns(channels, RunLength::few, cap));
         orders.push_back(order_dotruns(channels, RunLength::any, kLongRun));
+        if (products_fit_int8(codes.shape, term)) orders.push_back(order_scaled_dot(channels));
         return orders;
     }
     std::vector<Order> orders = {order_wide16(channels)};
@@ -226,7 +275,7 @@ Order choose_order(const kernels::KernelSet& kernels, const Codes& codes,
                    const Channels& channels) {
     std::vector<Order> orders = possible_orders(kernels, codes, channels);
     const auto cost = [&](const Order& order) {
-        return accumulation_cost(order.arithmetic, order.run_length,
+        return accumulation_cost(order.arithmetic, order.run_length, order.scaled,
                                  int64_t(order.slots.size()) * channels.taps,
                                  int64_t(order.run_steps.size()));
     };
@@ -304,6 +353,7 @@ Stream make_stream(const kernels::KernelSet& kernels, const WeightShape& shape,
     stream.arithmetic = order.arithmetic;
     stream.run_length = order.run_length;
     stream.slot_order = order.slot_order;
+    stream.scaled = order.scaled;
     stream.cluster = channels.cluster;
     stream.shift_after = 0;
     stream.slots = std::move(order.slots);

@@ -26,6 +26,10 @@
 // + 1) << 6. Example: the first bytes of four vectors hold codes 1, 0, -1, 1: stored 2 | 1 << 2 | 0
 // << 4 | 2 << 6 = 0x86.
 //
+// Scales and codes whose products all fit int8 (ternary ones with alpha up to 127) need no runs
+// where a CPU has 8-bit dot products: a panel's codes are multiplied with their scales once they
+// are expanded, and then are plain int8 weights. What is stored stays as above.
+//
 // Steps are cut into blocks (whole runs, padded to whole packing units), each small enough that its
 // expanded weights stay in the first-level cache while it passes over all positions.
 #pragma once
@@ -67,6 +71,7 @@ struct Stream {
     const weights::Format* format;
     kernels::Arithmetic arithmetic;
     RunLength run_length;
+    bool scaled;       // arithmetic dot: the tile kernels' codes are those stored times alpha
     bool whole_slots;  // no slot spans two clusters
     int shift_after;   // the accumulators are shifted left by this once the stream is done
     kernels::SlotOrder slot_order;

@@ -22,6 +22,9 @@ constexpr double kStep = 1.0;
 constexpr double kWideStep = 1.1;  // of two channels only, of which there are twice as many
 constexpr double kRun = 1.0;
 constexpr double kWideRun = 3.0;  // dotruns' sums of more than int16
+// dot's weights times their scales, once a panel and chunk of positions: runs of ten steps and more
+// cost no more than that.
+constexpr double kScaledStep = 1.1;
 // From about a dozen steps a run, the larger tile of runs16 repays its trips to memory.
 constexpr int64_t kFewSteps = 10;
 
@@ -49,9 +52,11 @@ constexpr double kInputsFromOthers = 1.05;
 
 }  // namespace
 
-double accumulation_cost(Arithmetic arithmetic, RunLength run_length, int64_t steps, int64_t runs) {
+double accumulation_cost(Arithmetic arithmetic, RunLength run_length, bool scaled, int64_t steps,
+                         int64_t runs) {
     double per_step = kStep, per_run = kRun;
     if (arithmetic == Arithmetic::wide16) per_step = kWideStep;
+    if (scaled) per_step = kScaledStep;
     if (arithmetic == Arithmetic::wide16 || arithmetic == Arithmetic::dot) per_run = 0.0;
     if (arithmetic == Arithmetic::dotruns && run_length == RunLength::any) per_run = kWideRun;
     return per_step * double(steps) + per_run * double(runs);
@@ -82,7 +87,9 @@ const kernels::TileKernels& tile_kernels(const kernels::KernelSet& kernels, cons
 decltype(kernels::RowKernel::run) row_kernel(const kernels::KernelSet& kernels,
                                              const Stream& stream) {
     const kernels::RowKernel& row = kernels.*stream.format->row;
-    if (row.run == nullptr || row.arithmetic != stream.arithmetic) return nullptr;
+    // A row takes codes as they are stored, run by run, whatever tiles make of them.
+    const Arithmetic arithmetic = stream.scaled ? Arithmetic::dotruns : stream.arithmetic;
+    if (row.run == nullptr || row.arithmetic != arithmetic) return nullptr;
     const bool one_scale = stream.arithmetic == Arithmetic::wide16;  // of both halves of a slot
     return one_scale && !stream.whole_slots ? nullptr : row.run;
 }

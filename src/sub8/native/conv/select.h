@@ -15,8 +15,8 @@ namespace sub8::conv {
 
 // How a term's K-steps are accumulated: conv/packing.cpp takes the cheapest of the orders that it
 // can make. The relative time of so many steps in so many runs.
-double accumulation_cost(kernels::Arithmetic arithmetic, RunLength run_length, int64_t steps,
-                         int64_t runs);
+double accumulation_cost(kernels::Arithmetic arithmetic, RunLength run_length, bool scaled,
+                         int64_t steps, int64_t runs);
 // Which of runs16's kernels suits such runs.
 RunLength run_length_of(int64_t steps, const std::vector<uint16_t>& run_steps);
 

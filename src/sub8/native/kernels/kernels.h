@@ -20,7 +20,7 @@ enum class Arithmetic {
     runs16,   // 4 channels a step, u8 * s8 pairs summed in int16 over a run, then times alpha into
               // int32
     wide16,   // 2 channels a step, int16 * int16 (alpha already in the weight), int32
-    dot,      // 4 channels a step, 8-bit dot products in int32 (every alpha is 1)
+    dot,      // 4 channels a step, 8-bit dot products in int32 (alpha is 1, or in the weight)
     dotruns,  // 4 channels a step, 8-bit dot products in int32 over a run, then times alpha
 };
 
@@ -170,6 +170,10 @@ struct KernelSet {
     // int8 codes [steps][panel][2] times alpha to int16, run by run.
     void (*widen)(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
                   int16_t* out);
+    // int8 codes [steps][panel][4] times alpha to int8, run by run; no product leaves int8. out may
+    // be codes.
+    void (*scale)(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
+                  int8_t* out);
     void (*requantize)(const RequantizeArguments&);
     void (*gather_slots)(const SlotArguments&);
     DepthwiseKernel depthwise;

@@ -49,10 +49,31 @@ void widen(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps,
     }
 }
 
+// The lower 8 bits of products do not depend on what lies above, nor on signs.
+void scale(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
+           int8_t* out) {
+    const __m256i upper = _mm256_set1_epi16(int16_t(0xff00));
+    const auto product = [=](__m256i c, __m256i a) {
+        const __m256i even = _mm256_mullo_epi16(c, a);
+        const __m256i odd = _mm256_mullo_epi16(_mm256_and_si256(c, upper), a);
+        return _mm256_blendv_epi8(even, odd, upper);
+    };
+    for (int run = 0; run < runs; ++run, alpha += 2 * kPanel) {
+        const __m256i alpha0 = load_alpha(alpha);
+        const __m256i alpha1 = load_alpha(alpha + kPanel);
+        for (int k = 0; k < run_steps[run]; ++k, codes += 64, out += 64) {
+            const __m256i c0 = load_unaligned(codes), c1 = load_unaligned(codes + 32);
+            store(out, product(c0, alpha0));
+            store(out + 32, product(c1, alpha1));
+        }
+    }
+}
+
 }  // namespace
 
 const Expand w2_expand = expand2;
 const Expand w4_expand = expand4;
 decltype(KernelSet::widen) const w8_widen = widen;
+decltype(KernelSet::scale) const w8_scale = scale;
 
 }  // namespace sub8::kernels::avx2

@@ -36,9 +36,26 @@ void expand4(const uint8_t* packed, int vectors, int8_t* out) {
     }
 }
 
+void scale(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
+           int8_t* out) {
+    for (int run = 0; run < runs; ++run, alpha += 32) {
+        int8x16_t scales[4];  // of 4 outputs, a byte for every two lanes
+        for (int i = 0; i < 4; ++i) {
+            const uint8x8_t pairs = vld1_u8(alpha + 8 * i);
+            scales[i] =
+                vreinterpretq_s8_u8(vcombine_u8(vzip1_u8(pairs, pairs), vzip2_u8(pairs, pairs)));
+        }
+        for (int k = 0; k < run_steps[run]; ++k, codes += 64, out += 64) {
+            for (int i = 0; i < 4; ++i)
+                vst1q_s8(out + 16 * i, vmulq_s8(vld1q_s8(codes + 16 * i), scales[i]));
+        }
+    }
+}
+
 }  // namespace
 
 const Expand w2_expand = expand2;
 const Expand w4_expand = expand4;
+decltype(KernelSet::scale) const w8_scale = scale;
 
 }  // namespace sub8::kernels::neon
