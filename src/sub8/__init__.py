@@ -18,14 +18,21 @@ if TYPE_CHECKING:
     from sub8.data.preprocess import Preprocess
     from sub8.engine.session import Session
     from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
+    from sub8.quality import Quality
     from sub8.quantized_model import QuantizedModel
     from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary, WeightFormat
+    from sub8.study.compare import compare
+    from sub8.study.report import report
+    from sub8.study.sweep import settings, sweep
     from sub8.train.finetune import finetune as finetune
     from sub8.train.settings import Training
     from sub8.verbs.benchmark import Benchmark, benchmark
+    from sub8.verbs.classify import classify
+    from sub8.verbs.doctor import doctor
     from sub8.verbs.evaluate import Evaluation, evaluate
     from sub8.verbs.export import Export, export
     from sub8.verbs.inspect import Inspection, inspect
+    from sub8.verbs.predict import predict
     from sub8.verbs.quantize import quantize
     from sub8.verbs.quickstart import quickstart
     from sub8.verbs.verify import Verification, verify
@@ -46,6 +53,7 @@ _HOMES = {
     "MaxLatencyRatio": "mixed.budget",
     "MeanBits": "mixed.budget",
     "Preprocess": "data",
+    "Quality": "quality",
     "QuantizedModel": "quantized_model",
     "Recipe": "recipe",
     "Session": "engine.session",
@@ -53,6 +61,13 @@ _HOMES = {
     "Verification": "verbs.verify",
     "WeightFormat": "recipe",
     "benchmark": "verbs.benchmark",
+    "classify": "verbs.classify",
+    "compare": "study.compare",
+    "doctor": "verbs.doctor",
+    "predict": "verbs.predict",
+    "report": "study.report",
+    "settings": "study.sweep",
+    "sweep": "study.sweep",
     "Training": "train.settings",
     "evaluate": "verbs.evaluate",
     "export": "verbs.export",
@@ -80,6 +95,7 @@ __all__ = [
     "MaxLatencyRatio",
     "MeanBits",
     "Preprocess",
+    "Quality",
     "QuantizedModel",
     "Recipe",
     "Session",
@@ -91,12 +107,19 @@ __all__ = [
     "WeightFormat",
     "__version__",
     "benchmark",
+    "classify",
+    "compare",
+    "doctor",
     "evaluate",
     "export",
     "inspect",
     "open_dataset",
+    "predict",
     "quantize",
     "quickstart",
+    "report",
+    "settings",
+    "sweep",
     "verify",
 ]
 
@@ -109,7 +132,9 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if name != "finetune" or str(error.name).startswith("sub8"):
             raise
-        raise ImportError(f"{error.name} is needed to train: pip install sub8[train]") from error
+        from sub8.extras import install_command
+
+        raise ImportError(f"{error.name} is needed to train; {install_command('train')}") from error
     globals()[name] = value
     return value
 

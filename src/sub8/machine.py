@@ -29,6 +29,27 @@ def thread_count(threads: int | None) -> int:
     return int(threads)
 
 
+# Of instruction sets that the kernels use, as Linux names them.
+_FEATURES = (
+    *("avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "amx_int8"),
+    *("asimd", "asimddp", "i8mm"),
+)
+
+
+def cpu_features() -> tuple[str, ...]:
+    """Those of the processor's features that kernels use; none where the system does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return ()
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            found = set(value.split())
+            return tuple(name for name in _FEATURES if name in found)
+    return ()
+
+
 def processor_name() -> str:
     """The processor's model name, else its architecture."""
     return _model_name() or platform.processor() or platform.machine()

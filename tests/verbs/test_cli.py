@@ -4,8 +4,10 @@ import numpy as np
 import onnx
 import pytest
 
+ENVELOPE = ("schema", "version", "units")
 COMMANDS = [
     "export",
+    "doctor",
     "quantize",
     "evaluate",
     "verify",
@@ -37,11 +39,28 @@ def test_quantize_writes_a_valid_standard_file_and_says_what(sub8_command, folde
     onnx.checker.check_model(onnx.load(output), full_check=True)
 
 
+def test_quantize_tells_what_it_changed(sub8_command, folder, tmp_path):
+    arguments = ["quantize", folder / "model.onnx", "-c", folder / "data.npz"]
+    done = sub8_command(*arguments, "-o", tmp_path / "q.onnx")
+    assert done.code == 0, done.err
+    assert "calibrated on 20 of 24 images" in done.out
+    assert "beside float32 on 4 held-out images" in done.out and "dB" in done.out
+    assert "next: sub8 evaluate" in done.out
+    found = sub8_command(*arguments, "-o", tmp_path / "q.onnx", "--images", "8", "--json").json
+    assert found["calibration"] == {"images": 8, "offered": 24}
+    assert found["quality"]["held_out"] and found["quality"]["images"] == 16
+    assert 0 <= found["quality"]["agreement"]["top1"] <= 100
+    assert found["quality"]["signal_to_noise"]["logits"] > 10
+
+
 def test_evaluate_gives_the_three_figures(sub8_command, folder, quantised):
     exact = sub8_command("evaluate", folder / "model.onnx", folder / "data.npz", "--json")
-    assert exact.json == {"top1": 100.0, "top5": 100.0, "images": 24}
+    assert exact.json["schema"] == "sub8/evaluate/1" and exact.json["units"]["top1"] == "per cent"
+    figures = {name: exact.json[name] for name in ("top1", "top5", "images")}
+    assert figures == {"top1": 100.0, "top5": 100.0, "images": 24}
+    assert 13 < exact.json["top1_margin"] < 15  # of 24 images, with 95 % confidence
+    assert exact.json["few_images"]
     ours = sub8_command("evaluate", quantised, folder / "data.npz", "--json", "--threads", "1")
-    assert set(ours.json) == {"top1", "top5", "images"}
     oracle = sub8_command(
         "evaluate", quantised, folder / "data.npz", "--runtime", "onnxruntime", "--json"
     )
@@ -66,7 +85,8 @@ def test_verify_finds_no_mismatch(sub8_command, folder, tmp_path, exponent):
     assert made.code == 0, made.err
     done = sub8_command("verify", output, folder / "data.npz", "--json")
     assert done.code == 0, done.err
-    assert done.json == {
+    found = {name: done.json[name] for name in done.json if name not in ENVELOPE}
+    assert found == {
         "images": 24,
         "elements": 144,
         "mismatches": 0,
@@ -78,8 +98,9 @@ def test_verify_finds_no_mismatch(sub8_command, folder, tmp_path, exponent):
 
 def test_run_names_the_likeliest_labels(sub8_command, folder, quantised):
     done = sub8_command("run", quantised, folder / "data.npz", "--json")
-    assert len(done.json) == 24
-    top = done.json[0]["top"]
+    predictions = done.json["predictions"]
+    assert len(predictions) == 24
+    top = predictions[0]["top"]
     assert len(top) == 5 and top[0]["label"].startswith("class")
     assert top[0]["logit"] >= top[1]["logit"]
 

@@ -51,7 +51,7 @@ def test_names_and_labels_on_stdout(sub8_command, folder, quantised, tmp_path):
     assert done.code == 0 and SHOWN in done.out and "\x1b" not in done.out
     done = sub8_command("run", labelled, tmp_path / "x.npy", "--json")
     assert "\x1b" not in done.out and "\x7f" not in done.out
-    assert json.loads(done.out)[0]["top"][0]["label"].startswith(EVIL)
+    assert json.loads(done.out)["predictions"][0]["top"][0]["label"].startswith(EVIL)
 
 
 def one_line(done):

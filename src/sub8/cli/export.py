@@ -6,6 +6,7 @@ import typer
 
 import sub8
 from sub8.cli import terminal
+from sub8.cli.json_output import print_json
 from sub8.cli.options import Images, Json, OutputModel, PreprocessText, TargetName, Threads
 
 
@@ -59,7 +60,7 @@ def export(
         threads=threads,
     )
     if as_json:
-        terminal.print_json(result.to_dict())
+        print_json("export", result.to_dict())
         return
     terminal.print_line(f"{result.output}: {terminal.megabytes(result.bytes)}")
     print_export(result)

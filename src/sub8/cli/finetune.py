@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sub8.cli import terminal
+from sub8.cli.json_output import print_json
 from sub8.cli.options import (
     Cluster,
     FloatModel,
@@ -15,7 +16,7 @@ from sub8.cli.options import (
     RecipeFile,
     Weights,
 )
-from sub8.errors import InputError
+from sub8.extras import missing_extra
 from sub8.files import check_writable
 from sub8.machine import thread_count
 
@@ -97,7 +98,7 @@ def finetune(
 
         from sub8.train.finetune import finetune as run_finetune
     except ImportError as error:
-        raise InputError(f"{error.name} is needed to train: pip install sub8[train]") from error
+        raise missing_extra("train", error.name, "finetune") from error
     from sub8.cli.recipe_options import recipe_from_options
     from sub8.data.preprocess import Preprocess
     from sub8.train.settings import Training
@@ -139,12 +140,13 @@ def finetune(
         return
     result.model.save(target)
     if as_json:
-        terminal.print_json(
+        print_json(
+            "finetune",
             {
                 "output": str(target),
                 "validation_top1": result.top1,
                 "epochs": [vars(epoch) for epoch in result.epochs],
-            }
+            },
         )
         return
     for number, epoch in enumerate(result.epochs, 1):

@@ -4,8 +4,10 @@ stderr.
 
 import errno
 import io
+import json
 import os
 import re
+import shlex
 import signal
 import sys
 import warnings
@@ -18,9 +20,11 @@ import typer
 import sub8
 from sub8.cli import mixed as show
 from sub8.cli import terminal
+from sub8.cli.doctor import register as register_doctor
 from sub8.cli.export import check_target, print_export
 from sub8.cli.export import register as register_export
 from sub8.cli.finetune import register as register_training
+from sub8.cli.json_output import print_json
 from sub8.cli.options import (
     Batch,
     Cluster,
@@ -35,6 +39,7 @@ from sub8.cli.options import (
 )
 from sub8.cli.record import record_app
 from sub8.cli.study import register as register_study
+from sub8.cli.switches import with_switches
 from sub8.errors import (
     InputError,
     MissingPreprocessError,
@@ -56,10 +61,12 @@ app = typer.Typer(
     name="sub8",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     help="Ternary, 4-bit and 8-bit networks on a CPU: quantise without training, run in integers,"
     " prove it exact.",
 )
+
+# So many calibration images are kept to measure on.
+HELD_OUT = 100
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL.onnx", help="An ONNX model.", show_default=False)
@@ -92,7 +99,10 @@ def _version(show: bool) -> None:
 @app.callback()
 def _sub8(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", "-V", callback=_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None: ...
 
@@ -202,9 +212,11 @@ def quantize(
             budget=budget,
             preprocess=_preprocess(preprocess),
             images=images,
+            hold_out=HELD_OUT,
             progress=progress,
         )
         report = _summary(quantised)  # before the file is there: nothing may fail behind it
+        quality = _quality(quantised)
         exported = None
         if target == "onnx":
             quantised.save(path)
@@ -223,11 +235,13 @@ def quantize(
         "output": str(path),
         "bytes": path.stat().st_size,
         "source_bytes": Path(model).stat().st_size,
+        "quality": None if quality is None else quality.to_dict(),
+        "calibration": _calibration(quantised),
         "warnings": told,
     }
     if report is None:
         if as_json:
-            terminal.print_json(result)
+            print_json("quantize", result)
         else:
             terminal.print_line(f"{path}: {terminal.megabytes(path.stat().st_size)}")
         return
@@ -241,7 +255,7 @@ def quantize(
     if report.choice is not None:
         result["choice"] = report.choice
     if as_json:
-        terminal.print_json(result)
+        print_json("quantize", result)
         return
     terminal.print_line(
         f"{path}: {terminal.megabytes(path.stat().st_size)}"
@@ -253,6 +267,16 @@ def quantize(
     if exported is not None:
         print_export(exported)
     _print_islands(report.islands)
+    used = result["calibration"]
+    terminal.print_line(f"calibrated on {used['images']} of {used['offered']} images")
+    if quality is not None:
+        terminal.print_line(str(quality))
+    if exported is None:
+        file = shlex.quote(str(path))
+        terminal.print_line(
+            f"next: sub8 evaluate {file} LABELLED_IMAGES (accuracy), sub8 verify {file}"
+            f" {shlex.quote(calibration)} (exactness)"
+        )
 
 
 @app.command(
@@ -286,10 +310,12 @@ def evaluate(
             progress=progress,
         )
     if as_json:
-        terminal.print_json(result.to_dict())
+        print_json("evaluate", result.to_dict())
     else:
+        few = "; few images: small differences mean nothing" if result.few else ""
         terminal.print_line(
-            f"top-1 {result.top1:.2f} %, top-5 {result.top5:.2f} %, {result.images} images"
+            f"top-1 {result.top1:.2f} ± {result.top1_margin:.2f} %, top-5 {result.top5:.2f} ±"
+            f" {result.top5_margin:.2f} %, {result.images} images (±: 95 % confidence{few})"
         )
 
 
@@ -319,7 +345,7 @@ def verify(
             progress=progress,
         )
     if as_json:
-        terminal.print_json(result.to_dict())
+        print_json("verify", result.to_dict())
     else:
         terminal.print_line(
             f"{result.mismatches} mismatches in {result.elements} elements of {result.images} "
@@ -363,7 +389,7 @@ def run(
         )
     ]
     if as_json:
-        terminal.print_json([prediction.to_dict() for prediction in results])
+        print_json("run", {"predictions": [prediction.to_dict() for prediction in results]})
         return
     for prediction in results:
         terminal.print_line(prediction.name)
@@ -425,7 +451,7 @@ def inspect(
         print_cost(report, as_json)
         return
     if as_json:
-        terminal.print_json(report.to_dict())
+        print_json("inspect", report.to_dict())
         return
 
     def shown(value: Any) -> str:
@@ -513,7 +539,7 @@ def benchmark(
             progress=progress,
         )
     if as_json:
-        terminal.print_json(result.to_dict())
+        print_json("benchmark", result.to_dict())
         return
     if result.layers:
         terminal.print_table(
@@ -553,7 +579,7 @@ def quickstart(
     with terminal.progress_bars() as progress:
         result = sub8.quickstart(output, threads=threads, progress=progress)
     if as_json:
-        terminal.print_json(result.to_dict())
+        print_json("quickstart", result.to_dict())
     else:
         terminal.print_table(
             [
@@ -615,12 +641,13 @@ def zoo(
     write_model(build(name, seed=seed, size=size, classes=classes), target)
     result = {"output": str(target), "bytes": target.stat().st_size}
     if as_json:
-        terminal.print_json(result)
+        print_json("zoo", result)
     else:
         terminal.print_line(f"{target}: {terminal.megabytes(target.stat().st_size)}")
 
 
 register_export(app)
+register_doctor(app)
 register_study(app)
 register_training(app)
 app.add_typer(record_app)
@@ -663,6 +690,25 @@ def _summary(quantised: "sub8.QuantizedModel") -> "sub8.Inspection | None":
         return sub8.inspect(quantised)
     except Sub8Error:
         return None
+
+
+def _quality(quantised: "sub8.QuantizedModel") -> "sub8.Quality | None":
+    """What quantisation changed; warns where that is much. None where the engine cannot run the
+    file.
+    """
+    try:
+        found = quantised.quality
+    except Sub8Error:
+        return None
+    if found is not None and found.warning is not None:
+        warnings.warn(found.warning, Sub8Warning, stacklevel=2)
+    return found
+
+
+def _calibration(quantised: "sub8.QuantizedModel") -> dict[str, Any]:
+    """How many images were offered, calibrated on, and held out."""
+    recorded = json.loads(quantised.model.metadata_props["sub8.calibration"])
+    return {"images": recorded["images"], "offered": recorded["offered"]}
 
 
 def _refuse_islands(model: str) -> None:
@@ -713,7 +759,8 @@ def _terminate(*_: object) -> NoReturn:
 def _run() -> int:
     streams = sys.stdout, sys.stderr
     try:
-        code = int(app(prog_name="sub8", standalone_mode=False) or 0)
+        terminal.set_verbosity(terminal.Verbosity.NORMAL)
+        code = int(with_switches(app)(prog_name="sub8", standalone_mode=False) or 0)
         if code == _INTERRUPTED:  # Typer's answer to an interrupt
             terminal.print_error("interrupted")
         sys.stdout.flush()  # what cannot be written is to be told

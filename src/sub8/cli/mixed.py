@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sub8.errors import InputError
+from sub8.extras import missing_extra
 from sub8.files import write_file
 
 LAYER_COLUMNS = ("layer", "chosen", "bits a weight|", "gain|", "error|", "of all error|", "time|")
@@ -81,9 +82,7 @@ def plot(choice: dict[str, Any], path: str | Path) -> None:
 
         specification = _chart(choice)
     except ImportError as error:
-        raise InputError(
-            f"a plot needs the package {error.name}; install: pip install 'sub8[study]'"
-        ) from error
+        raise missing_extra("study", error.name, "a plot") from error
     if suffix == ".svg":
         content = vl_convert.vegalite_to_svg(specification).encode()
     elif suffix == ".png":

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sub8.cli import terminal
+from sub8.cli.json_output import print_json
 from sub8.cli.options import Json
 from sub8.errors import InputError
 from sub8.files import write_file
@@ -47,7 +48,9 @@ def verify(
     checks = verify_file(state, key)
     valid = all(check.outcome != "invalid" for check in checks)
     if as_json:
-        terminal.print_json({"valid": valid, "checks": [check.to_dict() for check in checks]})
+        print_json(
+            "record-verify", {"valid": valid, "checks": [check.to_dict() for check in checks]}
+        )
     else:
         width = max(len(check.name) for check in checks)
         for check in checks:
@@ -72,7 +75,7 @@ def merge(
     """Merge signed events into a record: any order, any duplication, the same bytes."""
     merged = merge_files(bundles, output)
     if as_json:
-        terminal.print_json({"output": output, **merged.to_dict()})
+        print_json("record-merge", {"output": output, **merged.to_dict()})
         return
     combined = merged.combined
     terminal.print_line(
@@ -137,7 +140,10 @@ def replicate(
         )
     write_file(Path(output), pack([event.data]))
     if as_json:
-        terminal.print_json({"output": output, "event_id": event.event_id, "event": event.fields})
+        print_json(
+            "record-replicate",
+            {"output": output, "event_id": event.event_id, "event": event.fields},
+        )
     else:
         terminal.print_line(f"{output}: {event.event_id}, signed by {private.public.fingerprint}")
 
@@ -163,7 +169,7 @@ def keygen(
     public = generate_key_files(output, _passphrase(confirm=True) if passphrase else None)
     if as_json:
         paths = {"private_key": output, "public_key": f"{output}.pub"}
-        terminal.print_json({**paths, "fingerprint": public.fingerprint})
+        print_json("record-keygen", {**paths, "fingerprint": public.fingerprint})
     else:
         terminal.print_line(
             f"{output} (keep it secret), {output}.pub: fingerprint {public.fingerprint}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sub8.cli import terminal
+from sub8.cli.json_output import print_json
 from sub8.cli.options import FloatModel, Images, Json, PreprocessText
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def sweep(
             progress=progress,
         )
     if as_json:
-        terminal.print_json(study.to_dict())
+        print_json("sweep", study.to_dict())
         return
     terminal.print_table(
         ["setting", "top-1|", "replaced|", "bits|", "size|", "latency|", "mismatches|"],
@@ -114,8 +115,9 @@ def report(
 
     written = write_report(folder, max_drop=max_drop)
     if as_json:
-        terminal.print_json(
-            {"page": written.page, "pictures": list(written.pictures), "chosen": written.chosen}
+        print_json(
+            "report",
+            {"page": written.page, "pictures": list(written.pictures), "chosen": written.chosen},
         )
         return
     terminal.print_line(f"{written.page}; chosen: {written.chosen}")
@@ -133,7 +135,7 @@ def compare(
 
     comparison = compare_models(models)
     if as_json:
-        terminal.print_json(comparison.to_dict())
+        print_json("compare", comparison.to_dict())
         return
     rows = []
     for name, layers in comparison.layers.items():
@@ -162,7 +164,7 @@ def print_cost(inspection: "Inspection", as_json: bool) -> None:
 
     counted = cost(inspection)
     if as_json:
-        terminal.print_json(counted.to_dict())
+        print_json("cost", counted.to_dict())
         return
     columns = ("layer", "products|", "scalings|", "16-bit sums|", "32-bit sums|", "bytes|", "work|")
     terminal.print_table(

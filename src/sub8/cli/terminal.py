@@ -3,22 +3,29 @@
 Names, labels and messages come from files that strangers may have made, so all text goes through
 ``plain``."""
 
-import json
 import logging
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
 from rich.table import Table
 
 from sub8.errors import Sub8Warning
-from sub8.progress import Progress
+from sub8.progress import Progress, StageLines
 
 # Without markup and emoji codes: "[bold]" in the name of a layer is a part of its name.
 _errors = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
@@ -52,17 +59,44 @@ def _printable(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+class Verbosity(Enum):
+    """How much is told beside results and errors."""
+
+    QUIET = auto()  # nothing, not even warnings
+    NORMAL = auto()
+    VERBOSE = auto()  # every stage, with its time
+
+
+@dataclass
+class _Told:
+    verbosity: Verbosity = Verbosity.NORMAL
+
+
+_told = _Told()
+
+
+def set_verbosity(verbosity: Verbosity) -> None:
+    """For the rest of this process's command."""
+    _told.verbosity = verbosity
+
+
 @contextmanager
-def progress_bars() -> Iterator[Progress | None]:
-    """A bar per stage on stderr, gone at the end; None where stderr is not a terminal."""
-    if not _errors.is_terminal:
-        yield None
+def progress_bars() -> Iterator[Progress]:
+    """A bar per stage on a terminal, gone at the end; elsewhere, and with VERBOSE, lines on stderr:
+    one every minute of a stage that takes long.
+    """
+    if _told.verbosity is Verbosity.QUIET:
+        yield lambda stage, done, total: None
+        return
+    if _told.verbosity is Verbosity.VERBOSE or not _errors.is_terminal:
+        yield StageLines(_print_stage, every=_told.verbosity is Verbosity.VERBOSE)
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     with Bars(*columns, console=_errors, transient=True) as bars:
         tasks: dict[str, Any] = {}
@@ -75,14 +109,19 @@ def progress_bars() -> Iterator[Progress | None]:
         yield progress
 
 
+def _print_stage(text: str) -> None:
+    _errors.print(f"sub8: {plain(text)}")
+
+
 def print_error(message: str) -> None:
     """One line on stderr."""
     _print_message("error", message)
 
 
 def print_warning(message: str) -> None:
-    """One line on stderr."""
-    _print_message("warning", message)
+    """One line on stderr, unless QUIET."""
+    if _told.verbosity is not Verbosity.QUIET:
+        _print_message("warning", message)
 
 
 @contextmanager
@@ -106,11 +145,6 @@ def collected_warnings() -> Iterator[list[str]]:
 
 def _print_message(kind: str, message: str) -> None:
     _errors.print(f"sub8: {kind}: {plain(' '.join(message.split()))}")
-
-
-def print_json(value: Any) -> None:
-    """JSON on stdout, in ASCII."""
-    print(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
 
 
 def print_line(text: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.data.dataset import Dataset, ImageRange
-from sub8.data.preprocess import Preprocess
+from sub8.data.preprocess import Preparation, Preprocess, prepare_image
 from sub8.errors import InputError, MissingPreprocessError, Sub8Warning
 
 _TOLERATED = 0.05  # of the range that the preprocessing gives; resizing overshoots a little
@@ -16,7 +16,7 @@ _TOLERATED = 0.05  # of the range that the preprocessing gives; resizing oversho
 
 def load_batches(
     dataset: Dataset,
-    preprocess: Preprocess | None,
+    preprocess: Preparation | None,
     images: ImageRange = None,
     batch: int = 32,
     *,
@@ -44,7 +44,7 @@ def load_batches(
         if filled:
             arrays += [arrays[-1]] * (batch - len(arrays))
         x = np.stack(arrays)
-        if start == 0 and preprocess is not None and chosen.array(0).dtype != np.uint8:
+        if start == 0 and isinstance(preprocess, Preprocess) and chosen.array(0).dtype != np.uint8:
             _tell_unprepared(dataset.name, x, preprocess)
         labels = [chosen.label(index) for index in indices]
         known = None if None in labels else np.asarray(labels, np.int64)
@@ -52,7 +52,7 @@ def load_batches(
 
 
 def _network_input(
-    dataset: Dataset, index: int, preprocess: Preprocess | None
+    dataset: Dataset, index: int, preprocess: Preparation | None
 ) -> NDArray[np.float32]:
     array = dataset.array(index)
     if array.dtype != np.uint8:
@@ -60,7 +60,7 @@ def _network_input(
     if preprocess is None:
         raise MissingPreprocessError(dataset.name)
     try:
-        return preprocess.apply(array)
+        return prepare_image(array, preprocess)
     except InputError as error:
         raise InputError(f"{dataset.sample_name(index)}: {error}") from error
 

@@ -6,14 +6,15 @@ holds one kind only. The order of the samples is fixed by the data alone, so ``i
 the same samples everywhere."""
 
 import re
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.errors import InputError
+from sub8.errors import InputError, Sub8Warning
 
 ImageRange = int | slice | str | None
 
@@ -50,19 +51,32 @@ class Dataset(ABC):
             yield self.array(index), self.label(index)
 
     def select(self, images: ImageRange) -> "Dataset":
-        """The samples of a range, see ``parse_range``; InputError where it selects none."""
+        """The samples of a range, see ``parse_range``; InputError where it selects none. Warns
+        (Sub8Warning) where a number or text asks for more than there are.
+        """
         if images is None:
             return self
-        chosen = range(len(self))[parse_range(images)]
+        asked = parse_range(images)
+        chosen = range(len(self))[asked]
         if len(chosen) == 0:
             raise InputError(
                 f"{self.name}: images {_shown(images)} selects none of {len(self)} samples"
             )
+        if not isinstance(images, slice) and asked.stop is not None and asked.stop > len(self):
+            warnings.warn(
+                f"{self.name}: images {_shown(images)}: there are {len(self)} only",
+                Sub8Warning,
+                stacklevel=2,
+            )
         return _Selection(self, chosen)
+
+    def pick(self, indices: Sequence[int]) -> "Dataset":
+        """The samples at ``indices``, at least one, in that order."""
+        return _Selection(self, indices)
 
 
 class _Selection(Dataset):
-    def __init__(self, source: Dataset, chosen: range):
+    def __init__(self, source: Dataset, chosen: Sequence[int]):
         self.name, self._source, self._chosen = source.name, source, chosen
 
     def __len__(self) -> int:

@@ -8,10 +8,10 @@ The steps, in order: resize (Pillow, with its antialiasing), centre crop, channe
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -225,6 +225,34 @@ class Preprocess:
         if height <= width:
             return short, int(short * width / height)
         return int(short * height / width), short
+
+
+# How an image becomes an input: plain data that a model's metadata can hold, or any function of an
+# image uint8 ``[H, W, 3]``, which has to be given again wherever the model meets images.
+Preparation: TypeAlias = Preprocess | Callable[[NDArray[np.uint8]], Any]
+
+
+def prepare_image(image: NDArray[np.uint8], how: Preparation) -> NDArray[np.float32]:
+    """One network input, float32 without the batch axis. Raises InputError."""
+    if isinstance(how, Preprocess):
+        return how.apply(image)
+    if not callable(how):
+        raise InputError(
+            "preprocess must be a Preprocess, or a function from uint8 [H, W, 3] to a float array, "
+            f"not {type(how).__name__}"
+        )
+    made = how(image)
+    if hasattr(made, "detach"):  # a torch tensor, as torchvision's transforms give
+        made = made.detach().cpu().numpy()
+    array = np.asarray(made)
+    if not np.issubdtype(array.dtype, np.floating) or array.ndim < 1:
+        raise InputError(
+            f"preprocess must give a float array without the batch axis, gave {array.dtype} "
+            f"{list(array.shape)}"
+        )
+    if not np.isfinite(array).all():
+        raise InputError("preprocess gives NaN or infinity")
+    return array.astype(np.float32)
 
 
 def _pair(size: Size) -> tuple[int, int]:

@@ -4,7 +4,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, overload
@@ -39,11 +39,36 @@ class StepTime:
     milliseconds: float
 
 
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output, as ONNX Runtime tells of one. type: such as ``tensor(float)``. shape:
+    sizes; open ones by their name, or None.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...] | None
+
+    @classmethod
+    def of(cls, value: ir.Value) -> "TensorInfo":
+        dtype = value.dtype or ir.DataType.FLOAT
+        kind = {"float32": "float", "float64": "double"}.get(dtype.numpy().name, dtype.name.lower())
+        sizes = None
+        if value.shape is not None:
+            sizes = tuple(s if isinstance(s, int) else s.value for s in value.shape)
+        return cls(str(value.name), f"tensor({kind})", sizes)
+
+    def __str__(self) -> str:
+        sizes = "any shape" if self.shape is None else list(self.shape)
+        return f"{self.name} {self.type} {sizes}"
+
+
 class Session:
     """Runs a quantised model in integers. Safe to share between threads, and with forked processes.
 
     >>> session = Session("resnet50-t4.onnx", threads=2)  # doctest: +SKIP
     >>> logits = session.run(images)  # float32 [B, 3, 224, 224]  # doctest: +SKIP
+    >>> (logits,) = session.run(None, {"image": images})  # as ONNX Runtime's  # doctest: +SKIP
 
     model: path of an ONNX file, its bytes, or an ``ir.Model``, in Q/DQ form.
     threads: of one run; default, the CPUs this process may use.
@@ -70,6 +95,11 @@ class Session:
             raise InputError(str(error)) from error
         opened = _open(model)
         self._again = _Reopen.of(model, self.threads, integer_only, isa)
+        self._source = _name(model)
+        self._infos = (
+            [TensorInfo.of(value) for value in opened.graph.inputs],
+            [TensorInfo.of(value) for value in opened.graph.outputs],
+        )
         self._declared = {str(value.name): _declared(value) for value in opened.graph.inputs}
         self._packed = PackedLayers(self.isa)
         self.plan: Plan = compile_plan(opened, integer_only=integer_only, keep=self._packed.keep)
@@ -96,6 +126,13 @@ class Session:
             )
         return self._again, ()
 
+    def __repr__(self) -> str:
+        inputs, outputs = ("; ".join(map(str, infos)) for infos in self._infos)
+        return (
+            f"Session({self._source!r}, inputs: {inputs}, outputs: {outputs}, "
+            f"threads={self.threads}, isa={self.isa!r})"
+        )
+
     def after_fork(self) -> None:
         """Called in a forked process; the session runs on there, with one thread (``forks``)."""
         self._kept.after_fork()
@@ -112,18 +149,35 @@ class Session:
         """Names of the outputs."""
         return self.plan.outputs
 
+    def get_inputs(self) -> list[TensorInfo]:
+        """Name, type and shape of every input."""
+        return [info for info in self._infos[0] if info.name in self.inputs]
+
+    def get_outputs(self) -> list[TensorInfo]:
+        """Name, type and shape of every output."""
+        return list(self._infos[1])
+
     @overload
     def run(self, x: NDArray[Any]) -> NDArray[Any]: ...
     @overload
     def run(self, x: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]: ...
-    def run(self, x: Inputs) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+    @overload
+    def run(
+        self, x: Sequence[str] | None, feed: Mapping[str, NDArray[Any]]
+    ) -> list[NDArray[Any]]: ...
+    def run(
+        self, x: "Inputs | Sequence[str] | None", feed: Mapping[str, NDArray[Any]] | None = None
+    ) -> NDArray[Any] | tuple[NDArray[Any], ...] | list[NDArray[Any]]:
         """An array for an array, where the model has one input and one output; for arrays by input
-        name, a tuple of all outputs.
+        name, a tuple of all outputs. As ONNX Runtime's: ``run(names, feed)`` gives a list of the
+        outputs named, None for all.
 
-        x: of the types (float32 for images) and shapes that the model declares. Raises InputError
-        where they do not fit.
+        x, feed: of the types (float32 for images) and shapes that the model declares. Raises
+        InputError where they do not fit.
         """
-        results = self.run_all(x)
+        if feed is not None:
+            return self._run_named(x, feed)
+        results = self.run_all(x)  # type: ignore[arg-type]  # refused there
         if isinstance(x, Mapping):
             return tuple(results[name] for name in self.outputs)
         if len(self.outputs) != 1:
@@ -131,6 +185,19 @@ class Session:
                 f"the model has {len(self.outputs)} outputs; use run_all, or pass the input by name"
             )
         return results[self.outputs[0]]
+
+    def _run_named(self, names: Any, feed: Any) -> list[NDArray[Any]]:
+        if not isinstance(feed, Mapping):
+            raise InputError(f"arrays must be given by input name, not as {type(feed).__name__}")
+        if not (names is None or isinstance(names, (list, tuple))):
+            raise InputError(f"output names must be a list or None, not {type(names).__name__}")
+        unknown = [name for name in names or () if name not in self.outputs]
+        if unknown:
+            raise InputError(
+                f"no output is named {unknown[0]!r}; the model's outputs: {', '.join(self.outputs)}"
+            )
+        results = self.run_all(feed)
+        return [results[name] for name in names or self.outputs]
 
     def run_all(self, x: Inputs) -> dict[str, NDArray[Any]]:
         """Every output by name. See ``run``."""
@@ -248,22 +315,26 @@ def _declared(value: ir.Value) -> _Declared:
 class _Reopen:
     """What a session was opened with, and how its file then was."""
 
-    path: str
+    source: str | bytes
     state: tuple[int, int]
     options: tuple[int, bool, str | None]
 
     @classmethod
     def of(cls, model: Any, *options: Any) -> "_Reopen | None":
-        """None for a model that is in memory."""
+        """None for an ``ir.Model``, which others may change."""
+        if isinstance(model, bytes):
+            return cls(model, (0, 0), options)
         if not isinstance(model, (str, os.PathLike)):
             return None
         path = os.path.abspath(model)
         return cls(path, _file_state(path), options)
 
     def __call__(self) -> Session:
-        if _file_state(self.path) != self.state:
-            raise InputError(f"{self.path}: has changed since the Session that is copied opened it")
-        return Session(self.path, *self.options)
+        if isinstance(self.source, str) and _file_state(self.source) != self.state:
+            raise InputError(
+                f"{self.source}: has changed since the Session that is copied opened it"
+            )
+        return Session(self.source, *self.options)
 
 
 def _file_state(path: str) -> tuple[int, int]:

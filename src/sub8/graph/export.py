@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import onnx_ir as ir
 
 from sub8.errors import InputError, UnsupportedModelError, first_line
+from sub8.extras import missing_extra
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +30,7 @@ def export_module(module: "torch.nn.Module", example_input: Any) -> ir.Model:
     try:
         import torch
     except ImportError as error:
-        raise InputError("PyTorch is needed to export a module: pip install sub8[torch]") from error
+        raise missing_extra("torch", error.name, "a module as a model") from error
     if not isinstance(module, torch.nn.Module):
         raise InputError(
             f"a module to export must be a torch.nn.Module, not {type(module).__name__}"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sub8.data import DataSource, ImageRange, load_batches, open_dataset, parse_range
 from sub8.data.dataset import Dataset
-from sub8.data.preprocess import Preprocess
+from sub8.data.preprocess import Preparation, Preprocess, prepare_image
 from sub8.errors import InputError, Sub8Warning, UnsupportedModelError
 from sub8.graph.groups import Group, find_groups, why_no_layer
 from sub8.graph.normalise import normalise
@@ -44,6 +44,9 @@ LARGEST_BATCH = 64
 # left out.
 _DWARFED, _FEW, _FEWEST_TO_COMPARE = 32, 0.1, 4
 
+# Calibration takes no more where the user names no number: more images change little.
+CALIBRATION_IMAGES = 300
+
 Source: TypeAlias = "str | os.PathLike[str] | ir.Model | torch.nn.Module"
 Calibration: TypeAlias = DataSource
 
@@ -51,7 +54,8 @@ Calibration: TypeAlias = DataSource
 @dataclass(frozen=True)
 class PreparedNetwork:
     """graph: normalised. groups: of its nodes. formats: of the activations, by tensor. batches: the
-    calibration inputs, float32 ``[B, ...]`` each.
+    calibration inputs, float32 ``[B, ...]`` each. offered: how many samples the calibration data
+    has. held_out: samples that calibration did not see, to measure on; None where there are none.
     """
 
     graph: ir.Model
@@ -60,7 +64,9 @@ class PreparedNetwork:
     batches: Sequence[NDArray[np.float32]]
     source: ModelFile
     calibration: str
-    preprocess: Preprocess | None
+    preprocess: Preparation | None
+    offered: int
+    held_out: Dataset | None
 
     def metadata(self, recipe: Recipe, calibrated: CalibrationResult) -> dict[str, str]:
         """What the written model says of how it was made."""
@@ -68,6 +74,7 @@ class PreparedNetwork:
         calibration = {
             "source": self.calibration,
             "images": sum(len(batch) for batch in self.batches),
+            "offered": self.offered,
             "input_shape": list(self.batches[0].shape[1:]),
             "signal_to_noise": noise,
         }
@@ -77,7 +84,7 @@ class PreparedNetwork:
             "sub8.calibration": json.dumps(calibration),
             "sub8.source_sha256": self._source_sha256(),
         }
-        if self.preprocess is not None:
+        if isinstance(self.preprocess, Preprocess):
             found["preprocess"] = self.preprocess.to_metadata()
         return found
 
@@ -92,8 +99,9 @@ def prepare_network(
     calibration: Calibration,
     recipe: Recipe,
     *,
-    preprocess: Preprocess | None = None,
+    preprocess: Preparation | None = None,
     images: ImageRange = None,
+    hold_out: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> PreparedNetwork:
@@ -102,7 +110,8 @@ def prepare_network(
 
     Parameters as for ``quantize``. Raises InputError and UnsupportedModelError.
     """
-    source, dataset, prepared = _open_source(model, calibration, preprocess, images)
+    source, offered, prepared = _open_source(model, calibration, preprocess, images)
+    dataset, held_out = _parted(offered, images, hold_out)
     batches = _batches(dataset, prepared, source, recipe)
     graph = normalise(source.model)
     groups = find_groups(graph)
@@ -120,18 +129,46 @@ def prepare_network(
         graph, groups, batches, count, recipe.activations, threads=threads, progress=progress
     )
     name = Path(calibration).name if isinstance(calibration, (str, os.PathLike)) else "array"
-    return PreparedNetwork(graph, groups, formats, batches, source, name, preprocess)
+    return PreparedNetwork(
+        graph, groups, formats, batches, source, name, preprocess, len(offered), held_out
+    )
+
+
+def _parted(offered: Dataset, images: ImageRange, hold_out: int) -> tuple[Dataset, Dataset | None]:
+    """What to calibrate on, and up to ``hold_out`` other samples to measure on.
+
+    Of a range that the user named nothing is taken away: what lies outside of it is held out. Else
+    a fifth of the samples is held out, and what calibrates is spread over all of them.
+    """
+    everything = range(len(offered))
+    if images is not None:
+        used = everything[parse_range(images)]
+        rest = [*range(used.start), *range(used.stop, len(offered))]
+        return offered.select(images), _picked(offered, _evenly(rest, hold_out))
+    held = _evenly(everything, min(hold_out, len(offered) // 5))
+    rest = sorted(set(everything).difference(held))
+    return offered.pick(_evenly(rest, CALIBRATION_IMAGES)), _picked(offered, held)
+
+
+def _picked(data: Dataset, indices: Sequence[int]) -> Dataset | None:
+    return data.pick(indices) if indices else None
+
+
+def _evenly(indices: Sequence[int], most: int) -> list[int]:
+    """At most so many of them, evenly spread: data may be sorted by class."""
+    count = min(most, len(indices))
+    return [indices[place * len(indices) // count] for place in range(count)]
 
 
 def _open_source(
-    model: Source, calibration: Calibration, preprocess: Preprocess | None, images: ImageRange
-) -> tuple[ModelFile, Dataset, Preprocess | None]:
-    """The float model, the samples to calibrate on, and how images become its inputs."""
+    model: Source, calibration: Calibration, preprocess: Preparation | None, images: ImageRange
+) -> tuple[ModelFile, Dataset, Preparation | None]:
+    """The float model, all samples that are offered, and how images become its inputs."""
     limit = None if images is None else parse_range(images).stop
     if isinstance(model, (str, os.PathLike, ir.Model)):
         source = ModelFile.open(model)
         _reject_quantised(source)
-        dataset = open_dataset(calibration, name="calibration", limit=limit).select(images)
+        dataset = open_dataset(calibration, name="calibration", limit=limit)
         return source, dataset, preprocess or source.preprocess
     if not hasattr(model, "state_dict"):
         raise InputError(
@@ -139,7 +176,7 @@ def _open_source(
         )
     from sub8.graph.export import export_module
 
-    dataset = open_dataset(calibration, name="calibration", limit=limit).select(images)
+    dataset = open_dataset(calibration, name="calibration", limit=limit)
     sample, _ = next(load_batches(dataset, preprocess, 1))
     return ModelFile.open(export_module(model, sample)), dataset, preprocess
 
@@ -150,7 +187,7 @@ def _reject_quantised(source: ModelFile) -> None:
 
 
 def _batches(
-    dataset: Dataset, preprocess: Preprocess | None, source: ModelFile, recipe: Recipe
+    dataset: Dataset, preprocess: Preparation | None, source: ModelFile, recipe: Recipe
 ) -> Kept:
     """Batches of the one size that the model takes, else of one that fits memory.
 
@@ -219,9 +256,13 @@ def _without_extremes(batches: Kept) -> Kept:
     return kept
 
 
-def _elements(dataset: Dataset, preprocess: Preprocess | None) -> int:
+def _elements(dataset: Dataset, preprocess: Preparation | None) -> int:
     """Of one input, at least 1."""
     first = dataset.array(0)
     if first.dtype != np.uint8:
         return max(1, first.size)
-    return 1 if preprocess is None else math.prod(preprocess.shape)
+    if preprocess is None:
+        return 1
+    if isinstance(preprocess, Preprocess):
+        return math.prod(preprocess.shape)
+    return max(1, prepare_image(first, preprocess).size)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sub8.errors import InputError
+from sub8.extras import missing_extra
 from sub8.files import write_file
 from sub8.study.front import choose
 from sub8.study.point import Point
@@ -37,9 +38,7 @@ def report(folder: str | Path, *, max_drop: float = 1.0) -> Report:
 
         from sub8.study.charts import charts
     except ImportError as error:
-        raise InputError(
-            f"the report needs the package {error.name}; install: pip install 'sub8[study]'"
-        ) from error
+        raise missing_extra("study", error.name, "the report") from error
     drawn = {name: chart.to_dict() for name, chart in charts(study).items()}
     pictures = []
     (target / "charts").mkdir(exist_ok=True)

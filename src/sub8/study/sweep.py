@@ -20,7 +20,7 @@ from sub8.files import path_sha256, write_file
 from sub8.machine import available_processors, processor_name, thread_count
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
-from sub8.progress import Progress
+from sub8.progress import Progress, logged
 from sub8.recipe import METHODS, Method, weight_format
 from sub8.study.latency import time_point
 from sub8.study.peers import quantize_with_onnxruntime
@@ -135,6 +135,7 @@ def sweep(
     Points already in the folder are kept. Times are taken at the end, one point after the other, on
     this machine, each interleaved with ONNX Runtime. Raises InputError.
     """
+    progress = logged(progress)
     target = Path(folder)
     processors = available_processors()
     jobs = jobs if jobs is not None else processors

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from urllib.parse import urlsplit
 
 from sub8.errors import InputError
+from sub8.extras import missing_extra
 from sub8.study.point import Point, Task, measure_point
 
 
@@ -82,7 +83,7 @@ def measure_on_ray(tasks: list[Task], address: str) -> Iterator[tuple[Point, byt
     try:
         import ray
     except ImportError as error:
-        raise InputError("--ray needs the package ray; install: pip install 'sub8[ray]'") from error
+        raise missing_extra("ray", "ray", "--ray") from error
     if address != "auto":
         _reach(address)
     try:

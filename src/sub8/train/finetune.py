@@ -20,7 +20,7 @@ from sub8.data import DataSource, ImageRange, open_dataset
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.model_file import ModelFile
-from sub8.progress import Progress
+from sub8.progress import Progress, logged
 from sub8.ptq.prepare import Source
 from sub8.quantized_model import QuantizedModel
 from sub8.recipe import Recipe
@@ -82,6 +82,7 @@ def finetune(
     exactly where it was. Under ``torchrun`` or ``accelerate launch`` the processes share every
     batch. Raises InputError and UnsupportedModelError.
     """
+    progress = logged(progress)
     recipe, settings = recipe or Recipe(), settings or Training()
     torch.manual_seed(settings.seed)
     labels, prepared = None, preprocess

@@ -5,7 +5,7 @@ precision.
 from collections.abc import Mapping
 
 from sub8.data import ImageRange
-from sub8.data.preprocess import Preprocess
+from sub8.data.preprocess import Preparation
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.qdq import QuantizedLayer
 from sub8.progress import Progress
@@ -26,7 +26,7 @@ def prepare(
     *,
     track_every: int = TRACK_EVERY,
     track_exponents: bool = True,
-    preprocess: Preprocess | None = None,
+    preprocess: Preparation | None = None,
     images: ImageRange = None,
     threads: int | None = None,
     progress: Progress | None = None,

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from sub8.data import DataSource, open_dataset
-from sub8.data.preprocess import Preprocess
+from sub8.data.preprocess import Preparation
 from sub8.errors import InputError
 from sub8.model_file import ModelFile, ModelSource
-from sub8.verbs.evaluate import open_runner, predict
+from sub8.verbs.evaluate import open_runner, predictions
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,17 @@ def classify(
     data: DataSource,
     *,
     top: int = 5,
-    preprocess: Preprocess | None = None,
+    preprocess: Preparation | None = None,
     threads: int | None = None,
 ) -> list[Prediction]:
     """The ``top`` likeliest labels of every image. Raises InputError and UnsupportedModelError."""
+    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        raise InputError(f"top {top!r} must be a whole number of at least 1")
     opened = ModelFile.open(model)
     dataset = open_dataset(data, opened.labels)
     runner = open_runner(opened, None, threads)
-    predictions: list[Prediction] = []
-    for logits, _ in predict(opened, runner, dataset, preprocess):
+    found: list[Prediction] = []
+    for logits, _ in predictions(opened, runner, dataset, preprocess):
         if logits.ndim != 2:
             raise InputError(
                 f"{opened.name}: its output has shape {logits.shape}, not [images, classes]"
@@ -59,8 +61,8 @@ def classify(
                 Score(_label(opened, int(c)), float(row[c]), float(weights[c] / weights.sum()))
                 for c in order
             )
-            predictions.append(Prediction(dataset.sample_name(len(predictions)), scores))
-    return predictions
+            found.append(Prediction(dataset.sample_name(len(found)), scores))
+    return found
 
 
 def _label(model: ModelFile, index: int) -> str:

@@ -2,32 +2,58 @@
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sub8.data import Dataset, DataSource, ImageRange, load_batches, open_dataset
-from sub8.data.preprocess import Preprocess
+from sub8.data.preprocess import Preparation
 from sub8.errors import InputError, Sub8Warning
 from sub8.machine import thread_count
 from sub8.model_file import ModelFile, ModelSource, refuse_unquantised
-from sub8.progress import Progress
+from sub8.progress import Progress, logged
+from sub8.uncertainty import FEW_IMAGES, margin
 
 RuntimeName = Literal["sub8", "onnxruntime"]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy in per cent over ``images`` samples."""
+    """Accuracy in per cent over ``images`` samples; the margins, in points, hold with 95 %
+    confidence for other images of the same kind. right: which images' likeliest class is theirs,
+    bool ``[images]``, in the order of the data.
+    """
 
     top1: float
     top5: float
     images: int
+    right: NDArray[np.bool_] = field(repr=False, compare=False)
+
+    @property
+    def few(self) -> bool:
+        """Whether the images are too few to tell small differences."""
+        return self.images < FEW_IMAGES
+
+    @property
+    def top1_margin(self) -> float:
+        return margin(self.top1 / 100.0, self.images)
+
+    @property
+    def top5_margin(self) -> float:
+        return margin(self.top5 / 100.0, self.images)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain data, without ``right``."""
+        return {
+            "top1": self.top1,
+            "top1_margin": self.top1_margin,
+            "top5": self.top5,
+            "top5_margin": self.top5_margin,
+            "images": self.images,
+            "few_images": self.few,
+        }
 
 
 class Runner(Protocol):
@@ -43,7 +69,7 @@ def evaluate(
     data: DataSource,
     *,
     images: ImageRange = None,
-    preprocess: Preprocess | None = None,
+    preprocess: Preparation | None = None,
     threads: int | None = None,
     runtime: RuntimeName | None = None,
     batch: int = 32,
@@ -55,10 +81,12 @@ def evaluate(
 
     model: a path, an ``ir.Model`` or a QuantizedModel. data: see ``open_dataset``; it must hold
     labels.
-    images: the first K, or a range ``"START:END"``. preprocess: default, the model's own metadata.
+    images: the first K, or a range ``"START:END"``. preprocess: default, the model's own metadata;
+    or a function, see ``quantize``.
     runtime: "sub8" (default for quantised models) or "onnxruntime" (default for float models).
     Raises InputError and UnsupportedModelError.
     """
+    progress = logged(progress)
     opened = ModelFile.open(model)
     dataset = open_dataset(data, opened.labels).select(images)
     if dataset.label(0) is None:
@@ -71,21 +99,25 @@ def measure_accuracy(
     model: ModelFile,
     runner: Runner,
     data: Dataset,
-    preprocess: Preprocess | None = None,
+    preprocess: Preparation | None = None,
     batch: int = 32,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Accuracy of any runner of ``model`` on labelled data."""
-    first = fifth = done = 0
-    for logits, labels in predict(model, runner, data, preprocess, batch, progress):
+    fifth = done = 0
+    right: list[NDArray[np.bool_]] = []
+    for logits, labels in predictions(model, runner, data, preprocess, batch, progress):
         assert labels is not None
         ranks = label_ranks(logits, labels, model.name)
         if done == 0:
             check_classes(data, logits.shape[1])
-        first += int((ranks < 1).sum())
+        right.append(ranks < 1)
         fifth += int((ranks < 5).sum())
         done += len(labels)
-    return Evaluation(top1=100.0 * first / done, top5=100.0 * fifth / done, images=done)
+    every = np.concatenate(right)
+    return Evaluation(
+        top1=100.0 * int(every.sum()) / done, top5=100.0 * fifth / done, images=done, right=every
+    )
 
 
 def check_classes(data: Dataset, classes: int) -> None:
@@ -103,11 +135,11 @@ def check_classes(data: Dataset, classes: int) -> None:
         )
 
 
-def predict(
+def predictions(
     model: ModelFile,
     runner: Runner,
     data: DataSource,
-    preprocess: Preprocess | None = None,
+    preprocess: Preparation | None = None,
     batch: int = 32,
     progress: Progress | None = None,
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64] | None]]:

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sub8.data import ImageRange
-from sub8.data.preprocess import Preprocess
+from sub8.data.preprocess import Preparation
 from sub8.errors import InputError, Sub8Warning
+from sub8.extras import missing_extra
 from sub8.graph.qdq import write_qdq
-from sub8.progress import Progress
+from sub8.progress import Progress, logged
 from sub8.ptq.prepare import Calibration, Source, prepare_network
 from sub8.quantized_model import LayerSummary, QuantizedModel, layer_summaries
 from sub8.recipe import Recipe
 from sub8.solve import solve_layers
+from sub8.verbs.quality import Measurement
 
 if TYPE_CHECKING:
     from sub8.mixed.budget import Budget
@@ -29,8 +31,9 @@ def quantize(
     recipe: Recipe | None = None,
     *,
     budget: "Budget | None" = None,
-    preprocess: Preprocess | None = None,
+    preprocess: Preparation | None = None,
     images: ImageRange = None,
+    hold_out: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> QuantizedModel:
@@ -39,18 +42,22 @@ def quantize(
     model: an ONNX path, an ``ir.Model`` or a ``torch.nn.Module``; one image-like input.
     calibration: what ``open_dataset`` takes: a path, uint8 images, float32 inputs ``[B, ...]``, or
         an iterable such as a DataLoader. Labels are not needed. images: the first K, or
-        ``"START:END"``.
+        ``"START:END"``; default, at most 300, evenly spread.
+    hold_out: so many of the calibration data, at most a fifth, are kept for ``quality`` alone;
+        where ``images`` is given, of those outside of it.
     recipe: default ``Recipe()``: 8-bit weights, which lose least; ``Int4`` and ``Ternary`` lose
         more and are smaller, ternary ones also faster on CPUs without VNNI.
     budget: choose every layer's weights from measured sensitivities so that ``MaxDrop(points)``,
         ``MeanBits(bits)`` or ``MaxLatencyRatio(ratio)`` is kept; of the recipe's weights only
         ``overrides`` then count. What was chosen is in the result's metadata ``sub8.choice``.
     preprocess: for uint8 images; default, the model's own metadata. It is stored in the result.
+        Or a function from an image uint8 ``[H, W, 3]`` to a float array, which is not stored.
     Warns (Sub8Warning, one line) of layers whose 8-bit result is less than 20 dB above its error,
     and of images left out because a value of theirs dwarfs all others; ``QuantizedModel.layers``
     has every layer's ratio. Raises InputError (unusable model, no calibration images, NaN; the
     method "reconstruct" without PyTorch or with dynamic exponents) and UnsupportedModelError.
     """
+    progress = logged(progress)
     recipe = recipe or Recipe()
     if recipe.method == "reconstruct":
         _check_reconstructable(recipe)
@@ -60,6 +67,7 @@ def quantize(
         recipe,
         preprocess=preprocess,
         images=images,
+        hold_out=hold_out,
         threads=threads,
         progress=progress,
     )
@@ -85,7 +93,7 @@ def quantize(
     layers = layer_summaries(calibrated.layers, calibrated.signal_to_noise)
     _tell_noise(layers)
     written = write_qdq(network.graph, calibrated.layers, network.formats, metadata)
-    return QuantizedModel(written, layers)
+    return QuantizedModel(written, layers, Measurement.of(network, written, threads))
 
 
 def _tell_noise(layers: Sequence[LayerSummary]) -> None:
@@ -113,7 +121,4 @@ def _check_reconstructable(recipe: Recipe) -> None:
             "dynamic ones"
         )
     if importlib.util.find_spec("torch") is None:
-        raise InputError(
-            "PyTorch is needed for method 'reconstruct': pip install sub8[torch], or use method "
-            "'hessian'"
-        )
+        raise missing_extra("torch", "torch", "method 'reconstruct' (others need none)")

