@@ -38,9 +38,9 @@ def missing_extra(extra: str, package: str | None, wanted: str) -> InputError:
     """The error of a verb that needs ``package``, of an extra that is not installed.
 
     >>> str(missing_extra("study", "altair", "the report")).split(";")[0]
-    'the report needs the package altair'
+    "the report needs the package 'altair'"
     """
-    return InputError(f"{wanted} needs the package {package}; {install_command(extra)}")
+    return InputError(f"{wanted} needs the package {package!r}; {install_command(extra)}")
 
 
 def _source_folder() -> Path | None:

@@ -27,12 +27,12 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, key: Privat
     uses: list[Any] = [PrivateKey.generate, lambda: PrivateKey.load("me.pem")]
     uses += [lambda: PublicKey.load("me.pub"), lambda: key.public.verifies(b"", b"")]
     for use in uses:
-        with pytest.raises(InputError, match=r"'cryptography'.*pip install 'sub8\[records\]'"):
+        with pytest.raises(InputError, match=r"'cryptography'; pip install '\S+\[records\]'"):
             use()
 
 
 def test_missing_schema_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fastjsonschema", None)
     schema._compiled.cache_clear()
-    with pytest.raises(InputError, match=r"'fastjsonschema'.*pip install 'sub8\[records\]'"):
+    with pytest.raises(InputError, match=r"'fastjsonschema'; pip install '\S+\[records\]'"):
         schema.mismatch({}, "event")

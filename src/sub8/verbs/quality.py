@@ -68,7 +68,7 @@ class Measurement:
             for output, sums in power.items():
                 sums.add(expected[output], got[output])
             first = session.outputs[0]
-            answers.append((expected[first][:images], got[first][:images]))
+            answers.append((expected[first], got[first]))
             count += images
         noise = {output: sums.decibels for output, sums in power.items()}
         return Quality(count, self.held_out is not None, noise, _agreement(answers, count))
@@ -116,8 +116,9 @@ def _agreement(
 ) -> Agreement | None:
     if any(part.ndim != 2 or part.shape[1] < 2 for pair in answers for part in pair):
         return None
-    expected, got = (np.concatenate([pair[side] for pair in answers]) for side in (0, 1))
-    if len(expected) != count or not np.isfinite(expected).all():
+    # Of a last batch that was filled up, the images there are.
+    expected, got = (np.concatenate([pair[side] for pair in answers])[:count] for side in (0, 1))
+    if expected.shape != got.shape or len(expected) != count or not np.isfinite(expected).all():
         return None
     drop = expected_drop(expected, got)
     top1 = 100.0 - drop.changed
