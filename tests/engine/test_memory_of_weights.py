@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import onnx_ir as ir
 import pytest
-from test_session import network
+from qdq_graphs import network
 
 from sub8.engine.compile import compile_plan
 from sub8.engine.lower.packing import PackedLayers, PackedTerm

@@ -7,26 +7,11 @@ import threading
 import numpy as np
 import onnx_ir as ir
 import pytest
-from qdq_graphs import Graph, in_onnx_runtime, reals
+from qdq_graphs import Graph, in_onnx_runtime, network, reals
 
 from sub8.engine.plan.reference import run_reference
 from sub8.engine.session import KEPT_SHAPES, Session
 from sub8.errors import InputError, UnsupportedModelError
-
-
-def network(shape=("batch", 3, "height", "width"), *, island=False):
-    g = Graph(shape)
-    random = np.random.default_rng(0)
-    w = g.weight(random.integers(-127, 128, (8, 3, 3, 3)).astype(np.int8), 2.0**-9)
-    y = g.node("Conv", g.quantised("x", 2.0**-5, signed=True), w, pads=[1, 1, 1, 1])
-    y = a = g.quantised(g.node("Relu", y), 2.0**-5)
-    if island:
-        y = g.quantised(g.node("LpNormalization", y, axis=1), 2.0**-7)
-    w = g.weight(random.integers(-127, 128, (8, 8, 1, 1)).astype(np.int8), 2.0**-9)
-    y = g.quantised(g.node("Relu", g.node("Add", g.node("Conv", y, w), a)), 2.0**-5)
-    y = g.quantised(g.node("GlobalAveragePool", y), 2.0**-6)
-    w = g.weight(random.integers(-127, 128, (5, 8)).astype(np.int8), 2.0**-7)
-    return g.model(g.node("Gemm", g.node("Flatten", y), w, transB=1))
 
 
 @pytest.mark.parametrize("island", [False, True])

@@ -231,7 +231,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     tests = Path(__file__).resolve().parents[1]
-    sys.path[:0] = [str(tests / "record"), str(tests.parent / "src")]
+    sys.path[:0] = [str(tests / "builders"), str(tests.parent / "src")]
     os.environ["OMP_NUM_THREADS"] = "1"
     from run_mutants import main as importable_main  # its classes go through a pipe by this name
 

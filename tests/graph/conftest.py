@@ -4,12 +4,13 @@ with.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
+from onnx_text import parsed
 
 from sub8.graph.groups import Group, find_groups, quantised_inputs
 from sub8.graph.normalise import normalise
@@ -26,22 +27,8 @@ Net = Callable[..., ir.Model]
 def net() -> Net:
     """``net(body, x=shape, opset=20, **constants)``: a model of ONNX text with given constants."""
 
-    def build(
-        body: str,
-        *,
-        x: str = "batch,3,H,W",
-        opset: int = 20,
-        ir_version: int = 10,
-        **constants: np.ndarray,
-    ) -> ir.Model:
-        proto = onnx.parser.parse_model(
-            f'<ir_version: {ir_version}, opset_import: ["": {opset}]> g (float[{x}] x) => (float '
-            f"y) {{{body}}}"
-        )
-        proto.graph.output[0].type.tensor_type.ClearField("shape")
-        for name, value in constants.items():
-            proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
-        return ir.from_proto(proto)
+    def build(body: str, *, x: str = "batch,3,H,W", **options: Any) -> ir.Model:
+        return parsed(body, x=x, **options)
 
     return build
 

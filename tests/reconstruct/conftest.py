@@ -3,28 +3,16 @@
 from collections.abc import Callable
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import pytest
+from onnx_text import parsed, random_weight
 
 from sub8.graph.normalise import normalise
 
 
-def random_weight(seed: int, *shape: int) -> np.ndarray:
-    """A float32 weight with He's spread."""
-    rng = np.random.default_rng(seed)
-    return (rng.normal(size=shape) * np.sqrt(2.0 / np.prod(shape[1:]))).astype(np.float32)
-
-
 def build(body: str, **constants: np.ndarray) -> ir.Model:
     """A normalised float model from ``x`` ``[b, 3, 8, 8]`` to ``y``."""
-    proto = onnx.parser.parse_model(
-        f'<ir_version: 10, opset_import: ["": 20]> g (float[b,3,8,8] x) => (float y) {{{body}}}'
-    )
-    proto.graph.output[0].type.tensor_type.ClearField("shape")
-    for name, value in constants.items():
-        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
-    return normalise(ir.from_proto(proto))
+    return normalise(parsed(body, x="b,3,8,8", **constants))
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,9 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up_studies import made_up_study
 
 from sub8.study.front import choose, pareto_front
-
-from .studies import made_up_study
 
 POINT = made_up_study().points[0]
 POINTS = st.lists(

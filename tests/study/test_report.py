@@ -5,12 +5,11 @@ import re
 import shutil
 
 import pytest
+from made_up_studies import made_up_study
 
 from sub8.errors import InputError
 from sub8.study.report import report
 from sub8.study.sweep import Study
-
-from .studies import made_up_study
 
 pytest.importorskip("altair", reason="needs the extra study")
 

@@ -161,3 +161,29 @@ def check(plan, arrays, threads=(1,)):
                 np.testing.assert_array_equal(
                     results[name], expected[name], err_msg=f"{isa}, {name}"
                 )
+
+
+def layer_plan(batch_format, outputs=40):
+    """A convolution and a pool of ``[2, 16, 20, 20]``: fixed, nothing is drawn."""
+    rng = np.random.default_rng(3)
+    s = Sketch.__new__(Sketch)  # a fixed plan: nothing is drawn
+    s.operators, s.formats, s.shapes, s.inputs, s.random = [], {}, {}, [], rng
+    x = s.quantised((2, 16, 20, 20), batch_format)
+    values = rng.integers(-1, 2, (outputs, 16, 3, 3)).astype(np.int8)
+    alpha = rng.integers(1, 200, (outputs, 4)).astype(np.uint8)
+    weight = ClusteredWeight("ternary", values, alpha, -9, 4)
+    fmt = Format.dfp(False, -4)
+    bias = rng.integers(-999, 999, outputs).astype(np.int32)
+    conv = p.Conv(
+        name="conv",
+        x=x,
+        terms=(weight,),
+        bias=bias,
+        out=s.name(),
+        pads=(1, 1, 1, 1),
+        low=0,
+        high=255,
+    )
+    y = s.add(conv, fmt)
+    y = s.add(p.MaxPool(name="pool", x=y, out=s.name(), kernel=(2, 2), strides=(2, 2)), fmt)
+    return s.plan(y)

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_cases import KINDS, Case, Layer, convolve
 from numpy.typing import NDArray
 
 from sub8.native import _core
-
-from .layer_cases import KINDS, Case, Layer, convolve
 
 pytestmark = pytest.mark.skipif("avx2" not in _core.supported_isas(), reason="transforms need AVX2")
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import random_plans
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_plans import ISAS, Sketch, check, run_native
+from random_plans import ISAS, Sketch, check, layer_plan, run_native
 
 from sub8.engine.lower.packing import PackedLayers
 from sub8.engine.lower.plan import lower
@@ -21,6 +22,8 @@ from sub8.engine.plan.reference import run_reference
 from sub8.errors import InputError
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
+
+BUILDERS = str(Path(random_plans.__file__).parent)
 
 
 def grow(s, tensors):
@@ -82,31 +85,6 @@ def random_plan(data, length=9):
 def test_random_plans(data):
     plan, arrays = random_plan(data)
     check(plan, arrays, threads=(1, 2))
-
-
-def layer_plan(batch_format, outputs=40):
-    rng = np.random.default_rng(3)
-    s = Sketch.__new__(Sketch)  # a fixed plan: nothing is drawn
-    s.operators, s.formats, s.shapes, s.inputs, s.random = [], {}, {}, [], rng
-    x = s.quantised((2, 16, 20, 20), batch_format)
-    values = rng.integers(-1, 2, (outputs, 16, 3, 3)).astype(np.int8)
-    alpha = rng.integers(1, 200, (outputs, 4)).astype(np.uint8)
-    weight = ClusteredWeight("ternary", values, alpha, -9, 4)
-    fmt = Format.dfp(False, -4)
-    bias = rng.integers(-999, 999, outputs).astype(np.int32)
-    conv = p.Conv(
-        name="conv",
-        x=x,
-        terms=(weight,),
-        bias=bias,
-        out=s.name(),
-        pads=(1, 1, 1, 1),
-        low=0,
-        high=255,
-    )
-    y = s.add(conv, fmt)
-    y = s.add(p.MaxPool(name="pool", x=y, out=s.name(), kernel=(2, 2), strides=(2, 2)), fmt)
-    return s.plan(y)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -217,12 +195,14 @@ def test_tensors_cross_islands(fmt):
 def test_teams_survive_a_fork():
     script = f"""
 import os, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = [{BUILDERS!r}]
 from pathlib import Path
 
 import numpy as np
 from sub8.numerics.dfp import Format
-from test_programs import PackedLayers, layer_plan, lower
+from sub8.engine.lower.packing import PackedLayers
+from sub8.engine.lower.plan import lower
+from random_plans import layer_plan
 plan = layer_plan(Format.dfp(True, -4))
 x = np.ones((2, 16, 20, 20), np.float32)
 (segment,) = lower(plan, {{"t0": x}}, PackedLayers("scalar"), threads=2)
@@ -245,11 +225,13 @@ assert os.waitpid(child, 0)[1] == 0
 def test_workers_keep_off_the_callers_cpu():
     script = f"""
 import os, sys, time
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = [{BUILDERS!r}]
 
 import numpy as np
 from sub8.numerics.dfp import Format
-from test_programs import PackedLayers, layer_plan, lower
+from sub8.engine.lower.packing import PackedLayers
+from sub8.engine.lower.plan import lower
+from random_plans import layer_plan
 plan = layer_plan(Format.dfp(True, -4))
 x = np.ones((2, 16, 20, 20), np.float32)
 (segment,) = lower(plan, {{"t0": x}}, PackedLayers("scalar"), threads=2)

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+from layer_cases import Case, Layer, Requantization
 
 from sub8.native import _core
-
-from .layer_cases import Case, Layer, Requantization
 
 ISAS = _core.supported_isas()
 OUTPUTS = [5, 16, 24, 32, 70]

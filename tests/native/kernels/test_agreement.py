@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from instruction_sets import ISAS, NATIVE
 
 from sub8.native import _core
-
-from .instruction_sets import ISAS, NATIVE
 
 HERE = Path(__file__).parent
 CROSS_COMPILER = "aarch64-linux-gnu-g++"
@@ -20,12 +19,13 @@ EMULATOR = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 
 
 # Objects of the module built in place (tools/build_native.sh), which need no second compilation.
-IN_PLACE = HERE.parents[1] / "build" / "in-place" / "CMakeFiles" / "sub8_core.dir"
+PROJECT = HERE.parents[2]
+IN_PLACE = PROJECT / "build" / "in-place" / "CMakeFiles" / "sub8_core.dir"
 
 
 def up_to_date(source: Path) -> Path | None:
     """The object that the build in place made of a source, if no file has changed since."""
-    made = IN_PLACE / f"{source.relative_to(HERE.parents[1])}.o"
+    made = IN_PLACE / f"{source.relative_to(PROJECT)}.o"
     code = (path for path in NATIVE.rglob("*") if path.suffix in (".cpp", ".h", ".inl", ".inc"))
     last = max(path.stat().st_mtime for path in code)
     return made if made.exists() and made.stat().st_mtime > last else None

@@ -4,10 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from layer_cases import KINDS, Case, Layer
 
 from sub8.native import _core
-
-from .layer_cases import KINDS, Case, Layer
 
 
 @pytest.mark.parametrize("isa", _core.supported_isas())

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from layer_cases import KINDS, Case, Layer
 
 from sub8.native import _core
-
-from .layer_cases import KINDS, Case, Layer
 
 ISAS = _core.supported_isas()
 

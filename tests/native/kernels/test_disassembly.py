@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from .instruction_sets import ISAS, NATIVE
+from instruction_sets import ISAS, NATIVE
 
 
 @dataclass(frozen=True)
