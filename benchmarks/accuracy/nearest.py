@@ -47,7 +47,7 @@ def round_to_nearest(task: Task) -> QuantizedModel:
         bias = layer.bias.astype(np.float64)
         return QuantizedLayer((term,), *integer_bias(bias, (term,), layer.input_format))
 
-    parts = (network.graph, network.groups, network.formats, network.batches)
+    parts = (network.graph, network.groups, network.formats, network.inputs)
     calibrated = calibration_pass(*parts, visit, threads=task.threads)
     metadata = {"sub8.version": sub8.__version__, "sub8.recipe": json.dumps(recipe.to_dict())}
     model = write_qdq(network.graph, calibrated.layers, network.formats, metadata)

@@ -4,10 +4,9 @@ of them.
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sub8.progress import Progress
@@ -21,12 +20,14 @@ PAUSE_SECONDS = 0.06
 
 
 def interleaved_medians(
-    calls: Sequence[Callable[[NDArray[np.float32]], Any]],
-    x: NDArray[np.float32],
+    calls: Sequence[Callable[[Mapping[str, NDArray[Any]]], Any]],
+    x: Mapping[str, NDArray[Any]],
     runs: int,
     progress: Progress | None = None,
 ) -> list[float]:
-    """Median milliseconds of each call in ``runs`` runs, the calls taking turns."""
+    """Median milliseconds of each call in ``runs`` runs, the calls taking turns. x: the inputs by
+    name.
+    """
     for call in calls:
         for _ in range(WARM_UP_RUNS):
             call(x)

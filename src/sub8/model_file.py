@@ -1,10 +1,10 @@
-"""A model as the verbs see it: its graph, whether it is quantised, its one image input, what its
-metadata says.
+"""A model as the verbs see it: its graph, whether it is quantised, its inputs, what its metadata
+says.
 """
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,9 @@ import onnx_ir as ir
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from sub8.data.preprocess import Preprocess
+from sub8.data import Dataset, DataSource, Feed, load_feeds, open_inputs
+from sub8.data.inputs import Feeds
+from sub8.data.preprocess import Preparation, Preprocess
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.inference import baked_batch
 from sub8.graph.quantization import first_of_other_form
@@ -23,11 +25,13 @@ from sub8.graph.read import read_model
 from sub8.quantized_model import QuantizedModel
 
 ModelSource: TypeAlias = str | os.PathLike[str] | ir.Model | QuantizedModel
+# Of the first input, or of any by name; batch first.
+InputShapes: TypeAlias = tuple[int, ...] | Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """An ONNX model with one input. ``path`` is None for a model that was not read from a file."""
+    """An ONNX model. ``path`` is None for a model that was not read from a file."""
 
     name: str
     path: Path | None
@@ -53,17 +57,42 @@ class ModelFile:
         return any(node.op_type == "QuantizeLinear" for node in self.model.graph)
 
     @cached_property
+    def inputs(self) -> tuple[ir.Value, ...]:
+        """All inputs; UnsupportedModelError where there is none, or one that is no tensor of
+        numbers.
+        """
+        inputs = [v for v in self.model.graph.inputs if v.name not in self.model.graph.initializers]
+        if not inputs:
+            raise UnsupportedModelError(f"{self.name}: has no input")
+        for value in inputs:
+            tensor = value.type is None or isinstance(value.type, ir.TensorType)
+            if not tensor or value.dtype == ir.DataType.STRING:
+                raise UnsupportedModelError(
+                    f"{self.name}: input {value.name!r} is of type {value.type}; inputs must be "
+                    "tensors of numbers"
+                )
+        return tuple(inputs)
+
+    @cached_property
+    def input_types(self) -> dict[str, np.dtype]:
+        """What every input takes, by name."""
+        return {
+            str(value.name): np.dtype((value.dtype or ir.DataType.FLOAT).numpy())
+            for value in self.inputs
+        }
+
+    @cached_property
     def input(self) -> ir.Value:
         """The one float32 input; UnsupportedModelError where there are more."""
-        inputs = [v for v in self.model.graph.inputs if v.name not in self.model.graph.initializers]
-        if len(inputs) != 1:
-            names = ", ".join(str(value.name) for value in inputs) or "none"
+        if len(self.inputs) != 1:
+            names = ", ".join(self.input_types)
             raise UnsupportedModelError(f"{self.name}: needs exactly one input, has {names}")
-        if inputs[0].dtype not in (None, ir.DataType.FLOAT):
+        if self.inputs[0].dtype not in (None, ir.DataType.FLOAT):
             raise UnsupportedModelError(
-                f"{self.name}: input {inputs[0].name!r} must be float32, is {inputs[0].dtype}"
+                f"{self.name}: input {self.inputs[0].name!r} must be float32, is "
+                f"{self.inputs[0].dtype}"
             )
-        return inputs[0]
+        return self.inputs[0]
 
     @cached_property
     def fixed_batch(self) -> int | None:
@@ -72,15 +101,42 @@ class ModelFile:
         It is declared, or baked into the graph: an export that reshapes to ``(1, -1)`` gives one
         result however many images come in.
         """
-        declared = self.input.shape[0] if self.input.shape else None
-        return declared if isinstance(declared, int) else self.baked_batch
+        declared = {value.shape[0] for value in self.inputs if value.shape}
+        if len(declared) == 1 and isinstance(size := next(iter(declared)), int):
+            return size
+        return self.baked_batch
 
     @cached_property
     def baked_batch(self) -> int | None:
-        """The size of batch that the graph itself has, whatever its input declares; None where it
+        """The size of batch that the graph itself has, whatever its inputs declare; None where it
         has none.
         """
-        return baked_batch(self.model, self.input)
+        return baked_batch(self.model, self.inputs)
+
+    def dataset(self, data: DataSource, *, name: str = "data", limit: int | None = None) -> Dataset:
+        """Samples for the model's inputs, see ``open_inputs``."""
+        return open_inputs(data, self.input_types, self.labels, name=name, limit=limit)
+
+    def feeds(
+        self, dataset: Dataset, preprocess: Preparation | None = None, batch: int = 32
+    ) -> Iterator[tuple[Feed, NDArray[np.int64] | None, int]]:
+        """The inputs of one call after another, with labels (None where unknown) and the number of
+        samples.
+
+        Images are prepared as the model's metadata says, unless ``preprocess`` does. A model that
+        takes one size of batch only gets that, the last one filled up.
+        """
+        fixed, done = self.fixed_batch, 0
+        chosen = preprocess or self.preprocess
+        batches = load_feeds(
+            dataset, self.input_types, chosen, fixed or batch, filled=fixed is not None
+        )
+        for feed, labels in batches:
+            self.check_inputs(feed)
+            one = isinstance(dataset, Feeds)
+            count = 1 if one else min(fixed or batch, len(dataset) - done)
+            yield feed, labels, count
+            done += count
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -138,58 +194,95 @@ class ModelFile:
         return InputError(f"{self.name}: metadata {key!r} is damaged; quantise the model again")
 
     @cached_property
-    def _calibrated_shape(self) -> tuple[int, ...] | None:
-        """The shape of one calibration input, where it was recorded."""
+    def _calibrated_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of one calibration sample for every input, where it was recorded."""
         found = self.calibration.get("input_shape")
+        if isinstance(found, list) and len(self.inputs) == 1:
+            found = {str(self.inputs[0].name): found}
         if found is None:
-            return None
-        if not isinstance(found, list) or not all(isinstance(d, int) and d > 0 for d in found):
+            return {}
+        if not isinstance(found, dict) or not all(map(_is_shape, found.values())):
             raise self._damaged("sub8.calibration")
-        return tuple(found)
+        return {name: tuple(shape) for name, shape in found.items()}
 
-    def input_shape(self, batch: int = 1) -> tuple[int, ...]:
-        """A full shape for the input: fixed sizes as declared, the batch as given, free ones as in
-        ``preprocess``, or as in calibration.
+    def input_shapes(
+        self, given: InputShapes | None = None, batch: int = 1
+    ) -> dict[str, tuple[int, ...]]:
+        """A full shape for every input: as given, else fixed sizes as declared, the batch as given,
+        free ones as in ``preprocess``, or as in calibration.
         """
-        declared = None if self.input.shape is None else tuple(self.input.shape)
-        known = self._calibrated_shape
+        names = list(self.input_types)
+        if given is None:
+            given = {}
+        elif not isinstance(given, Mapping):
+            given = {names[0]: tuple(given)}
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise InputError(
+                f"{self.name}: no input is named {unknown[0]!r}; its inputs: {', '.join(names)}"
+            )
+        return {
+            str(value.name): tuple(given[str(value.name)])
+            if value.name in given
+            else self._input_shape(value, batch)
+            for value in self.inputs
+        }
+
+    def _input_shape(self, value: ir.Value, batch: int) -> tuple[int, ...]:
+        declared = None if value.shape is None else tuple(value.shape)
+        known = self._calibrated_shapes.get(str(value.name))
         if declared is None:
             if known is None:
-                raise UnsupportedModelError(
-                    f"{self.name}: input {self.input.name!r} declares no shape"
-                )
+                raise UnsupportedModelError(f"{self.name}: input {value.name!r} declares no shape")
             return batch, *known
         if not declared:
             return ()
         sizes = [dim if isinstance(dim, int) else None for dim in declared]
-        sizes[0] = self.fixed_batch or batch
+        sizes[0] = self.fixed_batch or sizes[0] or batch
         if self.preprocess is not None and len(sizes) == 4:
             known = self.preprocess.shape
         if None in sizes[1:]:
             if known is None or len(known) != len(sizes) - 1:
                 raise InputError(
-                    f"{self.name}: input {self.input.name!r} leaves its size open; give the input "
-                    "shape"
+                    f"{self.name}: input {value.name!r} leaves its size open; give the input shape"
                 )
             sizes[1:] = [size or other for size, other in zip(sizes[1:], known, strict=True)]
         return tuple(size for size in sizes if size is not None)
 
-    def check_input(self, x: NDArray[Any]) -> None:
-        """InputError where ``x`` does not fit the declared input."""
-        if x.dtype != np.float32:
-            raise InputError(f"{self.name}: the input must be float32, got {x.dtype}")
-        if self.input.shape is None:
-            return
-        declared = tuple(dim if isinstance(dim, int) else None for dim in self.input.shape)
-        fits = len(declared) == x.ndim and all(
-            want is None or want == got for want, got in zip(declared, x.shape, strict=True)
-        )
-        if not fits:
-            wanted = ", ".join("any" if dim is None else str(dim) for dim in declared)
-            raise InputError(
-                f"{self.name}: input {self.input.name!r} takes [{wanted}], got {list(x.shape)}"
-                f"{_remedy(declared, x.shape)}"
+    def check_inputs(self, feed: Mapping[str, NDArray[Any]]) -> None:
+        """InputError where an array does not fit its declared input."""
+        for value in self.inputs:
+            x, dtype = feed[str(value.name)], self.input_types[str(value.name)]
+            if x.dtype != dtype:
+                raise InputError(
+                    f"{self.name}: input {value.name!r} must be {dtype}, got {x.dtype}"
+                )
+            if value.shape is None:
+                continue
+            declared = tuple(dim if isinstance(dim, int) else None for dim in value.shape)
+            fits = len(declared) == x.ndim and all(
+                want is None or want == got for want, got in zip(declared, x.shape, strict=True)
             )
+            if not fits:
+                wanted = ", ".join("any" if dim is None else str(dim) for dim in declared)
+                raise InputError(
+                    f"{self.name}: input {value.name!r} takes [{wanted}], got {list(x.shape)}"
+                    f"{_remedy(declared, x.shape)}"
+                )
+
+    def random_inputs(self, shapes: Mapping[str, tuple[int, ...]]) -> Feed:
+        """Normal numbers, bytes, and of other integers 0 and 1, which any table has."""
+        rng = np.random.default_rng(0)
+        found: Feed = {}
+        for name, dtype in self.input_types.items():
+            if np.issubdtype(dtype, np.integer):
+                most = 256 if dtype == np.uint8 else 2
+                found[name] = rng.integers(0, most, shapes[name], dtype)
+            else:
+                found[name] = np.asarray(rng.standard_normal(shapes[name]), np.float32).astype(
+                    dtype
+                )
+        return found
 
     def serialized(self) -> bytes:
         """The model as ONNX bytes, for a runtime. InputError where they pass protobuf's 2 GiB."""
@@ -197,6 +290,16 @@ class ModelFile:
             return ir.to_proto(self.model).SerializeToString()
         except (EncodeError, ValueError) as error:
             raise InputError(f"{self.name}: passes 2 GiB, which this verb cannot take") from error
+
+
+def plain_shapes(shapes: Mapping[str, Sequence[int]]) -> list[int] | dict[str, list[int]]:
+    """As plain data: a list, or for several inputs lists by name."""
+    plain = {name: list(shape) for name, shape in shapes.items()}
+    return next(iter(plain.values())) if len(plain) == 1 else plain
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(d, int) and d > 0 for d in value)
 
 
 def _is_number(value: Any) -> bool:

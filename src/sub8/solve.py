@@ -15,9 +15,9 @@ def solve_layers(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> CalibrationResult:
-    """Solve all layers on the network's calibration batches. recipe: may differ from the one
+    """Solve all layers on the network's calibration inputs. recipe: may differ from the one
     prepared with in its weights. one_exponent: see ``LayerQuantiser``."""
-    parts = (network.graph, network.groups, network.formats, network.batches)
+    parts = (network.graph, network.groups, network.formats, network.inputs)
     if recipe.method != "reconstruct":
         return calibration_pass(
             *parts,

@@ -2,6 +2,7 @@
 form.
 """
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -407,14 +408,47 @@ def test_local_functions_are_inlined(run, same, random):
     assert operators(same(ir.from_proto(proto), *images(random, (2, 3, 5, 5)))) == ["Conv", "Add"]
 
 
-@pytest.mark.parametrize(("kind", "code"), [(np.float16, 10), (np.float64, 11)])
-def test_other_float_types_are_read_behind_a_cast_and_else_refused(net, same, random, kind, code):
-    w = weight(random, 4, 3, 1, 1).astype(kind)
+def test_weights_in_double_precision_are_read_behind_a_cast_and_else_refused(net, same, random):
+    w = weight(random, 4, 3, 1, 1).astype(np.float64)
     result = same(net("f = Cast<to=1>(w) y = Conv(x, f)", w=w), *images(random, (2, 3, 5, 5)))
     assert [group.kind for group in find_groups(result)] == ["layer"]
-    model = net(f"h = Cast<to={code}>(x) c = Conv(h, w) y = Cast<to=1>(c)", w=w)
+    model = net("h = Cast<to=11>(x) c = Conv(h, w) y = Cast<to=1>(c)", w=w)
     with pytest.raises(UnsupportedModelError, match=r"'w'.*float32"):
         normalise(model)
+
+
+@pytest.mark.parametrize("ends", ["float16", "float"])
+def test_half_precision_is_read_as_float32(run, random, ends):
+    cast = {"float16": ("Identity", "Identity"), "float": ("Cast<to=10>", "Cast<to=1>")}[ends]
+    text = f"""<ir_version: 10, opset_import: ["": 20]> g ({ends}[n,3,5,5] x) => ({ends}[n,2,5,5] y)
+    {{ h = {cast[0]}(x) c = Conv(h, w, b) k = Constant<value = float16 {{1}}>() s = Add(c, k)
+    r = Relu(s) m = Conv(r, v) y = {cast[1]}(m) }}"""
+    proto = onnx.parser.parse_model(text)
+    for name, value in {
+        "w": weight(random, 4, 3, 1, 1), "b": weight(random, 4), "v": weight(random, 2, 4, 1, 1),
+    }.items():  # fmt: skip
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(value.astype("f2"), name))
+    model = ir.from_proto(proto)
+    result = normalise(model)
+    onnx.checker.check_model(ir.to_proto(result), full_check=True)
+    assert operators(normalise(result)) == operators(result)
+    kinds = [group.kind for group in find_groups(result)]
+    assert kinds == (["layer"] * 2 if ends == "float" else ["island", "layer", "layer", "island"])
+    x = random.standard_normal((2, 3, 5, 5)).astype("f2" if ends == "float16" else "f4")
+    (expected,), (got,) = run(model, x), run(result, x)
+    assert got.dtype == expected.dtype == x.dtype
+    np.testing.assert_allclose(got, expected, rtol=5e-3, atol=5e-3)
+
+
+def test_bfloat16_weights_are_read_as_float32(random):
+    proto = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 20]> g (float[n,3,5,5] x) => (float[n,4,5,5] y) {
+        h = Cast<to=16>(x) c = Conv(h, w) y = Cast<to=1>(c) }"""
+    )
+    w = weight(random, 4, 3, 1, 1).astype(ml_dtypes.bfloat16)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(w, "w"))
+    (layer,) = find_groups(normalise(ir.from_proto(proto)))
+    np.testing.assert_array_equal(layer.weight(), w.astype(np.float32))
 
 
 @pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 1, 1, 1)])

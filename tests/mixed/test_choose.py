@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from inputs_of import given
 
 from sub8.errors import InputError
 from sub8.graph.groups import find_groups
@@ -103,10 +104,16 @@ def test_a_generous_latency_takes_the_most_exact_weights(network, images):
 @pytest.mark.parametrize("exponent", ["static", "dynamic"])
 def test_every_option_of_every_layer_is_timed(network, images, exponent):
     groups = find_groups(network)
-    formats = calibrate(network, groups, [images], len(images), Dfp8(exponent=exponent))
+    formats = calibrate(network, groups, given(network, [images]), Dfp8(exponent=exponent))
     layers = [group for group in groups if group.kind == "layer"]
     options = {g.name: options_of(Recipe(), g.name, g.weight().shape[1]) for g in layers}
-    stopwatch = Stopwatch(network, groups, formats, (1, 3, 8, 8), threads=1)
+    stopwatch = Stopwatch(
+        network,
+        groups,
+        formats,
+        {network.graph.inputs[0].name: np.zeros((1, 3, 8, 8), np.float32)},
+        threads=1,
+    )
     times = stopwatch.times(options)
     assert {name: set(found) for name, found in times.layers.items()} == {
         name: set(some) for name, some in options.items()
@@ -123,9 +130,11 @@ def test_predicted_errors_add_up_to_the_measured_one(network, many):
 
     groups = find_groups(network)
     recipe = Recipe(correct_statistics=False)
-    formats = calibrate(network, groups, [many], len(many), recipe.activations)
+    formats = calibrate(network, groups, given(network, [many]), recipe.activations)
     options = {group.name: [Int4(4)] for group in groups if group.kind == "layer"}
-    found = measure_sensitivities(network, groups, formats, [many], options, threads=1)
+    found = measure_sensitivities(
+        network, groups, formats, given(network, [many]), options, threads=1
+    )
     predicted = sum(layer.errors[Int4(4)] for layer in found)
     every = Int4(4)
     model = quantize(
@@ -135,9 +144,10 @@ def test_predicted_errors_add_up_to_the_measured_one(network, many):
     exact = quantize(
         network, many, Recipe(eight, eight, eight, eight, method="optimal"), threads=1
     ).model
-    reference = _outputs(network, [many], 1)
-    real = _relative_error(reference, _outputs(model, [many], 1))
-    real -= _relative_error(reference, _outputs(exact, [many], 1))
+    inputs = given(network, [many])
+    reference = _outputs(network, inputs, 1)
+    real = _relative_error(reference, _outputs(model, inputs, 1))
+    real -= _relative_error(reference, _outputs(exact, inputs, 1))
     assert 0.3 < predicted / real < 3
 
 

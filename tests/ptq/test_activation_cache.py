@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inputs_of import given
 
 from sub8.errors import InputError
 from sub8.graph.groups import find_groups
@@ -64,11 +65,16 @@ def test_the_limit_changes_no_bit(network, images, tmp_path, monkeypatch, method
     groups = find_groups(network)
     batches = [images[:10], images[10:20], images[20:]]
     how = Dfp8(exponent=exponent)
-    formats = calibrate(network, groups, batches, len(images), how, threads=1)
+    formats = calibrate(network, groups, given(network, batches), how, threads=1)
     recipe = Recipe(weights=Ternary(4), method=method, activations=how)
     found = [
         calibration_pass(
-            network, groups, formats, kept(batches, limit), LayerQuantiser(recipe), threads=1
+            network,
+            groups,
+            formats,
+            given(network, kept(batches, limit)),
+            LayerQuantiser(recipe),
+            threads=1,
         )
         for limit in (1 << 30, 20_000, 0)
     ]

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from inputs_of import given
 
 from sub8.graph.groups import find_groups
 from sub8.graph.inference import infer_shapes
@@ -44,7 +45,7 @@ def test_quantised_stream_is_what_the_artifact_computes(network, images, recipe)
     groups = find_groups(network)
     batches = [images[:16], images[16:]]
     formats = calibrate(
-        network, groups, batches, len(images), RECIPES[recipe].activations, threads=1
+        network, groups, given(network, batches), RECIPES[recipe].activations, threads=1
     )
     seen = {}
 
@@ -52,7 +53,9 @@ def test_quantised_stream_is_what_the_artifact_computes(network, images, recipe)
         seen[layer.group.inputs[0]] = np.concatenate(list(layer.inputs()))
         return LayerQuantiser(RECIPES[recipe])(layer)
 
-    calibrated = calibration_pass(network, groups, formats, batches, visit, threads=1)
+    calibrated = calibration_pass(
+        network, groups, formats, given(network, batches), visit, threads=1
+    )
     artifact = write_qdq(network, calibrated.layers, formats, {})
     names = {name: f"{name}.real" for name in seen}
     for name, value in zip(names, run(artifact, images, list(names.values())), strict=True):
@@ -63,7 +66,7 @@ def test_quantised_stream_is_what_the_artifact_computes(network, images, recipe)
 @pytest.mark.parametrize("recipe", ["ternary", "int4", "int8"])
 def test_accumulators_are_exact_in_float_and_int32(network, images, recipe):
     groups = find_groups(network)
-    formats = calibrate(network, groups, [images], len(images), Dfp8(), threads=1)
+    formats = calibrate(network, groups, given(network, [images]), Dfp8(), threads=1)
 
     def visit(layer):
         chosen = LayerQuantiser(RECIPES[recipe])(layer)
@@ -77,13 +80,13 @@ def test_accumulators_are_exact_in_float_and_int32(network, images, recipe):
         )
         return chosen
 
-    calibration_pass(network, groups, formats, [images], visit, threads=1)
+    calibration_pass(network, groups, formats, given(network, [images]), visit, threads=1)
 
 
 @pytest.mark.parametrize("recipe", ["ternary", "int8"])
 def test_corrected_channels_have_the_float_models_mean(network, images, recipe):
     groups = find_groups(network)
-    formats = calibrate(network, groups, [images], len(images), Dfp8(), threads=1)
+    formats = calibrate(network, groups, given(network, [images]), Dfp8(), threads=1)
 
     def visit(layer):
         chosen = LayerQuantiser(RECIPES[recipe])(layer)
@@ -98,15 +101,20 @@ def test_corrected_channels_have_the_float_models_mean(network, images, recipe):
         )
         return chosen
 
-    calibration_pass(network, groups, formats, [images], visit, threads=1)
+    calibration_pass(network, groups, formats, given(network, [images]), visit, threads=1)
 
 
 def test_correction_brings_the_logits_closer(network, images):
     groups = find_groups(network)
-    formats = calibrate(network, groups, [images], len(images), Dfp8(), threads=1)
+    formats = calibrate(network, groups, given(network, [images]), Dfp8(), threads=1)
     noise = [
         calibration_pass(
-            network, groups, formats, [images], LayerQuantiser(RECIPES[name]), threads=1
+            network,
+            groups,
+            formats,
+            given(network, [images]),
+            LayerQuantiser(RECIPES[name]),
+            threads=1,
         ).signal_to_noise
         for name in ("corrected", "uncorrected")
     ]
@@ -145,8 +153,8 @@ def test_an_island_that_reads_nothing_has_a_result_for_every_batch():
     assert any(not group.inputs for group in groups)
     batches = [random.standard_normal((3, 3, 8, 8)).astype(np.float32) for _ in range(2)]
     recipe = RECIPES["int8"]
-    formats = calibrate(model, groups, batches, 6, recipe.activations, threads=1)
+    formats = calibrate(model, groups, given(model, batches), recipe.activations, threads=1)
     calibrated = calibration_pass(
-        model, groups, formats, batches, LayerQuantiser(recipe), threads=1
+        model, groups, formats, given(model, batches), LayerQuantiser(recipe), threads=1
     )
     assert set(calibrated.layers) == {"first", "last"}

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
+from inputs_of import given
 
 import sub8
 from sub8.errors import InputError
@@ -17,7 +18,7 @@ W = np.ones((4, 4, 1, 1), np.float32)
 
 def formats_of(model, images, **options):
     groups = find_groups(model)
-    return calibrate(model, groups, [images], len(images), Dfp8(**options), threads=1)
+    return calibrate(model, groups, given(model, [images]), Dfp8(**options), threads=1)
 
 
 def test_unsigned_exactly_where_the_operators_prove_it(network):

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from inputs_of import given
 
 from sub8.graph.groups import find_groups
 from sub8.graph.qdq import QuantizedLayer
@@ -44,7 +45,12 @@ def case(net) -> Case:
         return LayerQuantiser(Recipe(weights=Ternary(4)))(layer)
 
     calibration_pass(
-        model, find_groups(model), {"x": Format.dfp(True, 0)}, [images], visit, threads=1
+        model,
+        find_groups(model),
+        {"x": Format.dfp(True, 0)},
+        given(model, [images]),
+        visit,
+        threads=1,
     )
     return seen[0]
 

@@ -21,6 +21,8 @@ from sub8.recipe import Dfp8, Int4, Int8, Recipe, Reconstruction, Ternary
 
 torch = pytest.importorskip("torch", reason="reconstruction needs PyTorch")
 
+from inputs_of import given  # noqa: E402
+
 from sub8.reconstruct.descent import Calibrated, Samples, descend  # noqa: E402
 from sub8.reconstruct.network import reconstruct  # noqa: E402
 from sub8.reconstruct.soft import SoftBlock  # noqa: E402
@@ -32,8 +34,8 @@ TERNARY = Recipe(weights=Ternary(4), method="reconstruct", reconstruction=QUICK)
 def quantised(model, images, recipe):
     """Groups, formats and the layers that reconstruction chooses."""
     groups = find_groups(model)
-    formats = calibrate(model, groups, [images], len(images), recipe.activations, threads=1)
-    calibrated = reconstruct(model, groups, formats, [images], recipe, threads=1)
+    formats = calibrate(model, groups, given(model, [images]), recipe.activations, threads=1)
+    calibrated = reconstruct(model, groups, formats, given(model, [images]), recipe, threads=1)
     return groups, formats, calibrated.layers
 
 
@@ -86,10 +88,10 @@ def result(plain, images):
 
 def test_a_blocks_error_falls(plain, images):
     groups = find_groups(plain)
-    formats = calibrate(plain, groups, [images], len(images), Dfp8(), threads=1)
+    formats = calibrate(plain, groups, given(plain, [images]), Dfp8(), threads=1)
     recipe = Recipe(weights=Ternary("all"), first=Ternary("all"), method="optimal")
     layers = calibration_pass(
-        plain, groups, formats, [images], LayerQuantiser(recipe), threads=1
+        plain, groups, formats, given(plain, [images]), LayerQuantiser(recipe), threads=1
     ).layers
     places = next(i for i, group in enumerate(groups) if group.residual) + 1
     outputs = groups[places - 1].results
@@ -155,7 +157,10 @@ def test_every_kind_of_layer_and_weight(network, images, weights):
         groups = find_groups(network)
         solver = LayerQuantiser(Recipe(weights=weights))
         assert same(
-            layers, calibration_pass(network, groups, formats, [images], solver, threads=1).layers
+            layers,
+            calibration_pass(
+                network, groups, formats, given(network, [images]), solver, threads=1
+            ).layers,
         )
 
 
@@ -176,7 +181,8 @@ def test_a_float_island_keeps_its_blocks_solution(net, images):
     assert any(group.kind == "island" for group in groups)
     solver = LayerQuantiser(Recipe(Ternary(1), Ternary(1), Ternary(1)))
     assert same(
-        layers, calibration_pass(model, groups, formats, [images], solver, threads=1).layers
+        layers,
+        calibration_pass(model, groups, formats, given(model, [images]), solver, threads=1).layers,
     )
 
 
@@ -197,7 +203,8 @@ def test_a_reshape_to_a_fixed_number_of_images_keeps_its_blocks_solution(net, im
     groups, formats, layers = quantised(model, images, recipe)
     solver = LayerQuantiser(Recipe(Ternary(1), Ternary(1), Ternary(1)))
     assert same(
-        layers, calibration_pass(model, groups, formats, [images], solver, threads=1).layers
+        layers,
+        calibration_pass(model, groups, formats, given(model, [images]), solver, threads=1).layers,
     )
 
 

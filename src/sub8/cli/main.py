@@ -29,6 +29,7 @@ from sub8.cli.options import (
     Batch,
     Cluster,
     Images,
+    Inputs,
     Json,
     OutputModel,
     PreprocessText,
@@ -36,6 +37,7 @@ from sub8.cli.options import (
     TargetName,
     Threads,
     Weights,
+    data_source,
 )
 from sub8.cli.record import record_app
 from sub8.cli.study import register as register_study
@@ -72,7 +74,7 @@ Model = Annotated[
     str, typer.Argument(metavar="MODEL.onnx", help="An ONNX model.", show_default=False)
 ]
 Data = Annotated[
-    str,
+    str | None,
     typer.Argument(
         metavar="DATA",
         help="A folder of class folders, a .parquet with image and label, .npz or .npy arrays, or"
@@ -82,7 +84,11 @@ Data = Annotated[
 ]
 Shape = Annotated[
     str | None,
-    typer.Option("--input-shape", metavar="B,C,H,W", help="Default: what the model declares."),
+    typer.Option(
+        "--input-shape",
+        metavar="B,C,H,W",
+        help="Default: what the model declares. Of several inputs: a=1,3,8,8;b=1,5.",
+    ),
 ]
 
 
@@ -116,13 +122,14 @@ def _sub8(
 )
 def quantize(
     model: Model,
+    output: OutputModel,
     calibration: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--calibration", "-c", metavar="DATA", help="Sample images, labels not needed."
         ),
-    ],
-    output: OutputModel,
+    ] = None,
+    inputs: Inputs = None,
     weights: Weights = None,
     cluster: Cluster = None,
     method: Annotated[
@@ -202,12 +209,13 @@ def quantize(
     )
     path = _writable(output, not_over=model)
     check_target(target)
+    source = data_source(calibration, inputs, "--calibration DATA")
     if integer_only:
         _refuse_islands(model)
     with terminal.collected_warnings() as told, terminal.progress_bars() as progress:
         quantised = sub8.quantize(
             model,
-            calibration,
+            source,
             chosen,
             budget=budget,
             preprocess=_preprocess(preprocess),
@@ -273,9 +281,11 @@ def quantize(
         terminal.print_line(str(quality))
     if exported is None:
         file = shlex.quote(str(path))
+        given = [shlex.quote(calibration)] if calibration is not None else []
+        given += [f"--input {shlex.quote(one)}" for one in inputs or ()]
         terminal.print_line(
             f"next: sub8 evaluate {file} LABELLED_IMAGES (accuracy), sub8 verify {file}"
-            f" {shlex.quote(calibration)} (exactness)"
+            f" {' '.join(given)} (exactness)"
         )
 
 
@@ -284,7 +294,8 @@ def quantize(
 )
 def evaluate(
     model: Model,
-    data: Data,
+    data: Data = None,
+    inputs: Inputs = None,
     images: Images = None,
     preprocess: PreprocessText = None,
     threads: Threads = None,
@@ -301,7 +312,7 @@ def evaluate(
     with terminal.progress_bars() as progress:
         result = sub8.evaluate(
             model,
-            data,
+            data_source(data, inputs, "DATA"),
             images=images,
             preprocess=_preprocess(preprocess),
             threads=threads,
@@ -322,7 +333,8 @@ def evaluate(
 @app.command(epilog=_example("sub8 verify resnet50-t4.onnx photos/"))
 def verify(
     model: Model,
-    data: Data,
+    data: Data = None,
+    inputs: Inputs = None,
     images: Images = None,
     preprocess: PreprocessText = None,
     threads: Threads = None,
@@ -337,7 +349,7 @@ def verify(
     with terminal.progress_bars() as progress:
         result = sub8.verify(
             model,
-            data,
+            data_source(data, inputs, "DATA"),
             images=images,
             preprocess=_preprocess(preprocess),
             threads=threads,
@@ -437,7 +449,7 @@ def inspect(
     planned = None
     if (weights, cluster, recipe) != (None, None, None):
         planned = recipe_from_options(recipe, weights=weights, cluster=cluster)
-    report = sub8.inspect(model, recipe=planned, input_shape=_shape(shape))
+    report = sub8.inspect(model, recipe=planned, input_shape=_shapes(shape))
     if plot is not None:
         if report.choice is None:
             raise InputError(
@@ -532,7 +544,7 @@ def benchmark(
             model,
             baseline=baseline,
             threads=threads,
-            input_shape=_shape(shape),
+            input_shape=_shapes(shape),
             batch=batch,
             runs=runs,
             profile=profile,
@@ -558,7 +570,7 @@ def benchmark(
     faster = "" if result.speedup is None else f" ({result.speedup:.2f}x as fast)"
     terminal.print_line(
         f"{ours}ONNX Runtime float32 {terminal.milliseconds(result.float32)}{faster};"
-        f" input {'x'.join(map(str, result.input_shape))}, {result.threads} threads, median of"
+        f" input {_inputs_told(result.input_shapes)}, {result.threads} threads, median of"
         f" {result.runs}, {result.machine}"
     )
 
@@ -657,15 +669,29 @@ def _preprocess(text: str | None) -> "sub8.Preprocess | None":
     return None if text is None else sub8.Preprocess.from_option(text)
 
 
-def _shape(text: str | None) -> tuple[int, ...] | None:
+def _shapes(text: str | None) -> "tuple[int, ...] | dict[str, tuple[int, ...]] | None":
     if text is None:
         return None
+    if "=" not in text:
+        return _shape(text)
+    parts = [part.rpartition("=") for part in text.split(";")]
+    return {name.strip(): _shape(shape) for name, _, shape in parts}
+
+
+def _shape(text: str) -> tuple[int, ...]:
     parts = text.replace("x", ",").split(",")
     if not all(re.fullmatch(" *0*[1-9][0-9]{0,8} *", part) for part in parts):
         raise InputError(
             f"input shape {text!r} must be whole numbers of at least 1, such as 1,3,224,224"
         )
     return tuple(int(part) for part in parts)
+
+
+def _inputs_told(shapes: dict[str, tuple[int, ...]]) -> str:
+    told = {name: "x".join(map(str, shape)) or "a number" for name, shape in shapes.items()}
+    if len(told) == 1:
+        return next(iter(told.values()))
+    return ", ".join(f"{name} {shape}" for name, shape in told.items())
 
 
 def _writable(output: str, not_over: str | None = None) -> Path:

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from sub8.errors import InputError
+
 Images = Annotated[
     str | None,
     typer.Option("--images", metavar="K|START:END", help="Only the first K images, or a range."),
@@ -15,6 +17,14 @@ PreprocessText = Annotated[
         metavar="FILE|OPTIONS",
         help="A JSON file, or e.g. 'resize=256 size=224 scale=1/255 mean=0.485,0.456,0.406"
         " std=0.229,0.224,0.225'. Default: the model's own metadata.",
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=DATA",
+        help="Data of one input of several, once for each; or DATA is an .npz of all by name.",
     ),
 ]
 Threads = Annotated[
@@ -51,3 +61,24 @@ TargetName = Annotated[
         help="onnx (smallest), onnx-opset21 (no 2-bit types), onnx-plain (any runtime).",
     ),
 ]
+
+
+def data_source(data: str | None, inputs: list[str] | None, what: str) -> "str | dict[str, str]":
+    """What ``open_inputs`` takes: the one source, or the inputs' by name. what: how the one is
+    given.
+    """
+    if inputs and data is not None:
+        raise InputError(f"give either {what} or --input, not both")
+    if not inputs:
+        if data is None:
+            raise InputError(f"no data: give {what}, or --input NAME=DATA for each input")
+        return data
+    found: dict[str, str] = {}
+    for text in inputs:
+        name, equals, source = text.partition("=")
+        if not (name and equals and source):
+            raise InputError(f"--input {text!r} must be NAME=DATA")
+        if name in found:
+            raise InputError(f"--input {name!r} is given twice")
+        found[name] = source
+    return found

@@ -1,6 +1,7 @@
 """Samples in arrays: in memory, and in NumPy's files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,21 +62,33 @@ class ArrayData(Dataset):
         return None if self._labels is None else int(self._labels[index])
 
 
-def open_arrays(path: Path) -> ArrayData:
-    """An ``.npy`` file, or an ``.npz`` with ``images`` and, where known, ``labels``. Raises
-    InputError.
+@contextmanager
+def numpy_file(path: Path) -> Iterator[NDArray[Any] | Mapping[str, NDArray[Any]]]:
+    """The array of an ``.npy`` file, or the arrays of an ``.npz`` by name, each read when it is
+    asked for. Raises InputError.
     """
     try:
         # allow_pickle=False: arrays of objects would run code from the file
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return ArrayData(str(path), loaded)
-        with loaded:
-            return _from_mapping(str(path), loaded)
+            yield loaded
+        else:
+            with loaded:
+                yield loaded
     except (InputError, MemoryError):
         raise
     except Exception as error:  # zip, zlib and NumPy's header parser raise what they please
         raise InputError(f"{path}: not a readable NumPy file ({first_line(error)})") from error
+
+
+def open_arrays(path: Path) -> ArrayData:
+    """An ``.npy`` file, or an ``.npz`` with ``images`` and, where known, ``labels``. Raises
+    InputError.
+    """
+    with numpy_file(path) as loaded:
+        if isinstance(loaded, np.ndarray):
+            return ArrayData(str(path), loaded)
+        return _from_mapping(str(path), loaded)
 
 
 def _from_mapping(name: str, arrays: Mapping[str, Any]) -> ArrayData:

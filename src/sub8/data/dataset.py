@@ -68,7 +68,7 @@ class Dataset(ABC):
                 Sub8Warning,
                 stacklevel=2,
             )
-        return _Selection(self, chosen)
+        return self.pick(chosen)
 
     def pick(self, indices: Sequence[int]) -> "Dataset":
         """The samples at ``indices``, at least one, in that order."""

@@ -1,6 +1,7 @@
 """How much each layer computes and holds."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -41,16 +42,24 @@ class LayerCount:
         return 1.0 - -(-inputs // min(cluster, inputs)) / (inputs * kernel)
 
 
-def count_layers(model: ir.Model, input_shape: tuple[int, ...]) -> list[LayerCount]:
+def count_layers(
+    model: ir.Model, input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]]
+) -> list[LayerCount]:
     """Count every weighted layer of a float or Q/DQ model for inputs of ``input_shape`` (batch
     first).
 
-    Only the first graph input gets the shape; others keep what they declare. In graph order. Layers
-    whose size depends on the data are left out.
+    A lone shape is the first input's; inputs without one keep what they declare. In graph order.
+    Layers whose size depends on the data are left out.
     Raises InputError where the shape does not fit the model, UnsupportedModelError where a layer's
     output shape cannot be inferred.
     """
+    if not isinstance(input_shape, Mapping):
+        first = next(
+            (v for v in model.graph.inputs if v.name not in model.graph.initializers), None
+        )
+        input_shape = {} if first is None else {str(first.name): input_shape}
     model = _with_shapes(model, input_shape)
+    images = next((shape[0] for shape in input_shape.values() if shape), 1)
     fixed: set[ir.Value] = set()
     for node in model.graph:
         read = [value for value in node.inputs if value is not None]
@@ -65,7 +74,7 @@ def count_layers(model: ir.Model, input_shape: tuple[int, ...]) -> list[LayerCou
             continue
         weight = node.inputs[1]
         if weight is not None and (constants.is_constant(weight) or weight in fixed):
-            counts.append(_count(node, weight, _has_bias(node, fixed), input_shape[0]))
+            counts.append(_count(node, weight, _has_bias(node, fixed), images))
     return counts
 
 
@@ -82,20 +91,19 @@ def replaced_multiplications(counts: list[LayerCount], cluster: int, full: froze
     return saved / total if total else 0.0
 
 
-def _with_shapes(model: ir.Model, input_shape: tuple[int, ...]) -> ir.Model:
+def _with_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Model:
     model = model.clone()
-    inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+    inputs = {str(v.name): v for v in model.graph.inputs if v.name not in model.graph.initializers}
     if not inputs:
         raise InputError("the model has no input")
-    declared = inputs[0].shape
-    if declared is not None and (
-        len(declared) != len(input_shape)
-        or any(isinstance(d, int) and d != s for d, s in zip(declared, input_shape, strict=True))
-    ):
-        raise InputError(
-            f"input {inputs[0].name!r} is declared {declared}, not {list(input_shape)}"
-        )
-    inputs[0].shape = ir.Shape(input_shape)
+    for name, shape in shapes.items():
+        declared = inputs[name].shape
+        if declared is not None and (
+            len(declared) != len(shape)
+            or any(isinstance(d, int) and d != s for d, s in zip(declared, shape, strict=True))
+        ):
+            raise InputError(f"input {name!r} is declared {declared}, not {list(shape)}")
+        inputs[name].shape = ir.Shape(shape)
     for value in model.graph.outputs:
         value.shape = None
     infer_shapes(model)

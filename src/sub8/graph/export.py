@@ -1,8 +1,10 @@
 """PyTorch modules as ONNX models."""
 
+import inspect
 import io
 import logging
 import warnings
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +19,19 @@ if TYPE_CHECKING:
 _EXPORT_OPSET = 20
 
 
+def parameters(module: "torch.nn.Module", arrays: Mapping[str, Any]) -> list[str]:
+    """Those of the arrays that are named as a parameter of the module's ``forward``, in its
+    order."""
+    return [name for name in inspect.signature(module.forward).parameters if name in arrays]
+
+
 def export_module(module: "torch.nn.Module", example_input: Any) -> ir.Model:
     """Export a module in evaluation mode by ``torch.export``; the batch axis stays open.
 
     example_input: a float32 tensor (or NumPy array) ``[B, ...]`` of the size the module is meant
-    for. The model's input is ``image``, its first output ``logits``. The module's own mode is left
-    as it was.
+    for, the model's input ``image``; or a dict of tensors of any type by the names of the module's
+    arguments, in their order, those of the model's inputs too. The first output is ``logits``. The
+    module's own mode is left as it was.
 
     Raises InputError where PyTorch is missing or the example does not fit, and
     UnsupportedModelError where torch.export cannot trace the module.
@@ -35,14 +44,21 @@ def export_module(module: "torch.nn.Module", example_input: Any) -> ir.Model:
         raise InputError(
             f"a module to export must be a torch.nn.Module, not {type(module).__name__}"
         )
-    example = torch.as_tensor(example_input)
-    if example.ndim < 2 or example.dtype != torch.float32:
-        raise InputError(
-            f"the example input must be float32 [B, ...], got {example.dtype} {list(example.shape)}"
-        )
-    if example.shape[0] < 2:
-        # torch.export treats an axis of size 1 as fixed.
-        example = torch.cat([example, example])
+    if isinstance(example_input, Mapping):
+        examples = {key: torch.as_tensor(value) for key, value in example_input.items()}
+    else:
+        example = torch.as_tensor(example_input)
+        if example.ndim < 2 or example.dtype != torch.float32:
+            raise InputError(
+                f"the example input must be float32 [B, ...], got {example.dtype} "
+                f"{list(example.shape)}"
+            )
+        examples = {"image": example}
+    # torch.export treats an axis of size 1 as fixed.
+    arguments = tuple(
+        torch.cat([one, one]) if one.ndim and len(one) == 1 else one for one in examples.values()
+    )
+    batch = torch.export.Dim("batch")
     training = {child: child.training for child in module.modules()}
     module.eval()
     try:
@@ -55,12 +71,12 @@ def export_module(module: "torch.nn.Module", example_input: Any) -> ir.Model:
             logging.disable(logging.WARNING)
             program = torch.onnx.export(
                 module,
-                (example,),
+                arguments,
                 dynamo=True,
                 opset_version=_EXPORT_OPSET,
-                input_names=["image"],
+                input_names=list(examples),
                 output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=tuple({0: batch} if one.ndim else None for one in arguments),
                 verbose=False,
             )
     except Exception as error:

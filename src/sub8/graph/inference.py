@@ -113,8 +113,8 @@ def _refined(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape |
     return ir.Shape([i if isinstance(i, int) else d for d, i in pairs])
 
 
-def baked_batch(model: ir.Model, x: ir.Value) -> int | None:
-    """The size of batch that a Reshape gives the results, whatever that of the input ``x`` is; else
+def baked_batch(model: ir.Model, inputs: Collection[ir.Value]) -> int | None:
+    """The size of batch that a Reshape gives the results, whatever that of the ``inputs`` is; else
     None.
     """
     targets = (
@@ -122,12 +122,13 @@ def baked_batch(model: ir.Model, x: ir.Value) -> int | None:
     )
     if not any(_may_lead_with_a_size(target) for target in targets):
         return None
-    if not x.shape:
+    names = {value.name for value in inputs if value.shape}
+    if not names:
         return None
     inferred = model.clone()
     for value in inferred.graph.inputs:
-        if value.name == x.name:
-            value.shape = ir.Shape(["sub8_batch", *x.shape[1:]])
+        if value.name in names and value.shape is not None:
+            value.shape = ir.Shape(["sub8_batch", *value.shape[1:]])
     for value in inferred.graph.outputs:
         value.shape = None
     infer_shapes(inferred)

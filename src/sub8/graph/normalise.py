@@ -18,10 +18,10 @@ from sub8.graph.naming import name_layers
 from sub8.graph.no_ops import remove_no_ops
 from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.spatial import normalise_spatial
+from sub8.graph.widen import widen_halves
 
 _OLDEST_OF_ONNXSCRIPT = 18  # the oldest opset that its converter takes
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 _QUANTISED = frozenset({
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
     "ConvInteger", "MatMulInteger",
@@ -31,17 +31,18 @@ _QUANTISED = frozenset({
 def normalise(model: ir.Model) -> ir.Model:
     """An equivalent model in normal form; ``model`` is left unchanged.
 
-    Local functions are inlined, the opset raised to the artifact's, constants and batch norm
-    folded, Identity and Dropout removed, layers named (``naming``), Gemm, pooling, padding and
-    reshaping put in one form each (``linear``, ``spatial``), shapes inferred. Normalising twice
-    changes nothing more.
+    Local functions are inlined, half precision is widened (``widen``), the opset raised to the
+    artifact's, constants and batch norm folded, Identity and Dropout removed, layers named
+    (``naming``), Gemm, pooling, padding and reshaping put in one form each (``linear``,
+    ``spatial``), shapes inferred. Normalising twice changes nothing more.
 
     Raises InputError for a model that is already quantised or whose opset cannot be converted, and
-    UnsupportedModelError for weights that are not float32 or a batch norm in training mode.
+    UnsupportedModelError for weights in double precision or a batch norm in training mode.
     """
     model = model.clone()
     _reject_unusable(model)
     inline_functions(model)
+    widen_halves(model)
     passes.RemoveInitializersFromInputsPass()(model)
     name_layers(model.graph)
     passes.ClearMetadataAndDocStringPass()(model)
@@ -114,9 +115,9 @@ def _check_weights(graph: ir.Graph) -> None:
         weight = constants.array(value)
         if weight is None or value is None:
             continue
-        if value.dtype in _OTHER_FLOATS:
+        if value.dtype == ir.DataType.DOUBLE:
             raise UnsupportedModelError(
-                f"weight {value.name!r} of node {node.name!r} is {value.dtype.name.lower()}; "
+                f"weight {value.name!r} of node {node.name!r} is double; "
                 "export the model"
                 " in float32"
             )

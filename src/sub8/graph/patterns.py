@@ -175,13 +175,18 @@ def is_clamp(node: ir.Node) -> bool:
 
 
 def is_elementwise(node: ir.Node) -> bool:
-    """A float function applied element by element, whose constants are single numbers."""
+    """A float function applied element by element, whose constants are single numbers; of no
+    computed number without axes, which has no images to have a scale for.
+    """
     if node.domain != "" or node.op_type not in ELEMENTWISE or len(node.outputs) != 1:
         return False
     values = [value for value in node.inputs if value is not None]
     if not all(is_float(value) for value in (*values, node.outputs[0])):
         return False
-    return all(constants.scalar(v) is not None for v in values if constants.is_constant(v))
+    return all(
+        constants.scalar(v) is not None if constants.is_constant(v) else rank(v) != 0
+        for v in values
+    )
 
 
 def is_pool(node: ir.Node) -> bool:
@@ -206,7 +211,7 @@ def is_move(node: ir.Node) -> bool:
     if node.domain != "" or node.op_type not in MOVES:
         return False
     values = list(node.inputs)
-    if not is_float(values[0]) or constants.is_constant(values[0]):
+    if not is_float(values[0]) or constants.is_constant(values[0]) or rank(values[0]) == 0:
         return False
     if node.op_type == "Concat":
         return all(is_float(v) and not constants.is_constant(v) for v in values)

@@ -23,6 +23,7 @@ from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
 from sub8.ptq.calibration_pass import calibration_pass
+from sub8.ptq.network_inputs import NetworkInputs
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Recipe, WeightFormat
 
@@ -110,13 +111,13 @@ class Chooser:
         model: ir.Model,
         groups: Sequence[Group],
         formats: dict[str, Format],
-        batches: Sequence[NDArray[np.float32]],
+        inputs: NetworkInputs,
         recipe: Recipe,
         threads: int | None = None,
         progress: Progress | None = None,
     ):
         self._model, self._groups, self._formats = model, groups, formats
-        self._batches, self._recipe = batches, recipe
+        self._inputs, self._recipe = inputs, recipe
         self._threads, self._progress = threads, progress
         self._layers = [group for group in groups if group.kind == "layer"]
 
@@ -160,7 +161,7 @@ class Chooser:
             self._model,
             self._groups,
             self._formats,
-            self._batches,
+            self._inputs,
             options,
             threads=self._threads,
             progress=self._progress,
@@ -182,8 +183,8 @@ class Chooser:
         return replace(self._recipe, overrides=names)
 
     def _check_images(self) -> None:
-        images = sum(map(len, self._batches))
-        if images < FEWEST_IMAGES or len(self._batches) < 2:
+        images = self._inputs.images
+        if images < FEWEST_IMAGES or len(self._inputs) < 2:
             raise InputError(
                 f"calibration: {images} images do not show a drop of accuracy; give at least"
                 f" {FEWEST_IMAGES}, better 500"
@@ -196,8 +197,8 @@ class Chooser:
         passing ones.
         """
         session = OnnxRuntime(ir.to_proto(self._model).SerializeToString(), threads=self._threads)
-        judged_by = self._batches[1::2]
-        reference = np.concatenate([session.run(batch) for batch in judged_by])
+        judged_by = self._inputs.every(1, 2)
+        reference = np.concatenate([_first_output(session, feed) for feed in judged_by])
         if reference.ndim != 2:
             raise InputError(
                 f"max drop: the model's output has shape {reference.shape}, not [images, classes]"
@@ -228,7 +229,7 @@ class Chooser:
         return self._choice(budget, measured, points[passing], points, trials=ordered)
 
     def _quantised_logits(
-        self, allocation: Allocation, judged_by: Sequence[NDArray[np.float32]]
+        self, allocation: Allocation, judged_by: NetworkInputs
     ) -> NDArray[np.float32]:
         """Quantise on every other batch; the result's logits on the given ones."""
 
@@ -241,21 +242,21 @@ class Chooser:
             self._model,
             self._groups,
             self._formats,
-            self._batches[::2],
+            self._inputs.every(0, 2),
             visit,
             threads=self._threads,
             progress=renamed,
         )
         model = write_qdq(self._model, calibrated.layers, self._formats, {})
         session = Session(model, threads=self._threads)
-        return np.concatenate([session.run(batch) for batch in judged_by])
+        return np.concatenate([_first_output(session, feed) for feed in judged_by])
 
     def _fast(self, budget: MaxLatencyRatio) -> Choice:
         """Least error within the time; the sum of layers' times is tightened until the whole
         network keeps it.
         """
-        shape = (1, *self._batches[0].shape[1:])
-        stopwatch = Stopwatch(self._model, self._groups, self._formats, shape, self._threads)
+        one = {name: array[:1] if array.ndim else array for name, array in self._inputs[0].items()}
+        stopwatch = Stopwatch(self._model, self._groups, self._formats, one, self._threads)
         times = stopwatch.times(
             {layer.name: self._options(layer) for layer in self._layers}, self._progress
         )
@@ -278,6 +279,12 @@ class Chooser:
             "fastest takes about"
             f" {least / times.int8:.2f} of int8's time"
         )
+
+
+def _first_output(
+    session: OnnxRuntime | Session, feed: Mapping[str, NDArray[Any]]
+) -> NDArray[np.float32]:
+    return session.run_all(feed)[session.outputs[0]]
 
 
 def _layer(measured: Sensitivity, times: dict[WeightFormat, float]) -> Layer:

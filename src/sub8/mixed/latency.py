@@ -9,6 +9,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -46,19 +47,19 @@ class Times:
 
 
 class Stopwatch:
-    """Times choices of weights for one normalised model; shape: of the input, one image."""
+    """Times choices of weights for one normalised model; x: its inputs of one image."""
 
     def __init__(
         self,
         model: ir.Model,
         groups: Sequence[Group],
         formats: Mapping[str, Format],
-        shape: tuple[int, ...],
+        x: Mapping[str, NDArray[Any]],
         threads: int | None = None,
     ):
         self._model, self._formats, self._threads = model, formats, threads
         self._layers = [group for group in groups if group.kind == "layer"]
-        self._x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+        self._x = x
 
     def times(
         self,

@@ -22,6 +22,7 @@ from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
 from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass, dequantized
 from sub8.ptq.correct import channel_variances
+from sub8.ptq.network_inputs import NetworkInputs
 from sub8.ptq.quantiser import LARGEST_COLUMNS, LayerQuantiser
 from sub8.ptq.regression import regress
 from sub8.ptq.solvers import solve_terms
@@ -57,7 +58,7 @@ def measure_sensitivities(
     model: ir.Model,
     groups: Sequence[Group],
     formats: dict[str, Format],
-    batches: Sequence[NDArray[np.float32]],
+    inputs: NetworkInputs,
     options: Mapping[str, Sequence[WeightFormat]],
     *,
     threads: int | None = None,
@@ -65,12 +66,12 @@ def measure_sensitivities(
 ) -> list[Sensitivity]:
     """The sensitivity of every layer, in execution order, for its options.
 
-    model: normalised float model; batches: its inputs. Errors are those of the second-order solver,
+    model: normalised float model; inputs: its own. Errors are those of the second-order solver,
     whatever
     solver will be used: layers and options rank alike with all.
     """
     probe = _Probe(options)
-    images = _first(batches, IMAGES)
+    images = inputs.first(IMAGES)
 
     def renamed(stage: str, done: int, total: int) -> None:
         if progress is not None:
@@ -182,24 +183,12 @@ def _evenly(count: int, most: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))
 
 
-def _first(batches: Sequence[NDArray[np.float32]], images: int) -> list[NDArray[np.float32]]:
-    """Whole batches from the first on, until there are so many images."""
-    chosen: list[NDArray[np.float32]] = []
-    for batch in batches:
-        if sum(map(len, chosen)) >= images:
-            break
-        chosen.append(batch)
-    return chosen
-
-
-def _outputs(
-    model: ir.Model, batches: Sequence[NDArray[np.float32]], threads: int | None
-) -> list[Floats]:
+def _outputs(model: ir.Model, inputs: NetworkInputs, threads: int | None) -> list[Floats]:
     """Every output of the model, each over all batches."""
     session = OnnxRuntime(
         ir.to_proto(model).SerializeToString(), threads=threads, optimise=False, spin=False
     )
-    results = [session.run_all({session.inputs[0]: batch}) for batch in batches]
+    results = [session.run_all(feed) for feed in inputs]
     return [
         np.concatenate([result[name].reshape(-1) for result in results]).astype(np.float64)
         for name in session.outputs

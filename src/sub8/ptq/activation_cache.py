@@ -82,12 +82,13 @@ class Memory:
         self.limit, self.held = limit, 0
 
     @classmethod
-    def beside(cls, batches: "Sequence[FloatArray]") -> "Memory":
+    def beside(cls, *inputs: "Sequence[NDArray]") -> "Memory":
         """The memory that inputs already lie in, or one that counts them."""
-        if isinstance(batches, _Batches):
-            return batches.memory
+        for batches in inputs:
+            if isinstance(batches, _Batches):
+                return batches.memory
         memory = cls()
-        memory.held = sum(batch.nbytes for batch in batches)
+        memory.held = sum(batch.nbytes for batches in inputs for batch in batches)
         return memory
 
     def takes(self, size: int, share: float = 1.0) -> bool:

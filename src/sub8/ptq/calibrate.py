@@ -1,11 +1,10 @@
 """Activation formats from calibration data: one streamed pass of the float model."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from sub8.errors import InputError, Sub8Warning
 from sub8.graph.groups import Group
@@ -21,6 +20,7 @@ from sub8.ptq.formats import (
     never_negative,
     quantised_tensors,
 )
+from sub8.ptq.network_inputs import NetworkInputs
 from sub8.recipe import Dfp8
 
 # Of the largest values that exponents chosen at run time represent, with room for other images.
@@ -33,8 +33,7 @@ _EXTREME = 100
 def calibrate(
     model: ir.Model,
     groups: Sequence[Group],
-    batches: Iterable[NDArray[np.float32]],
-    images: int,
+    inputs: NetworkInputs,
     how: Dfp8,
     *,
     threads: int | None = None,
@@ -42,13 +41,12 @@ def calibrate(
 ) -> dict[str, Format]:
     """The Format of every tensor that the groups quantise, and of the quantised graph inputs.
 
-    model: normalised float model with one input; batches: its inputs, float32 ``[B, ...]``,
-    ``images`` in all. A tensor is unsigned where the graph proves that it cannot be negative.
-    Tensors joined by data movement share one format. With dynamic exponents, ``Format.scale`` is
-    None where ``dynamic_tensors`` allows it and the values lie well within the reach of those
-    exponents. Raises InputError naming the first tensor that holds NaN or infinity.
+    model: normalised float model; inputs: its own. A tensor is unsigned where the graph proves that
+    it cannot be negative. Tensors joined by data movement share one format. With dynamic exponents,
+    ``Format.scale`` is None where ``dynamic_tensors`` allows it and the values lie well within the
+    reach of those exponents. Raises InputError naming the first tensor that holds NaN or infinity.
     """
-    observers = observe(model, groups, batches, images, threads=threads, progress=progress)
+    observers = observe(model, groups, inputs, threads=threads, progress=progress)
     for value in model.graph.inputs:
         if value.name in observers:
             _tell_extremes(str(value.name), observers[value.name])
@@ -86,8 +84,7 @@ def _tell_extremes(name: str, seen: Observer) -> None:
 def observe(
     model: ir.Model,
     groups: Sequence[Group],
-    batches: Iterable[NDArray[np.float32]],
-    images: int,
+    inputs: NetworkInputs,
     *,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -97,16 +94,15 @@ def observe(
     """
     kept = moved(groups)
     names = [name for name in quantised_tensors(model, groups) if name not in kept]
-    inputs = [str(value.name) for value in model.graph.inputs]
-    made = [name for name in names if name not in inputs]
+    made = [name for name in names if name not in inputs.by_name]
+    images = inputs.images
     session = _with_outputs(model, made, threads) if made else None  # a lone layer makes none
     observers = {name: Observer.for_images(images) for name in names}
     rng = np.random.default_rng(0)
-    done = 0
-    for batch in batches:
-        values = {inputs[0]: batch}
+    for place, feed in enumerate(inputs):
+        values = dict(feed)
         if session is not None:
-            values |= session.run_all(values)
+            values |= session.run_all({name: feed[name] for name in session.inputs})
         for name, observer in observers.items():
             observer.add(values[name], rng)
             if not observer.finite:
@@ -115,9 +111,8 @@ def observe(
                     "float model"
                     " and the preprocessing"
                 )
-        done += len(batch)
         if progress is not None:
-            progress("activations", done, images)
+            progress("activations", place + 1, len(inputs))
     return observers
 
 

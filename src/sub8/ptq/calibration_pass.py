@@ -33,6 +33,7 @@ from sub8.ptq.activation_cache import (
     signal_to_noise,
 )
 from sub8.ptq.correct import ChannelMoments, channel_means
+from sub8.ptq.network_inputs import NetworkInputs
 from sub8.ptq.shared_weights import shared_weights
 
 # A signal-to-noise ratio needs no more than so many batches, taken evenly from all.
@@ -157,7 +158,7 @@ def calibration_pass(
     model: ir.Model,
     groups: Sequence[Group],
     formats: Mapping[str, Format],
-    batches: Sequence[FloatArray],
+    inputs: NetworkInputs,
     visit: Visit,
     *,
     threads: int | None = None,
@@ -165,10 +166,10 @@ def calibration_pass(
 ) -> CalibrationResult:
     """Quantise every layer in topological order.
 
-    model: normalised float model with one input; batches: its inputs. formats: by tensor name; a
-    tensor without one stays float32. ``visit`` decides on each layer; its answer feeds the layers
+    model: normalised float model; inputs: its own. formats: by tensor name; a tensor without one
+    stays float32. ``visit`` decides on each layer; its answer feeds the layers
     behind."""
-    calibration = CalibrationPass(model, groups, formats, batches, threads=threads)
+    calibration = CalibrationPass(model, groups, formats, inputs, threads=threads)
     for place in range(len(groups)):
         calibration.step(place, visit)
         if progress is not None:
@@ -189,7 +190,7 @@ class CalibrationPass:
         model: ir.Model,
         groups: Sequence[Group],
         formats: Mapping[str, Format],
-        batches: Sequence[FloatArray],
+        inputs: NetworkInputs,
         *,
         keep: Iterable[str] = (),
         threads: int | None = None,
@@ -198,11 +199,11 @@ class CalibrationPass:
         self.streams = ActivationCache(groups, keep)
         self.calibrated = CalibrationResult({}, {})
         self.shared = shared_weights(groups)
-        self._batches = batches
-        self._memory = Memory.beside(batches)
-        name = str(model.graph.inputs[0].name)
-        quantised = (Quantised.of(batch, formats.get(name)) for batch in batches)
-        self.streams.put(name, batches, KeptQuantised.of(quantised, self._memory))
+        self._inputs = inputs
+        self._memory = Memory.beside(*inputs.by_name.values())
+        for name, batches in inputs.by_name.items():
+            quantised = (Quantised.of(batch, formats.get(name)) for batch in batches)
+            self.streams.put(name, batches, KeptQuantised.of(quantised, self._memory))
 
     def step(self, place: int, visit: Visit) -> None:
         """Go through the group at ``place``. A step may be taken again while the streams hold its
@@ -215,7 +216,7 @@ class CalibrationPass:
             _walk_other(
                 self._model,
                 group,
-                len(self._batches),
+                len(self._inputs),
                 self._formats,
                 streams,
                 self._threads,
@@ -308,22 +309,22 @@ class CalibrationPass:
 
     def _expected(self, groups: Sequence[Group]) -> list[CalibratedLayer]:
         """Layers still to come, on the float model's activations in 8 bits."""
-        source = str(self._model.graph.inputs[0].name)
+        given = self._inputs.by_name
         names = list(dict.fromkeys(name for group in groups for name in group.inputs))
-        made = [name for name in names if name != source]
+        made = [name for name in names if name not in given]
         real = {name: Kept(self._memory) for name in made}
         seen = {name: KeptQuantised(self._memory) for name in names}
-        session = submodel.piece(self._model, [source], made, self._threads) if made else None
-        for batch in self._batches:
-            values = {source: batch}
+        session = submodel.piece(self._model, list(given), made, self._threads) if made else None
+        for feed in self._inputs:
+            values = dict(feed)
             if session is not None:
-                values |= session.run_all({source: batch})
+                values |= session.run_all({name: feed[name] for name in session.inputs})
             for name in names:
                 seen[name].append(Quantised.of(values[name], self._formats.get(name)))
-                if name != source:
+                if name not in given:
                     real[name].append(values[name])
         streams: dict[str, Residuals] = {
-            name: (self._batches if name == source else real[name], seen[name]) for name in names
+            name: (given.get(name, real.get(name, ())), seen[name]) for name in names
         }
         return [
             self._calibrated(

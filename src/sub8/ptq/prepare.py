@@ -9,27 +9,37 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from sub8.data import DataSource, ImageRange, load_batches, open_dataset, parse_range
+from sub8.data import (
+    DataSource,
+    ImageRange,
+    load_batches,
+    load_feeds,
+    open_dataset,
+    open_inputs,
+    parse_range,
+)
+from sub8.data.arrays import IMAGE_KEYS, as_array
 from sub8.data.dataset import Dataset
+from sub8.data.inputs import Feeds, NamedData
 from sub8.data.preprocess import Preparation, Preprocess, prepare_image
 from sub8.errors import InputError, Sub8Warning, UnsupportedModelError
 from sub8.graph.groups import Group, find_groups, why_no_layer
 from sub8.graph.normalise import normalise
-from sub8.model_file import ModelFile
+from sub8.model_file import ModelFile, plain_shapes
 from sub8.numerics.dfp import Format
 from sub8.progress import Progress
 from sub8.ptq.activation_cache import Kept, Memory
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import CalibrationResult
+from sub8.ptq.network_inputs import NetworkInputs
 from sub8.recipe import Recipe
 from sub8.version import __version__
 
@@ -53,15 +63,15 @@ Calibration: TypeAlias = DataSource
 
 @dataclass(frozen=True)
 class PreparedNetwork:
-    """graph: normalised. groups: of its nodes. formats: of the activations, by tensor. batches: the
-    calibration inputs, float32 ``[B, ...]`` each. offered: how many samples the calibration data
+    """graph: normalised. groups: of its nodes. formats: of the activations, by tensor. inputs: the
+    calibration inputs. offered: how many samples the calibration data
     has. held_out: samples that calibration did not see, to measure on; None where there are none.
     """
 
     graph: ir.Model
     groups: Sequence[Group]
     formats: dict[str, Format]
-    batches: Sequence[NDArray[np.float32]]
+    inputs: NetworkInputs
     source: ModelFile
     calibration: str
     preprocess: Preparation | None
@@ -73,9 +83,9 @@ class PreparedNetwork:
         noise = {layer: round(value, 2) for layer, value in calibrated.signal_to_noise.items()}
         calibration = {
             "source": self.calibration,
-            "images": sum(len(batch) for batch in self.batches),
+            "images": self.inputs.images,
             "offered": self.offered,
-            "input_shape": list(self.batches[0].shape[1:]),
+            "input_shape": plain_shapes(self.inputs.sample_shapes),
             "signal_to_noise": noise,
         }
         found = {
@@ -112,7 +122,7 @@ def prepare_network(
     """
     source, offered, prepared = _open_source(model, calibration, preprocess, images)
     dataset, held_out = _parted(offered, images, hold_out)
-    batches = _batches(dataset, prepared, source, recipe)
+    inputs = _inputs(dataset, prepared, source, recipe)
     graph = normalise(source.model)
     groups = find_groups(graph)
     if not any(group.kind == "layer" for group in groups):
@@ -124,13 +134,12 @@ def prepare_network(
             Sub8Warning,
             stacklevel=2,
         )
-    count = sum(len(batch) for batch in batches)
     formats = calibrate(
-        graph, groups, batches, count, recipe.activations, threads=threads, progress=progress
+        graph, groups, inputs, recipe.activations, threads=threads, progress=progress
     )
     name = Path(calibration).name if isinstance(calibration, (str, os.PathLike)) else "array"
     return PreparedNetwork(
-        graph, groups, formats, batches, source, name, preprocess, len(offered), held_out
+        graph, groups, formats, inputs, source, name, preprocess, len(offered), held_out
     )
 
 
@@ -168,14 +177,20 @@ def _open_source(
     if isinstance(model, (str, os.PathLike, ir.Model)):
         source = ModelFile.open(model)
         _reject_quantised(source)
-        dataset = open_dataset(calibration, name="calibration", limit=limit)
+        dataset = source.dataset(calibration, name="calibration", limit=limit)
         return source, dataset, preprocess or source.preprocess
     if not hasattr(model, "state_dict"):
         raise InputError(
             f"a model must be a path, an ir.Model or a torch.nn.Module, not {type(model)}"
         )
-    from sub8.graph.export import export_module
+    from sub8.graph.export import export_module, parameters
 
+    names = parameters(model, calibration) if isinstance(calibration, Mapping) else []
+    if isinstance(calibration, Mapping) and (len(names) > 1 or not {*names} <= {*IMAGE_KEYS}):
+        types = {key: as_array(calibration[key]).dtype for key in names}
+        named = open_inputs(calibration, types, name="calibration")
+        feed, _ = next(load_feeds(named, types, preprocess, 2))
+        return ModelFile.open(export_module(model, feed)), named, preprocess
     dataset = open_dataset(calibration, name="calibration", limit=limit)
     sample, _ = next(load_batches(dataset, preprocess, 1))
     return ModelFile.open(export_module(model, sample)), dataset, preprocess
@@ -186,15 +201,15 @@ def _reject_quantised(source: ModelFile) -> None:
         raise InputError(f"{source.name}: already quantised; give the float model")
 
 
-def _batches(
+def _inputs(
     dataset: Dataset, preprocess: Preparation | None, source: ModelFile, recipe: Recipe
-) -> Kept:
+) -> NetworkInputs:
     """Batches of the one size that the model takes, else of one that fits memory.
 
     Of fewer images than one batch some are taken again; a rest that fills no batch is left out.
     """
     count = len(dataset)
-    if count == 1 and recipe.correct_statistics:
+    if count == 1 and recipe.correct_statistics and not isinstance(dataset, Feeds):
         raise InputError(
             "calibration: one image does not tell the channels' statistics; give at least 2, "
             "better 100,"
@@ -203,7 +218,7 @@ def _batches(
     size = source.fixed_batch
     if size is None:
         size = min(LARGEST_BATCH, max(1, BATCH_ELEMENTS // _elements(dataset, preprocess)))
-    elif count > size and (rest := count % size):
+    elif count > size and (rest := count % size) and not isinstance(dataset, Feeds):
         warnings.warn(
             f"calibration: {rest} of {count} images are left out, since {source.name} takes "
             "batches of"
@@ -212,52 +227,78 @@ def _batches(
             stacklevel=2,
         )
         count -= rest
-    batches = Kept(Memory())
-    for x, _ in load_batches(dataset, preprocess, count, size):
-        if len(x) < size and source.fixed_batch is not None:
-            x = x[np.arange(size) % len(x)]
-        if not len(batches):
-            source.check_input(x)
-            sample = x.shape[1:]
-        elif x.shape[1:] != sample:
-            raise InputError(
-                f"{dataset.name}: its samples differ in shape, {list(sample)} and "
-                f"{list(x.shape[1:])};"
-                " bring them to one"
-            )
-        batches.append(x)
-    return batches if source.fixed_batch is not None else _without_extremes(batches)
+        dataset = dataset.select(count)
+    memory = Memory()
+    kept = {name: Kept(memory) for name in source.input_types}
+    shapes: dict[str, tuple[int, ...]] | None = None
+    for feed, _ in load_feeds(dataset, source.input_types, preprocess, size):
+        if source.fixed_batch is not None:
+            feed = {
+                name: x[np.arange(size) % len(x)] if x.ndim > 0 and len(x) < size else x
+                for name, x in feed.items()
+            }
+        if shapes is None:
+            source.check_inputs(feed)
+            shapes = {name: x.shape[1:] for name, x in feed.items()}
+        for name, x in feed.items():
+            if x.shape[1:] != shapes[name]:
+                raise InputError(
+                    f"{dataset.name}: its samples differ in shape, {list(shapes[name])} and "
+                    f"{list(x.shape[1:])};"
+                    " bring them to one"
+                )
+            kept[name].append(x)
+    inputs = NetworkInputs(kept)
+    rows = source.fixed_batch is None and not isinstance(dataset, Feeds)
+    return _without_extremes(inputs, memory) if rows else inputs
 
 
-def _without_extremes(batches: Kept) -> Kept:
+def _without_extremes(inputs: NetworkInputs, memory: Memory) -> NetworkInputs:
     """Leave out the few images with a value that dwarfs all others': a mark for missing data, or a
     broken file.
 
     8 bits could not hold such a value and the rest, and one image's would spoil the statistics of
     all."""
-    largest = [np.abs(x.reshape(len(x), -1)).max(1, initial=0.0) for x in batches]
-    every = np.concatenate(largest)
-    limit = _DWARFED * float(np.median(every))
-    extreme = np.flatnonzero(every > limit)
-    few = max(1.0, _FEW * len(every))
-    if not 0 < len(extreme) <= few or len(every) < _FEWEST_TO_COMPARE or limit == 0.0:
-        return batches
-    kept = Kept(batches.memory)
-    for x, values in zip(batches, largest, strict=True):
-        if (values <= limit).any():
-            kept.append(x[values <= limit])
+    extreme: set[int] = set()
+    told = 0.0, 0.0
+    for arrays in inputs.by_name.values():
+        if arrays[0].dtype.kind != "f" or not arrays[0].ndim:
+            continue
+        every = np.concatenate(
+            [np.abs(x.reshape(len(x), -1)).max(1, initial=0.0) for x in arrays]
+        ).astype(np.float32)
+        limit = _DWARFED * float(np.median(every))
+        found = np.flatnonzero(every > limit)
+        few = max(1.0, _FEW * len(every))
+        if 0 < len(found) <= few and len(every) >= _FEWEST_TO_COMPARE and limit > 0.0:
+            extreme.update(found.tolist())
+            told = max(told, (float(every.max()), float(every[every <= limit].max())))
+    if not extreme:
+        return inputs
+    count = inputs.images
+    kept = {name: Kept(memory) for name in inputs.by_name}
+    start = 0
+    for feed in inputs:
+        length = next(len(x) for x in feed.values() if x.ndim)
+        rows = np.array([row not in extreme for row in range(start, start + length)])
+        start += length
+        if rows.any():
+            for name, x in feed.items():
+                kept[name].append(x[rows] if x.ndim else x)
     warnings.warn(
-        f"calibration: left out {len(extreme)} of {len(every)} images, the first row {extreme[0]}, "
+        f"calibration: left out {len(extreme)} of {count} images, the first row {min(extreme)}, "
         "for values"
-        f" up to {every.max():.3g} where the others reach {every[every <= limit].max():.3g}",
+        f" up to {told[0]:.3g} where the others reach {told[1]:.3g}",
         Sub8Warning,
         stacklevel=2,
     )
-    return kept
+    return NetworkInputs(kept)
 
 
 def _elements(dataset: Dataset, preprocess: Preparation | None) -> int:
     """Of one input, at least 1."""
+    if isinstance(dataset, NamedData):
+        return max(_elements(column, preprocess) for column in dataset.columns.values())
     first = dataset.array(0)
     if first.dtype != np.uint8:
         return max(1, first.size)

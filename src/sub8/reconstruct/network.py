@@ -15,6 +15,7 @@ from sub8.progress import Progress
 from sub8.ptq.activation_cache import FloatArray, KeptQuantised
 from sub8.ptq.calibration_pass import CalibrationPass, CalibrationResult, Visit
 from sub8.ptq.integer_limits import fits_int32
+from sub8.ptq.network_inputs import NetworkInputs
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Recipe
 from sub8.reconstruct.blocks import Block, find_blocks
@@ -28,7 +29,7 @@ def reconstruct(
     model: ir.Model,
     groups: Sequence[Group],
     formats: Mapping[str, Format],
-    batches: Sequence[FloatArray],
+    inputs: NetworkInputs,
     recipe: Recipe,
     *,
     one_exponent: bool = False,
@@ -50,7 +51,7 @@ def reconstruct(
     blocks = find_blocks(model, groups)
     quantiser = LayerQuantiser(recipe, one_exponent=one_exponent)
     outputs = [str(value.name) for value in model.graph.outputs]
-    calibration = CalibrationPass(model, groups, formats, batches, keep=outputs, threads=threads)
+    calibration = CalibrationPass(model, groups, formats, inputs, keep=outputs, threads=threads)
     steps = recipe.reconstruction.steps
     with _torch_threads(threads):
         for number, block in enumerate(blocks):

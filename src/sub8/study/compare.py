@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sub8.errors import InputError
-from sub8.model_file import ModelFile, ModelSource
+from sub8.model_file import InputShapes, ModelFile, ModelSource
 from sub8.study.cost import cost
 from sub8.verbs.inspect import Inspection, LayerReport, inspect
 
@@ -51,9 +51,7 @@ class Comparison:
         }
 
 
-def compare(
-    models: Sequence[ModelSource], *, input_shape: tuple[int, ...] | None = None
-) -> Comparison:
+def compare(models: Sequence[ModelSource], *, input_shape: InputShapes | None = None) -> Comparison:
     """Inspect every model for the same input. Raises InputError for fewer than two models."""
     if len(models) < 2:
         raise InputError("compare needs at least two models")

@@ -1,6 +1,6 @@
 """Times of the points of a study, each beside ONNX Runtime fp32 and int8 in the same run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ def time_point(
 ) -> dict[str, float]:
     """Median milliseconds: ``sub8`` and every peer by name, taking turns."""
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    calls: list[Callable[[NDArray[np.float32]], Any]] = [Session(artifact, threads=threads).run]
-    calls += [OnnxRuntime(path, threads=threads).run for path in peers.values()]
-    return dict(zip(["sub8", *peers], interleaved_medians(calls, x, runs), strict=True))
+    session = Session(artifact, threads=threads)
+    calls: list[Callable[[Mapping[str, NDArray[Any]]], Any]] = [session.run_all]
+    calls += [OnnxRuntime(path, threads=threads).run_all for path in peers.values()]
+    return dict(
+        zip(["sub8", *peers], interleaved_medians(calls, {session.inputs[0]: x}, runs), strict=True)
+    )

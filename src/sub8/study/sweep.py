@@ -262,7 +262,7 @@ def _timed(
     target: Path, model: Path, chosen: list[Setting], threads: int, progress: Progress | None
 ) -> tuple[Point, ...]:
     peers = {PEER_FLOAT: model, PEER_INT8: _int8_path(target)}
-    shape = ModelFile.open(model).input_shape()
+    (shape,) = ModelFile.open(model).input_shapes().values()
     points = []
     for number, setting in enumerate(chosen, start=1):
         path = _point_path(target, setting)

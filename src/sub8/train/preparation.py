@@ -57,9 +57,10 @@ def prepare(
         threads=threads,
         progress=progress,
     )
+    image = network.source.input  # retraining takes one, of float32
     if network.source.baked_batch is not None:
         raise UnsupportedModelError(
-            f"{network.source.name}: a Reshape makes every batch one of "
+            f"{network.source.name}: input {image.name!r}: a Reshape makes every batch one of "
             f"{network.source.baked_batch}, and cannot be"
             " trained; export the model with an open batch (reshape to x.shape[0], not to a number)"
         )
@@ -69,7 +70,7 @@ def prepare(
         network.graph,
         network.groups,
         network.formats,
-        network.batches,
+        network.inputs,
         maker,
         threads=threads,
         progress=progress,

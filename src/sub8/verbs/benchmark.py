@@ -7,21 +7,21 @@ import statistics
 import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sub8.data import Feed
 from sub8.dequantized_model import dequantized_model
 from sub8.engine.session import Session
 from sub8.errors import InputError, Sub8Warning
 from sub8.latency import interleaved_medians
 from sub8.machine import processor_name, thread_count
-from sub8.model_file import ModelFile, ModelSource
+from sub8.model_file import InputShapes, ModelFile, ModelSource, plain_shapes
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress
 
@@ -43,7 +43,7 @@ class LayerLatency:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Latencies in milliseconds for one call with ``input_shape``.
+    """Latencies in milliseconds for one call with inputs of ``input_shapes``.
 
     sub8: the engine's median, None for a float model. float32: ONNX Runtime's median. ``layers``:
     only where a profile was asked for; measured in runs of their own.
@@ -51,7 +51,7 @@ class Benchmark:
 
     sub8: float | None
     float32: float
-    input_shape: tuple[int, ...]
+    input_shapes: dict[str, tuple[int, ...]]
     threads: int
     runs: int
     machine: str
@@ -62,8 +62,15 @@ class Benchmark:
         """How many times faster than float32 the engine is."""
         return None if self.sub8 is None else self.float32 / self.sub8
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of the first input."""
+        return next(iter(self.input_shapes.values()))
+
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "speedup": self.speedup}
+        found = asdict(self)
+        found["input_shape"] = plain_shapes(found.pop("input_shapes"))
+        return {**found, "speedup": self.speedup}
 
 
 def benchmark(
@@ -71,7 +78,7 @@ def benchmark(
     *,
     baseline: ModelSource | None = None,
     threads: int | None = None,
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: InputShapes | None = None,
     batch: int = 1,
     runs: int = 30,
     profile: bool = False,
@@ -81,26 +88,29 @@ def benchmark(
 
     baseline: the float model to compare with; default, the float network inside the quantised file.
     threads: for both runtimes; default, the processors this process may use.
-    input_shape: ``[B, C, H, W]``; default, the model's own with ``batch`` images.
+    input_shape: ``[B, C, H, W]``, or shapes by input; default, the model's own with ``batch``
+    images.
     """
     for name, value in (("runs", runs), ("batch", batch)):
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{name} {value!r} must be a whole number of at least 1")
     threads = thread_count(threads)
     opened = ModelFile.open(model)
-    shape = input_shape or opened.input_shape(batch)
-    if input_shape is None and batch > 1 and shape[0] != batch:
+    shapes = opened.input_shapes(input_shape, batch)
+    first = next(iter(shapes.values()))
+    if input_shape is None and batch > 1 and first[:1] != (batch,):
         warnings.warn(
-            f"{opened.name}: takes batches of {shape[0]} only; timed with that, not {batch}",
+            f"{opened.name}: takes batches of {first[0] if first else 1} only; timed with that, "
+            f"not {batch}",
             Sub8Warning,
             stacklevel=2,
         )
-    x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    opened.check_input(x)
+    x = opened.random_inputs(shapes)
+    opened.check_inputs(x)
     float_model = _float_model(opened, baseline)
     reference = OnnxRuntime(float_model.path or float_model.model, threads=threads)
     session = Session(opened.model, threads=threads) if opened.quantised else None
-    calls: list[Callable[[NDArray[np.float32]], Any]] = [reference.run]
+    calls: list[Callable[[Mapping[str, NDArray[Any]]], Any]] = [reference.run_all]
     if session is not None:
         calls.append(session.run_all)
     times = interleaved_medians(calls, x, runs, progress)
@@ -110,7 +120,7 @@ def benchmark(
     return Benchmark(
         sub8=times[1] if session is not None else None,
         float32=times[0],
-        input_shape=tuple(shape),
+        input_shapes=shapes,
         threads=threads,
         runs=runs,
         machine=processor_name(),
@@ -127,7 +137,7 @@ def _float_model(opened: ModelFile, baseline: ModelSource | None) -> ModelFile:
 
 
 def _by_layer(
-    session: Session, float_model: ModelFile, x: NDArray[np.float32], threads: int, runs: int
+    session: Session, float_model: ModelFile, x: Feed, threads: int, runs: int
 ) -> tuple[LayerLatency, ...]:
     collected: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in range(runs):
@@ -140,15 +150,13 @@ def _by_layer(
     )
 
 
-def _float_layers(
-    model: ModelFile, x: NDArray[np.float32], threads: int, runs: int
-) -> dict[str, float]:
+def _float_layers(model: ModelFile, x: Feed, threads: int, runs: int) -> dict[str, float]:
     """Median milliseconds of ONNX Runtime's layers by the layer's node name."""
     with tempfile.TemporaryDirectory() as folder:
         source = model.path or model.model
         profiled = OnnxRuntime(source, threads=threads, profile=str(Path(folder) / "float"))
         for _ in range(runs):
-            profiled.run(x)
+            profiled.run_all(x)
         events = json.loads(profiled.close().read_text("utf-8"))
     times: dict[str, list[float]] = defaultdict(list)
     for event in events:

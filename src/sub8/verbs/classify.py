@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sub8.data import DataSource, open_dataset
+from sub8.data import DataSource
 from sub8.data.preprocess import Preparation
 from sub8.errors import InputError
 from sub8.model_file import ModelFile, ModelSource
@@ -46,7 +46,7 @@ def classify(
     if not isinstance(top, int) or isinstance(top, bool) or top < 1:
         raise InputError(f"top {top!r} must be a whole number of at least 1")
     opened = ModelFile.open(model)
-    dataset = open_dataset(data, opened.labels)
+    dataset = opened.dataset(data)
     runner = open_runner(opened, None, threads)
     found: list[Prediction] = []
     for logits, _ in predictions(opened, runner, dataset, preprocess):

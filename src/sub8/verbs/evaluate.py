@@ -1,14 +1,14 @@
 """The verb ``evaluate``: top-1 and top-5 accuracy of a float or quantised model."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.data import Dataset, DataSource, ImageRange, load_batches, open_dataset
+from sub8.data import Dataset, DataSource, Feed, ImageRange
 from sub8.data.preprocess import Preparation
 from sub8.errors import InputError, Sub8Warning
 from sub8.machine import thread_count
@@ -57,11 +57,14 @@ class Evaluation:
 
 
 class Runner(Protocol):
-    """Anything that turns a batch of inputs into its logits, or into a tuple that starts with
-    them.
+    """Anything that turns the inputs of a call into all outputs, both by name. The first output is
+    the logits.
     """
 
-    def run(self, x: NDArray[np.float32]) -> NDArray[Any] | tuple[NDArray[Any], ...]: ...
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+
+    def run_all(self, x: Feed, /) -> Mapping[str, NDArray[Any]]: ...
 
 
 def evaluate(
@@ -88,7 +91,7 @@ def evaluate(
     """
     progress = logged(progress)
     opened = ModelFile.open(model)
-    dataset = open_dataset(data, opened.labels).select(images)
+    dataset = opened.dataset(data).select(images)
     if dataset.label(0) is None:
         raise InputError(f"{dataset.name}: holds no labels to compare with")
     runner = open_runner(opened, runtime, threads)
@@ -144,15 +147,11 @@ def predictions(
     progress: Progress | None = None,
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64] | None]]:
     """Logits and labels (None where unknown), batch by batch, in the order of the data."""
-    dataset = open_dataset(data, model.labels)
-    done, fixed = 0, model.fixed_batch
-    for x, labels in load_batches(
-        dataset, preprocess or model.preprocess, batch=fixed or batch, filled=fixed is not None
-    ):
-        model.check_input(x)
-        result = runner.run(x)
-        count = min(len(x), len(dataset) - done)
-        yield (result[0] if isinstance(result, tuple) else result)[:count], labels
+    dataset = model.dataset(data)
+    done = 0
+    for feed, labels, count in model.feeds(dataset, preprocess, batch):
+        results = runner.run_all(feed)
+        yield results[runner.outputs[0]][:count], labels
         done += count
         if progress is not None:
             progress("images", done, len(dataset))

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sub8.data import DataSource, ImageRange, load_batches, open_dataset
+from sub8.data import DataSource, ImageRange
 from sub8.data.preprocess import Preprocess
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.exactness import float32_is_exact
@@ -87,7 +87,7 @@ def export(
     check_writable(path)
     opened = ModelFile.open(model)
     refuse_unquantised(opened, "export takes quantised ones")
-    samples = _samples(opened, data, images, preprocess)
+    samples, count = _samples(opened, data, images, preprocess)
     rewritten = chosen.rewrite(opened.model, samples)
     comparison = _Comparison(opened, chosen, rewritten.model, threads)
     for sample in samples:
@@ -98,7 +98,7 @@ def export(
         str(path),
         target,
         path.stat().st_size,
-        sum(len(next(iter(sample.values()))) for sample in samples),
+        count,
         comparison.elements,
         comparison.differing,
         comparison.largest,
@@ -110,22 +110,14 @@ def export(
 
 def _samples(
     opened: ModelFile, data: DataSource | None, images: ImageRange, preprocess: Preprocess | None
-) -> list[Arrays]:
-    name, fixed = str(opened.input.name), opened.fixed_batch
+) -> tuple[list[Arrays], int]:
+    """Inputs call by call, and how many images they hold."""
     if data is None:
-        shape = opened.input_shape(batch=_RANDOM)
-        return [{name: np.random.default_rng(0).standard_normal(shape).astype(np.float32)}]
-    dataset = open_dataset(data, opened.labels).select(images)
+        return [opened.random_inputs(opened.input_shapes(batch=_RANDOM))], _RANDOM
+    dataset = opened.dataset(data).select(images)
     if images is None:
         dataset = dataset.select(f"0:{min(SAMPLES, len(dataset))}")
-    batches = load_batches(
-        dataset, preprocess or opened.preprocess, batch=fixed or 4, filled=fixed is not None
-    )
-    samples: list[Arrays] = []
-    for x, _ in batches:
-        opened.check_input(x)
-        samples.append({name: x})
-    return samples
+    return [feed for feed, _, _ in opened.feeds(dataset, preprocess, batch=4)], len(dataset)
 
 
 class _Comparison:

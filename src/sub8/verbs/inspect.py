@@ -19,7 +19,7 @@ from sub8.errors import InputError
 from sub8.graph.count import LayerCount, count_layers, replaced_multiplications
 from sub8.graph.groups import Group, find_groups
 from sub8.graph.normalise import normalise
-from sub8.model_file import ModelFile, ModelSource
+from sub8.model_file import InputShapes, ModelFile, ModelSource, plain_shapes
 from sub8.numerics.cluster import WeightTerm
 from sub8.numerics.dfp import Format
 from sub8.numerics.rounding import divide_up
@@ -68,9 +68,14 @@ class Inspection:
 
     layers: tuple[LayerReport, ...]
     islands: tuple[tuple[str, ...], ...]
-    input_shape: tuple[int, ...]
+    input_shapes: dict[str, tuple[int, ...]]
     replaced_as_published: float | None = None
     choice: dict[str, Any] | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of the first input."""
+        return next(iter(self.input_shapes.values()))
 
     @property
     def macs(self) -> int:
@@ -96,7 +101,7 @@ class Inspection:
         found: dict[str, Any] = {
             "layers": [asdict(layer) for layer in self.layers],
             "islands": [list(nodes) for nodes in self.islands],
-            "input_shape": list(self.input_shape),
+            "input_shape": plain_shapes(self.input_shapes),
             "totals": totals,
         }
         if self.choice is not None:
@@ -108,23 +113,23 @@ def inspect(
     model: ModelSource,
     *,
     recipe: Recipe | None = None,
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: InputShapes | None = None,
 ) -> Inspection:
     """Describe a model layer by layer.
 
     recipe: for a float model, what it would become.
-    input_shape: ``[B, C, H, W]`` to count for, where the model leaves its size open; counts are per
-    image. Raises InputError and UnsupportedModelError.
+    input_shape: ``[B, C, H, W]`` to count for, where the model leaves its size open, or shapes by
+    input; counts are per image. Raises InputError and UnsupportedModelError.
     """
     opened = ModelFile.open(model)
-    shape = input_shape or opened.input_shape()
+    shapes = opened.input_shapes(input_shape)
     if opened.quantised:
         if recipe is not None:
             raise InputError(
                 f"{opened.name}: already quantised; a recipe says what a float model would become"
             )
-        return _inspect_quantised(opened, shape)
-    return _inspect_float(opened, shape, recipe)
+        return _inspect_quantised(opened, shapes)
+    return _inspect_float(opened, shapes, recipe)
 
 
 def float_islands(model: ModelSource) -> tuple[tuple[str, ...], ...]:
@@ -145,10 +150,10 @@ def _islands_of(groups: Sequence[Group]) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _inspect_quantised(opened: ModelFile, shape: tuple[int, ...]) -> Inspection:
+def _inspect_quantised(opened: ModelFile, shapes: dict[str, tuple[int, ...]]) -> Inspection:
     plan = compile_plan(opened.model)
     # The plan's names are those of the prepared graph.
-    counts = {count.name: count for count in count_layers(prepare(opened.model), shape)}
+    counts = {count.name: count for count in count_layers(prepare(opened.model), shapes)}
     measured = opened.signal_to_noise
     layers = [
         _quantised_layer(step, plan, counts[step.name], measured.get(step.name))
@@ -159,7 +164,7 @@ def _inspect_quantised(opened: ModelFile, shape: tuple[int, ...]) -> Inspection:
     for island in islands:
         layers += [_float_layer(counts[node], None) for node in island.nodes if node in counts]
     nodes = tuple(island.nodes for island in islands)
-    return Inspection(tuple(layers), nodes, shape, choice=opened.choice)
+    return Inspection(tuple(layers), nodes, shapes, choice=opened.choice)
 
 
 def _quantised_layer(
@@ -184,9 +189,11 @@ def _quantised_layer(
     )
 
 
-def _inspect_float(opened: ModelFile, shape: tuple[int, ...], recipe: Recipe | None) -> Inspection:
+def _inspect_float(
+    opened: ModelFile, shapes: dict[str, tuple[int, ...]], recipe: Recipe | None
+) -> Inspection:
     model = normalise(opened.model)
-    counts = {count.name: count for count in count_layers(model, shape)}
+    counts = {count.name: count for count in count_layers(model, shapes)}
     layers: list[LayerReport] = []
     groups = find_groups(model)
     for group in groups:
@@ -211,7 +218,7 @@ def _inspect_float(opened: ModelFile, shape: tuple[int, ...], recipe: Recipe | N
         cluster = sys.maxsize if recipe.weights.cluster == "all" else recipe.weights.cluster
         first = frozenset(str(g.layer.name) for g in groups if g.layer is not None and g.first)
         published = replaced_multiplications(list(counts.values()), cluster, first)
-    return Inspection(tuple(layers), _islands_of(groups), shape, published)
+    return Inspection(tuple(layers), _islands_of(groups), shapes, published)
 
 
 def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:

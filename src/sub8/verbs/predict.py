@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.data import DataSource, ImageRange, open_dataset
+from sub8.data import DataSource, ImageRange
 from sub8.data.preprocess import Preparation
 from sub8.model_file import ModelFile, ModelSource
 from sub8.progress import Progress, logged
@@ -29,7 +29,7 @@ def predict(
     UnsupportedModelError.
     """
     opened = ModelFile.open(model)
-    dataset = open_dataset(data, opened.labels).select(images)
+    dataset = opened.dataset(data).select(images)
     runner = open_runner(opened, runtime, threads)
     found = predictions(opened, runner, dataset, preprocess, batch, logged(progress))
     return np.concatenate([results for results, _ in found])

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sub8.data import load_batches
+from sub8.data import Feed
 from sub8.data.dataset import Dataset
 from sub8.data.preprocess import Preparation
 from sub8.engine.session import Session
@@ -31,13 +31,13 @@ BATCH = 16
 class Measurement:
     """What it takes to measure, later, if anyone asks: the two networks and where to find images.
 
-    seen: calibration inputs ``[B, ...]``, for want of held-out images.
+    seen: inputs of a call of the calibration, for want of held-out images, and how many there are.
     """
 
     source: ModelFile
     quantised: ir.Model
     held_out: Dataset | None
-    seen: NDArray[np.float32]
+    seen: tuple[Feed, int]
     preprocess: Preparation | None
     threads: int | None
 
@@ -45,12 +45,16 @@ class Measurement:
     def of(
         cls, network: PreparedNetwork, quantised: ir.Model, threads: int | None
     ) -> "Measurement":
-        seen = network.batches[0][:SEEN_IMAGES]
+        seen = network.inputs[0]
+        count = network.inputs.first(1).images
+        if network.source.fixed_batch is None and count > SEEN_IMAGES:
+            seen = {name: x[:SEEN_IMAGES] if x.ndim else x for name, x in seen.items()}
+            count = SEEN_IMAGES
         return cls(
             network.source,
             quantised,
             network.held_out,
-            seen,
+            (seen, count),
             network.preprocess or network.source.preprocess,
             threads,
         )
@@ -59,12 +63,11 @@ class Measurement:
         """Run both networks. Raises InputError and UnsupportedModelError as ``Session`` does."""
         reference = OnnxRuntime(self.source.path or self.source.model, threads=self.threads)
         session = Session(self.quantised, threads=self.threads)
-        name = str(self.source.input.name)
         power = {output: _Power() for output in session.outputs}
         answers: list[tuple[NDArray[Any], NDArray[Any]]] = []
         count = 0
         for x, images in self._inputs():
-            expected, got = reference.run_all({name: x}), session.run_all({name: x})
+            expected, got = reference.run_all(x), session.run_all(x)
             for output, sums in power.items():
                 sums.add(expected[output], got[output])
             first = session.outputs[0]
@@ -73,18 +76,13 @@ class Measurement:
         noise = {output: sums.decibels for output, sums in power.items()}
         return Quality(count, self.held_out is not None, noise, _agreement(answers, count))
 
-    def _inputs(self) -> Iterator[tuple[NDArray[np.float32], int]]:
-        """Batches, and how many images of each count."""
+    def _inputs(self) -> Iterator[tuple[Feed, int]]:
+        """Call by call, and how many images of each count."""
         if self.held_out is None:
-            yield self.seen, len(self.seen)
+            yield self.seen
             return
-        fixed = self.source.fixed_batch
-        left = len(self.held_out)
-        for x, _ in load_batches(
-            self.held_out, self.preprocess, batch=fixed or BATCH, filled=fixed is not None
-        ):
-            yield x, min(len(x), left)
-            left -= len(x)
+        for feed, _, count in self.source.feeds(self.held_out, self.preprocess, BATCH):
+            yield feed, count
 
 
 class _Power:

@@ -79,7 +79,7 @@ def quantize(
             network.graph,
             network.groups,
             network.formats,
-            network.batches,
+            network.inputs,
             recipe,
             threads,
             progress,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.data import DataSource, ImageRange, load_batches, open_dataset
+from sub8.data import DataSource, Feed, ImageRange
 from sub8.data.preprocess import Preparation
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.exactness import float32_is_exact
@@ -73,15 +73,12 @@ def verify(
     progress = logged(progress)
     opened = ModelFile.open(model)
     refuse_unquantised(opened, "verify takes quantised ones")
-    dataset = open_dataset(data, opened.labels).select(images)
+    dataset = opened.dataset(data).select(images)
     comparison = _Comparison(opened, threads)
-    done, fixed = 0, opened.fixed_batch
-    for x, _ in load_batches(
-        dataset, preprocess or opened.preprocess, batch=fixed or batch, filled=fixed is not None
-    ):
-        opened.check_input(x)
-        comparison.add(x)
-        done = min(done + len(x), len(dataset))
+    done = 0
+    for feed, _, count in opened.feeds(dataset, preprocess, batch):
+        comparison.add(feed)
+        done += count
         if progress is not None:
             progress("images", done, len(dataset))
     return comparison.result(done)
@@ -92,7 +89,6 @@ class _Comparison:
 
     def __init__(self, opened: ModelFile, threads: int | None):
         self._model = opened.model
-        self._input = str(opened.input.name)
         self._open_batch = opened.fixed_batch is None
         self._threads = threads
         self._session = Session(opened.model, threads=threads)
@@ -116,28 +112,29 @@ class _Comparison:
             tuple(self._wrong),
         )
 
-    def add(self, x: NDArray[np.float32]) -> None:
-        """Compare one batch ``[B, ...]``."""
-        expected = self._oracle.run_all({self._input: x})
-        got = self._session.run_all({self._input: x})
+    def add(self, x: Feed) -> None:
+        """Compare the results of one call."""
+        expected = self._oracle.run_all(x)
+        got = self._session.run_all(x)
         differs = {name: _differences(got[name], expected[name]) for name in got}
         self._elements += sum(part.size for part in differs.values())
         if not any(part.any() for part in differs.values()):
             return
         if self._rows_are_images(x, got, expected):
-            for row in range(len(x)):
+            for row in range(_samples(x)):
                 image = slice(row, row + 1)
                 parts = {name: part[image] for name, part in differs.items()}
                 if any(part.any() for part in parts.values()):
-                    self._explain(x[image], {name: got[name][image] for name in got}, parts)
+                    one = {name: array[image] for name, array in x.items()}
+                    self._explain(one, {name: got[name][image] for name in got}, parts)
         else:
             self._explain(x, got, differs)
 
-    def _explain(self, x: NDArray[np.float32], got: Results, differs: Results) -> None:
+    def _explain(self, x: Feed, got: Results, differs: Results) -> None:
         """Count differences of one run: wrong where float32 is exact, else told by exact
         integers.
         """
-        tensors = run_tensors(self._plan, {self._input: x})
+        tensors = run_tensors(self._plan, x)
         if float32_is_exact(self._plan, tensors):
             self._mismatches += sum(int(part.sum()) for part in differs.values())
             return
@@ -145,22 +142,23 @@ class _Comparison:
             wrong = _differences(values, tensors[name].values)
             self._mismatches += int(wrong.sum())
             self._beyond += wrong.size
-        for difference in self._operators.differences({self._input: x}, tensors):
+        for difference in self._operators.differences(x, tensors):
             self._largest_step = max(self._largest_step, difference.steps)
             if difference.wrong:
                 self._mismatches += difference.wrong
                 self._wrong[difference.operator] = None
 
-    def _rows_are_images(self, x: NDArray[np.float32], got: Results, expected: Results) -> bool:
+    def _rows_are_images(self, x: Feed, got: Results, expected: Results) -> bool:
         """Whether row i of every output follows from image i alone.
 
         Never with float islands, whose last bits may depend on the number of images.
         """
-        if not self._open_batch or len(x) == 1 or self._plan.islands():
+        count = _samples(x)
+        if not self._open_batch or count <= 1 or self._plan.islands():
             return False
-        one: Environment = run_tensors(self._plan, {self._input: x[:1]})
+        one: Environment = run_tensors(self._plan, {name: x[name][:1] for name in x})
         return all(
-            values.shape == expected[name].shape == (len(x), *one[name].values.shape[1:])
+            values.shape == expected[name].shape == (count, *one[name].values.shape[1:])
             and one[name].values.shape[:1] == (1,)
             for name, values in got.items()
         )
@@ -173,6 +171,12 @@ class _Comparison:
     @cached_property
     def _operators(self) -> OperatorCheck:
         return OperatorCheck(self._model, self._plan, self._threads)
+
+
+def _samples(x: Feed) -> int:
+    """How many samples the inputs hold; 0 where they do not agree."""
+    counts = {array.shape[:1] for array in x.values()}
+    return next(iter(counts))[0] if len(counts) == 1 and () not in counts else 0
 
 
 def _differences(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
