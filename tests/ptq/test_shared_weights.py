@@ -13,6 +13,7 @@ from sub8.oracle import OnnxRuntime
 from sub8.ptq import quantiser
 from sub8.ptq.calibration_pass import CalibrationResult
 from sub8.ptq.prepare import PreparedNetwork, prepare_network
+from sub8.ptq.samples import Samples
 from sub8.ptq.shared_weights import shared_weights
 from sub8.recipe import Int4, Int8, Recipe, Ternary, weight_format
 from sub8.solve import solve_layers
@@ -62,7 +63,7 @@ def unrolled(net, places: int = 3, **constants: np.ndarray) -> ir.Model:
 def solved(
     model: ir.Model, x: np.ndarray, recipe: Recipe
 ) -> tuple[PreparedNetwork, CalibrationResult]:
-    network = prepare_network(model, x, recipe, threads=1)
+    network = prepare_network(model, Samples(x), recipe, threads=1)
     return network, solve_layers(network, recipe, threads=1)
 
 

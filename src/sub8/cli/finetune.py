@@ -15,6 +15,8 @@ from sub8.cli.options import (
     PreprocessText,
     RecipeFile,
     Weights,
+    example,
+    preprocess_from,
 )
 from sub8.extras import missing_extra
 from sub8.files import check_writable
@@ -24,9 +26,10 @@ from sub8.machine import thread_count
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
-        epilog="Example:\n\nsub8 finetune resnet20.onnx --train train.parquet"
-        " --validation held-out.parquet"
-        " --epochs 4 --weights ternary --cluster 64 -o resnet20-t64.onnx"
+        epilog=example(
+            "sub8 finetune resnet20.onnx --train train.parquet --validation held-out.parquet"
+            " --epochs 4 --weights ternary --cluster 64 -o resnet20-t64.onnx"
+        )
     )(finetune)
 
 
@@ -100,7 +103,6 @@ def finetune(
     except ImportError as error:
         raise missing_extra("train", error.name, "finetune") from error
     from sub8.cli.recipe_options import recipe_from_options
-    from sub8.data.preprocess import Preprocess
     from sub8.train.settings import Training
 
     if threads is not None:
@@ -130,7 +132,7 @@ def finetune(
             settings,
             train_images=train_images,
             validation_images=validation_images,
-            preprocess=None if preprocess is None else Preprocess.from_option(preprocess),
+            preprocess=preprocess_from(preprocess),
             folder=checkpoints or f"{target}.training",
             progress=progress,
         )

@@ -38,6 +38,8 @@ from sub8.cli.options import (
     Threads,
     Weights,
     data_source,
+    example,
+    preprocess_from,
 )
 from sub8.cli.record import record_app
 from sub8.cli.study import register as register_study
@@ -92,10 +94,6 @@ Shape = Annotated[
 ]
 
 
-def _example(*lines: str) -> str:
-    return "Example:\n\n" + "\n\n".join(lines)
-
-
 def _version(show: bool) -> None:
     if show:
         print(f"sub8 {sub8.__version__}")
@@ -114,7 +112,7 @@ def _sub8(
 
 
 @app.command(
-    epilog=_example(
+    epilog=example(
         "sub8 quantize resnet50.onnx --calibration photos/ --weights ternary --cluster 4 -o "
         "resnet50-t4.onnx",
         "sub8 quantize resnet50.onnx --calibration photos/ --max-drop 1.0 -o resnet50-mixed.onnx",
@@ -218,7 +216,7 @@ def quantize(
             source,
             chosen,
             budget=budget,
-            preprocess=_preprocess(preprocess),
+            preprocess=preprocess_from(preprocess),
             images=images,
             hold_out=HELD_OUT,
             progress=progress,
@@ -235,7 +233,7 @@ def quantize(
                 path,
                 data=calibration,
                 images=images,
-                preprocess=_preprocess(preprocess),
+                preprocess=preprocess_from(preprocess),
             )
     for message in told:
         warnings.warn(message, Sub8Warning, stacklevel=2)
@@ -290,7 +288,7 @@ def quantize(
 
 
 @app.command(
-    epilog=_example("sub8 evaluate resnet50-t4.onnx imagenet/val --images 1000 --threads 2")
+    epilog=example("sub8 evaluate resnet50-t4.onnx imagenet/val --images 1000 --threads 2")
 )
 def evaluate(
     model: Model,
@@ -314,7 +312,7 @@ def evaluate(
             model,
             data_source(data, inputs, "DATA"),
             images=images,
-            preprocess=_preprocess(preprocess),
+            preprocess=preprocess_from(preprocess),
             threads=threads,
             runtime=runtime,  # type: ignore[arg-type]  # checked there, with one line for the user
             batch=batch,
@@ -330,7 +328,7 @@ def evaluate(
         )
 
 
-@app.command(epilog=_example("sub8 verify resnet50-t4.onnx photos/"))
+@app.command(epilog=example("sub8 verify resnet50-t4.onnx photos/"))
 def verify(
     model: Model,
     data: Data = None,
@@ -351,7 +349,7 @@ def verify(
             model,
             data_source(data, inputs, "DATA"),
             images=images,
-            preprocess=_preprocess(preprocess),
+            preprocess=preprocess_from(preprocess),
             threads=threads,
             batch=batch,
             progress=progress,
@@ -379,7 +377,7 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(epilog=_example("sub8 run resnet50-t4.onnx cat.jpg dog.jpg"))
+@app.command(epilog=example("sub8 run resnet50-t4.onnx cat.jpg dog.jpg"))
 def run(
     model: Model,
     images: Annotated[
@@ -397,7 +395,7 @@ def run(
         prediction
         for source in images
         for prediction in classify(
-            model, source, preprocess=_preprocess(preprocess), threads=threads
+            model, source, preprocess=preprocess_from(preprocess), threads=threads
         )
     ]
     if as_json:
@@ -412,23 +410,15 @@ def run(
 
 
 @app.command(
-    epilog=_example(
+    epilog=example(
         "sub8 inspect resnet50-t4.onnx", "sub8 inspect resnet50.onnx --weights ternary --cluster 64"
     )
 )
 def inspect(
     model: Model,
-    weights: Annotated[
-        str | None,
-        typer.Option(metavar="KIND", help="Count a float model as if ternary, int4 or int8."),
-    ] = None,
-    cluster: Annotated[
-        str | None, typer.Option(metavar="N|all", help="Input channels that share a scale.")
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(metavar="FILE.toml", help="Count a float model as this recipe says."),
-    ] = None,
+    weights: Weights = None,
+    cluster: Cluster = None,
+    recipe: RecipeFile = None,
     plot: Annotated[
         str | None,
         typer.Option(
@@ -443,7 +433,9 @@ def inspect(
     shape: Shape = None,
     as_json: Json = False,
 ) -> None:
-    """Show every layer: shape, bits, cluster, exponents, replaced multiplications, bytes."""
+    """Show every layer: shape, bits, cluster, exponents, replaced multiplications, bytes.
+
+    A float model is counted as the options would quantise it."""
     from sub8.cli.recipe_options import recipe_from_options
 
     planned = None
@@ -522,7 +514,7 @@ def inspect(
     _print_islands(report.islands)
 
 
-@app.command(epilog=_example("sub8 benchmark resnet50-t4.onnx --threads 2 --profile"))
+@app.command(epilog=example("sub8 benchmark resnet50-t4.onnx --threads 2 --profile"))
 def benchmark(
     model: Model,
     baseline: Annotated[
@@ -575,7 +567,7 @@ def benchmark(
     )
 
 
-@app.command(epilog=_example("sub8 quickstart --output quickstart/"))
+@app.command(epilog=example("sub8 quickstart --output quickstart/"))
 def quickstart(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FOLDER", help="Where the models are written.")
@@ -625,7 +617,7 @@ def quickstart(
         raise typer.Exit(1)
 
 
-@app.command(epilog=_example("sub8 zoo resnet101 -o resnet101.onnx"))
+@app.command(epilog=example("sub8 zoo resnet101 -o resnet101.onnx"))
 def zoo(
     name: Annotated[
         str,
@@ -663,10 +655,6 @@ register_doctor(app)
 register_study(app)
 register_training(app)
 app.add_typer(record_app)
-
-
-def _preprocess(text: str | None) -> "sub8.Preprocess | None":
-    return None if text is None else sub8.Preprocess.from_option(text)
 
 
 def _shapes(text: str | None) -> "tuple[int, ...] | dict[str, tuple[int, ...]] | None":

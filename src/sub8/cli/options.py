@@ -1,10 +1,13 @@
 """Options that several commands share."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sub8.errors import InputError
+
+if TYPE_CHECKING:
+    from sub8.data.preprocess import Preprocess
 
 Images = Annotated[
     str | None,
@@ -82,3 +85,15 @@ def data_source(data: str | None, inputs: list[str] | None, what: str) -> "str |
             raise InputError(f"--input {name!r} is given twice")
         found[name] = source
     return found
+
+
+def preprocess_from(text: str | None) -> "Preprocess | None":
+    """What the option ``--preprocess`` says. Raises InputError."""
+    from sub8.data.preprocess import Preprocess
+
+    return None if text is None else Preprocess.from_option(text)
+
+
+def example(*lines: str) -> str:
+    """The end of a command's help."""
+    return "Example:\n\n" + "\n\n".join(lines)

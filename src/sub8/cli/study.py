@@ -6,7 +6,14 @@ import typer
 
 from sub8.cli import terminal
 from sub8.cli.json_output import print_json
-from sub8.cli.options import FloatModel, Images, Json, PreprocessText
+from sub8.cli.options import (
+    FloatModel,
+    Images,
+    Json,
+    PreprocessText,
+    example,
+    preprocess_from,
+)
 
 if TYPE_CHECKING:
     from sub8.verbs.inspect import Inspection
@@ -15,12 +22,13 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command(
-        epilog="Example:\n\nsub8 sweep resnet20.onnx --data test.parquet --calibration"
-        " train.parquet"
-        " --cluster 1,4,16,64,all --weights ternary,int4 -o study/"
+        epilog=example(
+            "sub8 sweep resnet20.onnx --data test.parquet --calibration train.parquet"
+            " --cluster 1,4,16,64,all --weights ternary,int4 -o study/"
+        )
     )(sweep)
-    app.command(epilog="Example:\n\nsub8 report study/")(report)
-    app.command(epilog="Example:\n\nsub8 compare resnet50-t4.onnx resnet50-t64.onnx")(compare)
+    app.command(epilog=example("sub8 report study/"))(report)
+    app.command(epilog=example("sub8 compare resnet50-t4.onnx resnet50-t64.onnx"))(compare)
 
 
 def sweep(
@@ -57,7 +65,6 @@ def sweep(
     """Measure accuracy, size, work and time at many settings; finished points are kept, so it can
     go on later.
     """
-    from sub8.data.preprocess import Preprocess
     from sub8.study.sweep import settings
     from sub8.study.sweep import sweep as run_sweep
 
@@ -74,7 +81,7 @@ def sweep(
             threads=threads,
             jobs=jobs,
             ray=ray,
-            preprocess=None if preprocess is None else Preprocess.from_option(preprocess),
+            preprocess=preprocess_from(preprocess),
             progress=progress,
         )
     if as_json:

@@ -16,9 +16,7 @@ def normalise_linear(graph: ir.Graph) -> None:
     what it adds besides (an activation, one number for each row) becomes an Add.
     A MatMul of a rank-2 input becomes such a Gemm, its following bias Add included.
     """
-    for node in list(graph):
-        if node.domain != "" or node.graph is None:
-            continue
+    for node in patterns.standard_nodes(graph):
         if node.op_type == "Gemm":
             _gemm(graph, node)
         elif node.op_type == "MatMul":

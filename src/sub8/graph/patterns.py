@@ -2,6 +2,7 @@
 changed here.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,13 @@ ELEMENTWISE = frozenset({
 MOVES = frozenset({
     "Reshape", "Transpose", "Concat", "Slice", "Split", "Pad",
 })  # fmt: skip
+
+
+def standard_nodes(graph: ir.Graph) -> Iterator[ir.Node]:
+    """The nodes of ONNX's own domain, without those that are taken out on the way."""
+    for node in list(graph):
+        if node.domain == "" and node.graph is not None:
+            yield node
 
 
 def attribute(node: ir.Node, name: str, default: Any) -> Any:

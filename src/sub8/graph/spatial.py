@@ -14,9 +14,7 @@ def normalise_spatial(graph: ir.Graph) -> None:
     zero Pad before Conv and Pad with minus infinity before MaxPool -> explicit pads; Flatten,
     Squeeze, Unsqueeze and computed Reshape targets -> Reshape with a constant shape; Sum -> Add;
     Min and Max with a number -> Clip. Needs inferred shapes."""
-    for node in list(graph):
-        if node.domain != "" or node.graph is None:
-            continue
+    for node in patterns.standard_nodes(graph):
         if node.op_type == "ReduceMean":
             _global_average(graph, node)
         elif node.op_type == "GlobalLpPool":

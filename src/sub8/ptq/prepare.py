@@ -11,20 +11,16 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
 
 from sub8.data import (
-    DataSource,
-    ImageRange,
     load_batches,
     load_feeds,
     open_dataset,
     open_inputs,
-    parse_range,
 )
 from sub8.data.arrays import IMAGE_KEYS, as_array
 from sub8.data.dataset import Dataset
@@ -40,6 +36,7 @@ from sub8.ptq.activation_cache import Kept, Memory
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import CalibrationResult
 from sub8.ptq.network_inputs import NetworkInputs
+from sub8.ptq.samples import Samples
 from sub8.recipe import Recipe
 from sub8.version import __version__
 
@@ -54,11 +51,7 @@ LARGEST_BATCH = 64
 # left out.
 _DWARFED, _FEW, _FEWEST_TO_COMPARE = 32, 0.1, 4
 
-# Calibration takes no more where the user names no number: more images change little.
-CALIBRATION_IMAGES = 300
-
 Source: TypeAlias = "str | os.PathLike[str] | ir.Model | torch.nn.Module"
-Calibration: TypeAlias = DataSource
 
 
 @dataclass(frozen=True)
@@ -106,22 +99,19 @@ class PreparedNetwork:
 
 def prepare_network(
     model: Source,
-    calibration: Calibration,
+    samples: Samples,
     recipe: Recipe,
     *,
-    preprocess: Preparation | None = None,
-    images: ImageRange = None,
-    hold_out: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> PreparedNetwork:
     """Open a float model, cut its calibration inputs into batches and choose the activations'
     formats.
 
-    Parameters as for ``quantize``. Raises InputError and UnsupportedModelError.
+    Other parameters as for ``quantize``. Raises InputError and UnsupportedModelError.
     """
-    source, offered, prepared = _open_source(model, calibration, preprocess, images)
-    dataset, held_out = _parted(offered, images, hold_out)
+    source, offered, prepared = _open_source(model, samples)
+    dataset, held_out = samples.parted(offered)
     inputs = _inputs(dataset, prepared, source, recipe)
     graph = normalise(source.model)
     groups = find_groups(graph)
@@ -137,43 +127,22 @@ def prepare_network(
     formats = calibrate(
         graph, groups, inputs, recipe.activations, threads=threads, progress=progress
     )
-    name = Path(calibration).name if isinstance(calibration, (str, os.PathLike)) else "array"
     return PreparedNetwork(
-        graph, groups, formats, inputs, source, name, preprocess, len(offered), held_out
+        graph,
+        groups,
+        formats,
+        inputs,
+        source,
+        calibration=samples.name,
+        preprocess=samples.preprocess,
+        offered=len(offered),
+        held_out=held_out,
     )
 
 
-def _parted(offered: Dataset, images: ImageRange, hold_out: int) -> tuple[Dataset, Dataset | None]:
-    """What to calibrate on, and up to ``hold_out`` other samples to measure on.
-
-    Of a range that the user named nothing is taken away: what lies outside of it is held out. Else
-    a fifth of the samples is held out, and what calibrates is spread over all of them.
-    """
-    everything = range(len(offered))
-    if images is not None:
-        used = everything[parse_range(images)]
-        rest = [*range(used.start), *range(used.stop, len(offered))]
-        return offered.select(images), _picked(offered, _evenly(rest, hold_out))
-    held = _evenly(everything, min(hold_out, len(offered) // 5))
-    rest = sorted(set(everything).difference(held))
-    return offered.pick(_evenly(rest, CALIBRATION_IMAGES)), _picked(offered, held)
-
-
-def _picked(data: Dataset, indices: Sequence[int]) -> Dataset | None:
-    return data.pick(indices) if indices else None
-
-
-def _evenly(indices: Sequence[int], most: int) -> list[int]:
-    """At most so many of them, evenly spread: data may be sorted by class."""
-    count = min(most, len(indices))
-    return [indices[place * len(indices) // count] for place in range(count)]
-
-
-def _open_source(
-    model: Source, calibration: Calibration, preprocess: Preparation | None, images: ImageRange
-) -> tuple[ModelFile, Dataset, Preparation | None]:
+def _open_source(model: Source, samples: Samples) -> tuple[ModelFile, Dataset, Preparation | None]:
     """The float model, all samples that are offered, and how images become its inputs."""
-    limit = None if images is None else parse_range(images).stop
+    calibration, preprocess, limit = samples.data, samples.preprocess, samples.limit
     if isinstance(model, (str, os.PathLike, ir.Model)):
         source = ModelFile.open(model)
         _reject_quantised(source)

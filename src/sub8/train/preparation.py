@@ -12,7 +12,8 @@ from sub8.progress import Progress
 from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass, dequantized
 from sub8.ptq.correct import channel_means, channel_variances
 from sub8.ptq.integer_limits import minimum_exponent
-from sub8.ptq.prepare import Calibration, Source, prepare_network
+from sub8.ptq.prepare import Source, prepare_network
+from sub8.ptq.samples import Calibration, Samples
 from sub8.recipe import Recipe
 from sub8.solve import solve_layers
 from sub8.train.layer import TrainableLayer
@@ -50,10 +51,8 @@ def prepare(
         raise InputError(f"track_every {track_every} must be at least 1")
     network = prepare_network(
         model,
-        calibration,
+        Samples(calibration, images, preprocess),
         recipe,
-        preprocess=preprocess,
-        images=images,
         threads=threads,
         progress=progress,
     )

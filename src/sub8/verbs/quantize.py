@@ -12,7 +12,8 @@ from sub8.errors import InputError, Sub8Warning
 from sub8.extras import missing_extra
 from sub8.graph.qdq import write_qdq
 from sub8.progress import Progress, logged
-from sub8.ptq.prepare import Calibration, Source, prepare_network
+from sub8.ptq.prepare import Source, prepare_network
+from sub8.ptq.samples import Calibration, Samples
 from sub8.quantized_model import LayerSummary, QuantizedModel, layer_summaries
 from sub8.recipe import Recipe
 from sub8.solve import solve_layers
@@ -63,11 +64,8 @@ def quantize(
         _check_reconstructable(recipe)
     network = prepare_network(
         model,
-        calibration,
+        Samples(calibration, images, preprocess, hold_out),
         recipe,
-        preprocess=preprocess,
-        images=images,
-        hold_out=hold_out,
         threads=threads,
         progress=progress,
     )

@@ -22,13 +22,11 @@ LARGEST_DYNAMIC_WINDOW = 1 << 23
 def lower_dynamic_quantize(operator: p.Quantize, to: Lowering) -> None:
     x, out = to.place(operator.x), to.result(operator.out)
     signed, shape = to.format(operator.out).signed, interleaving(out.layout)
-    largest = _largest_if_needed(
-        operator.name,
-        (x.buffer,),
-        out,
-        lambda at, slots: _core.quantize_largest(at(x.buffer), shape, slots),
-        to,
-    )
+
+    def find(at: Locate, slots: _core.Buffer) -> _core.Step:
+        return _core.quantize_largest(at(x.buffer), shape, slots)
+
+    largest = _largest_if_needed(operator.name, (x.buffer,), out, find, to)
     exponents = out.exponents
     assert largest is not None and exponents is not None
     to.draft.step(
@@ -108,13 +106,11 @@ def lower_dynamic_average_pool(operator: p.AveragePool, to: Lowering) -> None:
         fmt.zero_point,
         operator.count_include_pad,
     )
-    largest = _largest_if_needed(
-        operator.name,
-        (x.buffer,),
-        out,
-        lambda at, slots: _core.dynamic_mean_largest(at(x.buffer), sums, slots),
-        to,
-    )
+
+    def find(at: Locate, slots: _core.Buffer) -> _core.Step:
+        return _core.dynamic_mean_largest(at(x.buffer), sums, slots)
+
+    largest = _largest_if_needed(operator.name, (x.buffer,), out, find, to)
     to.draft.step(
         operator.name,
         (*_buffers(x), *_buffers(out), *(() if largest is None else (largest,))),

@@ -1,6 +1,7 @@
 """Quantize and Dequantize, element-wise operators and pooling as native steps, static exponents."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from sub8.engine.plan.requantize import LARGEST_SUM
 from sub8.errors import UnsupportedModelError
 from sub8.native import _core
 from sub8.numerics.accumulators import LARGEST_ACTIVATION
-from sub8.numerics.requantize import requantize
+from sub8.numerics.requantize import To8Bit, requantize
 
 
 def interleaving(layout: Layout) -> tuple[int, int, int]:
@@ -57,57 +58,44 @@ def _between_float(
     to.draft.step(operator.name, (x.buffer, out.buffer), make)
 
 
-def lower_add(operator: p.Add, to: Lowering) -> None:
-    a, b, out = to.place(operator.a), to.place(operator.b), to.result(operator.out)
-    integers = operator.to_8_bit(to.formats)
-
-    def make(at: Locate) -> _core.Step:
-        return _core.add(
-            a=at(a.buffer),
-            strides_a=a.layout.broadcast_strides(out.layout),
-            signed_a=to.format(operator.a).signed,
-            b=at(b.buffer),
-            strides_b=b.layout.broadcast_strides(out.layout),
-            signed_b=to.format(operator.b).signed,
-            out=at(out.buffer),
-            sizes=out.layout.sizes,
-            multiplier_a=int(integers.multiplier[0]),
-            multiplier_b=integers.residual_multiplier,
-            offset=int(integers.offset[0]),
-            shift=integers.shift,
-            zero_point=integers.zero_point,
-            low=integers.low,
-            high=integers.high,
-        )
-
-    to.draft.step(operator.name, (a.buffer, b.buffer, out.buffer), make)
-
-
-def lower_mul(operator: p.Mul, to: Lowering) -> None:
+def lower_binary(operator: p.Add | p.Mul, to: Lowering) -> None:
     a, b, out = to.place(operator.a), to.place(operator.b), to.result(operator.out)
     format_a, format_b = to.format(operator.a), to.format(operator.b)
     integers = operator.to_8_bit(to.formats)
 
     def make(at: Locate) -> _core.Step:
-        return _core.multiply(
-            a=at(a.buffer),
-            strides_a=a.layout.broadcast_strides(out.layout),
-            signed_a=format_a.signed,
-            zero_a=format_a.zero_point,
-            b=at(b.buffer),
-            strides_b=b.layout.broadcast_strides(out.layout),
-            signed_b=format_b.signed,
-            zero_b=format_b.zero_point,
-            out=at(out.buffer),
-            sizes=out.layout.sizes,
-            multiplier=int(integers.multiplier[0]),
-            shift=integers.shift,
-            zero_point=integers.zero_point,
-            low=integers.low,
-            high=integers.high,
+        shared: dict[str, Any] = {
+            "a": at(a.buffer),
+            "strides_a": a.layout.broadcast_strides(out.layout),
+            "signed_a": format_a.signed,
+            "b": at(b.buffer),
+            "strides_b": b.layout.broadcast_strides(out.layout),
+            "signed_b": format_b.signed,
+            "out": at(out.buffer),
+            "sizes": out.layout.sizes,
+            **_rounding(integers),
+        }
+        if isinstance(operator, p.Mul):
+            return _core.multiply(
+                **shared,
+                zero_a=format_a.zero_point,
+                zero_b=format_b.zero_point,
+                multiplier=int(integers.multiplier[0]),
+            )
+        return _core.add(
+            **shared,
+            multiplier_a=int(integers.multiplier[0]),
+            multiplier_b=integers.residual_multiplier,
+            offset=int(integers.offset[0]),
         )
 
     to.draft.step(operator.name, (a.buffer, b.buffer, out.buffer), make)
+
+
+def _rounding(integers: To8Bit) -> dict[str, int]:
+    """The last steps of every requantisation, after its sums and products."""
+    names = ("shift", "zero_point", "low", "high")
+    return {name: getattr(integers, name) for name in names}
 
 
 def lower_reformat(operator: p.Reformat, to: Lowering) -> None:
@@ -150,10 +138,7 @@ def lower_average_pool(operator: p.AveragePool, to: Lowering) -> None:
             x_zero_point=fmt.zero_point,
             count_include_pad=operator.count_include_pad,
             multiplier=int(integers.multiplier[0]),
-            shift=integers.shift,
-            zero_point=integers.zero_point,
-            low=integers.low,
-            high=integers.high,
+            **_rounding(integers),
         )
 
     to.draft.step(operator.name, (x.buffer, out.buffer), make)

@@ -9,7 +9,7 @@ row-major.
 import math
 from dataclasses import dataclass
 
-from sub8.engine.plan.operators.operator import Shape
+from sub8.engine.plan.operators.values import Shape
 
 CHANNELS_LAST = (0, 2, 3, 1)
 

@@ -10,7 +10,7 @@ from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.packing import PackedLayers
 from sub8.engine.lower.segment import ExponentsOf, Locate, SegmentDraft, SegmentOutput
 from sub8.engine.plan.operators import Constant
-from sub8.engine.plan.operators.operator import Shape
+from sub8.engine.plan.operators.values import Shape
 from sub8.errors import UnsupportedModelError
 from sub8.native import _core
 from sub8.numerics.dfp import Format

@@ -16,7 +16,7 @@ from sub8.engine.lower.placing import Lowering
 from sub8.engine.lower.segment import NativeSegment
 from sub8.engine.plan import operators as p
 from sub8.engine.plan.batch import batch_parts
-from sub8.engine.plan.operators.operator import Shape
+from sub8.engine.plan.operators.values import Shape
 from sub8.engine.plan.shapes import infer_shapes
 from sub8.errors import InputError
 
@@ -151,8 +151,8 @@ _STEPS: dict[type[p.IntegerOperator], tuple[Lower, Lower | None]] = {
     p.Dequantize: (elements.lower_dequantize, dynamic.lower_dynamic_dequantize),
     p.Conv: (lower_layer, dynamic.lower_dynamic_layer),
     p.Linear: (lower_layer, dynamic.lower_dynamic_layer),
-    p.Add: (elements.lower_add, dynamic.lower_dynamic_add),
-    p.Mul: (elements.lower_mul, None),
+    p.Add: (elements.lower_binary, dynamic.lower_dynamic_add),
+    p.Mul: (elements.lower_binary, None),
     p.Reformat: (elements.lower_reformat, dynamic.lower_dynamic_add),
     p.Table: (elements.lower_table, None),
     p.MaxPool: (elements.lower_max_pool, None),

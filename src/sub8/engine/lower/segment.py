@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine.lower.memory import Lifetime, plan_memory
-from sub8.engine.plan.operators.operator import Shape
+from sub8.engine.plan.operators.values import Shape
 from sub8.native import _core
 
 

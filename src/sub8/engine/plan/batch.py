@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.operators.operator import Shape
+from sub8.engine.plan.operators.values import Shape
 
 _MOST_IDLE = 0.1  # of the threads' time, while they wait for the last part
 # Larger parts spend less time on weights, smaller ones keep their tensors in the second-level

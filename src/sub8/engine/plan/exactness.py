@@ -1,7 +1,7 @@
 """Whether a float program gives a plan's results exactly, operator by operator."""
 
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.operators.operator import Values
+from sub8.engine.plan.operators.values import Values
 from sub8.engine.plan.reference import Environment
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sub8.engine.plan import operators as p
 from sub8.engine.plan.islands import run_island
-from sub8.engine.plan.operators.operator import Shape, Tensor, Values
+from sub8.engine.plan.operators.values import Shape, Tensor, Values
 from sub8.errors import InputError
 from sub8.numerics import dynamic
 from sub8.numerics.dfp import Format

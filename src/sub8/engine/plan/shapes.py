@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from sub8.engine.plan import operators as p
-from sub8.engine.plan.operators.operator import Shape
+from sub8.engine.plan.operators.values import Shape
 from sub8.errors import InputError
 
 _LONGEST_AXIS = 2**31 - 1  # that the native code counts to

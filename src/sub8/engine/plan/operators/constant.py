@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
-from sub8.engine.plan.operators.operator import IntegerOperator, Shape, Shapes, Tensor, Values
+from sub8.engine.plan.operators.operator import IntegerOperator
+from sub8.engine.plan.operators.values import Shape, Shapes, Tensor, Values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,14 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine.plan.operators.float_sums import are_powers, element, sum_is_exact
-from sub8.engine.plan.operators.operator import (
-    RoundedOperator,
-    Shape,
-    Shapes,
-    Tensor,
-    UnaryOperator,
-    Values,
-)
+from sub8.engine.plan.operators.operator import RoundedOperator, UnaryOperator
+from sub8.engine.plan.operators.values import Shape, Shapes, Tensor, Values
 from sub8.engine.plan.requantize import Accumulator, Formats, real_scale, static
 from sub8.numerics import operators
 from sub8.numerics.accumulators import LARGEST_ACTIVATION

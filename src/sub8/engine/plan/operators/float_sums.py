@@ -8,7 +8,7 @@ may cancel."""
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.engine.plan.operators.operator import Values
+from sub8.engine.plan.operators.values import Values
 from sub8.numerics.dynamic import per_image
 from sub8.numerics.rounding import Int64Array
 

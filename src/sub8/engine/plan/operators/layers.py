@@ -14,14 +14,8 @@ from sub8.engine.plan.operators.float_sums import (
     trailing_zeros,
     unit_exponents,
 )
-from sub8.engine.plan.operators.operator import (
-    RoundedOperator,
-    Shape,
-    Shapes,
-    Tensor,
-    UnaryOperator,
-    Values,
-)
+from sub8.engine.plan.operators.operator import RoundedOperator, UnaryOperator
+from sub8.engine.plan.operators.values import Shape, Shapes, Tensor, Values
 from sub8.engine.plan.requantize import Accumulator, Formats, real_scale, static, to_float
 from sub8.errors import UnsupportedModelError
 from sub8.numerics import operators

@@ -4,14 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sub8.engine.plan.operators.operator import (
-    IntegerOperator,
-    Shape,
-    Shapes,
-    Tensor,
-    UnaryOperator,
-    Values,
-)
+from sub8.engine.plan.operators.operator import IntegerOperator, UnaryOperator
+from sub8.engine.plan.operators.values import Shape, Shapes, Tensor, Values
 from sub8.numerics import operators
 
 

@@ -6,15 +6,8 @@ from fractions import Fraction
 import numpy as np
 
 from sub8.engine.plan.operators.float_sums import unit_exponents
-from sub8.engine.plan.operators.operator import (
-    RoundedOperator,
-    Shape,
-    Shapes,
-    Tensor,
-    UnaryOperator,
-    Values,
-    with_exponents,
-)
+from sub8.engine.plan.operators.operator import RoundedOperator, UnaryOperator, with_exponents
+from sub8.engine.plan.operators.values import Shape, Shapes, Tensor, Values
 from sub8.engine.plan.requantize import (
     LARGEST_POOL_SHIFT,
     Accumulator,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sub8.engine.plan.operators.operator import Tensor, UnaryOperator, Values
+from sub8.engine.plan.operators.operator import UnaryOperator
+from sub8.engine.plan.operators.values import Tensor, Values
 from sub8.numerics import dynamic
 from sub8.numerics.dfp import dequantize, quantize
 
