@@ -35,6 +35,9 @@ def test_arrays_come_back_wherever_they_lie(limit):
     for place in (2, 0, 1):
         np.testing.assert_array_equal(found[place], arrays[place])
     assert [len(batch) for batch in found[::2]] == [4, 1]
+    np.testing.assert_array_equal(found.rows(1, [3, 0, 3]), arrays[1][[3, 0, 3]])
+    numbers = kept([np.arange(5, dtype=np.float32)], limit)
+    np.testing.assert_array_equal(numbers.rows(0, [4, 1]), [4, 1])
     quantised = KeptQuantised.of([Quantised.of(a, None) for a in arrays], found.memory)
     np.testing.assert_array_equal(quantised[-1].real(), arrays[2])
     memory = found.memory

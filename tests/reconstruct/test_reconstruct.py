@@ -13,7 +13,7 @@ import sub8
 from sub8.errors import InputError
 from sub8.graph.groups import find_groups
 from sub8.oracle import OnnxRuntime
-from sub8.ptq.activation_cache import Quantised
+from sub8.ptq.activation_cache import Kept, KeptQuantised, Memory, Quantised
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
@@ -31,11 +31,12 @@ QUICK = Reconstruction(steps=120, batch=16)
 TERNARY = Recipe(weights=Ternary(4), method="reconstruct", reconstruction=QUICK)
 
 
-def quantised(model, images, recipe):
+def quantised(model, images, recipe, batches=None):
     """Groups, formats and the layers that reconstruction chooses."""
     groups = find_groups(model)
-    formats = calibrate(model, groups, given(model, [images]), recipe.activations, threads=1)
-    calibrated = reconstruct(model, groups, formats, given(model, [images]), recipe, threads=1)
+    inputs = given(model, batches or [images])
+    formats = calibrate(model, groups, inputs, recipe.activations, threads=1)
+    calibrated = reconstruct(model, groups, formats, inputs, recipe, threads=1)
     return groups, formats, calibrated.layers
 
 
@@ -97,9 +98,11 @@ def test_a_blocks_error_falls(plain, images):
     outputs = groups[places - 1].results
     session = sub8.ptq.submodel.piece(plain, ["x"], outputs, 1)
     block = SoftBlock(groups[:places], outputs, layers, formats)
-    data = Calibrated(
-        {"x": Samples([Quantised.of(images, formats["x"])])}, [Samples([session.run(images)])]
-    )
+    memory = Memory()
+    inputs = KeptQuantised.of([Quantised.of(images, formats["x"])], memory)
+    targets = Kept(memory)
+    targets.append(session.run(images))
+    data = Calibrated({"x": Samples.of(inputs)}, [Samples(targets)])
     before = data.error(block)
     steps = []
     descend(block, data, Reconstruction(steps=300, batch=16), steps.append)
@@ -137,6 +140,27 @@ def test_the_seed_alone_decides(plain, images, result):
     before = torch.get_num_threads()
     assert same(quantised(plain, images, TERNARY)[2], result[2])
     assert torch.get_num_threads() == before
+
+
+def test_where_the_samples_lie_changes_no_bit(plain, images, result):
+    on_disk = Kept(Memory(0))
+    on_disk.append(images)
+    assert same(quantised(plain, images, TERNARY, on_disk)[2], result[2])
+
+
+@pytest.mark.parametrize("limit", [0, 700, 1 << 20])
+def test_samples_are_found_across_batches(limit):
+    real = np.random.default_rng(0).normal(size=(9, 2, 3, 4)).astype(np.float32)
+    kept = Kept(Memory(limit))
+    for batch in (real[:4], real[4:8], real[8:]):
+        kept.append(batch)
+    found = Samples(kept, 0.5)
+    places = torch.tensor([8, 0, 3, 4, 0])
+    assert len(found) == 9 and found.positions == 12 and found.alike
+    np.testing.assert_array_equal(found[places].numpy(), 0.5 * real[places.numpy()])
+    np.testing.assert_allclose(found.variance, 0.25 * real.var(ddof=1), rtol=1e-6)
+    kept.append(real[:1, :, :2])
+    assert not Samples(kept).alike
 
 
 @pytest.mark.parametrize("weights", [Int4(4), Ternary("all", terms=2), Int8()])

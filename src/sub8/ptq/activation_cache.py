@@ -1,8 +1,10 @@
 """Cached activations of the calibration data: real values of the float model, integers of the
 quantised one.
 
-They lie in memory up to a limit. What does not fit is computed again where that is possible, else
-it lies in temporary files, which vanish with the process however it ends.
+Calibration looks at them batch by batch, so that few of them need to be in memory: up to a small
+limit they are. What does not fit is computed again where that is possible, else it lies in
+temporary files, which vanish with the process however it ends. They are read and written, not
+mapped: the system then keeps of them in its own cache what it has room for.
 """
 
 import math
@@ -23,7 +25,7 @@ from sub8.numerics.dynamic import choose_exponent
 FloatArray = NDArray[np.float32]
 T = TypeVar("T")
 
-LIMIT = 2 << 30
+LIMIT = 64 << 20
 # Arrays that can be computed again leave the rest to those that would go to disk.
 _SHARE_OF_REPEATED = 0.75
 
@@ -163,6 +165,22 @@ class Kept(_Batches[NDArray]):
         entry = self._entries[place]
         return self._read(entry) if isinstance(entry, _OnDisk) else entry
 
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of the arrays."""
+        return [entry.shape for entry in self._entries]
+
+    def rows(self, place: int, numbers: Sequence[int]) -> NDArray:
+        """Some entries along an array's first axis, read without the others."""
+        entry = self._entries[place]
+        if not isinstance(entry, _OnDisk):
+            return entry[list(numbers)]
+        found = np.empty((len(numbers), *entry.shape[1:]), entry.dtype)
+        for at, number in enumerate(numbers):
+            row = found[at : at + 1]
+            self._fill(row, entry.start + int(number) * row.nbytes)
+        return found
+
     def __del__(self) -> None:
         self.memory.held -= self._in_memory
         if self._file is not None:
@@ -188,11 +206,14 @@ class Kept(_Batches[NDArray]):
         return _OnDisk(start, array.shape, array.dtype)
 
     def _read(self, entry: _OnDisk) -> NDArray:
-        assert self._file is not None
         array = np.empty(entry.shape, entry.dtype)
-        self._file.seek(entry.start)
-        self._file.readinto(array.reshape(-1).view(np.uint8))  # type: ignore[attr-defined]
+        self._fill(array, entry.start)
         return array
+
+    def _fill(self, array: NDArray, start: int) -> None:
+        assert self._file is not None
+        self._file.seek(start)
+        self._file.readinto(array.reshape(-1).view(np.uint8))  # type: ignore[attr-defined]
 
 
 class Repeated(_Batches[FloatArray]):
@@ -242,11 +263,11 @@ class Repeated(_Batches[FloatArray]):
 
 
 class KeptQuantised(_Batches[Quantised]):
-    """Batches of a tensor in the quantised network."""
+    """Batches of a tensor in the quantised network. values: what ``Quantised.values`` holds."""
 
     def __init__(self, memory: Memory):
         self.memory = memory
-        self._values = Kept(memory)
+        self.values = Kept(memory)
         self._scales: list[FloatArray | None] = []
         self._images: list[int] = []
 
@@ -258,7 +279,7 @@ class KeptQuantised(_Batches[Quantised]):
         return kept
 
     def append(self, batch: Quantised) -> None:
-        self._values.append(batch.values)
+        self.values.append(batch.values)
         self._scales.append(batch.scales)
         self._images.append(len(np.atleast_1d(batch.values)))
 
@@ -266,7 +287,7 @@ class KeptQuantised(_Batches[Quantised]):
         return len(self._scales)
 
     def at(self, place: int) -> Quantised:
-        return Quantised(self._values.at(place), self._scales[place])
+        return Quantised(self.values.at(place), self._scales[place])
 
     def reals(self) -> Sequence[FloatArray]:
         """The values that readers see, float32 ``[B, ...]``."""
@@ -298,6 +319,12 @@ class ActivationCache:
     def wanted(self, name: str) -> bool:
         """Whether a group reads the tensor."""
         return name in self._last_reader
+
+    def results(self, name: str) -> Kept:
+        """The float model's side of a tensor that a group made."""
+        made = self.float_values[name]
+        assert isinstance(made, Kept), "not an input of the network"
+        return made
 
     def put(self, name: str, real: Sequence[FloatArray], quantised: KeptQuantised) -> None:
         """Keep a tensor, unless no group reads it."""

@@ -8,7 +8,6 @@ them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
@@ -32,7 +31,7 @@ from sub8.ptq.activation_cache import (
     Repeated,
     signal_to_noise,
 )
-from sub8.ptq.correct import ChannelMoments, channel_means
+from sub8.ptq.correct import ChannelMeans, ChannelMoments
 from sub8.ptq.network_inputs import NetworkInputs
 from sub8.ptq.shared_weights import shared_weights
 
@@ -53,7 +52,9 @@ class CalibratedLayer:
     integers it reads and writes (output_format None: float32 logits).
     float_accumulators: the float model's product plus bias, before residual and clamp, one array
     per batch.
-    float_moments: of their channels. largest: their largest magnitude in every image, ``[B]`` per
+    float_moments: of their channels. target_means: what the accumulators' channels should be on
+    average, float64 ``[O]``: as the float model's, and making up for what the residual operand
+    lacks. largest: their largest magnitude in every image, ``[B]`` per
     batch.
     largest_of_channels: the same of every output channel, over all images, ``[O]`` (of
     float32 results only). sharing: all layers of this one's weight in execution order, itself
@@ -67,6 +68,7 @@ class CalibratedLayer:
     output_format: Format | None
     float_accumulators: Repeated
     float_moments: ChannelMoments
+    target_means: NDArray[np.float64]
     largest: list[FloatArray]
     largest_of_channels: FloatArray
     sharing: tuple[Group, ...]
@@ -101,16 +103,6 @@ class CalibratedLayer:
         else:
             for real, quantised in zip(*self._residuals, strict=True):
                 yield real - quantised.real()
-
-    @cached_property
-    def target_means(self) -> NDArray[np.float64]:
-        """What the accumulators' channels should be on average, float64 ``[O]``: as the float
-        model's, and making up for what the residual operand lacks."""
-        if self._residuals is None:
-            return self.float_moments.mean
-        pairs = zip(self.float_accumulators, self.residual_errors(), strict=True)
-        wanted = (found if error is None else found + error for found, error in pairs)
-        return channel_means(wanted, self.channel_axis)
 
     def residual_operands(self) -> Iterator[FloatArray | None]:
         """The residual operand in the quantised network, batch by batch; None without one."""
@@ -230,9 +222,18 @@ class CalibrationPass:
         residuals = None
         if group.residual is not None:
             residuals = streams.float_values[group.residual], streams.quantised[group.residual]
-        layer = self._calibrated(group, streams.float_values[x], streams.quantised[x], residuals)
+        ending = submodel.ending(self._model, group, self._threads)
+        real_results, quantised_results = Kept(memory), KeptQuantised(memory)
+
+        def finish(real: FloatArray) -> None:
+            if ending is not None:
+                real = ending.run(real, residuals[0][len(real_results)] if residuals else None)
+            real_results.append(real)
+
+        layer = self._calibrated(
+            group, streams.float_values[x], streams.quantised[x], residuals, finish
+        )
         layer._expect = self._expected
-        float_accumulators = layer.float_accumulators
         streams.drop_float(x, place)
         chosen = visit(layer)
         self.calibrated.layers[group.name] = chosen
@@ -241,25 +242,21 @@ class CalibrationPass:
             bias = bias[:, None, None]
         products = layer.accumulators(dequantized(chosen.terms))
         del layer
-        ending = submodel.ending(self._model, group, self._threads)
         result_name = group.results[0]
-        real_results, quantised_results = Kept(memory), KeptQuantised(memory)
         wanted = streams.wanted(result_name)
         signal = noise = 0.0
-        every = -(-len(float_accumulators) // COMPARED_BATCHES)
-        for index in range(len(float_accumulators)):
+        every = -(-len(products) // COMPARED_BATCHES)
+        for index in range(len(products)):
             # Batch by batch, the accumulators make room for the results.
-            real, product = float_accumulators.take(index), products.take(index)
+            product = products.take(index)
             product += bias
             if ending is not None:
-                real = ending.run(real, residuals[0][index] if residuals else None)
                 product = ending.run(product, residuals[1][index].real() if residuals else None)
             quantised = Quantised.of(product, self._formats.get(result_name))
             if index % every == 0:
-                more_signal, more_noise = _powers(real, quantised.real())
+                more_signal, more_noise = _powers(real_results[index], quantised.real())
                 signal, noise = signal + more_signal, noise + more_noise
             if wanted:
-                real_results.append(real)
                 quantised_results.append(quantised)
         self.calibrated.signal_to_noise[group.name] = signal_to_noise(signal, noise)
         streams.put(result_name, real_results, quantised_results)
@@ -270,15 +267,19 @@ class CalibrationPass:
         real: Sequence[FloatArray],
         quantised: KeptQuantised,
         residuals: Residuals | None,
+        seen: Callable[[FloatArray], None] | None = None,
     ) -> CalibratedLayer:
-        """A layer whose input both networks have as given."""
+        """A layer whose input both networks have as given. seen: gets the float model's
+        accumulators, batch by batch; it must leave them as they are.
+        """
         x = group.inputs[0]
         names = [str(submodel.accumulator(group).name)]
         session = submodel.piece(self._model, [x], names, self._threads)
         axis = submodel.channel_axis(group)
         moments, largest, of_channels = ChannelMoments(axis), [], np.zeros(1, np.float32)
         float_accumulators = _repeated(session, real, self._memory)
-        for found in float_accumulators:
+        targets = ChannelMeans(axis)
+        for index, found in enumerate(float_accumulators):
             largest.append(_largest_of_images(found))
             if not np.isfinite(largest[-1]).all():
                 raise InputError(
@@ -286,10 +287,14 @@ class CalibrationPass:
                     " check the float model and the preprocessing"
                 )
             moments.add(found)
+            if residuals is not None:
+                targets.add(found + (residuals[0][index] - residuals[1][index].real()))
             if group.results[0] not in self._formats:
                 rows = np.moveaxis(found, axis, 0)
                 highest = np.abs(rows.reshape(len(rows), -1)).max(axis=1, initial=0.0)
                 of_channels = np.maximum(of_channels, highest)
+            if seen is not None:
+                seen(found)
         return CalibratedLayer(
             group=group,
             weight=group.weight(),
@@ -298,6 +303,7 @@ class CalibrationPass:
             output_format=self._formats.get(group.results[0]),
             float_accumulators=float_accumulators,
             float_moments=moments,
+            target_means=moments.mean if residuals is None else targets.mean,
             largest=largest,
             largest_of_channels=of_channels,
             sharing=self.shared.get(group.name, (group,)),

@@ -85,14 +85,29 @@ class ChannelMoments:
         return np.where(variance > _ROUNDING * self.mean**2, variance, 0.0)
 
 
+class ChannelMeans:
+    """Mean of each channel of streamed arrays; channels lie on ``channel_axis`` (1 or -1)."""
+
+    def __init__(self, channel_axis: int):
+        self._axis, self._total, self._count = channel_axis, np.zeros(1), 0
+
+    def add(self, array: NDArray[np.float32]) -> None:
+        values = _channels_first(array, self._axis)
+        self._total = self._total + _sums(values)
+        self._count += values.shape[0] * values.shape[2]
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """float64 ``[O]``."""
+        return self._total / self._count
+
+
 def channel_means(arrays: Iterable[NDArray[np.float32]], channel_axis: int) -> NDArray[np.float64]:
     """Mean of each channel over all batches, float64 ``[O]``."""
-    total, count = np.zeros(1), 0
+    means = ChannelMeans(channel_axis)
     for array in arrays:
-        values = _channels_first(array, channel_axis)
-        total = total + _sums(values)
-        count += values.shape[0] * values.shape[2]
-    return total / count
+        means.add(array)
+    return means.mean
 
 
 def channel_variances(

@@ -7,9 +7,10 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sub8.ptq.activation_cache import FloatArray, Quantised
+from sub8.ptq.activation_cache import Kept, KeptQuantised
 from sub8.recipe import Reconstruction
 from sub8.reconstruct.soft import SoftBlock
 
@@ -25,35 +26,61 @@ _HARD, _FREEZING_POWER = 0.9, 5
 # need fewer.
 _POSITIONS = 1 << 15
 _FEWEST_IMAGES = 4
+# So many images tell a tensor's variance.
+_JUDGED = 64
 
 
 class Samples:
-    """A tensor of all calibration images, in memory as it was streamed; ``samples[places]`` is
+    """A tensor of all calibration images, where the calibration keeps it; ``samples[places]`` is
     float32.
+
+    scale: of the values, that of all images.
     """
 
-    def __init__(self, batches: Sequence[FloatArray] | Sequence[Quantised]):
-        parts = [one.values if isinstance(one, Quantised) else one for one in batches]
-        scales = [one.scales for one in batches if isinstance(one, Quantised)]
-        self._values = _channels_last(torch.from_numpy(np.concatenate(parts)))
-        self._scale = 1.0 if not scales or scales[0] is None else float(scales[0][0])
+    def __init__(self, values: Kept, scale: float = 1.0):
+        self._values, self._scale = values, scale
+        self._starts = np.cumsum([0, *(shape[0] if shape else 1 for shape in values.shapes)])
+
+    @classmethod
+    def of(cls, quantised: KeptQuantised) -> "Samples":
+        """Of a tensor of a static format."""
+        return cls(quantised.values, float(next(quantised.scales())[0]))
 
     def __len__(self) -> int:
-        return len(self._values)
+        return int(self._starts[-1])
 
     def __getitem__(self, places: Tensor) -> Tensor:
-        return _channels_last(self._values[places]).float() * self._scale
+        return self._gathered(places.numpy()).float() * self._scale
+
+    @property
+    def alike(self) -> bool:
+        """Whether axis 0 may count images: all else is of one size."""
+        shapes = self._values.shapes
+        return all(shapes) and len({shape[1:] for shape in shapes}) == 1
 
     @cached_property
     def variance(self) -> float:
         """Of the first images' elements, never 0."""
-        return max(float(self._values[:64].float().var()) * self._scale**2, 1e-30)
+        first = self._gathered(np.arange(min(_JUDGED, len(self))))
+        return max(float(first.float().var()) * self._scale**2, 1e-30)
 
     @property
     def positions(self) -> int:
         """Of one image: elements of a channel."""
-        shape = self._values.shape
+        shape = self._values.shapes[0]
         return math.prod(shape[2:]) if len(shape) == 4 else math.prod(shape[1:-1])
+
+    def _gathered(self, places: NDArray[np.integer]) -> Tensor:
+        parts = np.searchsorted(self._starts, places, side="right") - 1
+        found: NDArray | None = None
+        for part in np.unique(parts):
+            mine = parts == part
+            rows = self._values.rows(part, places[mine] - self._starts[part])
+            if found is None:
+                found = np.empty((len(places), *rows.shape[1:]), rows.dtype)
+            found[mine] = rows
+        assert found is not None, "at least one place"
+        return _channels_last(torch.from_numpy(found))
 
 
 @dataclass(frozen=True)
@@ -85,8 +112,9 @@ class Calibrated:
     def suits(self, block: SoftBlock) -> bool:
         """Whether axis 0 counts images everywhere and the block takes any number of them: a graph
         of a fixed batch size may reshape to it."""
-        images = {len(one) for one in (*self.inputs.values(), *self.targets)}
-        if len(images) != 1 or images == {0}:
+        tensors = (*self.inputs.values(), *self.targets)
+        images = {len(one) for one in tensors}
+        if len(images) != 1 or images == {0} or not all(one.alike for one in tensors):
             return False
         places = torch.arange(min(images.pop(), 3))
         try:

@@ -102,9 +102,10 @@ class _Fit:
             block = SoftBlock(self._groups, self._block.outputs, solution, self._formats)
         except UnsupportedModelError:
             return
+        streams = self._calibration.streams
         data = Calibrated(
-            {name: Samples(seen) for name, (_, seen) in self._before.items()},
-            [Samples(real) for real, _ in self._streamed(self._block.outputs).values()],
+            {name: Samples.of(seen) for name, (_, seen) in self._before.items()},
+            [Samples(streams.results(name)) for name in self._block.outputs],
         )
         if not data.suits(block):
             return

@@ -40,6 +40,7 @@
 
 #include "conv/weights.h"
 #include "kernels/kernels.h"
+#include "memory.h"
 
 namespace sub8::conv {
 
@@ -80,9 +81,9 @@ struct Stream {
     std::vector<KStep> steps;
     std::vector<uint16_t> run_steps;
     std::vector<Block> blocks;
-    int64_t panel_bytes;         // packed codes per panel
-    std::vector<uint8_t> codes;  // [groups][panels][panel_bytes]
-    std::vector<uint8_t> alpha;  // [groups][panels][runs][panel][2]
+    int64_t panel_bytes;                                    // packed codes per panel
+    std::vector<uint8_t, AlignedAllocator<uint8_t>> codes;  // [groups][panels][panel_bytes]
+    std::vector<uint8_t, AlignedAllocator<uint8_t>> alpha;  // [groups][panels][runs][panel][2]
 
     // A block's weights of a panel as the tile kernels' int8 codes: expanded into `room`, or where
     // they are stored.

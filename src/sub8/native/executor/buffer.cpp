@@ -1,17 +1,15 @@
 #include "executor/buffer.h"
 
 #include <cstring>
-#include <new>
 
-#include "numeric.h"
+#include "memory.h"
 
 namespace sub8::executor {
 
 AlignedBytes::AlignedBytes(std::size_t size)
-    : data_(static_cast<std::uint8_t*>(
-          ::operator new(size == 0 ? kCacheLine : size, std::align_val_t(kCacheLine)))) {}
+    : data_(static_cast<std::uint8_t*>(allocate_aligned(size))), size_(size) {}
 
-AlignedBytes::~AlignedBytes() { ::operator delete(data_, std::align_val_t(kCacheLine)); }
+AlignedBytes::~AlignedBytes() { release_aligned(data_, size_); }
 
 Buffer::Buffer(Space space, std::size_t index, std::size_t offset, std::size_t bytes)
     : space_(space), index_(index), offset_(offset), bytes_(bytes) {}

@@ -20,6 +20,7 @@ class AlignedBytes {
 
   private:
     std::uint8_t* data_;
+    std::size_t size_;
 };
 
 // The memory of one run.
