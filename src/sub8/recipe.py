@@ -187,7 +187,8 @@ class Recipe:
 
     weights: every layer not named below; first, last, depthwise: the first and last weighted layers
     and the depthwise ones. overrides: shell-style patterns of layer names, the first match wins
-    over all else.
+    over all else. keep_float: patterns of names of nodes (``inspect`` shows those of islands) that
+    stay in float32.
     method: "paper", "optimal" and "hessian" solve layer by layer; "reconstruct" starts from
     "hessian" and then fits the integers of each block of layers together, by gradients, as
     ``reconstruction`` says (needs PyTorch and static exponents).
@@ -199,6 +200,7 @@ class Recipe:
     last: WeightFormat = field(default_factory=Int8)
     depthwise: WeightFormat = field(default_factory=Int8)
     overrides: dict[str, WeightFormat] = field(default_factory=dict)
+    keep_float: tuple[str, ...] = ()
     activations: Dfp8 = field(default_factory=Dfp8)
     method: Method = "hessian"
     reconstruction: Reconstruction = field(default_factory=Reconstruction)
@@ -214,6 +216,9 @@ class Recipe:
         for pattern, fmt in self.overrides.items():
             _check_type("overrides: pattern", pattern, str, "'layer4.*'")
             _check_type(f"overrides: {pattern!r}", fmt, WeightFormat, "Ternary(4) or Int8()")
+        if isinstance(self.keep_float, str) or not all(isinstance(p, str) for p in self.keep_float):
+            raise InputError(f"keep_float {self.keep_float!r} must be patterns of nodes' names")
+        object.__setattr__(self, "keep_float", tuple(self.keep_float))
         _check_type("activations", self.activations, Dfp8, "Dfp8()")
         _check_type("reconstruction", self.reconstruction, Reconstruction, "Reconstruction()")
         _check_type("correct_statistics", self.correct_statistics, bool, "True or False")
@@ -238,12 +243,15 @@ class Recipe:
             return self.last
         return self.depthwise if depthwise else self.weights
 
-    def unmatched(self, layers: Collection[str]) -> list[str]:
-        """The patterns of ``overrides`` that match none of the layers."""
+    def unmatched(self, layers: Collection[str], nodes: Collection[str]) -> list[str]:
+        """The patterns of ``overrides`` that match none of the layers, and those of ``keep_float``
+        that match none of the nodes.
+        """
         return [
             pattern
-            for pattern in self.overrides
-            if not any(fnmatch.fnmatchcase(layer, pattern) for layer in layers)
+            for patterns, names in ((self.overrides, layers), (self.keep_float, nodes))
+            for pattern in patterns
+            if not any(fnmatch.fnmatchcase(name, pattern) for name in names)
         ]
 
     def override(self, layer: str) -> WeightFormat | None:
@@ -275,6 +283,10 @@ class Recipe:
                     name: _weight_format(entry, f"{source}: overrides.{name}")
                     for name, entry in entries.items()
                 }
+            elif key == "keep_float":
+                if not isinstance(value, (list, tuple)):
+                    raise InputError(f"{source}: keep_float must be a list of patterns")
+                arguments[key] = tuple(value)
             elif key == "activations":
                 known = {"exponent", "calibration", "percentile"}
                 arguments[key] = _made(Dfp8, value, known, f"{source}: activations")
@@ -308,6 +320,7 @@ class Recipe:
             "last": weights(self.last),
             "depthwise": weights(self.depthwise),
             "overrides": {name: weights(fmt) for name, fmt in self.overrides.items()},
+            "keep_float": list(self.keep_float),
             "activations": {
                 "exponent": self.activations.exponent,
                 "calibration": self.activations.calibration,

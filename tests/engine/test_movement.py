@@ -6,6 +6,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from qdq_graphs import Graph, assert_same, operators, reals
 
+from sub8.errors import UnsupportedModelError
+
 SHAPE = (2, 4, 6, 6)
 INPUT = ("batch", 4, 6, 6)
 
@@ -46,6 +48,72 @@ def test_squeeze_unsqueeze_flatten():
         return g.node("Flatten", y)
 
     check(build, ["Reshape"] * 3)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
+@pytest.mark.parametrize("pads", [[0, 0, 1, 2, 0, 0, 5, 0], [0, 0, 0, 0, 0, 1, 0, 3]])
+def test_padding_with_own_elements(mode, pads):
+    axes = sum(1 for begin, end in zip(pads[:4], pads[4:], strict=True) if begin or end)
+
+    def build(g, x):
+        return g.node("Pad", x, g.constant(np.array(pads)), mode=mode)
+
+    check(build, ["Border"] * axes)
+
+
+@pytest.mark.parametrize("factors", [(1, 1, 2, 2), (1, 2, 3, 1)])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        {
+            "coordinate_transformation_mode": "pytorch_half_pixel",
+            "nearest_mode": "round_prefer_ceil",
+        },
+    ],
+)
+@pytest.mark.parametrize("by", ["scales", "sizes"])
+def test_resize_to_the_nearest_by_whole_factors(factors, how, by):
+    def build(g, x):
+        if by == "scales":
+            given = "", g.constant(np.array(factors, np.float32))
+        else:
+            given = "", "", g.constant(np.array([2, *np.multiply(factors[1:], INPUT[1:])]))
+        return g.node("Resize", x, *given, mode="nearest", **how)
+
+    g = Graph((2, *INPUT[1:]))
+    x = g.quantised("x", 2.0**-5, signed=True)
+    y = g.quantised(build(g, x), 2.0**-5, signed=True)
+    plan = assert_same(g.model(y), reals(SHAPE))
+    assert operators(plan) == ["Quantize", "Repeat", "Dequantize"]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"coordinate_transformation_mode": "align_corners"},
+        {"coordinate_transformation_mode": "half_pixel", "nearest_mode": "floor"},
+        {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "ceil"},
+        {"coordinate_transformation_mode": "asymmetric"},
+    ],
+)
+def test_other_neighbours_are_a_float_island(how):
+    g = Graph(INPUT)
+    x = g.quantised("x", 2.0**-5, signed=True)
+    scales = g.constant(np.array([1, 1, 3, 3], np.float32))
+    y = g.quantised(g.node("Resize", x, "", scales, mode="nearest", **how), 2.0**-5, signed=True)
+    with pytest.raises(UnsupportedModelError, match="Resize"):
+        assert_same(g.model(y), reals(SHAPE))
+
+
+def test_between_depth_and_space():
+    def build(g, x):
+        y = g.node("DepthToSpace", x, blocksize=2)
+        y = g.node("SpaceToDepth", y, blocksize=2)
+        return g.node("DepthToSpace", y, blocksize=2, mode="CRD")
+
+    check(build, ["Blocks"] * 3)
 
 
 def test_slice_split_concat():

@@ -16,14 +16,14 @@ def cut(net, random):
     channels.
     """
 
-    def find(body: str, **constants):
+    def find(body: str, keep_float=(), **constants):
         for index in range(8):
             if f"w{index}" in body and f"w{index}" not in constants:
                 inputs = 3 if index == 0 else 4
                 constants[f"w{index}"] = random.standard_normal((4, inputs, 1, 1)).astype(
                     np.float32
                 )
-        return find_groups(normalise(net(body, **constants)))
+        return find_groups(normalise(net(body, **constants)), keep_float)
 
     return find
 
@@ -199,15 +199,55 @@ def test_logits_and_what_follows_them_stay_float(cut):
     assert groups[2].results == ("y",)
 
 
+def test_coordinates_behind_the_last_layers_stay_float(cut):
+    """Distances (a distribution's expectation) plus anchors, times a stride, as detectors do."""
+    groups = cut(
+        "a = Conv(x, w0) r = Relu(a) b = Conv(r, w1) s = Softmax<axis=1>(b) d = Conv(s, w9) "
+        "c = Conv(r, w2) q = Relu(c) k = Mul(q, four) l = Add(d, k) m = Sub(anchors, l) "
+        "t = Mul(m, four) y = Concat<axis=1>(t, l)",
+        w0=np.ones((4000, 3, 1, 1), np.float32),
+        w1=np.ones((4, 4000, 1, 1), np.float32),
+        w2=np.ones((4, 4000, 1, 1), np.float32),
+        w9=np.arange(4, dtype=np.float32).reshape(1, 4, 1, 1),
+        four=np.float32(4),
+        anchors=np.ones((1, 4, 1, 5), np.float32),
+    )
+    assert shape_of(groups)[:-1] == [("layer", ["Conv", "Relu"]), *[("layer", ["Conv"])] * 2]
+    assert groups[-1].kind == "island"
+    assert [group.outputs for group in groups] == [("r",), (), (), ()]
+    assert [group.last for group in groups[1:3]] == [True, True]
+
+
+def test_a_layer_of_some_size_behind_an_island_is_a_layer(cut):
+    groups = cut("a = Conv(x, w0) s = Softmax<axis=1>(a) y = Conv(s, w1)")
+    assert [group.kind for group in groups] == ["layer", "island", "layer"]
+
+
+def test_sums_with_a_layer_behind_them_are_integers(cut):
+    groups = cut(
+        "a = Conv(x, w0) p = MaxPool<kernel_shape=[1,1]>(a) s = Add(p, a) m = Mul(s, a) "
+        "b = Conv(m, w1) y = Mul(b, b)"
+    )
+    assert [group.kind for group in groups] == ["layer", "pool", "add", "mul", "layer", "island"]
+
+
+def test_named_nodes_stay_float(cut):
+    body = "a = Conv(x, w0) p = MaxPool<kernel_shape=[1,1]>(a) [decode_1] t = Add(p, a) y = Conv(t, w1)"
+    assert [group.kind for group in cut(body)] == ["layer", "pool", "add", "layer"]
+    for pattern in ("decode_*", "t"):
+        kinds = [group.kind for group in cut(body, keep_float=[pattern])]
+        assert kinds == ["layer", "pool", "island" if pattern != "t" else "add", "layer"]
+
+
 def test_parallel_heads_are_all_last(cut):
     groups = cut("a = Conv(x, w0) b = Conv(a, w1) c = Conv(a, w2) y = Concat<axis=1>(b, c)")
     layers = [group for group in groups if group.layer is not None]
     assert [(g.first, g.last) for g in layers] == [(True, False), (False, True), (False, True)]
 
 
-def test_one_dimensional_convolution_is_an_island(net, random):
-    weight = random.standard_normal((4, 3, 3)).astype(np.float32)
-    groups = find_groups(normalise(net("y = Conv(x, w)", x="batch,3,L", w=weight)))
+def test_three_dimensional_convolution_is_an_island(net, random):
+    weight = random.standard_normal((4, 3, 3, 3, 3)).astype(np.float32)
+    groups = find_groups(normalise(net("y = Conv(x, w)", x="batch,3,L,L,L", w=weight)))
     assert [group.kind for group in groups] == ["island"]
 
 
@@ -238,9 +278,8 @@ def test_depthwise_layers(cut):
 @pytest.mark.parametrize(
     ("body", "shape", "lack"),
     [
-        ("y = Conv(x, w)", (4, 3, 3), r"'w_conv'.*1-D"),
         ("y = Conv(x, w)", (4, 3, 1, 2, 2), r"'w_conv'.*3-D"),
-        ("y = ConvTranspose(x, w)", (3, 4, 2, 2), r"'w_conv'.*transposed"),
+        ("y = ConvTranspose<output_shape=[4,4]>(x, w)", (3, 4, 2, 2), r"'w_conv'.*transposed"),
         ("y = MatMul(x, x)", None, r"'w_conv'.*computed"),
         ("y = Relu(x)", None, "holds no Conv"),
     ],

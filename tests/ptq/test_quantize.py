@@ -135,3 +135,11 @@ def test_resnet20_survives(shared, recipe, images, least):
     )
     result = evaluate(model, shared("data/cifar10-test.parquet"), images=500, runtime="onnxruntime")
     assert result.top1 >= least
+
+
+def test_nodes_that_a_recipe_keeps_in_float():
+    recipe = Recipe(keep_float=("relu_*", "no such node"))
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    with pytest.raises(InputError, match="keep_float"):
+        Recipe(keep_float="relu")
+    assert recipe.unmatched([], ["relu_1"]) == ["no such node"]

@@ -8,10 +8,11 @@ from sub8.engine.plan.operators import Layer, Plan
 from sub8.engine.reader.assemble import assemble
 from sub8.engine.reader.interpret import interpret
 from sub8.engine.reader.prepare import prepare
-from sub8.engine.reader.state import GraphState, Keep, node_name
+from sub8.engine.reader.state import GraphState, Keep
 from sub8.errors import Sub8Warning
 from sub8.graph.constants import follows_from_constants
 from sub8.graph.count import WEIGHTED
+from sub8.graph.naming import node_name
 from sub8.graph.quantization import first_of_other_form
 from sub8.numerics.cluster import WeightTerm
 

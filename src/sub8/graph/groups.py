@@ -2,8 +2,10 @@
 islands.
 """
 
+import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -14,10 +16,14 @@ from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns
 from sub8.graph.data_sizes import data_sized
 from sub8.graph.infinite import infinite
+from sub8.graph.naming import node_name
 from sub8.graph.sorting import sort_topologically
 from sub8.graph.tables import find_tables
 
 GroupKind = Literal["layer", "add", "mul", "table", "pool", "move", "island"]
+
+# Of a network's weights, what a layer behind a float island has if it is no layer to speak of.
+_SMALL_PART = 1e-3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,13 +77,14 @@ class Group:
         return patterns.layer_bias(self.layer)
 
 
-def find_groups(model: ir.Model) -> list[Group]:
+def find_groups(model: ir.Model, keep_float: Iterable[str] = ()) -> list[Group]:
     """Partition a normalised model (``normalise``) into groups, in topological order.
 
     Every node is in exactly one group. Works for any batch and spatial size.
+    keep_float: shell-style patterns of names of nodes that stay in float islands.
     Raises UnsupportedModelError where two weighted layers have the same name.
     """
-    drafts = _Partition(model.graph).sorted_drafts()
+    drafts = _Partition(model.graph, tuple(keep_float)).sorted_drafts()
     names = [draft.layer.name for draft in drafts if draft.layer is not None]
     for name in names:
         if not name or names.count(name) > 1:
@@ -99,7 +106,7 @@ def why_no_layer(model: ir.Model) -> str:
         weight = constants.array(node.inputs[1])
         lack = "its weight is computed from the input"
         if node.op_type == "ConvTranspose":
-            lack = "transposed convolutions stay float32"
+            lack = "a transposed convolution in this form stays float32"
         elif node.op_type == "Conv" and weight is not None:
             lack = f"{weight.ndim - 2}-D convolutions stay float32"
         elif node.op_type == "MatMul" and patterns.rank(node.inputs[0]) is None:
@@ -107,8 +114,8 @@ def why_no_layer(model: ir.Model) -> str:
         elif weight is not None:
             lack = f"a weight of {weight.ndim} axes, or in this form, stays float32"
         return (
-            f"no layer can be quantised: node {node.name!r} ({node.op_type}): {lack}; only 2-D "
-            "Conv, Gemm and"
+            f"no layer can be quantised: node {node.name!r} ({node.op_type}): {lack}; only "
+            "Conv over one or two axes, Gemm and"
             " MatMul with constant weights have an integer form"
         )
     return "holds no Conv, Gemm or MatMul with constant weights"
@@ -187,15 +194,21 @@ def _read_by(node: ir.Node) -> list[ir.Value]:
 
 
 class _Partition:
-    def __init__(self, graph: ir.Graph):
+    def __init__(self, graph: ir.Graph, keep_float: tuple[str, ...]):
         self.nodes = list(graph)
+        self.kept = {
+            node
+            for node in self.nodes
+            if any(fnmatch.fnmatchcase(node_name(node), pattern) for pattern in keep_float)
+        }
         self.position = {node: index for index, node in enumerate(self.nodes)}
         self.owner: dict[ir.Node, _Draft] = {}
         self.float_only = data_sized(graph) | infinite(graph)
 
     def sorted_drafts(self) -> list[_Draft]:
         for node in self.nodes:
-            if not self.float_only.isdisjoint((*node.inputs, *node.outputs)):
+            apart = not self.float_only.isdisjoint((*node.inputs, *node.outputs))
+            if apart or node in self.kept:
                 self._claim("island", [node])
         self._claim_layers()
         self._claim_elementwise()
@@ -270,26 +283,71 @@ class _Partition:
             self._claim("table", nodes)
 
     def _release_float_tails(self) -> None:
-        """Turn functions and movements that lead only to the graph's outputs into float islands.
+        """Turn arithmetic and movements that lead only to the graph's outputs into float islands.
 
         Logits and heads stay float32: a Softmax-like tail, a final Sigmoid or a Reshape of what a
-        layer computed would only lose precision in 8 bits.
+        layer computed would only lose precision in 8 bits, and coordinates (a distance plus its
+        anchor, times a stride) far more. So do the clamps of layers that only such a tail reads,
+        and a layer in it that has next to no weights: the expectation over a distribution.
         """
         ordered = self._sorted()
         tail: set[_Draft] = set()
         for draft in reversed(ordered):
-            if draft.kind in ("table", "move") and all(
+            if (draft.kind in ("table", "move", "add", "mul") or self._is_small(draft)) and all(
                 reader.kind == "island" or reader in tail
                 for value in draft.results()
                 for reader in draft.readers(value)
             ):
                 tail.add(draft)
         for draft in ordered:
-            if draft in tail and (
-                draft.kind == "table"
-                or any(source.kind in ("layer", "island") for source in draft.sources())
-            ):
-                draft.kind = "island"
+            if draft not in tail:
+                continue
+            from_float = any(source.kind in ("layer", "island") for source in draft.sources())
+            if draft.kind not in ("move", "layer") or from_float:
+                draft.kind, draft.layer = "island", None
+        for draft in ordered:
+            if draft.kind == "layer":
+                self._release_clamps(draft)
+
+    def _is_small(self, draft: _Draft) -> bool:
+        """Whether it is a layer on a float island's result with a negligible part of all
+        weights.
+        """
+        if draft.layer is None or all(source.kind != "island" for source in draft.sources()):
+            return False
+        own = patterns.layer_weight(draft.layer).size
+        return own <= _SMALL_PART * self.weights
+
+    def _release_clamps(self, draft: _Draft) -> None:
+        """Cut off a layer's clamps where float arithmetic alone reads the result."""
+        clamps = [node for node in draft.nodes if patterns.is_clamp(node)]
+        results = draft.results()
+        readers = [reader for value in results for reader in draft.readers(value)]
+        returned = any(value.is_graph_output() for value in results)
+        if not clamps or not readers or returned or draft.inputs()[1:]:
+            return
+        if all(reader.kind == "island" and self._leads_out(reader) for reader in readers):
+            self._claim("island", clamps)
+            draft.nodes = [node for node in draft.nodes if node not in clamps]
+
+    def _leads_out(self, draft: _Draft) -> bool:
+        """Whether no integer group lies behind an island."""
+        pending, seen = [draft], {draft}
+        while pending:
+            current = pending.pop()
+            for value in current.results():
+                for reader in current.readers(value):
+                    if reader.kind != "island":
+                        return False
+                    if reader not in seen:
+                        seen.add(reader)
+                        pending.append(reader)
+        return True
+
+    @cached_property
+    def weights(self) -> int:
+        """How many weights all layers have."""
+        return sum(patterns.layer_weight(n).size for n in self.nodes if patterns.is_layer(n))
 
     def _merge_islands(self) -> None:
         """Join islands that feed each other, wherever no path between them leaves and comes

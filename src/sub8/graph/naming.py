@@ -33,6 +33,11 @@ def name_layers(graph: ir.Graph) -> None:
             node.name = None
 
 
+def node_name(node: ir.Node) -> str:
+    """Its name, else that of its first result."""
+    return node.name or str(node.outputs[0].name)
+
+
 def unused_name(name: str, taken: Container[str], separator: str = "_") -> str:
     """``name`` or, where that is taken, the first of ``name_1``, ``name_2`` ... that is not."""
     unique, suffix = name, 1

@@ -16,8 +16,10 @@ from sub8.graph.library_logs import quiet
 from sub8.graph.linear import normalise_linear
 from sub8.graph.naming import name_layers
 from sub8.graph.no_ops import remove_no_ops
+from sub8.graph.one_dimensional import normalise_one_dimensional
 from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.spatial import normalise_spatial
+from sub8.graph.upsampling import normalise_upsampling
 from sub8.graph.widen import widen_halves
 
 _OLDEST_OF_ONNXSCRIPT = 18  # the oldest opset that its converter takes
@@ -56,7 +58,10 @@ def normalise(model: ir.Model) -> ir.Model:
 
     _check_weights(graph)
     _plain_numbers(graph)
+    normalise_upsampling(graph)
+    normalise_one_dimensional(graph)
     normalise_spatial(graph)
+    infer_shapes(model)
     normalise_linear(graph)
     fold_affine(graph)
     passes.RemoveUnusedNodesPass()(model)

@@ -18,7 +18,8 @@ ELEMENTWISE = frozenset({
     "ThresholdedRelu", "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu",
 })  # fmt: skip
 MOVES = frozenset({
-    "Reshape", "Transpose", "Concat", "Slice", "Split", "Pad",
+    "Reshape", "Transpose", "Concat", "Slice", "Split", "Pad", "DepthToSpace", "SpaceToDepth",
+    "Resize",
 })  # fmt: skip
 
 
@@ -223,6 +224,8 @@ def is_move(node: ir.Node) -> bool:
         return False
     if node.op_type == "Concat":
         return all(is_float(v) and not constants.is_constant(v) for v in values)
+    if node.op_type == "Resize":
+        return resize_factors(node) is not None
     arguments = [constants.array(value) for value in values[1:] if value is not None]
     if any(argument is None for argument in arguments):
         return False
@@ -232,8 +235,61 @@ def is_move(node: ir.Node) -> bool:
         steps = constants.integers(values[4]) if len(values) > 4 and values[4] is not None else (1,)
         return steps is not None and min(steps, default=1) > 0
     if node.op_type == "Pad":
-        return attribute(node, "mode", "constant") == "constant" and _fill_has_integer_form(node)
+        if attribute(node, "mode", "constant") != "constant":
+            pads = constants.integers(node.inputs[1])
+            return pads is not None and min(pads) >= 0
+        return _fill_has_integer_form(node)
     return True
+
+
+def resize_factors(node: ir.Node) -> tuple[int, ...] | None:
+    """How often a Resize repeats every element along each axis; None where it does more than that.
+
+    The nearest element by whole factors, whichever way the coordinates are counted.
+    """
+    x = node.inputs[0]
+    axes = rank(x)
+    if attribute(node, "mode", "nearest") != "nearest" or axes is None:
+        return None
+    if attribute(node, "antialias", 0) or "axes" in node.attributes:
+        return None
+    factors = _factors(node, axes)
+    if factors is None or any(factor < 1 for factor in factors):
+        return None
+    coordinates = attribute(node, "coordinate_transformation_mode", "half_pixel")
+    rounding = attribute(node, "nearest_mode", "round_prefer_floor")
+    centred = coordinates in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
+    repeats = (
+        (centred and rounding.startswith("round"))
+        or (coordinates == "asymmetric" and rounding == "floor")
+        or (coordinates == "asymmetric" and rounding == "round_prefer_floor" and max(factors) <= 2)
+    )
+    return factors if repeats else None
+
+
+def _factors(node: ir.Node, axes: int) -> tuple[int, ...] | None:
+    """The whole factors by which a Resize enlarges each axis."""
+    given = [*node.inputs[1:], None, None, None][:3]
+    scales, wanted = constants.array(given[1]), constants.integers(given[2])
+    if scales is not None and scales.size:
+        whole = scales.size == axes and np.all(scales == np.rint(scales))
+        return tuple(int(scale) for scale in scales) if whole else None
+    if attribute(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
+        return None
+    before, after = sizes(node.inputs[0]), sizes(node.outputs[0])
+    if wanted is not None:
+        after = wanted
+    if before is None or after is None or len(before) != len(after):
+        return None
+    found = []
+    for old, new in zip(before, after, strict=True):
+        if old == new and old is not None:
+            found.append(1)
+        elif isinstance(old, int) and isinstance(new, int) and old > 0 and new % old == 0:
+            found.append(new // old)
+        else:
+            return None
+    return tuple(found)
 
 
 def _fill_has_integer_form(node: ir.Node) -> bool:

@@ -112,6 +112,45 @@ def pad(x: NDArray, pads: Sequence[int], value: int) -> NDArray:
     return np.pad(x[crop], widths, constant_values=value)
 
 
+def border(size: int, begin: int, end: int, mode: str) -> list[int]:
+    """ONNX Pad along an axis of ``size``: where each element of the result comes from.
+
+    mode: "reflect" (without the edge itself), "edge" or "wrap"."""
+    places = range(-begin, size + end)
+    if mode == "edge":
+        return [min(max(place, 0), size - 1) for place in places]
+    if mode == "wrap":
+        return [place % size for place in places]
+    last = size - 1
+    return [last - abs(last - abs(place)) for place in places]
+
+
+def repeat(x: NDArray, factors: Sequence[int]) -> NDArray:
+    """Every element ``factors[axis]`` times along each axis."""
+    for axis, factor in enumerate(factors):
+        x = np.repeat(x, factor, axis=axis)
+    return x
+
+
+def depth_to_space(x: NDArray, block: int, together: bool) -> NDArray:
+    """ONNX DepthToSpace of ``[B, C, H, W]``; together: mode DCR, else CRD."""
+    batch, channels, height, width = x.shape
+    kept = channels // block**2
+    if together:
+        parts = x.reshape(batch, block, block, kept, height, width).transpose(0, 3, 4, 1, 5, 2)
+    else:
+        parts = x.reshape(batch, kept, block, block, height, width).transpose(0, 1, 4, 2, 5, 3)
+    return parts.reshape(batch, kept, height * block, width * block)
+
+
+def space_to_depth(x: NDArray, block: int) -> NDArray:
+    """ONNX SpaceToDepth of ``[B, C, H, W]``."""
+    batch, channels, height, width = x.shape
+    parts = x.reshape(batch, channels, height // block, block, width // block, block)
+    made = parts.transpose(0, 3, 5, 1, 2, 4)
+    return made.reshape(batch, channels * block**2, height // block, width // block)
+
+
 def cut(
     x: NDArray,
     starts: Sequence[int],

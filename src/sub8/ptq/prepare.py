@@ -28,6 +28,7 @@ from sub8.data.inputs import Feeds, NamedData
 from sub8.data.preprocess import Preparation, Preprocess, prepare_image
 from sub8.errors import InputError, Sub8Warning, UnsupportedModelError
 from sub8.graph.groups import Group, find_groups, why_no_layer
+from sub8.graph.naming import node_name
 from sub8.graph.normalise import normalise
 from sub8.model_file import ModelFile, plain_shapes
 from sub8.numerics.dfp import Format
@@ -114,13 +115,16 @@ def prepare_network(
     dataset, held_out = samples.parted(offered)
     inputs = _inputs(dataset, prepared, source, recipe)
     graph = normalise(source.model)
-    groups = find_groups(graph)
+    groups = find_groups(graph, recipe.keep_float)
     if not any(group.kind == "layer" for group in groups):
         raise UnsupportedModelError(f"{source.name}: {why_no_layer(graph)}")
-    unmatched = recipe.unmatched([group.name for group in groups if group.kind == "layer"])
+    unmatched = recipe.unmatched(
+        [group.name for group in groups if group.kind == "layer"],
+        [node_name(node) for node in graph.graph],
+    )
     if unmatched:
         warnings.warn(
-            f"recipe: no layer of {source.name} matches {', '.join(map(repr, unmatched))}",
+            f"recipe: no layer or node of {source.name} matches {', '.join(map(repr, unmatched))}",
             Sub8Warning,
             stacklevel=2,
         )

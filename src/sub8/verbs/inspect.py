@@ -18,6 +18,7 @@ from sub8.engine.reader.prepare import prepare
 from sub8.errors import InputError
 from sub8.graph.count import LayerCount, count_layers, replaced_multiplications
 from sub8.graph.groups import Group, find_groups
+from sub8.graph.naming import node_name
 from sub8.graph.normalise import normalise
 from sub8.model_file import InputShapes, ModelFile, ModelSource, plain_shapes
 from sub8.numerics.cluster import WeightTerm
@@ -144,9 +145,7 @@ def float_islands(model: ModelSource) -> tuple[tuple[str, ...], ...]:
 
 def _islands_of(groups: Sequence[Group]) -> tuple[tuple[str, ...], ...]:
     return tuple(
-        tuple(str(node.name or node.op_type) for node in group.nodes)
-        for group in groups
-        if group.kind == "island"
+        tuple(node_name(node) for node in group.nodes) for group in groups if group.kind == "island"
     )
 
 
@@ -195,7 +194,7 @@ def _inspect_float(
     model = normalise(opened.model)
     counts = {count.name: count for count in count_layers(model, shapes)}
     layers: list[LayerReport] = []
-    groups = find_groups(model)
+    groups = find_groups(model, () if recipe is None else recipe.keep_float)
     for group in groups:
         if group.layer is None:
             layers += [

@@ -216,6 +216,48 @@ def test_pad(data):
     check(s.plan(s.add(operator, fmt)), s.arrays())
 
 
+@few
+@given(st.data())
+def test_border(data):
+    s = Sketch(data.draw)
+    x = s.quantised(shape_of(s), s.format())
+    mode, axis = s.pick("reflect", "edge", "wrap"), s.integer(0, len(s.shapes[x]) - 1)
+    most = s.shapes[x][axis] - 1 if mode == "reflect" else 5
+    operator = p.Border(
+        name="border", x=x, out=s.name(), axis=axis, begin=s.integer(0, most),
+        end=s.integer(0, most), mode=mode,
+    )  # fmt: skip
+    check(s.plan(s.add(operator, s.formats[x])), s.arrays(), threads=(1, 3))
+
+
+@few
+@given(st.data())
+def test_repeat(data):
+    s = Sketch(data.draw)
+    x = s.quantised(shape_of(s), s.format())
+    factors = tuple(s.integer(1, 3) for _ in s.shapes[x])
+    operator = p.Repeat(name="repeat", x=x, out=s.name(), factors=factors)
+    check(s.plan(s.add(operator, s.formats[x])), s.arrays(), threads=(1, 3))
+
+
+@few
+@given(st.data())
+def test_blocks(data):
+    s = Sketch(data.draw)
+    block, to_space = s.integer(1, 3), s.flip()
+    batch, channels, height, width = (s.integer(1, 4) for _ in range(4))
+    if to_space:
+        shape = (batch, channels * block**2, height, width)
+    else:
+        shape = (batch, channels, height * block, width * block)
+    x = s.quantised(shape, s.format())
+    operator = p.Blocks(
+        name="blocks", x=x, out=s.name(), block=block, to_space=to_space,
+        together=s.flip() or not to_space,
+    )  # fmt: skip
+    check(s.plan(s.add(operator, s.formats[x])), s.arrays(), threads=(1, 3))
+
+
 def reshape(s, x):
     shape = s.shapes[x]
     rest = int(np.prod(shape[1:]))

@@ -1,5 +1,7 @@
 """Data movement as strided copies, or as nothing where the bytes already lie right."""
 
+from collections.abc import Iterator
+
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.placing import Lowering, Placed
 from sub8.engine.plan import operators as p
@@ -75,6 +77,78 @@ def lower_pad(operator: p.Pad, to: Lowering) -> None:
         out.buffer,
         (target, layout.in_order(layout.strides)),
         layout.in_order(kept),
+        layout.itemsize,
+    )
+
+
+def lower_border(operator: p.Border, to: Lowering) -> None:
+    x, layout, axis = to.place(operator.x), to.layout(operator.out), operator.axis
+    out = to.moved(operator.name, operator.out, x, to.draft.buffer(layout.size))
+    sizes, strides = list(layout.shape), list(x.layout.strides)
+    for start, source, count, step in _runs(operator.places(x.layout.shape[axis])):
+        sizes[axis], strides[axis] = count, step * x.layout.strides[axis]
+        to.copy(
+            operator.name,
+            x.buffer,
+            (source * x.layout.strides[axis], layout.in_order(tuple(strides))),
+            out.buffer,
+            (start * layout.strides[axis], layout.in_order(layout.strides)),
+            layout.in_order(tuple(sizes)),
+            layout.itemsize,
+        )
+
+
+def _runs(places: list[int]) -> Iterator[tuple[int, int, int, int]]:
+    """Stretches that one strided copy serves: start, first place, length, step (0 or 1)."""
+    start = 0
+    while start < len(places):
+        end, step = start + 1, 1
+        if end < len(places) and places[end] == places[start]:
+            step = 0
+        while end < len(places) and places[end] - places[end - 1] == step:
+            end += 1
+        yield start, places[start], end - start, step
+        start = end
+
+
+def lower_repeat(operator: p.Repeat, to: Lowering) -> None:
+    """One copy over every element and its repetitions, which the source does not tell apart."""
+    x, layout = to.place(operator.x), to.layout(operator.out)
+    out = to.moved(operator.name, operator.out, x, to.draft.buffer(layout.size))
+    sizes: list[int] = []
+    source: list[int] = []
+    target: list[int] = []
+    for axis in layout.order:
+        factor, stride = operator.factors[axis], layout.strides[axis]
+        sizes += [x.layout.shape[axis], factor]
+        source += [x.layout.strides[axis], 0]
+        target += [stride * factor, stride]
+    to.copy(operator.name, x.buffer, (0, source), out.buffer, (0, target), sizes, layout.itemsize)
+
+
+def lower_blocks(operator: p.Blocks, to: Lowering) -> None:
+    """One copy over the space ``[B, C, H, block, W, block]`` of the smaller number of channels."""
+    x, layout = to.place(operator.x), to.layout(operator.out)
+    out = to.moved(operator.name, operator.out, x, to.draft.buffer(layout.size))
+    deep, wide = (x.layout, layout) if operator.to_space else (layout, x.layout)
+    block, channels = operator.block, wide.shape[1]
+    batch, _, height, width = deep.shape
+    if operator.together:
+        own, of_row, of_column = 1, block * channels, channels
+    else:
+        own, of_row, of_column = block * block, block, 1
+    b, c, h, w = deep.strides
+    from_depth = [b, h, of_row * c, w, of_column * c, own * c]
+    b, c, h, w = wide.strides
+    from_space = [b, block * h, h, block * w, w, c]
+    views = (from_depth, from_space) if operator.to_space else (from_space, from_depth)
+    to.copy(
+        operator.name,
+        x.buffer,
+        (0, views[0]),
+        out.buffer,
+        (0, views[1]),
+        [batch, height, block, width, block, channels],
         layout.itemsize,
     )
 

@@ -160,6 +160,9 @@ _STEPS: dict[type[p.IntegerOperator], tuple[Lower, Lower | None]] = {
     p.Concat: (moves.lower_concat, None),
     p.Slice: (moves.lower_slice, None),
     p.Pad: (moves.lower_pad, None),
+    p.Border: (moves.lower_border, None),
+    p.Repeat: (moves.lower_repeat, None),
+    p.Blocks: (moves.lower_blocks, None),
     p.Reshape: (moves.lower_reshape, None),
     p.Transpose: (moves.lower_transpose, None),
 }

@@ -9,11 +9,12 @@ from typing import Any
 import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
-from sub8.engine.reader.state import GraphState, node_name
+from sub8.engine.reader.state import GraphState
 from sub8.engine.reader.subgraph import extract
 from sub8.engine.reader.values import Integers, Pending
 from sub8.errors import UnsupportedModelError
 from sub8.graph.constants import follows_from_constants
+from sub8.graph.naming import node_name
 from sub8.graph.sorting import sort_topologically
 from sub8.numerics.dfp import Format
 

@@ -9,11 +9,12 @@ import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
 from sub8.engine.reader.layers import add_bias
-from sub8.engine.reader.state import GraphState, both_inputs, bounds_of_clip, node_name
+from sub8.engine.reader.state import GraphState, both_inputs, bounds_of_clip
 from sub8.engine.reader.values import Clamp, Function, Integers, Joined, Known, Lazy, Moved, Pending
 from sub8.engine.reader.weights import read_terms, real_scalar
 from sub8.graph import constants, patterns
 from sub8.graph.constants import follows_from_constants
+from sub8.graph.naming import node_name
 from sub8.graph.patterns import rank, same_shape
 from sub8.numerics.dfp import Format
 

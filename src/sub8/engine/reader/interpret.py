@@ -6,10 +6,11 @@ import numpy as np
 import onnx_ir as ir
 
 from sub8.engine.reader import elementwise, layers, movement
-from sub8.engine.reader.state import GraphState, Keep, input_at, node_name
+from sub8.engine.reader.state import GraphState, Keep, input_at
 from sub8.engine.reader.values import DynamicScale, Integers, Known, Real
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, dynamic, patterns
+from sub8.graph.naming import node_name
 from sub8.numerics.dfp import Format
 
 Reader = Callable[[GraphState, ir.Node], list[Known] | None]
@@ -170,6 +171,9 @@ _READERS: dict[tuple[str, str], Reader] = {
     ("", "Slice"): movement.read_slice,
     ("", "Split"): movement.read_split,
     ("", "Pad"): movement.read_pad,
+    ("", "Resize"): movement.read_resize,
+    ("", "DepthToSpace"): movement.read_blocks,
+    ("", "SpaceToDepth"): movement.read_blocks,
     ("", "Concat"): movement.read_concat,
     ("", "MaxPool"): movement.read_max_pool,
     ("", "GlobalMaxPool"): movement.read_global_max_pool,

@@ -8,11 +8,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.engine.plan import operators as p
-from sub8.engine.reader.state import GraphState, input_at, node_name
+from sub8.engine.reader.state import GraphState, input_at
 from sub8.engine.reader.values import Integers, Known, Pending
 from sub8.engine.reader.weights import clustered, read_terms, real_values
 from sub8.errors import UnsupportedModelError
 from sub8.graph import patterns
+from sub8.graph.naming import node_name
 from sub8.graph.patterns import rank, sizes
 from sub8.numerics.accumulators import LARGEST_INT32, finest_exponent, fits_int32
 from sub8.numerics.cluster import ClusteredWeight

@@ -9,13 +9,17 @@ import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
 from sub8.engine.reader.layers import explicit_pads, pair
-from sub8.engine.reader.state import GraphState, input_at, node_name
+from sub8.engine.reader.state import GraphState, input_at
 from sub8.engine.reader.values import Integers, Joined, Known, Moved, Pending, Template
 from sub8.engine.reader.weights import real_scalar
 from sub8.graph import constants, patterns
 from sub8.graph.constants import follows_from_constants
+from sub8.graph.naming import node_name
 from sub8.graph.patterns import rank, sizes
 from sub8.numerics.accumulators import LARGEST_INT32
+
+# Every element is there at least once behind it: the largest is the same.
+_ALL_KEPT = (p.Reshape, p.Transpose, p.Repeat, p.Blocks, p.Border)
 
 
 def read_reshape(state: GraphState, node: ir.Node) -> list[Known] | None:
@@ -95,27 +99,54 @@ def read_split(state: GraphState, node: ir.Node) -> list[Known] | None:
     return results
 
 
+def read_resize(state: GraphState, node: ir.Node) -> list[Known] | None:
+    """The nearest element, by whole factors."""
+    factors = patterns.resize_factors(node)
+    if factors is None or max(factors) > LARGEST_INT32:
+        return None
+    template = p.Repeat(name=node_name(node), x="", out="", factors=factors)
+    return _move(state, node, template, keeps_images=factors[0] == 1)
+
+
+def read_blocks(state: GraphState, node: ir.Node) -> list[Known] | None:
+    """DepthToSpace and SpaceToDepth."""
+    block = int(patterns.attribute(node, "blocksize", 0))
+    if rank(node.inputs[0]) != 4 or not 1 <= block <= LARGEST_INT32:
+        return None
+    to_space = node.op_type == "DepthToSpace"
+    together = not to_space or patterns.attribute(node, "mode", "DCR") == "DCR"
+    template = p.Blocks(
+        name=node_name(node), x="", out="", block=block, to_space=to_space, together=together
+    )
+    return _move(state, node, template, keeps_images=True)
+
+
 def read_pad(state: GraphState, node: ir.Node) -> list[Known] | None:
-    """Constant padding of an 8-bit tensor with a number that its format holds exactly."""
+    """Padding of an 8-bit tensor with its own elements, or with a number that its format holds
+    exactly.
+    """
     x, known_rank = state.of(node.inputs[0]), rank(node.inputs[0])
     pads = constants.integers(node.inputs[1])
-    if not isinstance(x, Integers) or pads is None or known_rank is None:
+    if x is None or pads is None or known_rank is None:
         return None
-    if patterns.attribute(node, "mode", "constant") != "constant":
-        return None
-    fill = input_at(node, 2)
-    number = 0.0 if fill is None else real_scalar(fill)
     axes = (
         constants.integers(input_at(node, 3))
         if input_at(node, 3) is not None
         else tuple(range(known_rank))
     )
-    if axes is None or number is None or not math.isfinite(number):
+    if axes is None or len(pads) != 2 * len(axes):
         return None
     begins, ends = [0] * known_rank, [0] * known_rank
     for index, axis in enumerate(axes):
         begins[axis % known_rank] = pads[index]
         ends[axis % known_rank] = pads[index + len(axes)]
+    mode = patterns.attribute(node, "mode", "constant")
+    if mode != "constant":
+        return _read_border(state, node, x, begins, ends, mode)
+    fill = input_at(node, 2)
+    number = 0.0 if fill is None else real_scalar(fill)
+    if not isinstance(x, Integers) or number is None or not math.isfinite(number):
+        return None
     value = number
     if x.real:
         if x.fmt.dynamic and number != 0.0:
@@ -131,6 +162,25 @@ def read_pad(state: GraphState, node: ir.Node) -> list[Known] | None:
         x.fmt,
     )
     return [dataclasses.replace(x, tensor=out)]
+
+
+def _read_border(
+    state: GraphState, node: ir.Node, x: Known, begins: list[int], ends: list[int], mode: str
+) -> list[Known] | None:
+    wide = [axis for axis in range(len(begins)) if begins[axis] or ends[axis]]
+    if min(*begins, *ends) < 0 or mode not in ("reflect", "edge", "wrap") or not wide:
+        return None
+    found: list[Known] | None = [x]
+    for axis in wide:
+        template = p.Border(
+            name=node_name(node) if axis == wide[-1] else f"{node_name(node)}.{axis}",
+            x="", out="", axis=axis, begin=begins[axis], end=ends[axis], mode=mode,
+        )  # fmt: skip
+        assert found is not None
+        found = _moved(state, found[0], node.outputs[0], template, keeps_images=axis > 0)
+        if found is None:
+            return None
+    return found
 
 
 def read_concat(state: GraphState, node: ir.Node) -> list[Known] | None:
@@ -245,15 +295,28 @@ def _move(
     keeps_images: bool,
     result: ir.Value | None = None,
 ) -> list[Known] | None:
-    known = state.of(node.inputs[0])
+    return _moved(
+        state, state.of(node.inputs[0]), result or node.outputs[0], template,
+        keeps_images=keeps_images,
+    )  # fmt: skip
+
+
+def _moved(
+    state: GraphState,
+    known: Known | None,
+    result: ir.Value,
+    template: Template,
+    *,
+    keeps_images: bool,
+) -> list[Known] | None:
     if isinstance(known, Integers):
         if known.fmt.dynamic and not keeps_images:
             return None
-        out = _integer_name(state, known, result or node.outputs[0])
+        out = _integer_name(state, known, result)
         state.emitter.add(dataclasses.replace(template, x=known.tensor, out=out), known.fmt)
         return [dataclasses.replace(known, tensor=out)]
     if isinstance(known, (Pending, Moved, Joined)):
-        rearranges = keeps_images and isinstance(template, (p.Reshape, p.Transpose))
+        rearranges = keeps_images and isinstance(template, _ALL_KEPT)
         return [Moved(known, template, rearranges)]
     return None
 

@@ -7,12 +7,12 @@ import logging
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from sub8.engine.reader.state import node_name
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, dynamic, quantization
 from sub8.graph.inference import infer_shapes
 from sub8.graph.inlining import inline_functions
 from sub8.graph.library_logs import quiet
+from sub8.graph.naming import node_name
 from sub8.graph.no_ops import remove_no_ops
 
 # What the optimiser may resolve although not all inputs are constants.

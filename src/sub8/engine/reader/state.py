@@ -51,10 +51,6 @@ class GraphState:
         return known if isinstance(known, Integers) and known.real else None
 
 
-def node_name(node: ir.Node) -> str:
-    return node.name or str(node.outputs[0].name)
-
-
 def input_at(node: ir.Node, index: int) -> ir.Value | None:
     """An input, None where it is absent."""
     return node.inputs[index] if index < len(node.inputs) else None

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from sub8.engine.plan import operators as p
 from sub8.numerics.dfp import Format
 
-Template = p.Reshape | p.Transpose | p.Slice | p.MaxPool
+Template = p.Reshape | p.Transpose | p.Slice | p.MaxPool | p.Repeat | p.Blocks | p.Border
 Core = p.Conv | p.Linear | p.Add | p.Mul | p.AveragePool
 
 

@@ -18,7 +18,16 @@ from dataclasses import dataclass, field
 from sub8.engine.plan.operators.constant import Constant
 from sub8.engine.plan.operators.elementwise import Add, Mul, Reformat, Table
 from sub8.engine.plan.operators.layers import Conv, Layer, Linear
-from sub8.engine.plan.operators.movement import Concat, Pad, Reshape, Slice, Transpose
+from sub8.engine.plan.operators.movement import (
+    Blocks,
+    Border,
+    Concat,
+    Pad,
+    Repeat,
+    Reshape,
+    Slice,
+    Transpose,
+)
 from sub8.engine.plan.operators.operator import IntegerOperator, RoundedOperator
 from sub8.engine.plan.operators.pooling import AveragePool, MaxPool
 from sub8.engine.plan.operators.quantize import Dequantize, Quantize
@@ -27,6 +36,8 @@ from sub8.numerics.dfp import Format
 __all__ = [
     "Add",
     "AveragePool",
+    "Blocks",
+    "Border",
     "Concat",
     "Constant",
     "Conv",
@@ -42,6 +53,7 @@ __all__ = [
     "Plan",
     "Quantize",
     "Reformat",
+    "Repeat",
     "Reshape",
     "RoundedOperator",
     "Slice",

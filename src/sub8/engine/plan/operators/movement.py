@@ -100,6 +100,93 @@ class Pad(UnaryOperator):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Border(UnaryOperator):
+    """ONNX Pad along one axis with the tensor's own elements. mode: "reflect", "edge" or "wrap"."""
+
+    axis: int
+    begin: int
+    end: int
+    mode: str
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        x = shapes[self.x]
+        if not 0 <= self.axis < len(x):
+            raise self.misfit(f"axis {self.axis} is outside of {list(x)}")
+        self.places(x[self.axis])
+        size = x[self.axis] + self.begin + self.end
+        return (*x[: self.axis], size, *x[self.axis + 1 :])
+
+    def places(self, size: int) -> list[int]:
+        """Where along the axis each element of the result comes from. Raises InputError."""
+        longest = max(self.begin, self.end)
+        if size < 1 or (self.mode == "reflect" and longest >= size):
+            raise self.misfit(f"{longest} elements cannot be mirrored from {size}")
+        return operators.border(size, self.begin, self.end, self.mode)
+
+    def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
+        return super().images_apart(shapes, constants) and self.axis > 0
+
+    def evaluate(self, values: Values) -> Tensor:
+        x = values[self.x]
+        places = self.places(x.values.shape[self.axis])
+        return Tensor(np.take(x.values, places, axis=self.axis), x.exponents)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeat(UnaryOperator):
+    """Every element ``factors[axis]`` times along each axis: ONNX Resize to the nearest."""
+
+    factors: tuple[int, ...]
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        x = shapes[self.x]
+        if len(self.factors) != len(x):
+            raise self.misfit(f"factors {list(self.factors)} do not fit {list(x)}")
+        return tuple(size * factor for size, factor in zip(x, self.factors, strict=True))
+
+    def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
+        return super().images_apart(shapes, constants) and self.factors[0] == 1
+
+    def evaluate(self, values: Values) -> Tensor:
+        x = values[self.x]
+        return Tensor(operators.repeat(x.values, self.factors), x.exponents)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks(UnaryOperator):
+    """Between depth and space, ``[B, C, H, W]``: ``block * block`` channels and as many positions.
+
+    to_space: ONNX DepthToSpace, else SpaceToDepth. together: the channels of one position lie
+    ``C`` apart (DCR; always so in SpaceToDepth), or side by side (CRD).
+    """
+
+    block: int
+    to_space: bool
+    together: bool
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        x, block = shapes[self.x], self.block
+        if len(x) != 4:
+            raise self.misfit(f"input {list(x)} has no four axes")
+        batch, channels, height, width = x
+        if self.to_space:
+            if channels % block**2:
+                raise self.misfit(f"{channels} channels are no multiple of {block**2}")
+            return batch, channels // block**2, height * block, width * block
+        if height % block or width % block:
+            raise self.misfit(f"input {list(x)} has no blocks of {block}")
+        return batch, channels * block**2, height // block, width // block
+
+    def evaluate(self, values: Values) -> Tensor:
+        x = values[self.x]
+        if self.to_space:
+            made = operators.depth_to_space(x.values, self.block, self.together)
+        else:
+            made = operators.space_to_depth(x.values, self.block)
+        return Tensor(made, x.exponents)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reshape(UnaryOperator):
     """Logical (row-major NCHW) reshape; shape as in ONNX (0 copies a dimension, one -1 is
     inferred).

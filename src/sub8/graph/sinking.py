@@ -1,0 +1,81 @@
+"""Functions behind a movement, put before it: there they belong to the layer that it moves."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from sub8.graph import constants, patterns, rewire
+
+_UNARY = frozenset({
+    "Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Elu", "Selu",
+    "Softplus", "Mish", "Gelu", "Erf",
+})  # fmt: skip
+_WITH_CONSTANTS = frozenset({"BatchNormalization", "Add", "Mul", "Sub", "Div", "PRelu"})
+
+
+class Constants(Protocol):
+    """A constant operand behind a movement, as it is before it; None where it cannot be."""
+
+    def __call__(self, elements: NDArray, axes: int, *, by_channel: bool) -> NDArray | None: ...
+
+
+def push_before(
+    graph: ir.Graph, first: ir.Node, result: ir.Value, axes: int, changed: Constants
+) -> None:
+    """Move what follows a movement, element by element or by channel, before it.
+
+    first: the movement's first node. result: of its last one, a tensor of so many ``axes``. A node
+    whose constants do not go with the movement ends the chain.
+    """
+    while True:
+        user = patterns.only_user(result)
+        if user is None or user.domain != "" or not user.outputs:
+            return
+        if any(patterns.is_read(value) for value in user.outputs[1:]):
+            return
+        replaced = _constants(user, result, axes, changed)
+        if replaced is None:
+            return
+        before, after = first.inputs[0], user.outputs[0]
+        assert before is not None
+        for index, elements in replaced.items():
+            name = f"{after.name}.{index}"
+            user.replace_input_with(index, constants.add_initializer(graph, name, elements))
+        for index, value in enumerate(user.inputs):
+            if value is result:
+                user.replace_input_with(index, before)
+        name, kind = str(after.name), after.type
+        rewire.substitute(after, result)
+        graph.remove(user)
+        graph.insert_before(first, user)
+        after.name, after.shape, after.type = f"{name}.before", None, kind
+        first.replace_input_with(0, after)
+
+
+def _constants(
+    node: ir.Node, x: ir.Value, axes: int, changed: Constants
+) -> Mapping[int, NDArray] | None:
+    """The node's constants that change with the movement; None where it cannot go before it."""
+    others = [(index, value) for index, value in enumerate(node.inputs) if value is not x]
+    if node.op_type in _UNARY:
+        plain = all(value is None or constants.scalar(value) is not None for _, value in others)
+        return {} if plain else None
+    if node.op_type not in _WITH_CONSTANTS or (node.op_type == "PRelu" and node.inputs[0] is not x):
+        return None
+    norm = node.op_type == "BatchNormalization"
+    found: dict[int, NDArray] = {}
+    for index, value in others:
+        elements = constants.array(value)
+        if elements is None:
+            return None
+        if elements.size == 1 and not norm and elements.ndim <= axes:
+            found[index] = np.asarray(elements).reshape(())
+            continue
+        other = changed(elements, axes, by_channel=norm)
+        if other is None:
+            return None
+        found[index] = other
+    return found
