@@ -183,7 +183,7 @@ def test_float_bias_of_a_foreign_layer():
 
 
 @pytest.mark.parametrize("signed", [False, True])
-def test_borders_are_exact(signed):
+def test_edges_are_exact(signed):
     """Quantising and dequantising by any scale."""
     for seed, scale in enumerate([0.1, 0.0123, 1 / 3, 7.7e-5, 0.9999999, 31.4]):
         g = Graph(("batch", 5000))

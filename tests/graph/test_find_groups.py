@@ -168,7 +168,7 @@ def test_movements_keep_the_format_and_averages_do_not(cut):
     assert groups[4].outputs == ("l", "r")
 
 
-def test_unknown_operators_are_one_island_with_quantised_border(cut):
+def test_unknown_operators_are_one_island_with_quantised_boundary(cut):
     groups = cut(
         "a = Conv(x, w0) r = Relu(a) s = Softmax<axis=1>(r) n = LpNormalization<axis=1>(s) b = "
         "Conv(n, w1) "

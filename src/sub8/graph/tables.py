@@ -16,13 +16,13 @@ def find_tables(candidates: Sequence[ir.Node]) -> dict[ir.Node, list[ir.Node]]:
     x; a value that is also read elsewhere ends one function and starts the next. Candidates that
     combine two different tensors are in none.
     """
-    borders: set[ir.Value] = set()
+    boundary: set[ir.Value] = set()
     while True:
-        roots = _roots(candidates, borders)
-        ends, found = _ends(candidates, roots, borders)
-        if found <= borders:
+        roots = _roots(candidates, boundary)
+        ends, found = _ends(candidates, roots, boundary)
+        if found <= boundary:
             break
-        borders |= found
+        boundary |= found
     tables: dict[ir.Node, list[ir.Node]] = {}
     for node in candidates:
         if node in ends:
@@ -30,12 +30,12 @@ def find_tables(candidates: Sequence[ir.Node]) -> dict[ir.Node, list[ir.Node]]:
     return tables
 
 
-def _roots(candidates: Sequence[ir.Node], borders: set[ir.Value]) -> dict[ir.Node, ir.Value]:
+def _roots(candidates: Sequence[ir.Node], boundary: set[ir.Value]) -> dict[ir.Node, ir.Value]:
     """For each candidate that is a function of one tensor, that tensor."""
     roots: dict[ir.Node, ir.Value] = {}
     for node in candidates:
         sources = {
-            value if value in borders or producer not in roots else roots[producer]
+            value if value in boundary or producer not in roots else roots[producer]
             for value in patterns.activations(node)
             for producer in (value.producer(),)
         }
@@ -45,9 +45,9 @@ def _roots(candidates: Sequence[ir.Node], borders: set[ir.Value]) -> dict[ir.Nod
 
 
 def _ends(
-    candidates: Sequence[ir.Node], roots: dict[ir.Node, ir.Value], borders: set[ir.Value]
+    candidates: Sequence[ir.Node], roots: dict[ir.Node, ir.Value], boundary: set[ir.Value]
 ) -> tuple[dict[ir.Node, ir.Node], set[ir.Value]]:
-    """For each rooted node the node that ends its function, and the values that must be borders."""
+    """For each rooted node the node that ends its function, and the boundary that it needs."""
     ends: dict[ir.Node, ir.Node] = {}
     found: set[ir.Value] = set()
     for node in reversed(candidates):
@@ -56,7 +56,7 @@ def _ends(
         value = node.outputs[0]
         users = value.consumers()
         inside = (
-            value not in borders
+            value not in boundary
             and not value.is_graph_output()
             and all(user in roots and roots[user] is roots[node] for user in users)
         )

@@ -210,7 +210,7 @@ def _gather(layer: CalibratedLayer) -> list[_Sums | None]:
     every = _thinning(layer)
     sources = zip(layer.inputs(), layer.float_accumulators, layer.residual_errors(), strict=True)
     for index, (inputs, targets, lack) in enumerate(sources):
-        # Batches take turns with the grid's origin, so that borders count as often as they occur.
+        # Batches take turns with the grid's origin, so that edges count as often as they occur.
         offset = index % every
         for fold in range(min(FOLDS, len(inputs))):
             number = (seen + fold) % FOLDS

@@ -16,8 +16,8 @@ from sub8.ptq.integer_limits import fits_int32
 from sub8.ptq.solvers.clusters import AlphaLimits
 
 _FINEST_TO_COARSEST = 32
-# From the border of its integer's cell, in steps: a latent weight on the border itself would be a
-# coin toss.
+# From the ends of its integer's rounding interval, in steps: a latent weight on an end itself would
+# be a coin toss.
 _MARGIN = 0.01
 
 

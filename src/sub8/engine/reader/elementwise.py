@@ -3,6 +3,7 @@ accumulators.
 """
 
 import dataclasses
+from typing import assert_never
 
 import numpy as np
 import onnx_ir as ir
@@ -128,7 +129,10 @@ def _clamped(state: GraphState, known: Lazy, clamp: Clamp) -> Lazy | None:
                     return None
                 parts.append(inner)
             return dataclasses.replace(known, parts=tuple(parts))
-    return None
+        case Function():
+            return None
+        case _:
+            assert_never(known)
 
 
 def _operands(state: GraphState, a: ir.Value, b: ir.Value) -> tuple[Integers, Integers] | None:

@@ -3,13 +3,24 @@ a format.
 """
 
 import dataclasses
+from typing import assert_never
 
 import numpy as np
 import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
 from sub8.engine.reader.tables import make_table
-from sub8.engine.reader.values import Clamp, Function, Integers, Joined, Known, Moved, Pending, Real
+from sub8.engine.reader.values import (
+    Clamp,
+    DynamicScale,
+    Function,
+    Integers,
+    Joined,
+    Known,
+    Moved,
+    Pending,
+    Real,
+)
 from sub8.graph.naming import unused_name
 from sub8.numerics.dfp import Format, dequantize, quantize
 
@@ -87,8 +98,10 @@ class Emitter:
                     parts.append(tensor)
                 joined = p.Concat(name=known.name, xs=tuple(parts), axis=known.axis, out=out)
                 return self.add(joined, fmt)
-        assert isinstance(known, Real) or known is not None
-        return None
+            case DynamicScale() | Real():
+                return None
+            case _:
+                assert_never(known)
 
     def _requantise(
         self, x: Integers, clamp: Clamp, fmt: Format, out: str, node: str
