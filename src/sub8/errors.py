@@ -23,9 +23,8 @@ class MissingPreprocessError(InputError):
     def __init__(self, data: str):
         super().__init__(
             f"{data}: the model does not say how images are prepared; give "
-            "preprocess=sub8.Preprocess("
-            "size=224, resize=256, scale=1/255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, "
-            "0.225))"
+            "preprocess=sub8.Preprocess(size=224, resize=256, scale=1/255, mean=(0.485, 0.456, "
+            "0.406), std=(0.229, 0.224, 0.225))"
         )
         self.data = data
 

@@ -49,8 +49,7 @@ class QuantizedModel:
     def _repr_html_(self) -> str:
         """A table of the layers, for notebooks."""
         rows = "".join(
-            f"<tr><td>{escape(layer.name)}</td><td>{escape(layer.kind)}</td>"
-            f"<td>{layer.cluster}</td><td>{layer.signal_to_noise:.1f}</td></tr>"
+            f"<tr><td>{escape(layer.name)}</td><td>{escape(layer.kind)}</td><td>{layer.cluster}</td><td>{layer.signal_to_noise:.1f}</td></tr>"
             for layer in self.layers
         )
         heads = "".join(f"<th>{head}</th>" for head in ("layer", "weights", "N", "SNR dB"))

@@ -36,7 +36,8 @@ def test_convolution(kernel, strides, dilations, pads, groups, signed, exponent,
     w = g.weight(random_weight(random, 8, 4 // groups, *kernel), 2.0**-6)
     b = g.bias(random.integers(-5000, 5000, 8), 2.0**-10)
     y = g.node(
-        "Conv", x, w, b, kernel_shape=kernel, strides=strides, dilations=dilations, pads=pads, group=groups
+        "Conv", x, w, b, kernel_shape=kernel, strides=strides, dilations=dilations, pads=pads,
+        group=groups
     )  # fmt: skip
     if "residual" in tail:
         shortcut = g.node(

@@ -268,7 +268,8 @@ def test_any_size_of_image_and_batch():
 def test_dilated_maximum_with_automatic_padding(mode, dilations):
     g = Graph()
     y = g.node(
-        "MaxPool", g.quantised("x", 2.0**-5), kernel_shape=[3, 2], strides=[2, 1], dilations=dilations, auto_pad=mode
+        "MaxPool", g.quantised("x", 2.0**-5), kernel_shape=[3, 2], strides=[2, 1],
+        dilations=dilations, auto_pad=mode
     )  # fmt: skip
     assert_same(g.model(g.quantised(y, 2.0**-4)), reals((2, 3, 8, 8)))
 

@@ -21,12 +21,16 @@ def weights(shape):
 )  # fmt: skip
 def test_layers_with_them_are_no_layers_of_the_plan(attributes):
     g = Graph()
-    y = g.node("Conv", g.quantised("x", 2.0**-6), g.weight(weights((4, 3, 1, 1)), 2.0**-7), **attributes)  # fmt: skip
+    y = g.node(
+        "Conv", g.quantised("x", 2.0**-6), g.weight(weights((4, 3, 1, 1)), 2.0**-7), **attributes
+    )
     plan = compile_plan(g.model(g.quantised(y, 0.5)))
     assert [island.nodes for island in plan.islands()] == [(y,)]
 
 
-@pytest.mark.parametrize("attributes", [{"strides": [1, -1]}, {"dilations": [0, 1]}, {"kernel_shape": [2]}])  # fmt: skip
+@pytest.mark.parametrize(
+    "attributes", [{"strides": [1, -1]}, {"dilations": [0, 1]}, {"kernel_shape": [2]}]
+)
 @pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
 def test_windows(op, attributes):
     g = Graph(opset=19)
@@ -64,7 +68,9 @@ def test_blocks_longer_than_the_axis():
 
 def test_a_reshape_that_does_not_fit_is_no_weight():
     g = Graph()
-    w = g.node("Reshape", g.weight(weights((4, 3, 1, 1)), 2.0**-7), g.constant(np.array([4, 5, 1, 1])))  # fmt: skip
+    w = g.node(
+        "Reshape", g.weight(weights((4, 3, 1, 1)), 2.0**-7), g.constant(np.array([4, 5, 1, 1]))
+    )
     y = g.node("Conv", g.quantised("x", 2.0**-6), w)
     assert compile_plan(g.model(y)).islands()
 
@@ -72,4 +78,6 @@ def test_a_reshape_that_does_not_fit_is_no_weight():
 def test_a_dynamic_tensor_in_another_tools_format():
     g = Graph()
     x = g.dynamic("x", signed=True)
-    assert_same(g.model(g.quantised(x, 0.013, zero_point=7)), reals((3, 3, 8, 8)), integer_only=False)  # fmt: skip
+    assert_same(
+        g.model(g.quantised(x, 0.013, zero_point=7)), reals((3, 3, 8, 8)), integer_only=False
+    )

@@ -82,5 +82,8 @@ def _differs(got: dict[str, NDArray], expected: dict[str, NDArray]) -> str | Non
         wrong = (mine != values) & ~(np.isnan(mine) & np.isnan(values))
         if wrong.any():
             at = tuple(int(place) for place in np.argwhere(wrong)[0])
-            return f"{name}: {int(wrong.sum())} of {wrong.size}, {mine[at]} for {values[at]} at {list(at)}"
+            return (
+                f"{name}: {int(wrong.sum())} of {wrong.size}, {mine[at]} for {values[at]} at "
+                f"{list(at)}"
+            )
     return None

@@ -345,7 +345,9 @@ def _shape_of_tensor(model: Model, random: Random) -> None:
 
 
 def _scale(model: Model, random: Random) -> None:
-    """A scale of a QuantizeLinear or DequantizeLinear, its number changed, or one of its own in its place."""
+    """A scale of a QuantizeLinear or DequantizeLinear, its number changed, or one of its own in its
+    place.
+    """
     node = random.choice([node for node in model.graph.node if node.op_type.endswith("zeLinear")])
     tensor = next(t for t in model.graph.initializer if t.name == node.input[1])
     values = numpy_helper.to_array(tensor)
@@ -458,7 +460,9 @@ def _names(model: Model, random: Random) -> None:
 
 
 def _function(model: Model, random: Random) -> None:
-    """A function for what a node calls: of the wrong arity, opset or body, or one that calls itself."""
+    """A function for what a node calls: of the wrong arity, opset or body, or one that calls
+    itself.
+    """
     node = _node(model, random)
     domain = random.choice((node.domain or "local", "local", "sub8", ""))
     node.domain = domain

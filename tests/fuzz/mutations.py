@@ -6,13 +6,17 @@ from random import Random
 from typing import Any
 
 TOKENS = (
-    b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\n", b"\n\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"-", b"1e999",
-    b"NaN", b"null", b"true", b"\\u0000", b"\\ud800", b"\xe2\x80\xae", b"\x1b[2J", b"[" * 50, b'{"a":' * 50,
+    b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\n", b"\n\n", b"\0", b"\xff",
+    b"\xef\xbb\xbf", b"-", b"1e999",
+    b"NaN", b"null", b"true", b"\\u0000", b"\\ud800", b"\xe2\x80\xae", b"\x1b[2J", b"[" * 50,
+    b'{"a":' * 50,
     b'"' * 50, b'"\\' * 200, b"9" * 50,
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2, 2**53, -(2**63), 10**30, 0.5, 2.0, 1e308, float("nan"), float("inf"), "", "0", "\n",
-    "\0", "\x1b[2J", "\u202e", "\ud800", "valid\nvalid", "A" * 20_000, "é", [], {}, [[]], [None], {"": ""},
+    None, True, False, 0, -1, 1, 2, 2**53, -(2**63), 10**30, 0.5, 2.0, 1e308, float("nan"),
+    float("inf"), "", "0", "\n",
+    "\0", "\x1b[2J", "\u202e", "\ud800", "valid\nvalid", "A" * 20_000, "é", [], {}, [[]], [None],
+    {"": ""},
     {"event_id": "x"}, {"event_sha256": "x", "reason": "y"}, {"event_schema": "sub8-event-v1"},
 )  # fmt: skip
 

@@ -13,13 +13,15 @@ from sub8.recipe import WeightFormat
 
 Shape = tuple[int, ...]
 OPERATORS = (
-    "conv", "conv", "conv", "conv", "depthwise", "transposed", "pool", "pool", "concat", "add", "mul",
-    "constant", "gate", "resize", "slice", "pad", "transpose", "reshape", "split", "activation", "shuffle",
+    "conv", "conv", "conv", "conv", "depthwise", "transposed", "pool", "pool", "concat", "add",
+    "mul",
+    "constant", "gate", "resize", "slice", "pad", "transpose", "reshape", "split", "activation",
+    "shuffle",
     "normalise", "max", "mix", "mix",
 )  # fmt: skip
 
-# Inputs of a dense layer at most. The "hessian" method's time grows with them, its regression's with
-# their cube: with 1,920 inputs and two ternary terms it takes half a minute.
+# Inputs of a dense layer at most. The "hessian" method's time grows with them, its regression's
+# with their cube: with 1,920 inputs and two ternary terms it takes half a minute.
 WIDEST = 1024
 
 
@@ -123,7 +125,8 @@ class _Network:
         if self.chance(0.6):
             operands.append(self.normal(outputs, spread=0.3))
         y = self.node(
-            "Conv", operands, (batch, outputs, height, width), kernel_shape=[kh, kw], strides=[sh, sw],
+            "Conv", operands, (batch, outputs, height, width), kernel_shape=[kh, kw],
+            strides=[sh, sw],
             dilations=[dh, dw], pads=[top, left, bottom, right], group=groups,
         )  # fmt: skip
         return self.activation(y) if self.chance(0.6) else y
@@ -144,7 +147,8 @@ class _Network:
     def activation(self, x: str) -> str:
         shape = self.shapes[x]
         kind = self.pick(
-            "Relu", "Relu", "Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "Silu", "PRelu", "Tanh", "Softmax",
+            "Relu", "Relu", "Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "Silu", "PRelu",
+            "Tanh", "Softmax",
         )  # fmt: skip
         if kind == "Clip":
             bounds = [self.constant_of(np.float32(b)) for b in self.pick((0, 6), (-1, 1), (0.5, 3))]

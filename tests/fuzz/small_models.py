@@ -136,7 +136,9 @@ def _float_model(kind: str) -> onnx.ModelProto:
 
 
 def _foreign() -> bytes:
-    """A file of another tool, ONNX Runtime's own quantiser: uint8 activations, scales that are no powers of two."""
+    """A file of another tool, ONNX Runtime's own quantiser: uint8 activations, scales that are no
+    powers of two.
+    """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 
     class Reader(CalibrationDataReader):

@@ -33,7 +33,8 @@ SELECTED = HEAD + " s = ReduceMean<keepdims = 0>(r, one) b = Greater(s, half)"
         (SELECTED + " k = Compress<axis = 0>(r, b) p = Shape(k) f = Slice(p, zero, one)"
          " q = Slice(r, zero, f) y = MatMul(q, m)", {"k", "q", "y"}),
         # As large as the input, or of a known size: not for the data to say.
-        (HEAD + " p = Shape(r) f = Slice(p, zero, one) k = Slice(r, zero, f) y = MatMul(k, m)", set()),
+        (HEAD + " p = Shape(r) f = Slice(p, zero, one) k = Slice(r, zero, f) y = MatMul(k, m)",
+        set()),
         (SELECTED + " v, i = TopK<axis = 0>(s, five) k = Gather(r, i) y = MatMul(k, m)", set()),
         (HEAD + " y = MatMul(r, m)", set()),
     ],

@@ -571,7 +571,8 @@ def test_layers_that_share_a_weight_get_different_names(net, random):
 CHANNELS = 4
 STEPS = st.lists(
     st.sampled_from(
-        ["conv", "convbn", "depthwise", "relu", "clip", "silu", "hardswish", "bn", "residual", "scale",
+        ["conv", "convbn", "depthwise", "relu", "clip", "silu", "hardswish", "bn", "residual",
+        "scale",
          "shift", "maxpool", "avgpool", "pad", "dropout", "concat", "gate"]
     ),
     min_size=1,
@@ -673,7 +674,8 @@ def test_architectures(same, random, name):
 
 @pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
 def test_a_weight_of_too_few_axes_is_named(net, operator):
-    # Behind a Resize of unknown scales shape inference knows no sizes, so that it lets the weight pass.
+    # Behind a Resize of unknown scales shape inference knows no sizes, so that it lets the weight
+    # pass.
     model = net(
         f'r = Resize<mode="linear">(x, , t) y = {operator}<dilations=[1,1]>(r, w)',
         t=np.array([1, 1, 0, 0], np.float32),

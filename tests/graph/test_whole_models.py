@@ -177,14 +177,18 @@ def test_old_opsets_mean_what_they_meant(whole, opset):
         node("Conv", "x,w,b", "c", pads=[1] * 4),
         node("BatchNormalization", "c,g,b,b,g", "n"),
         node("Clip", "n", "r", min=0.0, max=6.0) if opset < 11 else node("Clip", "n,zero,six", "r"),
-        node("Pad", "r", "p", pads=[0, 0, 1, 1, 0, 0, 1, 1]) if opset < 11 else node("Pad", "r,pads", "p"),
+        node("Pad", "r", "p", pads=[0, 0, 1, 1, 0, 0, 1, 1]) if opset < 11 else node("Pad",
+        "r,pads", "p"),
         node("Conv", "p,v", "d"),
-        node("Upsample", "d" if opset < 9 else "d,scales", "u", mode="nearest", **({"scales": [1.0, 1.0, 2.0, 2.0]} if opset < 9 else {}))
+        node("Upsample", "d" if opset < 9 else "d,scales", "u", mode="nearest",
+        **({"scales": [1.0, 1.0, 2.0, 2.0]} if opset < 9 else {}))
         if opset < 10
         else node("Resize", "d,scales", "u", mode="nearest")
         if opset < 11
-        else node("Resize", "d,empty,scales", "u", mode="nearest", coordinate_transformation_mode="asymmetric"),
-        node("Slice", "u", "s", starts=[1], ends=[9], axes=[2]) if opset < 10 else node("Slice", "u,one,nine,two", "s"),
+        else node("Resize", "d,empty,scales", "u", mode="nearest",
+        coordinate_transformation_mode="asymmetric"),
+        node("Slice", "u", "s", starts=[1], ends=[9], axes=[2]) if opset < 10 else node("Slice",
+        "u,one,nine,two", "s"),
         node("Dropout", "s", "o"),
         node("ReduceMean", "o", "m", axes=[2, 3]),
         node("Squeeze", "m", "q", axes=[2, 3]),
@@ -194,7 +198,8 @@ def test_old_opsets_mean_what_they_meant(whole, opset):
     used = {name for item in nodes for name in item.input}
     constants = {
         **CONSTANTS, "g": np.abs(reals(8)) + 1, "zero": np.float32(0), "six": np.float32(6),
-        "pads": [0, 0, 1, 1, 0, 0, 1, 1], "scales": np.float32([1, 1, 2, 2]), "empty": np.float32([]),
+        "pads": [0, 0, 1, 1, 0, 0, 1, 1], "scales": np.float32([1, 1, 2, 2]),
+        "empty": np.float32([]),
         "one": [1], "nine": [9], "two": [2], "k": weight(4, 5), "h": reals(5),
     }  # fmt: skip
     constants = {name: value for name, value in constants.items() if name in used}
@@ -215,7 +220,8 @@ def test_subgraphs_are_converted_too(whole, opset):
 
     def branch(name, nodes, **constants):
         return helper.make_graph(
-            nodes, name, [], [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)],
+            nodes, name, [],
+            [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)],
             [numpy_helper.from_array(np.array(value), key) for key, value in constants.items()],
         )  # fmt: skip
 
@@ -251,7 +257,8 @@ MASK = np.triu(np.full((5, 5), -np.inf, np.float32), 1)
     [
         [node("Add", "s,mask", "z"), node("Softmax", "z", "p")],
         [node("Where", "allowed,s,low", "z"), node("Softmax", "z", "p")],
-        [node("Add", "s,mask", "z"), node("Exp", "z", "e"), node("ReduceSum", "e,last", "t"), node("Div", "e,t", "p")],
+        [node("Add", "s,mask", "z"), node("Exp", "z", "e"), node("ReduceSum", "e,last", "t"),
+        node("Div", "e,t", "p")],
     ],
 )  # fmt: skip
 def test_constants_that_are_meant_to_be_infinite(whole, softmax):
@@ -275,12 +282,14 @@ def test_padding_with_minus_infinity_of_computed_size(whole):
     """
     nodes = [
         *STEM,
-        node("Shape", "r", "size"), node("Mod", "size,three", "pad"), node("Mul", "pad,space", "ends"),
+        node("Shape", "r", "size"), node("Mod", "size,three", "pad"),
+        node("Mul", "pad,space", "ends"),
         node("Concat", "none,ends", "pads", axis=0), node("Pad", "r,pads,low", "p"),
         node("MaxPool", "p", "m", kernel_shape=[3, 3], strides=[2, 2]), node("Conv", "m,v", "y"),
     ]  # fmt: skip
     constants = {
-        **CONSTANTS, "three": [3], "space": [0, 0, 1, 1], "none": [0, 0, 0, 0], "low": np.float32(-np.inf),
+        **CONSTANTS, "three": [3], "space": [0, 0, 1, 1], "none": [0, 0, 0, 0],
+        "low": np.float32(-np.inf),
     }  # fmt: skip
     whole(model(nodes, constants, x=("n", 3, "h", "w_")))
 
@@ -307,7 +316,8 @@ def test_types_that_only_the_runtime_infers(whole):
 
 
 FORMS = {
-    "uneven Split": [node("Split", "r", "p,q,s", axis=-2, num_outputs=3), node("Concat", "s,p,q", "z", axis=2)],
+    "uneven Split": [node("Split", "r", "p,q,s", axis=-2, num_outputs=3),
+    node("Concat", "s,p,q", "z", axis=2)],
     "empty part": [node("Split", "r,i05", "p,q,s", axis=3), node("Concat", "s,p", "z", axis=3)],
     "Slice backwards": [node("Slice", "r,m1,m100,i2,m1", "z")],
     "Slice beyond the ends": [node("Slice", "r,m100,far,m1", "z")],
@@ -317,17 +327,21 @@ FORMS = {
     "ReduceMean of no axes": [node("ReduceMean", "r,none", "z", noop_with_empty_axes=1)],
     "ReduceMean of negative axes": [node("ReduceMean", "r,space", "z")],
     "AveragePool rounds up": [
-        node("AveragePool", "r", "z", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 0, 1, 1], ceil_mode=1)
+        node("AveragePool", "r", "z", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 0, 1, 1],
+        ceil_mode=1)
     ],
     "AveragePool counts padding": [
-        node("AveragePool", "r", "z", kernel_shape=[3, 3], strides=[2, 3], auto_pad="SAME_LOWER", count_include_pad=1)
+        node("AveragePool", "r", "z", kernel_shape=[3, 3], strides=[2, 3], auto_pad="SAME_LOWER",
+        count_include_pad=1)
     ],
     "AveragePool dilated": [node("AveragePool", "r", "z", kernel_shape=[2, 3], dilations=[2, 2])],
     "MaxPool rounds up": [
-        node("MaxPool", "r", "z", kernel_shape=[2, 3], strides=[2, 3], dilations=[2, 1], pads=[1, 1, 0, 0], ceil_mode=1)
+        node("MaxPool", "r", "z", kernel_shape=[2, 3], strides=[2, 3], dilations=[2, 1],
+        pads=[1, 1, 0, 0], ceil_mode=1)
     ],
     "MaxPool dilated, same": [
-        node("MaxPool", "r", "z", kernel_shape=[3, 2], strides=[2, 1], dilations=[1, 2], auto_pad="SAME_UPPER")
+        node("MaxPool", "r", "z", kernel_shape=[3, 2], strides=[2, 1], dilations=[1, 2],
+        auto_pad="SAME_UPPER")
     ],
     "Pad by axes": [node("Pad", "r,t2,,m1", "z")],
     "Pad crops": [node("Pad", "r,crop", "z")],
@@ -337,7 +351,8 @@ FORMS = {
     "Max of three": [node("Neg", "r", "a"), node("Max", "r,a,half", "z")],
     "slopes by channel": [node("PRelu", "r,slopes", "z")],
     "Gemm behind Flatten": [
-        node("Flatten", "r", "f", axis=-3), node("Gemm", "f,k,rows", "g", transB=1), node("Reshape", "g,t3", "z"),
+        node("Flatten", "r", "f", axis=-3), node("Gemm", "f,k,rows", "g", transB=1),
+        node("Reshape", "g,t3", "z"),
     ],
 }  # fmt: skip
 
@@ -345,9 +360,11 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_forms_of_operators(whole, form):
     constants = {
-        "i05": [3, 0, 5], "m1": [-1], "m100": [-100], "i2": [2], "far": [2**62], "t0": [0, 4, -1, 4],
+        "i05": [3, 0, 5], "m1": [-1], "m100": [-100], "i2": [2], "far": [2**62],
+        "t0": [0, 4, -1, 4],
         "t1": [0, 8, 8, -1], "none": np.zeros(0, np.int64), "space": [-1, -2], "t2": [2, 1],
-        "crop": [0, 0, -1, 2, 0, 0, 1, -3], "half": np.float32(0.5), "two": np.float32(2), "t3": [-1, 8, 2, 1],
+        "crop": [0, 0, -1, 2, 0, 0, 1, -3], "half": np.float32(0.5), "two": np.float32(2),
+        "t3": [-1, 8, 2, 1],
         "slopes": np.abs(reals(8, 1, 1)), "k": weight(16, 512), "rows": reals(1, 16),
         **{name: CONSTANTS[name] for name in "wb"},
     }  # fmt: skip

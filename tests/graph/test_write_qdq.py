@@ -207,7 +207,8 @@ def test_gates_tables_and_islands_run(net, quantised, run, random):
     constants = {
         name: (random.standard_normal(shape) * 0.5).astype(np.float32)
         for name, shape in {
-            "w0": (8, 3, 3, 3), "w1": (2, 8, 1, 1), "w2": (8, 2, 1, 1), "w3": (8, 8, 3, 3), "w4": (5, 8),
+            "w0": (8, 3, 3, 3), "w1": (2, 8, 1, 1), "w2": (8, 2, 1, 1), "w3": (8, 8, 3, 3),
+            "w4": (5, 8),
         }.items()
     }  # fmt: skip
     model = net(
@@ -297,7 +298,9 @@ def test_shared_models_quantise_and_run(shared, quantised, run, random):
 
 
 def test_equal_integers_of_other_units_are_other_weights(net, run, random):
-    """Of two layers, whose weights differ in a power of two, for all channels or for single ones."""
+    """Of two layers, whose weights differ in a power of two, for all channels or for single
+    ones.
+    """
     w = np.zeros((2, 3, 1, 1), np.float32)
     model = normalise(
         net("a = Conv(x, w) b = Conv(x, w) c = Conv(x, w) y = Concat<axis=1>(a, b, c)", w=w)

@@ -97,6 +97,9 @@ def _difference(got: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
                 )
             wrong = (mine != value) & ~((mine != mine) & (value != value))
             at = tuple(int(place) for place in np.argwhere(wrong)[0])
-            return f"{name}: {int(wrong.sum())} of {value.size} differ, first {mine[at]} for {value[at]}"
+            return (
+                f"{name}: {int(wrong.sum())} of {value.size} differ, first {mine[at]} for "
+                f"{value[at]}"
+            )
         return f"{name}: {type(mine).__name__} for {type(value).__name__}"
     return "other outputs"

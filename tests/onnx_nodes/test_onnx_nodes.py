@@ -5,7 +5,8 @@ from node_models import cases_of, node_tests
 from node_outcomes import EXACT, FAULTS, ISLAND, outcome_of
 
 MODULES = (
-    "add", "averagepool", "clip", "compress", "concat", "conv", "identity", "if_", "loop", "maxpool", "nonmaxsuppression",
+    "add", "averagepool", "clip", "compress", "concat", "conv", "identity", "if_", "loop",
+    "maxpool", "nonmaxsuppression",
     "nonzero", "pad", "reducemean", "sequenceinsert", "softmax", "split", "topk", "where",
 )  # fmt: skip
 

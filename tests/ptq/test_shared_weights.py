@@ -100,7 +100,9 @@ def test_one_solution_for_all_layers_of_a_weight(net, images, recipe):
 
 
 def test_the_solution_serves_layers_of_other_inputs(net, monkeypatch):
-    """Two heads on different halves of the channels: neither's statistics alone tell what both need."""
+    """Two heads on different halves of the channels: neither's statistics alone tell what both
+    need.
+    """
     upper = np.repeat(np.float32([1, 0.02]), 4).reshape(1, 8, 1, 1)
     model = net(
         """
@@ -143,7 +145,9 @@ def test_layers_of_different_formats_have_their_own_solutions(net, images):
 
 @pytest.mark.parametrize("place", [0, 2, 3])
 def test_a_layer_whose_sums_need_other_units_does_not_share(net, images, place):
-    """A huge bias, be it of the first layer, of one whose statistics are asked for or of another."""
+    """A huge bias, be it of the first layer, of one whose statistics are asked for or of
+    another.
+    """
     model = net(
         "".join(f"a{i} = Conv <pads = [1,1,1,1]> (r, w, b{i})\n" for i in range(10)).join(
             [

@@ -191,8 +191,10 @@ def run_command(files, output, *arguments, launch=()) -> dict:
     """What the command tells, alone or under ``launch``."""
     model, data = files
     command = [
-        sys.executable, *launch, "-m", "sub8", "finetune", model, "--train", data, "--validation", data,
-        "--batch", "16", "--no-augment", "--distillation", "0", "--threads", "1", "--json", "-o", str(output),
+        sys.executable, *launch, "-m", "sub8", "finetune", model, "--train", data, "--validation",
+        data,
+        "--batch", "16", "--no-augment", "--distillation", "0", "--threads", "1", "--json", "-o",
+        str(output),
         *arguments,
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}

@@ -84,7 +84,10 @@ def test_options_without_what_they_belong_to(sub8_command, folder, tmp_path, opt
 
 
 def test_everything_is_imported_without_the_extras():
-    absent = "import sys\nfor name in ('torch', 'accelerate', 'altair', 'ray'): sys.modules[name] = None\n"
+    absent = (
+        "import sys\n"
+        "for name in ('torch', 'accelerate', 'altair', 'ray'): sys.modules[name] = None\n"
+    )
     code = f"{absent}from sub8 import *\nprint(quantize, Training)\nimport sub8\nsub8.finetune"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "function quantize" in done.stdout

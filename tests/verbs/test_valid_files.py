@@ -28,7 +28,8 @@ def network(path, sizes, outputs=("y",)):
         nodes,
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes)],
-        [helper.make_tensor_value_info(o, TensorProto.FLOAT, ["b", None, None, None]) for o in outputs],
+        [helper.make_tensor_value_info(o, TensorProto.FLOAT,
+        ["b", None, None, None]) for o in outputs],
         [numpy_helper.from_array(value, name) for name, value in tensors.items()],
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -90,7 +91,10 @@ def test_several_outputs_one_of_them_quantised(tmp_path, data, sub8_command):
         "quantize", source, "-c", data, "-o", tmp_path / "q.onnx", "--weights", "int8"
     )
     assert made.code == 0, made.err
-    for command in (["verify", tmp_path / "q.onnx", data], ["benchmark", tmp_path / "q.onnx", "--runs", "1"]):  # fmt: skip
+    for command in (
+        ["verify", tmp_path / "q.onnx", data],
+        ["benchmark", tmp_path / "q.onnx", "--runs", "1"],
+    ):
         done = sub8_command(*command)
         assert done.code == 0, done.err
 
@@ -141,7 +145,16 @@ def other_form(path, op, inputs, domain="", **attributes):
 
 
 def test_weights_of_few_bits_are_called_what_they_are(tmp_path, sub8_command):
-    other_form(tmp_path / "m.onnx", "MatMulNBits", ["x", "w", "s"], "com.microsoft", K=256, N=4, bits=4, block_size=32)  # fmt: skip
+    other_form(
+        tmp_path / "m.onnx",
+        "MatMulNBits",
+        ["x", "w", "s"],
+        "com.microsoft",
+        K=256,
+        N=4,
+        bits=4,
+        block_size=32,
+    )
     np.save(tmp_path / "x.npy", np.ones((2, 256), np.float32))
     done = sub8_command("verify", tmp_path / "m.onnx", tmp_path / "x.npy")
     assert done.code == 2

@@ -215,7 +215,12 @@ def test_nothing_is_compared_where_nothing_runs_in_integers(folder, tmp_path):
 
 def test_nan_beside_nan_is_equal():
     a = np.float32([np.nan, np.inf, 1.0, np.nan])
-    assert _differences(a, np.float32([np.nan, np.inf, 2.0, 0.0])).tolist() == [False, False, True, True]  # fmt: skip
+    assert _differences(a, np.float32([np.nan, np.inf, 2.0, 0.0])).tolist() == [
+        False,
+        False,
+        True,
+        True,
+    ]
     assert _differences(a, np.float32([1.0])).all()
     assert _differences(a, a.astype(np.float64)).all()
 

@@ -359,14 +359,12 @@ def verify(
     else:
         terminal.print_line(
             f"{result.mismatches} mismatches in {result.elements} elements of {result.images} "
-            "images"
-            f" ({result.beyond_exact_float} beyond exact float32)"
+            f"images ({result.beyond_exact_float} beyond exact float32)"
         )
         if result.beyond_exact_float:
             terminal.print_line(
                 "beyond exact float32: equal to exact integers is asked for, and each operator "
-                "within one"
-                " step of ONNX Runtime on the same 8-bit inputs (largest difference: "
+                "within one step of ONNX Runtime on the same 8-bit inputs (largest difference: "
                 f"{result.largest_step})"
             )
         if result.wrong_operators:
@@ -494,9 +492,8 @@ def inspect(
     )
     terminal.print_line(
         f"{len(report.layers)} layers, {report.macs / 1e6:.1f} million multiply-accumulates an "
-        "image,"
-        f" {terminal.per_cent(report.replaced)} of multiplications replaced,"
-        f" {terminal.megabytes(report.bytes)} of weights"
+        f"image, {terminal.per_cent(report.replaced)} of multiplications replaced, "
+        f"{terminal.megabytes(report.bytes)} of weights"
     )
     if report.replaced_as_published is not None:
         terminal.print_line(
@@ -782,8 +779,8 @@ def _run() -> int:
     except MissingPreprocessError as error:
         message = (
             f"{error.data}: the model does not say how images are prepared; give the preprocessing "
-            "(--preprocess"
-            " 'resize=256 size=224 scale=1/255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225')"
+            "(--preprocess 'resize=256 size=224 scale=1/255 mean=0.485,0.456,0.406 "
+            "std=0.229,0.224,0.225')"
         )
     except Sub8Error as error:
         message = str(error)

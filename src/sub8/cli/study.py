@@ -196,6 +196,5 @@ def print_cost(inspection: "Inspection", as_json: bool) -> None:
     )
     terminal.print_line(
         f"{counted.potential:.1f}x less arithmetic and {counted.traffic:.1f}x fewer bytes than "
-        "float32"
-        " (work in 8-bit additions; see docs/cost.md)"
+        "float32 (work in 8-bit additions; see docs/cost.md)"
     )

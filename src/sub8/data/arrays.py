@@ -36,8 +36,7 @@ class ArrayData(Dataset):
         elif not np.issubdtype(images.dtype, np.floating):
             raise InputError(
                 f"{name}: needs uint8 images or floating-point tensors, got {images.dtype}; "
-                "convert pixels"
-                " 0..255 to uint8, and inputs that are already prepared to float32"
+                "convert pixels 0..255 to uint8, and inputs that are already prepared to float32"
             )
         if labels is not None:
             if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):

@@ -77,10 +77,8 @@ def _tell_unprepared(name: str, x: NDArray[Any], preprocess: Preprocess) -> None
     if outside or never_negative:
         warnings.warn(
             f"{name}: floating-point arrays go to the network as they are, these from {low:.3g} to "
-            f"{high:.3g};"
-            f" images prepared as the model says lie between {least:.3g} and {most:.3g}; give "
-            "uint8 images,"
-            " or prepare the arrays likewise",
+            f"{high:.3g}; images prepared as the model says lie between {least:.3g} and "
+            f"{most:.3g}; give uint8 images, or prepare the arrays likewise",
             Sub8Warning,
             stacklevel=2,
         )

@@ -24,8 +24,7 @@ from sub8.errors import InputError
 
 EXPECTED = (
     "a path, an array or tensor [B, ...], Pillow images, paths of images, or batches, such as a "
-    "DataLoader gives:"
-    " arrays, (array, labels), or dicts with a key 'image'"
+    "DataLoader gives: arrays, (array, labels), or dicts with a key 'image'"
 )
 
 
@@ -152,8 +151,7 @@ def _from_dict(entry: Mapping[Any, Any], where: str) -> tuple[Any, Any]:
     if not images or (images[0] not in IMAGE_KEYS and len(images) > 1):
         raise InputError(
             f"{where}: which of its keys ({', '.join(map(str, entry))}) holds the images? Name it "
-            "'image',"
-            " or give (image, label) pairs"
+            "'image', or give (image, label) pairs"
         )
     return entry[images[0]], labels if labels is None or _is_label(labels) else None
 

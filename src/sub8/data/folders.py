@@ -126,14 +126,12 @@ def class_numbers(source: str, folders: Sequence[str], labels: Sequence[str] | N
         strange = [name for name, index in zip(folders, found, strict=True) if index is None]
         raise InputError(
             f"{source}: class folders that are none of the model's labels: {_listed(strange)}; "
-            "name all after"
-            " labels, or by class numbers"
+            "name all after labels, or by class numbers"
         )
     if labels and len(labels) != len(folders):
         raise InputError(
             f"{source}: {len(folders)} class folders, named after none of the model's "
-            f"{len(labels)} labels;"
-            " name them after labels, or by class numbers"
+            f"{len(labels)} labels; name them after labels, or by class numbers"
         )
     return list(range(len(folders)))
 

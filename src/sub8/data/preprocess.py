@@ -123,8 +123,7 @@ class Preprocess:
         if target[0] * target[1] > LARGEST_IMAGE:
             raise InputError(
                 f"image {image.shape[0]}x{image.shape[1]} would become {target[0]}x{target[1]}; "
-                "its sides are"
-                " too unequal to resize"
+                "its sides are too unequal to resize"
             )
         if target != image.shape[:2]:
             how = Image.Resampling[self.interpolation.upper()]

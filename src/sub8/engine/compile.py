@@ -61,7 +61,6 @@ def _left_float(state: GraphState, plan: Plan) -> str | None:
         if weighted and state.computed(node) and follows_from_constants(node.inputs[1]):
             return (
                 "quantised, but none of its layers runs in integers, ONNX Runtime runs all, "
-                f"{node_name(node)!r} first; "
-                "quantise the float model with sub8"
+                f"{node_name(node)!r} first; quantise the float model with sub8"
             )
     return None

@@ -121,8 +121,7 @@ class Session:
         if self._again is None:
             raise TypeError(
                 "a Session of a model in memory cannot be copied or pickled; save the model, and "
-                "open the Session"
-                " by its path"
+                "open the Session by its path"
             )
         return self._again, ()
 

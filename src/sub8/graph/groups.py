@@ -115,8 +115,7 @@ def why_no_layer(model: ir.Model) -> str:
             lack = f"a weight of {weight.ndim} axes, or in this form, stays float32"
         return (
             f"no layer can be quantised: node {node.name!r} ({node.op_type}): {lack}; only "
-            "Conv over one or two axes, Gemm and"
-            " MatMul with constant weights have an integer form"
+            "Conv over one or two axes, Gemm and MatMul with constant weights have an integer form"
         )
     return "holds no Conv, Gemm or MatMul with constant weights"
 

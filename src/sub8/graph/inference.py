@@ -70,8 +70,7 @@ def _reject_negative(value: ir.Value, shape: ir.Shape) -> None:
         where = f"input {value.name!r}" if node is None else f"node {node.name!r} ({node.op_type})"
         raise UnsupportedModelError(
             f"{where}: a size of {list(shape)} is negative; a window is larger than its padded "
-            "input, or the"
-            " file states it"
+            "input, or the file states it"
         )
 
 

@@ -122,9 +122,8 @@ def _check_weights(graph: ir.Graph) -> None:
             continue
         if value.dtype == ir.DataType.DOUBLE:
             raise UnsupportedModelError(
-                f"weight {value.name!r} of node {node.name!r} is double; "
-                "export the model"
-                " in float32"
+                f"weight {value.name!r} of node {node.name!r} is double; export the model in "
+                "float32"
             )
         if weight.ndim < 2 and node.op_type != "MatMul":
             raise InputError(
@@ -140,8 +139,7 @@ def _check_weights(graph: ir.Graph) -> None:
         if channels != weight.shape[1] * groups or weight.shape[0] % groups:
             raise InputError(
                 f"node {node.name!r}: weight {list(weight.shape)} in {groups} group(s) does not "
-                "fit "
-                f"an input of {channels} channels"
+                f"fit an input of {channels} channels"
             )
 
 

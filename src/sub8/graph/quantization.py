@@ -39,14 +39,13 @@ def other_form(node: ir.Node) -> str | None:
     if node.op_type in RUN_TIME_FORM:
         return (
             f"{node.op_type} belongs to dynamic quantisation, which is not Q/DQ form; quantise the "
-            "float model with sub8 "
-            "or with calibration data (ONNX Runtime: quantize_static, quant_format=QuantFormat.QDQ)"
+            "float model with sub8 or with calibration data (ONNX Runtime: quantize_static, "
+            "quant_format=QuantFormat.QDQ)"
         )
     if node.op_type in _WEIGHTS_ONLY:
         return (
             f"{node.op_type} quantises weights only, its activations are float; quantise the float "
-            "model "
-            "with sub8"
+            "model with sub8"
         )
     return None
 

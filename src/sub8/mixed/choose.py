@@ -220,8 +220,8 @@ class Chooser:
             best = trials[max(trials)].drop
             raise InputError(
                 f"max drop {budget.points}: even the most exact choice tried loses up to "
-                f"{best.bound:.2f} points"
-                f" (95 % confidence); allow more, or give more calibration images"
+                f"{best.bound:.2f} points (95 % confidence); allow more, or give more calibration "
+                "images"
             )
         if self._progress is not None:
             self._progress("trials", TRIALS, TRIALS)
@@ -276,8 +276,7 @@ class Chooser:
             limit *= 0.99 * budget.ratio / ratio
         raise InputError(
             f"max latency ratio {budget.ratio}: no choice of weights is that fast here; the "
-            "fastest takes about"
-            f" {least / times.int8:.2f} of int8's time"
+            f"fastest takes about {least / times.int8:.2f} of int8's time"
         )
 
 

@@ -198,10 +198,8 @@ class Kept(_Batches[NDArray]):
         except OSError as error:
             raise InputError(
                 f"calibration: what {self.memory.limit >> 20} MiB of memory do not hold goes to "
-                "temporary files"
-                f" in {tempfile.gettempdir()}, which fails ({error.strerror}); set TMPDIR to a "
-                "folder with"
-                " space, or give fewer images"
+                f"temporary files in {tempfile.gettempdir()}, which fails ({error.strerror}); set "
+                "TMPDIR to a folder with space, or give fewer images"
             ) from error
         return _OnDisk(start, array.shape, array.dtype)
 

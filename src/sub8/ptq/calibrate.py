@@ -74,8 +74,7 @@ def _tell_extremes(name: str, seen: Observer) -> None:
     if usual > 0 and seen.magnitude > _EXTREME * usual:
         warnings.warn(
             f"calibration: input {name!r} holds values up to {seen.magnitude:.3g} where 95 % stay "
-            "below"
-            f" {usual:.3g}; 8 bits hold either these or the rest, so mask or clip such values",
+            f"below {usual:.3g}; 8 bits hold either these or the rest, so mask or clip such values",
             Sub8Warning,
             stacklevel=2,
         )
@@ -108,8 +107,7 @@ def observe(
             if not observer.finite:
                 raise InputError(
                     f"tensor {name!r} holds NaN or infinity on the calibration data; check the "
-                    "float model"
-                    " and the preprocessing"
+                    "float model and the preprocessing"
                 )
         if progress is not None:
             progress("activations", place + 1, len(inputs))

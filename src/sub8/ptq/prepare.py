@@ -185,8 +185,7 @@ def _inputs(
     if count == 1 and recipe.correct_statistics and not isinstance(dataset, Feeds):
         raise InputError(
             "calibration: one image does not tell the channels' statistics; give at least 2, "
-            "better 100,"
-            " or set correct_statistics = false"
+            "better 100, or set correct_statistics = false"
         )
     size = source.fixed_batch
     if size is None:
@@ -194,8 +193,7 @@ def _inputs(
     elif count > size and (rest := count % size) and not isinstance(dataset, Feeds):
         warnings.warn(
             f"calibration: {rest} of {count} images are left out, since {source.name} takes "
-            "batches of"
-            f" {size} only",
+            f"batches of {size} only",
             Sub8Warning,
             stacklevel=2,
         )
@@ -217,8 +215,7 @@ def _inputs(
             if x.shape[1:] != shapes[name]:
                 raise InputError(
                     f"{dataset.name}: its samples differ in shape, {list(shapes[name])} and "
-                    f"{list(x.shape[1:])};"
-                    " bring them to one"
+                    f"{list(x.shape[1:])}; bring them to one"
                 )
             kept[name].append(x)
     inputs = NetworkInputs(kept)
@@ -260,8 +257,7 @@ def _without_extremes(inputs: NetworkInputs, memory: Memory) -> NetworkInputs:
                 kept[name].append(x[rows] if x.ndim else x)
     warnings.warn(
         f"calibration: left out {len(extreme)} of {count} images, the first row {min(extreme)}, "
-        "for values"
-        f" up to {told[0]:.3g} where the others reach {told[1]:.3g}",
+        f"for values up to {told[0]:.3g} where the others reach {told[1]:.3g}",
         Sub8Warning,
         stacklevel=2,
     )

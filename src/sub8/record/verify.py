@@ -170,8 +170,7 @@ def _check_events(state: dict[str, Any]) -> Iterator[Check]:
         "event ids",
         "not checkable",
         f"not checkable from a state: {len(parts.base['applied_event_ids'])} events stand without "
-        "their"
-        f" signed form, in {', '.join(['record_created', *unsigned])}",
+        f"their signed form, in {', '.join(['record_created', *unsigned])}",
     )
     yield Check("snapshot hashes", "not checkable", "what they are taken over is not in a state")
     if not (parts.events or parts.invalid):

@@ -33,8 +33,7 @@ class Nodes(nn.Module):
             if node.domain != "" or node.op_type not in FUNCTIONS:
                 raise UnsupportedModelError(
                     f"node {node.name!r} ({node.op_type}) has no training form; leave it outside "
-                    "the model"
-                    " or quantise without training"
+                    "the model or quantise without training"
                 )
         self.nodes, self.results = tuple(nodes), tuple(results)
         self._integers: dict[str, tuple[int, ...]] = {}

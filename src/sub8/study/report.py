@@ -80,10 +80,9 @@ def _row(study: Study, point: Point) -> dict[str, Any]:
     latency = point.latency or {}
     ours = latency.get("sub8")
     command = (
-        f"sub8 quantize {question['model']} --calibration {question['calibration']}"
-        f" --images {question['calibration_images']} --weights {point.setting.weights}"
-        f" --cluster {point.setting.cluster} --method {point.setting.method} -o "
-        f"{point.setting.name}.onnx"
+        f"sub8 quantize {question['model']} --calibration {question['calibration']} --images "
+        f"{question['calibration_images']} --weights {point.setting.weights} --cluster "
+        f"{point.setting.cluster} --method {point.setting.method} -o {point.setting.name}.onnx"
     )
     if question["preprocess"] is not None:
         command += " --preprocess preprocess.json"

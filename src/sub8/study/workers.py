@@ -34,8 +34,7 @@ def measure_locally(tasks: list[Task], jobs: int) -> Iterator[tuple[Point, bytes
     except BrokenProcessPool as error:
         raise InputError(
             "a process of the sweep was ended from outside, perhaps for want of memory; finished "
-            "points are"
-            " kept: run the command again, with fewer --jobs"
+            "points are kept: run the command again, with fewer --jobs"
         ) from error
     except BaseException:  # such as an interrupt; what is under way would take minutes
         held.close()

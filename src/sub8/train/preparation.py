@@ -60,8 +60,8 @@ def prepare(
     if network.source.baked_batch is not None:
         raise UnsupportedModelError(
             f"{network.source.name}: input {image.name!r}: a Reshape makes every batch one of "
-            f"{network.source.baked_batch}, and cannot be"
-            " trained; export the model with an open batch (reshape to x.shape[0], not to a number)"
+            f"{network.source.baked_batch}, and cannot be trained; export the model with an open "
+            "batch (reshape to x.shape[0], not to a number)"
         )
     solved = solve_layers(network, recipe, one_exponent=True, threads=threads, progress=progress)
     maker = _LayerMaker(solved.layers)

@@ -131,8 +131,7 @@ def check_classes(data: Dataset, classes: int) -> None:
     if folders is not None and folders != classes:
         warnings.warn(
             f"{data.name}: its {folders} class folders are numbered in the order of their names, "
-            "but the model"
-            f" has {classes} classes; name them by class numbers if that is wrong",
+            f"but the model has {classes} classes; name them by class numbers if that is wrong",
             Sub8Warning,
             stacklevel=2,
         )

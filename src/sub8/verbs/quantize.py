@@ -103,10 +103,8 @@ def _tell_noise(layers: Sequence[LayerSummary]) -> None:
         worst = noisy[0]
         warnings.warn(
             f"{len(noisy)} of {len(layers)} layers reach less than {LEAST_SIGNAL_TO_NOISE} dB on "
-            "the calibration"
-            f" data, the least {worst.name!r} with {worst.signal_to_noise:.1f} dB; measure the "
-            "accuracy, and give"
-            " such layers more bits where it lacks",
+            f"the calibration data, the least {worst.name!r} with {worst.signal_to_noise:.1f} dB; "
+            "measure the accuracy, and give such layers more bits where it lacks",
             Sub8Warning,
             stacklevel=3,
         )

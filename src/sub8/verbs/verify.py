@@ -95,8 +95,7 @@ class _Comparison:
         if all(isinstance(step, Island) for step in self._session.plan.operators):
             raise InputError(
                 f"{opened.name}: no operator runs in integers, ONNX Runtime executes the whole "
-                "file; "
-                "there is nothing to compare"
+                "file; there is nothing to compare"
             )
         self._oracle = OnnxRuntime(opened.serialized(), threads=threads, optimise=False)
         self._elements = self._mismatches = self._beyond = self._largest_step = 0

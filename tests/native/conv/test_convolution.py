@@ -48,7 +48,8 @@ def test_every_remainder_of_positions(isa: str, positions: int) -> None:
         case = Case(inputs=64, outputs=16, size=(1, positions), kinds=(kind,), clusters=(cluster,))
         check(case, isa)
         case = Case(
-            inputs=8, outputs=16, size=(3, positions), kernel=(3, 3), pads=(1, 1, 1, 1), kinds=(kind,),
+            inputs=8, outputs=16, size=(3, positions), kernel=(3, 3), pads=(1, 1, 1, 1),
+            kinds=(kind,),
             clusters=(cluster,),
         )  # fmt: skip
         check(case, isa)
@@ -92,7 +93,8 @@ def test_largest_sums_stay_exact(isa: str, kind: str) -> None:
     for cluster, inputs in itertools.product((1, 4, 64, 256, 1000), (256, 576)):
         for is_signed in (False, True):
             case = Case(
-                inputs=inputs, outputs=16, kernel=(3, 3), size=(3, 4), kinds=(kind,), clusters=(cluster,),
+                inputs=inputs, outputs=16, kernel=(3, 3), size=(3, 4), kinds=(kind,),
+                clusters=(cluster,),
                 extremes=True, is_signed=is_signed,
             )  # fmt: skip
             check(case, isa)
@@ -125,8 +127,10 @@ def test_depthwise(isa: str, channels: int) -> None:
         pads = (kernel[0] // 2, kernel[1] // 2, kernel[0] // 2, kernel[1] // 2)
         for is_signed, zero_point in ((False, 0), (True, 0), (False, 9)):
             case = Case(
-                inputs=channels, outputs=channels, groups=channels, kernel=kernel, strides=strides, pads=pads,
-                size=(6, 23), kinds=(kind,), clusters=(1,), is_signed=is_signed, zero_point=zero_point, batch=2,
+                inputs=channels, outputs=channels, groups=channels, kernel=kernel, strides=strides,
+                pads=pads,
+                size=(6, 23), kinds=(kind,), clusters=(1,), is_signed=is_signed,
+                zero_point=zero_point, batch=2,
             )  # fmt: skip
             check(case, isa)
 
@@ -135,7 +139,8 @@ def test_depthwise(isa: str, channels: int) -> None:
 def test_depthwise_at_the_ends_of_the_ranges(isa: str) -> None:
     for kernel in ((3, 3), (5, 5), (9, 9)):
         case = Case(
-            inputs=48, outputs=48, groups=48, kernel=kernel, size=(12, 12), kinds=("int8", "int8"), clusters=(1, 1),
+            inputs=48, outputs=48, groups=48, kernel=kernel, size=(12, 12), kinds=("int8", "int8"),
+            clusters=(1, 1),
             shifts=(0, 1), extremes=True,
         )  # fmt: skip
         check(case, isa)
@@ -172,7 +177,8 @@ def test_many_chunks_and_blocks(isa: str) -> None:
         check(Case(inputs=2048, outputs=24, size=(9, 9), kinds=(kind,), clusters=(cluster,)), isa)
         check(
             Case(
-                inputs=128, outputs=24, size=(40, 60), kernel=(3, 3), pads=(1, 1, 1, 1), kinds=(kind,),
+                inputs=128, outputs=24, size=(40, 60), kernel=(3, 3), pads=(1, 1, 1, 1),
+                kinds=(kind,),
                 clusters=(cluster,),
             ),
             isa,

@@ -117,7 +117,8 @@ def test_pools_that_do_not_fit(shape):
 def add(**changes):
     values = {
         "a": arena(0), "strides_a": [1], "signed_a": False, "b": arena(KIB), "strides_b": [1],
-        "signed_b": False, "out": arena(2 * KIB), "sizes": [KIB], "multiplier_a": 1, "multiplier_b": 1,
+        "signed_b": False, "out": arena(2 * KIB), "sizes": [KIB], "multiplier_a": 1,
+        "multiplier_b": 1,
         "offset": 0, "shift": 0, "zero_point": 0, "low": 0, "high": 255,
     }  # fmt: skip
     return _core.add(**(values | changes))

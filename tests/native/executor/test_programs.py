@@ -39,7 +39,8 @@ def grow(s, tensors):
         out_format = Format.dfp(s.flip(), -4)
         weight = s.weight(outputs, shape[1], (3, 3))
         layer = p.Conv(
-            name=f"conv{len(s.operators)}", x=x, terms=(weight,), bias=s.bias(outputs), out=s.name(),
+            name=f"conv{len(s.operators)}", x=x, terms=(weight,), bias=s.bias(outputs),
+            out=s.name(),
             pads=(1, 1, 1, 1), low=out_format.low, high=out_format.high,
         )  # fmt: skip
         return s.add(layer, out_format)

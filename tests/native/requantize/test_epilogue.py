@@ -78,7 +78,8 @@ def test_residual_is_added_before_the_rounding(
                 compare(
                     layer,
                     Requantization(
-                        np.array([multiplier]), bias, residual_multiplier, shift, low=low, high=high,
+                        np.array([multiplier]), bias, residual_multiplier, shift, low=low,
+                        high=high,
                         residual_signed=residual_signed,
                     ),
                     isa, residual,

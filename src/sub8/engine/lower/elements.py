@@ -152,8 +152,7 @@ def average_shape(operator: p.AveragePool, to: Lowering, largest: int) -> _core.
     if height * width > largest:
         raise UnsupportedModelError(
             f"node {operator.name!r}: averages {height} x {width} positions, more than the "
-            f"{largest} whose sum"
-            " 64 bits hold in these scales; give smaller images"
+            f"{largest} whose sum 64 bits hold in these scales; give smaller images"
         )
     return pool_shape(operator, to)
 

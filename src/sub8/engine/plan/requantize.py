@@ -209,8 +209,7 @@ def power_or_dynamic(operator: str, fmt: Format | None) -> int | None:
     if fmt.exponent is None or fmt.zero_point != 0:
         raise UnsupportedModelError(
             f"node {operator!r}: dynamic exponents go with power-of-two scales and zero point 0 "
-            "only; "
-            f"scale {fmt.scale}, zero point {fmt.zero_point}"
+            f"only; scale {fmt.scale}, zero point {fmt.zero_point}"
         )
     return fmt.exponent
 
@@ -229,8 +228,7 @@ def mantissa_and_exponent(bound: float) -> tuple[int, int] | None:
 def too_wide(operator: str) -> UnsupportedModelError:
     return UnsupportedModelError(
         f"node {operator!r}: the scales of its operands and its result lie too far apart for "
-        "64-bit sums; "
-        "quantise the model again with closer scales"
+        "64-bit sums; quantise the model again with closer scales"
     )
 
 

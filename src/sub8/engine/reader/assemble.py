@@ -88,8 +88,7 @@ class _Assembly:
         if self.integer_only:
             raise UnsupportedModelError(
                 f"node {node_name(node)!r} ({node.op_type}): has no integer form here; allow float "
-                "islands, or "
-                "quantise its input and output"
+                "islands, or quantise its input and output"
             )
         return node
 

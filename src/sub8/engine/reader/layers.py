@@ -244,7 +244,6 @@ def _foreign_bias(
     if np.abs(values).max(initial=0.0) > LARGEST_INT32:
         raise UnsupportedModelError(
             f"layer {layer!r}: its bias does not fit 32 bits in units of input scale times weight "
-            "scale; "
-            "quantise the model again with a coarser weight scale for this layer"
+            "scale; quantise the model again with a coarser weight scale for this layer"
         )
     return np.rint(values).astype(np.int32)

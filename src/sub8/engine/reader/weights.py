@@ -113,8 +113,7 @@ def clustered(terms: tuple[Term, ...], layer: str) -> tuple[ClusteredWeight, ...
         if not same:
             raise UnsupportedModelError(
                 f"layer {layer!r}: its weight terms have different scales; use scales that are "
-                "uint8 multiples "
-                "of a power of two, or a single term"
+                "uint8 multiples of a power of two, or a single term"
             )
     return tuple(found)
 
@@ -299,8 +298,7 @@ def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
     if not np.all(flat == channel[:, None, None]):
         raise UnsupportedModelError(
             f"layer {layer!r}: its blocked weight scales are no uint8 multiples of one power of "
-            "two; "
-            "quantise the float model with sub8, or with one scale per output channel"
+            "two; quantise the float model with sub8, or with one scale per output channel"
         )
     ones = np.ones((outputs, 1), np.uint8)
     return _split(term, ones, 0, inputs, np.ascontiguousarray(channel, np.float32))
