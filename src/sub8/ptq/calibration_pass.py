@@ -159,8 +159,8 @@ def calibration_pass(
     """Quantise every layer in topological order.
 
     model: normalised float model; inputs: its own. formats: by tensor name; a tensor without one
-    stays float32. ``visit`` decides on each layer; its answer feeds the layers
-    behind."""
+    stays float32. ``visit`` decides on each layer; its answer feeds the layers behind.
+    """
     calibration = CalibrationPass(model, groups, formats, inputs, threads=threads)
     for place in range(len(groups)):
         calibration.step(place, visit)

@@ -58,8 +58,8 @@ Source: TypeAlias = "str | os.PathLike[str] | ir.Model | torch.nn.Module"
 @dataclass(frozen=True)
 class PreparedNetwork:
     """graph: normalised. groups: of its nodes. formats: of the activations, by tensor. inputs: the
-    calibration inputs. offered: how many samples the calibration data
-    has. held_out: samples that calibration did not see, to measure on; None where there are none.
+    calibration inputs. offered: how many samples the calibration data has. held_out: samples that
+    calibration did not see, to measure on; None where there are none.
     """
 
     graph: ir.Model

@@ -34,12 +34,12 @@ class LayerReport:
     """One layer with weights.
 
     shape: of the weight, ``[O, I, *kernel]`` (I: input channels of one group). input, output:
-    shapes of the activations. kind: float, ternary, int4 or
-    int8, joined by "+" where a layer sums several terms. cluster: N, input channels per scale.
-    Exponents: powers of two of the input, the weights and the output; None where there is none,
-    "dynamic" where it is taken at run time. macs: multiply-accumulates of one image. replaced: the
-    part of them that needs no multiplication. bytes: weights, scales and bias as stored.
-    signal_to_noise: dB of the layer's output, measured in calibration, where known.
+    shapes of the activations. kind: float, ternary, int4 or int8, joined by "+" where a layer sums
+    several terms. cluster: N, input channels per scale. Exponents: powers of two of the input, the
+    weights and the output; None where there is none, "dynamic" where it is taken at run time. macs:
+    multiply-accumulates of one image. replaced: the part of them that needs no multiplication.
+    bytes: weights, scales and bias as stored. signal_to_noise: dB of the layer's output, measured
+    in calibration, where known.
     """
 
     name: str

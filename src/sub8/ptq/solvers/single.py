@@ -35,8 +35,8 @@ def solve(
     largest_alpha, minimum_exponent: limits of the scales, so that the caller can bound
     accumulators; the exponent is the finest one that they and the largest alpha allow. Default: the
     integers' own (``IntegerFormat.largest_alpha``), and none. effort: of "hessian", default its
-    own. Raises ValueError for an unknown method, a missing gram or limits
-    outside 1..255."""
+    own. Raises ValueError for an unknown method, a missing gram or limits outside 1..255.
+    """
     clusters = Clusters.of(weight.shape, fmt)
     if largest_alpha is None:
         largest_alpha = fmt.integers.largest_alpha
