@@ -1,5 +1,5 @@
-"""Mutants of ONNX files through inspect, verify, run, quantize and the Session: refused in a line, or
-right.
+"""Mutants of ONNX files through inspect, verify, run, quantize and the Session: refused in a line,
+or right.
 """
 
 import json

@@ -232,7 +232,10 @@ def test_sums_with_a_layer_behind_them_are_integers(cut):
 
 
 def test_named_nodes_stay_float(cut):
-    body = "a = Conv(x, w0) p = MaxPool<kernel_shape=[1,1]>(a) [decode_1] t = Add(p, a) y = Conv(t, w1)"
+    body = """
+        a = Conv(x, w0) p = MaxPool<kernel_shape=[1,1]>(a) [decode_1] t = Add(p, a)
+        y = Conv(t, w1)
+    """
     assert [group.kind for group in cut(body)] == ["layer", "pool", "add", "layer"]
     for pattern in ("decode_*", "t"):
         kinds = [group.kind for group in cut(body, keep_float=[pattern])]
