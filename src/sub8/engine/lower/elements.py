@@ -157,7 +157,7 @@ def average_shape(operator: p.AveragePool, to: Lowering, largest: int) -> _core.
     return pool_shape(operator, to)
 
 
-def pool_shape(operator: p.MaxPool | p.AveragePool, to: Lowering) -> _core.PoolShape:
+def pool_shape(operator: p.Pool, to: Lowering) -> _core.PoolShape:
     """Sizes of a pooling; one over the whole plane is one window."""
     batch, channels, height, width = to.shapes[operator.x]
     out = to.shapes[operator.out]

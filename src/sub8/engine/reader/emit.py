@@ -76,7 +76,7 @@ class Emitter:
                 )
                 return self.add(operator, fmt)
             case Pending():
-                if fmt.dynamic and isinstance(known.core, p.Mul):
+                if fmt.dynamic and known.core.static_only:
                     return None
                 return self.add(_bounded(known.core, known.clamp, fmt, out), fmt)
             case Moved():

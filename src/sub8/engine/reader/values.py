@@ -9,7 +9,6 @@ from sub8.engine.plan import operators as p
 from sub8.numerics.dfp import Format
 
 Template = p.Reshape | p.Transpose | p.Slice | p.MaxPool | p.Repeat | p.Blocks | p.Border
-Core = p.Conv | p.Linear | p.Add | p.Mul | p.AveragePool
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Pending:
     high.
     """
 
-    core: Core
+    core: p.RoundedOperator
     clamp: Clamp = Clamp()
 
     @property

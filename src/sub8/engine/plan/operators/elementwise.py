@@ -70,6 +70,8 @@ class Add(BinaryOperator):
 class Mul(BinaryOperator):
     """``a * b``."""
 
+    static_only = True
+
     def accumulator(self, formats: Formats) -> Accumulator:
         unit = real_scale(static(formats[self.a])) * real_scale(static(formats[self.b]))
         return Accumulator(self.name, [unit], bounds=[LARGEST_ACTIVATION**2])

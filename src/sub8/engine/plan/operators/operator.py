@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,8 +99,11 @@ class RoundedOperator(IntegerOperator):
     format's range).
 
     Where ``out`` is dynamic, [low, high] is the format's range, and Relu and Clip are the real
-    bounds ``minimum`` and ``maximum``, applied before the exponent is chosen.
+    bounds ``minimum`` and ``maximum``, applied before the exponent is chosen. static_only:
+    ``out`` is never dynamic.
     """
+
+    static_only: ClassVar[bool] = False
 
     low: int
     high: int
