@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from sub8.errors import InputError
 from sub8.numerics.weight_format import WEIGHT_FORMATS, IntegerFormat
 
-Method = Literal["paper", "optimal", "hessian", "reconstruct"]
+Method = Literal["paper", "optimal", "hessian", "reconstruct", "auto"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 
@@ -158,17 +158,19 @@ class Dfp8:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """How the method "reconstruct" fits the blocks of a network.
+    """How the methods "reconstruct" and "auto" fit the blocks of a network.
 
     steps: gradient steps per block; twice as many take twice as long. batch: images per step.
     drop: the part of all activations that a step leaves unquantised (QDrop, arXiv 2203.05740).
-    seed: of the order of images and of what is dropped.
+    seed: of the order of images and of what is dropped. minutes: after so many "auto" begins no
+    further block.
     """
 
     steps: int = 600
     batch: int = 32
     drop: float = 0.5
     seed: int = 0
+    minutes: float = 10.0
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("batch", 1), ("seed", 0)):
@@ -179,6 +181,10 @@ class Reconstruction:
             raise InputError(f"drop {self.drop!r} must be a number")
         if not 0.0 <= self.drop < 1.0:
             raise InputError(f"drop {self.drop} must be at least 0 and below 1")
+        if isinstance(self.minutes, bool) or not isinstance(self.minutes, (int, float)):
+            raise InputError(f"minutes {self.minutes!r} must be a number")
+        if not self.minutes > 0.0:
+            raise InputError(f"minutes {self.minutes} must be above 0")
 
 
 @dataclass(frozen=True)
@@ -191,7 +197,8 @@ class Recipe:
     stay in float32.
     method: "paper", "optimal" and "hessian" solve layer by layer; "reconstruct" starts from
     "hessian" and then fits the integers of each block of layers together, by gradients, as
-    ``reconstruction`` says (needs PyTorch and static exponents).
+    ``reconstruction`` says (needs PyTorch and static exponents); "auto" does so as far as
+    ``reconstruction.minutes``, the user (Ctrl-C) and what is installed let it.
     correct_statistics: re-estimate each output channel's mean and spread on calibration data.
     """
 
@@ -228,7 +235,7 @@ class Recipe:
     @property
     def second_order(self) -> bool:
         """Whether layers are solved through the second moments of their inputs."""
-        return self.method in ("hessian", "reconstruct")
+        return self.method in ("hessian", "reconstruct", "auto")
 
     def weight_format(
         self, layer: str, *, first: bool, last: bool, depthwise: bool
@@ -297,7 +304,7 @@ class Recipe:
                     )
                 arguments[key] = value
             elif key == "reconstruction":
-                known = {"steps", "batch", "drop", "seed"}
+                known = {"steps", "batch", "drop", "seed", "minutes"}
                 arguments[key] = _made(Reconstruction, value, known, f"{source}: reconstruction")
             elif key == "correct_statistics":
                 if not isinstance(value, bool):

@@ -1,10 +1,28 @@
 """Every layer's integers by the method that a recipe names."""
 
+import importlib.util
+import warnings
+
+from sub8.errors import InputError, Sub8Warning
+from sub8.extras import install_command, missing_extra
 from sub8.progress import Progress
 from sub8.ptq.calibration_pass import CalibrationResult, calibration_pass
 from sub8.ptq.prepare import PreparedNetwork
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Recipe
+
+
+def check_method(recipe: Recipe) -> None:
+    """Raises InputError, which names the remedy, where the recipe's method cannot be had here."""
+    if recipe.method != "reconstruct":
+        return
+    if recipe.activations.exponent != "static":
+        raise InputError(
+            "method 'reconstruct' needs static activation exponents; use method 'hessian' with "
+            "dynamic ones"
+        )
+    if not _has_torch():
+        raise missing_extra("torch", "torch", "method 'reconstruct' (others need none)")
 
 
 def solve_layers(
@@ -16,17 +34,39 @@ def solve_layers(
     progress: Progress | None = None,
 ) -> CalibrationResult:
     """Solve all layers on the network's calibration inputs. recipe: may differ from the one
-    prepared with in its weights. one_exponent: see ``LayerQuantiser``."""
-    parts = (network.graph, network.groups, network.formats, network.inputs)
-    if recipe.method != "reconstruct":
-        return calibration_pass(
-            *parts,
-            LayerQuantiser(recipe, one_exponent=one_exponent),
-            threads=threads,
-            progress=progress,
-        )
-    from sub8.reconstruct.network import reconstruct
+    prepared with in its weights. one_exponent: see ``LayerQuantiser``.
 
-    return reconstruct(
-        *parts, recipe, one_exponent=one_exponent, threads=threads, progress=progress
+    Method "auto" is "reconstruct" where that can be had, else "hessian", and then warns
+    (Sub8Warning, one line) of what is missing."""
+    parts = (network.graph, network.groups, network.formats, network.inputs)
+    if recipe.method == "reconstruct" or (recipe.method == "auto" and _can_fit_blocks(recipe)):
+        from sub8.reconstruct.network import reconstruct
+
+        return reconstruct(
+            *parts, recipe, one_exponent=one_exponent, threads=threads, progress=progress
+        )
+    return calibration_pass(
+        *parts,
+        LayerQuantiser(recipe, one_exponent=one_exponent),
+        threads=threads,
+        progress=progress,
     )
+
+
+def _can_fit_blocks(recipe: Recipe) -> bool:
+    """Whether method "auto" can go on from "hessian"; tells why not."""
+    if recipe.activations.exponent != "static":
+        why = "the activations' exponents are dynamic"
+    elif not _has_torch():
+        why = (
+            f"with PyTorch ({install_command('torch')}) it fits the layers of each block together, "
+            "which wins back part of what ternary weights lose"
+        )
+    else:
+        return True
+    warnings.warn(f"method 'auto' stops at 'hessian': {why}", Sub8Warning, stacklevel=3)
+    return False
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None

@@ -87,6 +87,13 @@ def test_steps_of_reconstruction_come_from_file_or_option(tmp_path):
         recipe_from_options(steps=0)
 
 
+def test_minutes_belong_to_the_method_that_has_them():
+    made = recipe_from_options(method="auto", minutes=2.5, steps=50)
+    assert made.reconstruction == Reconstruction(steps=50, minutes=2.5)
+    with pytest.raises(InputError, match="--minutes belongs to --method auto"):
+        recipe_from_options(method="reconstruct", minutes=2.5)
+
+
 @pytest.mark.parametrize("line", ["stride = 2", "drop = 1.0", 'batch = "many"', "seed = -1"])
 def test_a_wrong_reconstruction_names_its_key(tmp_path, line):
     path = tmp_path / "recipe.toml"

@@ -134,12 +134,17 @@ def quantize(
         str | None,
         typer.Option(
             metavar="SOLVER",
-            help="hessian (default), optimal, paper, or reconstruct (best, slowest; needs"
-            " PyTorch).",
+            help="hessian (default), optimal, paper, reconstruct (best, slowest; needs PyTorch), or"
+            " auto: the best that --minutes and what is installed allow.",
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(metavar="S", help="Of reconstruct, per block. Default: 600.")
+        int | None,
+        typer.Option(metavar="S", help="Of reconstruct and auto, per block. Default: 600."),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(metavar="M", help="Of auto. Default: 10. Ctrl-C, too, keeps the best so far."),
     ] = None,
     exponent: Annotated[
         str | None,
@@ -201,6 +206,7 @@ def quantize(
         cluster=cluster,
         method=method,
         steps=steps,
+        minutes=minutes,
         exponent=exponent,
         calibration=calibration_method,
         percentile=percentile,

@@ -17,6 +17,7 @@ def recipe_from_options(
     cluster: str | None = None,
     method: str | None = None,
     steps: int | None = None,
+    minutes: float | None = None,
     exponent: str | None = None,
     calibration: str | None = None,
     percentile: float | None = None,
@@ -44,6 +45,8 @@ def recipe_from_options(
     reconstruction = recipe.reconstruction
     if steps is not None:
         reconstruction = replace(reconstruction, steps=steps)
+    if minutes is not None:
+        reconstruction = replace(reconstruction, minutes=minutes)
     made = replace(
         recipe,
         weights=chosen,
@@ -51,8 +54,10 @@ def recipe_from_options(
         activations=Dfp8(**{**vars(recipe.activations), **activations}),
         method=recipe.method if method is None else method,  # type: ignore[arg-type]
     )
-    if steps is not None and made.method != "reconstruct":
-        raise InputError("--steps belongs to --method reconstruct")
+    if steps is not None and made.method not in ("reconstruct", "auto"):
+        raise InputError("--steps belongs to --method reconstruct or auto")
+    if minutes is not None and made.method != "auto":
+        raise InputError("--minutes belongs to --method auto")
     if percentile is not None and made.activations.calibration != "percentile":
         raise InputError("--percentile belongs to --calibration-method percentile")
     return made

@@ -20,6 +20,7 @@ from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Recipe
 from sub8.reconstruct.blocks import Block, find_blocks
 from sub8.reconstruct.descent import Calibrated, Samples, descend
+from sub8.reconstruct.limit import Limit
 from sub8.reconstruct.soft import SoftBlock, SoftLayer
 
 Streamed = dict[str, tuple[Sequence[FloatArray], KeptQuantised]]
@@ -45,6 +46,8 @@ def reconstruct(
     Every eighth image is held out: a block that gets no better on these keeps the second-order
     solution. So do blocks of 8-bit layers alone, and blocks that hold float islands, weights that
     other layers share, nodes without a PyTorch form or reshapes to a fixed number of images.
+    The method "auto" begins no fit once the recipe's minutes are over, and where it is interrupted
+    (Ctrl-C): the rest of the network then has the second-order solution.
     Parameters as for ``calibration_pass``; all formats static. one_exponent: see
     ``LayerQuantiser``. The result depends on ``recipe.reconstruction.seed``, not on the state of
     PyTorch's own random numbers."""
@@ -52,7 +55,8 @@ def reconstruct(
     quantiser = LayerQuantiser(recipe, one_exponent=one_exponent)
     outputs = [str(value.name) for value in model.graph.outputs]
     calibration = CalibrationPass(model, groups, formats, inputs, keep=outputs, threads=threads)
-    steps = recipe.reconstruction.steps
+    auto, steps = recipe.method == "auto", recipe.reconstruction.steps
+    limit = Limit(recipe.reconstruction.minutes if auto else None)
     with _torch_threads(threads):
         for number, block in enumerate(blocks):
 
@@ -60,7 +64,14 @@ def reconstruct(
                 if progress is not None:
                     progress("blocks", number * steps + done, len(blocks) * steps)
 
-            _Fit(groups, formats, recipe, calibration, block).run(quantiser, told)
+            fit = _Fit(groups, formats, recipe, calibration, block)
+            try:
+                fit.run(quantiser, told, limit)
+            except KeyboardInterrupt:
+                if not auto or limit.over:  # a second one ends it
+                    raise
+                limit.stop()
+                fit.run(quantiser, told, limit)
             told(steps)
     return calibration.calibrated
 
@@ -85,11 +96,13 @@ class _Fit:
         )
         self._before = self._streamed(block.inputs)
 
-    def run(self, quantiser: LayerQuantiser, told: Callable[[int], None]) -> None:
+    def run(self, quantiser: LayerQuantiser, told: Callable[[int], None], limit: Limit) -> None:
         """Walk through the block; the calibration then holds the better one of its two
-        solutions.
+        solutions, or the one that the limit leaves.
         """
         self._walk(quantiser)
+        if limit.over:
+            return
         layers = self._calibration.calibrated.layers
         solution = {group.name: layers[group.name] for group in self._groups if group.layer}
         terms = [term for layer in solution.values() for term in layer.terms]

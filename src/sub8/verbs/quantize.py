@@ -1,6 +1,5 @@
 """The verb ``quantize``: a float network and sample inputs to the standard Q/DQ artifact."""
 
-import importlib.util
 import json
 import warnings
 from collections.abc import Sequence
@@ -8,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from sub8.data import ImageRange
 from sub8.data.preprocess import Preparation
-from sub8.errors import InputError, Sub8Warning
-from sub8.extras import missing_extra
+from sub8.errors import Sub8Warning
 from sub8.graph.qdq import write_qdq
 from sub8.progress import Progress, logged
 from sub8.ptq.prepare import Source, prepare_network
 from sub8.ptq.samples import Calibration, Samples
 from sub8.quantized_model import LayerSummary, QuantizedModel, layer_summaries
 from sub8.recipe import Recipe
-from sub8.solve import solve_layers
+from sub8.solve import check_method, solve_layers
 from sub8.verbs.quality import Measurement
 
 if TYPE_CHECKING:
@@ -54,14 +52,14 @@ def quantize(
     preprocess: for uint8 images; default, the model's own metadata. It is stored in the result.
         Or a function from an image uint8 ``[H, W, 3]`` to a float array, which is not stored.
     Warns (Sub8Warning, one line) of layers whose 8-bit result is less than 20 dB above its error,
-    and of images left out because a value of theirs dwarfs all others; ``QuantizedModel.layers``
+    of images left out because a value of theirs dwarfs all others, and of what the method "auto"
+    lacks; ``QuantizedModel.layers``
     has every layer's ratio. Raises InputError (unusable model, no calibration images, NaN; the
     method "reconstruct" without PyTorch or with dynamic exponents) and UnsupportedModelError.
     """
     progress = logged(progress)
     recipe = recipe or Recipe()
-    if recipe.method == "reconstruct":
-        _check_reconstructable(recipe)
+    check_method(recipe)
     network = prepare_network(
         model,
         Samples(calibration, images, preprocess, hold_out),
@@ -108,13 +106,3 @@ def _tell_noise(layers: Sequence[LayerSummary]) -> None:
             Sub8Warning,
             stacklevel=3,
         )
-
-
-def _check_reconstructable(recipe: Recipe) -> None:
-    if recipe.activations.exponent != "static":
-        raise InputError(
-            "method 'reconstruct' needs static activation exponents; use method 'hessian' with "
-            "dynamic ones"
-        )
-    if importlib.util.find_spec("torch") is None:
-        raise missing_extra("torch", "torch", "method 'reconstruct' (others need none)")
