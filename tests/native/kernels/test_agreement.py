@@ -38,7 +38,8 @@ def built(compiler: str, architecture: str, program: str, folders: list[str], to
     isas = [isa for isa in ISAS.values() if isa.architecture in ("any", architecture)]
     defines = [f"-DSUB8_WITH_{isa.name}=1" for isa in isas if isa.architecture != "any"]
     options = ["-std=c++17", "-O1", "-ffp-contract=off", f"-I{NATIVE}", f"-I{HERE}", *defines]
-    plain = [HERE / f"{program}.cpp", NATIVE / "isa.cpp"]
+    own = (path for path in NATIVE.glob("*.cpp") if path.name != "module.cpp")
+    plain = [HERE / f"{program}.cpp", *sorted(own)]
     for folder in ("kernels", "weights", *folders):
         plain += sorted((NATIVE / folder).glob("*.cpp"))
     sources = [(source, ()) for source in plain] + [
