@@ -110,6 +110,23 @@ def test_function_of_one_tensor_through_two_dequantisers():
     assert operators(plan) == ["Quantize", "Table", "Dequantize"]
 
 
+@pytest.mark.parametrize(("shape", "axis"), [((3, 1, 1), 1), ((1, 3, 1, 1), 1), ((8,), 3)])
+def test_function_with_numbers_of_every_channel(shape, axis):
+    numbers = np.linspace(-0.9, 1.1, max(shape), dtype=np.float32).reshape(shape)
+
+    def build(g, x):
+        slopes = g.constant(numbers)
+        y = g.node("PRelu", x, slopes)
+        return g.node("Max", g.node("Sub", slopes, g.node("Tanh", y)), g.constant(-0.5, np.float32))
+
+    g = Graph()
+    y = g.quantised(build(g, g.quantised("x", 2.0**-5, signed=True)), 2.0**-6, signed=True)
+    plan = assert_same(g.model(y), reals(SHAPE))
+    assert operators(plan) == ["Quantize", "Table", "Dequantize"]
+    assert plan.operators[1].axis == axis
+    assert plan.operators[1].table.shape == (max(shape), 256)
+
+
 def test_lone_relu_keeps_integers():
     g = Graph()
     y = g.quantised(g.node("Relu", g.quantised("x", 2.0**-5, signed=True)), 2.0**-5)

@@ -107,6 +107,18 @@ def test_other_neighbours_are_a_float_island(how):
         assert_same(g.model(y), reals(SHAPE))
 
 
+@pytest.mark.parametrize("factors", [(1, 1, 2, 2), (1, 1, 4, 1), (1, 1, 8, 2)])
+@pytest.mark.parametrize("coordinates", ["half_pixel", "asymmetric", "pytorch_half_pixel"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_resize_between_neighbours(factors, coordinates, signed):
+    def build(g, x):
+        scales = g.constant(np.array(factors, np.float32))
+        how = {"coordinate_transformation_mode": coordinates}
+        return g.node("Resize", x, "", scales, mode="linear", **how)
+
+    check(build, ["Interpolate"], signed)
+
+
 def test_between_depth_and_space():
     def build(g, x):
         y = g.node("DepthToSpace", x, blocksize=2)

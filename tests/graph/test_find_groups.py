@@ -127,6 +127,25 @@ def test_shared_inner_value_of_two_tables(cut):
     assert ("table", ["Tanh"]) in kinds
 
 
+def test_numbers_of_every_channel_are_part_of_a_function(cut):
+    slope = np.linspace(0.1, 0.9, 4, dtype=np.float32)
+    groups = cut(
+        "a = Conv(x, w0) p = PRelu(a, s) m = Mul(p, s) t = Sub(one, m) y = Conv(t, w1)",
+        s=slope.reshape(4, 1, 1),
+        one=slope.reshape(1, 4, 1, 1),
+    )
+    assert shape_of(groups)[1] == ("table", ["PRelu", "Mul", "Sub"])
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 1, 4), (4, 4, 1, 1), (1, 4, 5, 5)])
+def test_numbers_of_other_places_are_not(cut, shape):
+    groups = cut(
+        "a = Conv(x, w0) r = Sigmoid(a) p = Mul(r, s) y = Conv(p, w1)",
+        s=np.linspace(0.1, 0.9, np.prod(shape), dtype=np.float32).reshape(shape),
+    )
+    assert shape_of(groups)[1] == ("island", ["Sigmoid", "Mul"])
+
+
 def test_squeeze_and_excitation_is_all_integer(cut):
     groups = cut(
         "a = Conv(x, w0) p = GlobalAveragePool(a) b = Conv(p, w1) r = Relu(b) c = Conv(r, w2) "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from sub8.errors import InputError, UnsupportedModelError
+from sub8.errors import InputError
 from sub8.graph import constants, patterns
 from sub8.graph.data_sizes import data_sized
 from sub8.graph.inference import infer_shapes
@@ -49,9 +49,8 @@ def count_layers(
     first).
 
     A lone shape is the first input's; inputs without one keep what they declare. In graph order.
-    Layers whose size depends on the data are left out.
-    Raises InputError where the shape does not fit the model, UnsupportedModelError where a layer's
-    output shape cannot be inferred.
+    Layers whose size depends on the data, or cannot be inferred, are left out.
+    Raises InputError where the shape does not fit the model.
     """
     if not isinstance(input_shape, Mapping):
         first = next(
@@ -74,7 +73,9 @@ def count_layers(
             continue
         weight = node.inputs[1]
         if weight is not None and (constants.is_constant(weight) or weight in fixed):
-            counts.append(_count(node, weight, _has_bias(node, fixed), images))
+            count = _count(node, weight, _has_bias(node, fixed), images)
+            if count is not None:
+                counts.append(count)
     return counts
 
 
@@ -114,11 +115,9 @@ def _is_static(value: ir.Value) -> bool:
     return value.shape is not None and all(isinstance(size, int) for size in value.shape)
 
 
-def _static(value: ir.Value, node: ir.Node) -> tuple[int, ...]:
+def _static(value: ir.Value) -> tuple[int, ...] | None:
     if value.shape is None or not _is_static(value):
-        raise UnsupportedModelError(
-            f"node {node.name!r}: the shape of {value.name!r} cannot be inferred"
-        )
+        return None
     return tuple(size for size in value.shape if isinstance(size, int))
 
 
@@ -133,14 +132,16 @@ def _has_bias(node: ir.Node, fixed: set[ir.Value]) -> bool:
     return any(constants.is_constant(value) or value in fixed for value in others)
 
 
-def _count(node: ir.Node, weight: ir.Value, biased: bool, batch: int) -> LayerCount:
-    shape = stored = _static(weight, node)
+def _count(node: ir.Node, weight: ir.Value, biased: bool, batch: int) -> LayerCount | None:
+    shape = stored = _static(weight)
+    if stored is None or shape is None:
+        return None
     if node.op_type == "MatMul" or (
         node.op_type == "Gemm" and not patterns.attribute(node, "transB", 0)
     ):
         shape = (stored[-1], stored[-2]) if len(stored) > 1 else (1, *stored)
-    read: tuple[int, ...]
-    output: tuple[int, ...]
+    read: tuple[int, ...] | None
+    output: tuple[int, ...] | None
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
     if node.op_type == "Gemm" and not (_is_static(x) and _is_static(y)):
@@ -148,8 +149,9 @@ def _count(node: ir.Node, weight: ir.Value, biased: bool, batch: int) -> LayerCo
         read = (batch, shape[1])
         output = (batch, shape[0])
     else:
-        read = _static(x, node)
-        output = _static(y, node)
+        read, output = _static(x), _static(y)
+    if read is None or output is None:
+        return None
     return LayerCount(
         name=str(node.name),
         operator=node.op_type,

@@ -424,7 +424,8 @@ def _finish(draft: _Draft, *, first: bool, last: bool) -> Group:
         outputs=tuple(str(value.name) for value in results if _is_quantised(draft, value)),
         results=tuple(str(value.name) for value in results),
         keeps_format=draft.kind in ("move", "pool")
-        and draft.nodes[0].op_type not in ("Concat", "AveragePool", "GlobalAveragePool"),
+        and draft.nodes[0].op_type not in ("Concat", "AveragePool", "GlobalAveragePool")
+        and patterns.interpolation(draft.nodes[0]) is None,
         first=is_layer and first,
         last=is_layer and last,
         depthwise=draft.layer is not None and patterns.is_depthwise(draft.layer),

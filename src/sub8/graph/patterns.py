@@ -184,8 +184,8 @@ def is_clamp(node: ir.Node) -> bool:
 
 
 def is_elementwise(node: ir.Node) -> bool:
-    """A float function applied element by element, whose constants are single numbers; of no
-    computed number without axes, which has no images to have a scale for.
+    """A float function applied element by element, whose constants are single numbers, or one a
+    channel; of no computed number without axes, which has no images to have a scale for.
     """
     if node.domain != "" or node.op_type not in ELEMENTWISE or len(node.outputs) != 1:
         return False
@@ -193,17 +193,50 @@ def is_elementwise(node: ir.Node) -> bool:
     if not all(is_float(value) for value in (*values, node.outputs[0])):
         return False
     return all(
-        constants.scalar(v) is not None if constants.is_constant(v) else rank(v) != 0
+        constants.scalar(v) is not None or by_channel(node, v)
+        if constants.is_constant(v)
+        else rank(v) != 0
         for v in values
     )
 
 
+def by_channel(node: ir.Node, constant: ir.Value) -> bool:
+    """Whether a constant operand has one number for every channel of all others: axis 1 of four,
+    else the last.
+    """
+    elements = constants.array(constant)
+    shapes = {sizes(value) for value in activations(node)}
+    axes = {None if shape is None else len(shape) for shape in shapes}
+    if elements is None or elements.dtype != np.float32 or len(axes) != 1 or None in axes:
+        return False
+    count = next(iter(axes))
+    assert count is not None
+    channel = 1 if count == 4 else count - 1
+    if count < 2 or varying_axis(elements.shape, count) != channel:
+        return False
+    return bool(np.isfinite(elements).all()) and all(
+        shape is not None and shape[channel] == elements.size for shape in shapes
+    )
+
+
+def varying_axis(shape: tuple[int, ...], axes: int) -> int | None:
+    """The one axis, of ``axes``, along which a constant that is broadcast has more than one
+    element.
+    """
+    wide = [axis + axes - len(shape) for axis, size in enumerate(shape) if size != 1]
+    return wide[0] if len(wide) == 1 and len(shape) <= axes else None
+
+
 def is_pool(node: ir.Node) -> bool:
-    """MaxPool, AveragePool (2-D, explicit padding) or GlobalAveragePool of rank-4 activations."""
+    """MaxPool, AveragePool (2-D, explicit padding), GlobalAveragePool or linear Resize of rank-4
+    activations.
+    """
     if node.domain != "" or not node.inputs or rank(node.inputs[0]) != 4:
         return False
     if node.op_type == "GlobalAveragePool":
         return True
+    if node.op_type == "Resize":
+        return interpolation(node) is not None
     if node.op_type == "MaxPool":
         if any(is_read(indices) for indices in node.outputs[1:]):
             return False
@@ -265,6 +298,23 @@ def resize_factors(node: ir.Node) -> tuple[int, ...] | None:
         or (coordinates == "asymmetric" and rounding == "round_prefer_floor" and max(factors) <= 2)
     )
     return factors if repeats else None
+
+
+def interpolation(node: ir.Node) -> tuple[tuple[int, int], bool] | None:
+    """The whole factors by which a linear Resize enlarges ``[B, C, H, W]``, and whether positions
+    count from the centres of elements; None where it does more than that.
+    """
+    if attribute(node, "mode", "nearest") != "linear" or rank(node.inputs[0]) != 4:
+        return None
+    if attribute(node, "antialias", 0) or "axes" in node.attributes:
+        return None
+    coordinates = attribute(node, "coordinate_transformation_mode", "half_pixel")
+    factors = _factors(node, 4)
+    if factors is None or factors[:2] != (1, 1) or not 1 <= min(factors) <= max(factors) <= 64:
+        return None
+    if coordinates in ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric"):
+        return (factors[2], factors[3]), True
+    return ((factors[2], factors[3]), False) if coordinates == "asymmetric" else None
 
 
 def _factors(node: ir.Node, axes: int) -> tuple[int, ...] | None:

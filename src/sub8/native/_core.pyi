@@ -125,6 +125,14 @@ def multiply(a: Buffer, strides_a: Sequence[int], signed_a: bool, zero_a: int, b
 def table(x: Buffer, out: Buffer, count: int, table: Annotated[NDArray[numpy.uint8], dict(shape=(256), order='C', device='cpu', writable=False)]) -> Step:
     """out = table[byte of x], 256 bytes."""
 
+def channel_table(x: Buffer, out: Buffer, outer: int, inner: int, tables: Annotated[NDArray[numpy.uint8], dict(shape=(None, 256), order='C', device='cpu', writable=False)]) -> Step:
+    """out = tables[channel][byte of x], x [outer, channels, inner]."""
+
+def interpolate(x: Buffer, out: Buffer, shape: Sequence[int], factors: tuple[int, int], centred: bool, is_signed: bool, zero: int, multiplier: int, shift: int, zero_point: int, low: int, high: int) -> Step:
+    """
+    8-bit [B, H, W, C] enlarged by factors of height and width, one rounding.
+    """
+
 def max_pool(x: Buffer, out: Buffer, shape: PoolShape, is_signed: bool) -> Step: ...
 
 def average_pool(x: Buffer, out: Buffer, shape: PoolShape, is_signed: bool, x_zero_point: int, count_include_pad: bool, multiplier: int, shift: int, zero_point: int, low: int, high: int) -> Step: ...

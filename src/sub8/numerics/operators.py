@@ -112,6 +112,33 @@ def pad(x: NDArray, pads: Sequence[int], value: int) -> NDArray:
     return np.pad(x[crop], widths, constant_values=value)
 
 
+def look_up_by_channel(x: NDArray, tables: NDArray, axis: int) -> NDArray:
+    """``look_up`` with a table of its own for every index along ``axis``, ``[channels, 256]``."""
+    index = x.astype(np.int64) - int(np.iinfo(x.dtype).min)
+    channel = np.arange(x.shape[axis]).reshape(-1, *(1,) * (x.ndim - 1 - axis))
+    return tables[channel, index]
+
+
+def neighbours(size: int, factor: int, centred: bool) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Of every position of an axis enlarged by ``factor``: the two elements that it lies between,
+    and the weight of the second of ``2 * factor`` (the first has the rest). centred: positions are
+    counted from the centres of elements, else from their begins.
+    """
+    index = np.arange(size * factor, dtype=np.int64)
+    place = 2 * index + 1 - factor if centred else 2 * index
+    below, rest = place // (2 * factor), place % (2 * factor)
+    return np.clip(below, 0, size - 1), np.clip(below + 1, 0, size - 1), rest
+
+
+def interpolate(x: Int64Array, factors: tuple[int, int], centred: bool) -> Int64Array:
+    """``[B, C, H, W]`` enlarged linearly, times ``4 * factors[0] * factors[1]``."""
+    for axis, factor in zip((2, 3), factors, strict=True):
+        first, second, weight = neighbours(x.shape[axis], factor, centred)
+        weight = weight.reshape(-1, *(1,) * (3 - axis))
+        x = np.take(x, first, axis) * (2 * factor - weight) + np.take(x, second, axis) * weight
+    return x
+
+
 def border(size: int, begin: int, end: int, mode: str) -> list[int]:
     """ONNX Pad along an axis of ``size``: where each element of the result comes from.
 

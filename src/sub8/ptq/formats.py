@@ -33,6 +33,8 @@ _OF_FIRST_INPUT = frozenset(
         "Floor",
         "Ceil",
         "Round",
+        "DepthToSpace",
+        "SpaceToDepth",
     ]
 )
 _OF_ALL_INPUTS = frozenset(["Add", "Mul", "Div", "Concat", "Min", "Sum"])
@@ -72,6 +74,8 @@ def _proven(node: ir.Node, holds: Callable[[ir.Value | None], bool]) -> bool:
         return ((low is not None and low >= 0) or holds(node.inputs[0])) and (
             high is None or high >= 0
         )
+    if node.op_type == "Resize":
+        return holds(node.inputs[0]) and patterns.attribute(node, "mode", "nearest") != "cubic"
     if node.op_type == "Pad":
         fill = node.inputs[2] if len(node.inputs) > 2 else None
         return holds(node.inputs[0]) and (fill is None or holds(fill))
@@ -177,7 +181,7 @@ def _accepts_dynamic(
     if reader.kind in ("layer", "add"):
         return True
     if not reader.keeps_format:
-        return reader.kind == "pool"
+        return reader.kind == "pool" and reader.nodes[0].op_type != "Resize"
     same_batch = reader.kind == "pool" or all(
         _same_images(values[reader.inputs[0]], values[name]) for name in reader.outputs
     )

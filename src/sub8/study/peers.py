@@ -32,7 +32,10 @@ def quantize_with_onnxruntime(
 
     prepared = out.with_suffix(".prepared.onnx")
     try:
-        quant_pre_process(str(source), str(prepared))
+        try:
+            quant_pre_process(str(source), str(prepared))
+        except Exception:  # its symbolic inference does not know all operators and open sizes
+            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
             str(out),

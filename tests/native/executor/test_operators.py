@@ -218,6 +218,30 @@ def test_pad(data):
 
 @few
 @given(st.data())
+def test_table_of_every_channel(data):
+    s = Sketch(data.draw)
+    x = s.quantised(shape_of(s), s.format())
+    out, axis = s.format(), s.integer(0, len(s.shapes[x]) - 1)
+    tables = s.random.integers(out.low, out.high, (s.shapes[x][axis], 256), endpoint=True)
+    operator = p.Table(name="table", x=x, out=s.name(), table=tables.astype(out.dtype), axis=axis)
+    check(s.plan(s.add(operator, out)), s.arrays(), threads=(1, 3))
+
+
+@few
+@given(st.data())
+def test_interpolate(data):
+    s = Sketch(data.draw)
+    shape = tuple(s.integer(1, 5) for _ in range(4))
+    x, out = s.quantised(shape, s.format()), s.format()
+    operator = p.Interpolate(
+        name="resize", x=x, out=s.name(), factors=(s.integer(1, 5), s.integer(1, 5)),
+        centred=s.flip(), **s.limits(out),
+    )  # fmt: skip
+    check(s.plan(s.add(operator, out)), s.arrays(), threads=(1, 3))
+
+
+@few
+@given(st.data())
 def test_border(data):
     s = Sketch(data.draw)
     x = s.quantised(shape_of(s), s.format())

@@ -1,5 +1,6 @@
 """Quantize and Dequantize, element-wise operators and pooling as native steps, static exponents."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -107,7 +108,43 @@ def lower_reformat(operator: p.Reformat, to: Lowering) -> None:
 
 
 def lower_table(operator: p.Table, to: Lowering) -> None:
-    _look_up(operator, operator.table, to)
+    if operator.axis is None:
+        _look_up(operator, operator.table, to)
+        return
+    x, out = to.place(operator.x), to.result(operator.out)
+    signed = to.format(operator.x).signed
+    tables = np.stack([bytes_by_index(entries, signed) for entries in operator.table])
+    place = out.layout.order.index(operator.axis)
+    outer, inner = math.prod(out.layout.sizes[:place]), math.prod(out.layout.sizes[place + 1 :])
+    to.draft.step(
+        operator.name,
+        (x.buffer, out.buffer),
+        lambda at: _core.channel_table(at(x.buffer), at(out.buffer), outer, inner, tables),
+    )
+
+
+def lower_interpolate(operator: p.Interpolate, to: Lowering) -> None:
+    x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.x)
+    integers = operator.to_8_bit(to.formats)
+    batch, channels, height, width = x.layout.shape
+
+    def make(at: Locate) -> _core.Step:
+        return _core.interpolate(
+            x=at(x.buffer),
+            out=at(out.buffer),
+            shape=[batch, height, width, channels],
+            factors=operator.factors,
+            centred=operator.centred,
+            is_signed=fmt.signed,
+            zero=fmt.zero_point,
+            multiplier=int(integers.multiplier[0]),
+            shift=integers.shift,
+            zero_point=integers.zero_point,
+            low=integers.low,
+            high=integers.high,
+        )
+
+    to.draft.step(operator.name, (x.buffer, out.buffer), make)
 
 
 def lower_max_pool(operator: p.MaxPool, to: Lowering) -> None:

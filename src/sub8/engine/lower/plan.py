@@ -156,6 +156,7 @@ _STEPS: dict[type[p.IntegerOperator], tuple[Lower, Lower | None]] = {
     p.Reformat: (elements.lower_reformat, dynamic.lower_dynamic_add),
     p.Table: (elements.lower_table, None),
     p.MaxPool: (elements.lower_max_pool, None),
+    p.Interpolate: (elements.lower_interpolate, None),
     p.AveragePool: (elements.lower_average_pool, dynamic.lower_dynamic_average_pool),
     p.Concat: (moves.lower_concat, None),
     p.Slice: (moves.lower_slice, None),

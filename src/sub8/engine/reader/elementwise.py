@@ -12,7 +12,7 @@ from sub8.engine.plan import operators as p
 from sub8.engine.reader.layers import add_bias
 from sub8.engine.reader.state import GraphState, both_inputs, bounds_of_clip
 from sub8.engine.reader.values import Clamp, Function, Integers, Joined, Known, Lazy, Moved, Pending
-from sub8.engine.reader.weights import read_terms, real_scalar
+from sub8.engine.reader.weights import read_terms, real_scalar, real_values
 from sub8.graph import constants, patterns
 from sub8.graph.constants import follows_from_constants
 from sub8.graph.naming import node_name
@@ -78,24 +78,34 @@ def read_mul(state: GraphState, node: ir.Node) -> list[Known] | None:
 def read_function(
     state: GraphState, node: ir.Node, clamp: Clamp | None = None
 ) -> list[Known] | None:
-    """An element-wise node whose operands are functions of one 8-bit tensor, or single numbers."""
+    """An element-wise node whose operands are functions of one 8-bit tensor, or numbers: single
+    ones, or one a channel.
+    """
     if node.op_type not in patterns.ELEMENTWISE or len(node.outputs) != 1:
         return None
     source: Integers | None = None
     sources: set[ir.Value] = set()
     so_far: Clamp | None = Clamp()
+    channels: tuple[int, int, int] | None = None
     operands = [value for value in node.inputs if value is not None]
     axes = max(
         (rank(value) or 1 for value in operands if not follows_from_constants(value)), default=0
     )
     for value in operands:
         if follows_from_constants(value):
-            if real_scalar(value) is None or (rank(value) or 0) > axes:
+            if real_scalar(value) is not None and (rank(value) or 0) <= axes:
+                continue
+            own = _channels(value, axes, operands)
+            if own is None or channels not in (None, own):
                 return None
+            channels = own
             continue
         known = state.of(value)
         if isinstance(known, Function):
             part, sources, so_far = known.source, sources | known.sources, known.clamp
+            if known.channels is not None and channels not in (None, known.channels):
+                return None
+            channels = known.channels or channels
         elif isinstance(known, Integers) and known.real:
             part, sources = known, sources | {value}
         else:
@@ -106,9 +116,35 @@ def read_function(
     if source is None:
         return None
     combined = so_far.then(clamp) if so_far is not None and clamp is not None else None
+    if channels is not None:
+        combined = None
+        if channels[1] < 2:
+            return None
     if source.fmt.dynamic and combined is None:
         return None
-    return [Function(source, frozenset(sources), node.outputs[0], combined)]
+    return [Function(source, frozenset(sources), node.outputs[0], combined, channels)]
+
+
+def _channels(
+    constant: ir.Value, axes: int, operands: list[ir.Value]
+) -> tuple[int, int, int] | None:
+    """The axis of ``axes`` along which a constant varies, and its length; None where it varies
+    along several, or would make the result larger than the operands.
+    """
+    elements = real_values(constant)
+    if elements is None or not np.isfinite(elements).all():
+        return None
+    axis = patterns.varying_axis(elements.shape, axes)
+    if axis is None:
+        return None
+    length = elements.size
+    for value in operands:
+        shape = patterns.sizes(value)
+        if not follows_from_constants(value) and (
+            shape is None or len(shape) != axes or shape[axis] != length
+        ):
+            return None
+    return axis, axes, length
 
 
 def _clamped(state: GraphState, known: Lazy, clamp: Clamp) -> Lazy | None:

@@ -72,7 +72,11 @@ class Emitter:
                     return None
                 table = make_table(self.model, known, fmt)
                 operator: p.Operator = p.Table(
-                    name=node, x=known.source.tensor, table=table, out=out
+                    name=node,
+                    x=known.source.tensor,
+                    table=table,
+                    out=out,
+                    axis=None if known.channels is None else known.channels[0],
                 )
                 return self.add(operator, fmt)
             case Pending():

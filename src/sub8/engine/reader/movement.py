@@ -100,7 +100,17 @@ def read_split(state: GraphState, node: ir.Node) -> list[Known] | None:
 
 
 def read_resize(state: GraphState, node: ir.Node) -> list[Known] | None:
-    """The nearest element, by whole factors."""
+    """The nearest element, or linearly between neighbours, by whole factors."""
+    linear = patterns.interpolation(node)
+    if linear is not None:
+        x = state.real_integers(node.inputs[0])
+        if x is None or x.fmt.dynamic:
+            return None
+        core = p.Interpolate(
+            name=node_name(node), x=x.tensor, out="", low=0, high=0, factors=linear[0],
+            centred=linear[1],
+        )  # fmt: skip
+        return [Pending(core)]
     factors = patterns.resize_factors(node)
     if factors is None or max(factors) > LARGEST_INT32:
         return None

@@ -62,12 +62,14 @@ class Function:
     """An element-wise function of one 8-bit tensor.
 
     sources: the dequantised values that the nodes start from. clamp: where the function is only
-    that."""
+    that. channels: the axis, of so many in all, and the number of channels that have a function of
+    their own each."""
 
     source: Integers
     sources: frozenset[ir.Value]
     result: ir.Value
     clamp: Clamp | None = None
+    channels: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,9 @@
 #include "bindings/bindings.h"
 #include "bindings/shapes.h"
 #include "executor/binary.h"
+#include "executor/channel_table.h"
 #include "executor/copy.h"
+#include "executor/interpolate.h"
 #include "executor/pool.h"
 #include "executor/quantize.h"
 #include "executor/table.h"
@@ -77,6 +79,28 @@ StepPointer table(const executor::Buffer& x, const executor::Buffer& out, std::i
     std::array<std::uint8_t, 256> entries;
     std::memcpy(entries.data(), bytes.data(), entries.size());
     return std::make_shared<executor::Table>(x, out, count, entries);
+}
+
+using ChannelTables =
+    nb::ndarray<const std::uint8_t, nb::shape<-1, 256>, nb::c_contig, nb::device::cpu>;
+
+StepPointer channel_table(const executor::Buffer& x, const executor::Buffer& out,
+                          std::int64_t outer, std::int64_t inner, const ChannelTables& tables) {
+    const auto channels = static_cast<std::int64_t>(tables.shape(0));
+    std::vector<std::uint8_t> entries(tables.data(), tables.data() + tables.size());
+    return std::make_shared<executor::ChannelTable>(x, out, outer, channels, inner,
+                                                    std::move(entries));
+}
+
+StepPointer interpolate(const executor::Buffer& x, const executor::Buffer& out,
+                        const std::array<std::int64_t, 4>& shape,
+                        std::pair<std::int64_t, std::int64_t> factors, bool centred, bool is_signed,
+                        int zero, std::int64_t multiplier, int shift, int zero_point, int low,
+                        int high) {
+    const executor::Enlargement made{shape, factors.first, factors.second, centred,    is_signed,
+                                     zero,  multiplier,    shift,          zero_point, low,
+                                     high};
+    return std::make_shared<executor::Interpolate>(x, out, made);
 }
 
 StepPointer max_pool(const executor::Buffer& x, const executor::Buffer& out,
@@ -148,6 +172,11 @@ void bind_elements(nb::module_& m) {
           "zero_point"_a, "low"_a, "high"_a, "Product of two 8-bit views, one rounding.");
     m.def("table", &table, "x"_a, "out"_a, "count"_a, "table"_a,
           "out = table[byte of x], 256 bytes.");
+    m.def("channel_table", &channel_table, "x"_a, "out"_a, "outer"_a, "inner"_a, "tables"_a,
+          "out = tables[channel][byte of x], x [outer, channels, inner].");
+    m.def("interpolate", &interpolate, "x"_a, "out"_a, "shape"_a, "factors"_a, "centred"_a,
+          "is_signed"_a, "zero"_a, "multiplier"_a, "shift"_a, "zero_point"_a, "low"_a, "high"_a,
+          "8-bit [B, H, W, C] enlarged by factors of height and width, one rounding.");
     m.def("max_pool", &max_pool, "x"_a, "out"_a, "shape"_a, "is_signed"_a);
     m.def("average_pool", &average_pool, "x"_a, "out"_a, "shape"_a, "is_signed"_a, "x_zero_point"_a,
           "count_include_pad"_a, "multiplier"_a, "shift"_a, "zero_point"_a, "low"_a, "high"_a);

@@ -29,7 +29,7 @@ from sub8.engine.plan.operators.movement import (
     Transpose,
 )
 from sub8.engine.plan.operators.operator import IntegerOperator, RoundedOperator
-from sub8.engine.plan.operators.pooling import AveragePool, MaxPool, Pool
+from sub8.engine.plan.operators.pooling import AveragePool, Interpolate, MaxPool, Pool
 from sub8.engine.plan.operators.quantize import Dequantize, Quantize
 from sub8.numerics.dfp import Format
 
@@ -43,6 +43,7 @@ __all__ = [
     "Conv",
     "Dequantize",
     "IntegerOperator",
+    "Interpolate",
     "Island",
     "Layer",
     "Linear",

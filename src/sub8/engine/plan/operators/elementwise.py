@@ -107,10 +107,25 @@ class Reformat(RoundedOperator, UnaryOperator):
 @dataclass(frozen=True, kw_only=True)
 class Table(UnaryOperator):
     """Function of one 8-bit tensor: ``out = table[x - format(x).low]``, 256 entries of out's
-    dtype.
+    dtype. axis: of the channels, where each has a table of its own, ``[channels, 256]``.
     """
 
     table: NDArray
+    axis: int | None = None
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        x = shapes[self.x]
+        if self.axis is not None and (
+            self.axis >= len(x) or x[self.axis] not in (0, len(self.table))
+        ):
+            raise self.misfit(f"tables of {len(self.table)} channels do not fit {list(x)}")
+        return x
+
+    def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
+        return super().images_apart(shapes, constants) and self.axis != 0
 
     def evaluate(self, values: Values) -> Tensor:
-        return Tensor(operators.look_up(values[self.x].values, self.table))
+        x = values[self.x].values
+        if self.axis is None:
+            return Tensor(operators.look_up(x, self.table))
+        return Tensor(operators.look_up_by_channel(x, self.table, self.axis))

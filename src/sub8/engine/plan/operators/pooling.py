@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from sub8.engine.plan.operators.float_sums import unit_exponents
+from sub8.engine.plan.operators.float_sums import are_powers, unit_exponents
 from sub8.engine.plan.operators.operator import RoundedOperator, UnaryOperator, with_exponents
 from sub8.engine.plan.operators.values import Shape, Shapes, Tensor, Values
 from sub8.engine.plan.requantize import (
@@ -16,7 +16,8 @@ from sub8.engine.plan.requantize import (
     static,
 )
 from sub8.numerics import dynamic, operators
-from sub8.numerics.requantize import requantize_mean
+from sub8.numerics.accumulators import LARGEST_ACTIVATION
+from sub8.numerics.requantize import requantize, requantize_mean
 from sub8.numerics.rounding import Int64Array
 from sub8.numerics.windows import output_size
 
@@ -70,6 +71,43 @@ class MaxPool(Pool):
             x.values, self.kernel, self.strides, self.pads, self.dilations, self.ceil_mode
         )
         return Tensor(pooled, x.exponents)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpolate(RoundedOperator, UnaryOperator):
+    """``[B, C, H, W]`` enlarged by whole factors of height and width, linearly between neighbours
+    (ONNX Resize). centred: positions count from the centres of elements, else from their begins.
+    """
+
+    static_only = True
+
+    factors: tuple[int, int]
+    centred: bool
+
+    @property
+    def _weights(self) -> int:
+        """What the weights of the four neighbours add up to."""
+        return 4 * self.factors[0] * self.factors[1]
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        x = shapes[self.x]
+        if len(x) != 4:
+            raise self.misfit(f"input {list(x)} has no four axes")
+        return *x[:2], x[2] * self.factors[0], x[3] * self.factors[1]
+
+    def accumulator(self, formats: Formats) -> Accumulator:
+        unit = real_scale(static(formats[self.x])) / self._weights
+        return Accumulator(self.name, [unit], bounds=[LARGEST_ACTIVATION * self._weights])
+
+    def evaluate(self, values: Values) -> Tensor:
+        total = operators.interpolate(values.centred(self.x), self.factors, self.centred)
+        dtype = values.format(self.out).dtype
+        return Tensor(requantize(total, self.to_8_bit(values.formats), dtype))
+
+    def exact_in_float32(self, values: Values) -> bool:
+        powers = all(factor & (factor - 1) == 0 for factor in self.factors)
+        small = self._weights <= EXACT_DIVISOR
+        return powers and small and are_powers((self.x, self.out), values)
 
 
 @dataclass(frozen=True, kw_only=True)
