@@ -23,8 +23,8 @@ def test_a_file_holds_every_integer_of_a_format(row):
 
 
 def test_formats_stand_from_the_fewest_bits_to_the_most():
-    bits = [row.bits for row in WEIGHT_FORMATS.values()]
-    assert bits == sorted(bits) and len(set(bits)) == len(bits)
+    rows = [(row.bits, row.largest) for row in WEIGHT_FORMATS.values()]
+    assert rows == sorted(rows) and len(set(rows)) == len(rows)
 
 
 @pytest.mark.parametrize(
