@@ -42,7 +42,7 @@ def test_the_smallest_format_that_holds_integers(largest, stored, name):
     assert smallest_format(largest, stored).name == name
 
 
-@pytest.mark.parametrize("kind", WEIGHT_FORMATS)
+@pytest.mark.parametrize("kind", CLASSES)
 def test_formats_of_recipes_are_types_and_values(kind):
     default = CLASSES[kind]()
     assert isinstance(default, sub8.WeightFormat)
