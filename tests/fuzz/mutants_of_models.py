@@ -1,19 +1,17 @@
-"""Mutants of ONNX files through inspect, verify, run, quantize and the Session: refused in a line,
+"""Mutants of ONNX files through inspect, run, verify, quantize and the Session: refused in a line,
 or right.
 """
 
 import json
-import os
 import warnings
 from pathlib import Path
 from random import Random
-from unittest.mock import patch
 
 import numpy as np
+from judging import Done, Mutant, Verdict, command
 from model_mutations import changed_model
-from mutations import changed_bytes
-from run_mutants import Done, Mutant, command
-from small_models import FLOAT_KINDS, QUANTISED_KINDS, samples, small_model
+from mutations import NOTHING, changed_bytes
+from small_models import FLOAT_KINDS, QUANTISED_KINDS, samples, small_model, weights_beside
 
 from sub8.engine.session import Session
 from sub8.errors import Sub8Error, Sub8Warning
@@ -26,6 +24,7 @@ RECIPES = (
     ("--weights", "ternary", "--cluster", "all", "--method", "optimal"),
 )
 KINDS = (*FLOAT_KINDS, *QUANTISED_KINDS, *QUANTISED_KINDS)
+QUANTISED_AGAIN = 4  # one of so many quantised mutants; it holds the float network of a float one
 
 
 class Models:
@@ -35,77 +34,90 @@ class Models:
         self.of_bytes = of_bytes
         self.inputs = samples(3)
 
-    def mutant(self, random: Random) -> Mutant:
+    def mutant(self, random: Random, without: frozenset[int] = NOTHING) -> Mutant:
         kind = random.choice(KINDS)
         recipe = random.choice(RECIPES)
+        again = random.randrange(QUANTISED_AGAIN) == 0
+        beside = weights_beside(kind)
+        if beside and random.random() < 0.3:
+            beside = changed_bytes(beside, Random(random.getrandbits(64)))
+        facts = (kind, recipe, again, beside)
         if self.of_bytes:
-            return Mutant(kind, changed_bytes(small_model(kind), random), (kind, recipe))
-        done, data = changed_model(small_model(kind), random)
-        return Mutant(f"{kind}: {done}", data, (kind, recipe))
+            return Mutant(kind, changed_bytes(small_model(kind), random, without), facts)
+        done, data = changed_model(small_model(kind), random, without)
+        return Mutant(f"{kind}: {done}", data, facts)
 
-    def judge(self, mutant: Mutant, folder: Path) -> str | None:
+    def judge(self, mutant: Mutant, folder: Path) -> Verdict:
+        kind, recipe, again, beside = mutant.facts
+        assert isinstance(recipe, tuple) and isinstance(beside, bytes)
         model, inputs = folder / "m.onnx", folder / "x.npy"
         model.write_bytes(mutant.data)
+        (folder / "weights.bin").write_bytes(beside or bytes(4096))
         if not inputs.exists():
             np.save(inputs, self.inputs)
-            (folder / "weights.bin").write_bytes(bytes(4096))
             (folder / "sub").mkdir()
-        kind, recipe = mutant.facts
-        with patch.dict(os.environ, {"SUB8_TRACEBACK": "1"}), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("default")
-            if kind in FLOAT_KINDS:
-                return self._judge_float(model, inputs, recipe)
-            return self._judge_quantised(model, inputs)
+            verdict = self._judge_file(model, inputs)
+            if verdict.problem is not None or not (kind in FLOAT_KINDS or again):
+                return verdict
+            return self._judge_quantize(model, inputs, recipe, verdict)
 
-    def _judge_float(self, model: Path, inputs: Path, recipe: object) -> str | None:
+    def _judge_quantize(
+        self, model: Path, inputs: Path, recipe: tuple[str, ...], before: Verdict
+    ) -> Verdict:
+        """``before``: the verdict on the model itself."""
         written = model.with_name("q.onnx")
         written.unlink(missing_ok=True)
-        assert isinstance(recipe, tuple)
         for done in (
-            command("inspect", model),
             command("inspect", model, *recipe[:2], "--json"),
-            quantised := command("quantize", model, "-c", inputs, "-o", written, *recipe),
+            quantized := command("quantize", model, "-c", inputs, "-o", written, *recipe),
         ):
-            problem = _problem(done, warns=done is quantised)
+            problem = _problem(done, warns=done is quantized)
             if problem is not None:
-                return problem
-        if quantised.code == 2:
-            return "written although refused" if written.exists() else None
+                return Verdict("quantize", problem)
+        if quantized.code == 2:
+            kept = "written although refused" if written.exists() else None
+            return Verdict(f"{before.outcome}, not quantized", kept)
         verified = command("verify", written, inputs, "--threads", 1)
         if verified.code == 2 and "nothing to compare" in verified.err:
-            return None
+            return Verdict("quantized, nothing to compare")
         if verified.code != 0:
-            return f"verify of what quantize wrote: {verified.out}{verified.err}"
-        return self._judge_quantised(written, inputs)
+            told = f"verify of what quantize wrote: {verified.out}{verified.err}"
+            return Verdict("quantized", told)
+        verdict = self._judge_file(written, inputs)
+        return Verdict(f"quantized, {verdict.outcome}", verdict.problem)
 
-    def _judge_quantised(self, model: Path, inputs: Path) -> str | None:
+    def _judge_file(self, model: Path, inputs: Path) -> Verdict:
         verified = command("verify", model, inputs, "--threads", 1)
         for done in (verified, command("inspect", model), command("run", model, inputs)):
             problem = _problem(done, warns=True)
             if problem is not None:
-                return problem
+                return Verdict("a verb", problem)
         warnings.simplefilter("ignore", Sub8Warning)  # those were among the command's
         try:
             session = Session(model, threads=1)
             x = dict.fromkeys(session.inputs, self.inputs)
             got = session.run_all(x)
         except Sub8Error:
-            return None
-        beyond_float32 = verified.code == 0 and "(0 beyond" not in verified.out
-        if verified.code == 1 or beyond_float32:  # told
-            return None
+            return Verdict("runs in float" if done.code == 0 else "refused")
+        if verified.code == 1:
+            return Verdict("told by verify")
+        if verified.code == 0 and "(0 beyond" not in verified.out:
+            return Verdict("beyond exact float32")
         try:
             expected = OnnxRuntime(model, threads=1, optimise=False).run_all(x)
         except Sub8Error:
-            return None  # theirs
+            return Verdict("ONNX Runtime refuses")
         for name, values in expected.items():
             mine = got[name]
             same = mine.shape == values.shape and np.array_equal(
                 mine, values, equal_nan=mine.dtype.kind == "f"
             )
             if not same:
-                return f"{name!r} differs silently: {mine.flat[:4]}, ONNX Runtime {values.flat[:4]}"
-        return None
+                told = f"{name!r} differs silently: {mine.flat[:4]}, ONNX Runtime {values.flat[:4]}"
+                return Verdict("wrong", told)
+        return Verdict("exact" if verified.code == 0 else "exact, not verified")
 
 
 def _problem(done: Done, *, warns: bool) -> str | None:

@@ -13,8 +13,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from made_up_paper import made_up_paper
-from mutations import changed_bytes, changed_value, dumped
-from run_mutants import Mutant, command
+from mutations import NOTHING, changed_bytes, changed_value, dumped
+from run_mutants import Done, Mutant, Verdict, command
 
 from sub8.record.bundles import pack, read_items
 from sub8.record.canonical import canonical_bytes
@@ -61,7 +61,7 @@ class Records:
         merger.add_bundle(io.BytesIO(pack([*self.events, b"garbage"])))
         self.states = [self.paper, merger.result().state]
 
-    def mutant(self, random: Random) -> Mutant:
+    def mutant(self, random: Random, without: frozenset[int] = NOTHING) -> Mutant:
         kind = random.choice(
             (
                 "state bytes",
@@ -78,7 +78,7 @@ class Records:
         match kind:
             case "state bytes":
                 data = json.dumps(state, indent=random.choice((None, 1))).encode()
-                return Mutant(kind, changed_bytes(data, random), (canonical_bytes(state),))
+                return Mutant(kind, changed_bytes(data, random, without), (canonical_bytes(state),))
             case "state":
                 return Mutant(kind, dumped(changed_value(state, random)), (canonical_bytes(state),))
             case "sealed state":
@@ -86,14 +86,14 @@ class Records:
                     kind, dumped(self._sealed(random)), (canonical_bytes(self.states[1]),)
                 )
             case "event bytes":
-                return Mutant(kind, changed_bytes(event, random), (event,))
+                return Mutant(kind, changed_bytes(event, random, without), (event,))
             case "event":
                 return Mutant(kind, dumped(changed_value(json.loads(event), random)), (event,))
             case "sealed event":
                 return Mutant(kind, self._forged(event, random), (event,))
             case _:
                 chosen = random.choices(self.events, k=random.randrange(1, 6))
-                return Mutant(kind, changed_bytes(pack(chosen), random))
+                return Mutant(kind, changed_bytes(pack(chosen), random, without))
 
     def _sealed(self, random: Random) -> Any:
         """The merged state with a protected part changed and the hash taken anew."""
@@ -121,21 +121,28 @@ class Records:
             fields["signature_b64"] = base64.b64encode(point + bytes(32)).decode()
         return dumped(fields)
 
-    def judge(self, mutant: Mutant, folder: Path) -> str | None:
+    def judge(self, mutant: Mutant, folder: Path) -> Verdict:
         if "state" in mutant.kind:
             return self._judge_state(mutant, folder / "state.json")
         if "event" in mutant.kind:
-            found = EventReader().read(mutant.data)
-            if isinstance(found, str):
-                return "the untouched event is refused" if mutant.data == mutant.facts[0] else None
-            return None if found.data == mutant.facts[0] else "a changed event is valid"
+            return self._judge_event(mutant)
         return self._judge_bundle(mutant, folder)
 
-    def _judge_state(self, mutant: Mutant, path: Path) -> str | None:
+    def _judge_event(self, mutant: Mutant) -> Verdict:
+        found = EventReader().read(mutant.data)
+        if isinstance(found, str):
+            same = mutant.data == mutant.facts[0]
+            return Verdict("found", "the untouched event is refused" if same else None)
+        changed = found.data != mutant.facts[0]
+        return Verdict("untouched", "a changed event is valid" if changed else None)
+
+    def _judge_state(self, mutant: Mutant, path: Path) -> Verdict:
         path.write_bytes(mutant.data)
         done = command("record", "verify", path)
-        if done.problem() is not None:
-            return done.problem()
+        outcome = {0: "untouched", 1: "found", 2: "refused"}.get(done.code, "ended")
+        return Verdict(outcome, done.problem() or self._problem_of_state(mutant, done))
+
+    def _problem_of_state(self, mutant: Mutant, done: Done) -> str | None:
         for line in done.out.splitlines():
             if not line.startswith(("valid ", "invalid ", "not checkable ")):
                 return f"no line of a check: {line!r}"
@@ -147,16 +154,19 @@ class Records:
             return "an untouched state is invalid"
         return "a changed state is valid" if done.code == 0 and not same else None
 
-    def _judge_bundle(self, mutant: Mutant, folder: Path) -> str | None:
+    def _judge_bundle(self, mutant: Mutant, folder: Path) -> Verdict:
         paper, bundle, output = (folder / name for name in ("paper.json", "bundle", "merged.json"))
         paper.write_bytes(canonical_bytes(self.paper))
         bundle.write_bytes(mutant.data)
         output.unlink(missing_ok=True)
         done = command("record", "merge", paper, bundle, "-o", output, "--json")
-        if done.problem() is not None:
-            return done.problem()
         if done.code == 2:
-            return "written although refused" if output.exists() else None
+            written = "written although refused" if output.exists() else None
+            return Verdict("refused", done.problem() or written)
+        problem = done.problem() or self._problem_of_merged(mutant, done, output)
+        return Verdict("merged", problem)
+
+    def _problem_of_merged(self, mutant: Mutant, done: Done, output: Path) -> str | None:
         told = json.loads(done.out)
         items = {item.sha256 for item in read_items(io.BytesIO(mutant.data))}
         if told["applied"] + told["equivocating"] + sum(told["invalid"].values()) != len(items):

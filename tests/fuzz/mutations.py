@@ -21,10 +21,15 @@ VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-def changed_bytes(data: bytes, random: Random) -> bytes:
-    """``data`` with one to four changes."""
-    for _ in range(random.choice((1, 1, 1, 2, 4))):
-        data = _changed_once(data, random)
+NOTHING: frozenset[int] = frozenset()
+
+
+def changed_bytes(data: bytes, random: Random, without: frozenset[int] = NOTHING) -> bytes:
+    """``data`` with one to four changes, but for those of the numbers ``without``."""
+    for number in range(random.choice((1, 1, 1, 2, 4))):
+        own = Random(random.getrandbits(64))
+        if number not in without:
+            data = _changed_once(data, own)
     return data
 
 

@@ -1,199 +1,87 @@
 """Many mutants of one kind of input, each judged. The tests run a few of each; the long run is
 
-    python tests/fuzz/run_mutants.py records --count 5000 --seed 1
+    python tests/fuzz/run_mutants.py models --count 20000 --seed 1 --jobs 2 --outcomes models.json
 
 Mutant number N of a seed is always the same: ``--first N`` goes on from there, ``--only N`` makes
-one again, ``--keep FOLDER`` writes those that failed. A kind of input is a class with ``mutant``
-and ``judge``, named in TARGETS. They are judged in a process of their own: one that ends it, or
-takes too long, costs a new one.
+one again, ``--keep FOLDER`` writes those that failed, without the changes that do not matter. With
+``--outcomes`` the counts by kind and outcome, every failure and the commits that were judged are
+written to a file, from which the same command goes on. A kind of input is a class with ``mutant``
+and ``judge``, named in targets.py.
 """
 
 import argparse
-import io
-import multiprocessing
+import json
 import os
+import signal
+import subprocess
 import sys
-import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from random import Random
-from typing import Any, Protocol
-from unittest.mock import patch
+from typing import Any
 
-LONGEST_LINE = 1500
+from judging import Judged, judged_apart, made, smallest
+from targets import TARGETS
 
-
-@dataclass(frozen=True)
-class Mutant:
-    """What was changed, and the file that came out. ``facts``: what the target wants to
-    remember.
-    """
-
-    kind: str
-    data: bytes
-    facts: tuple[object, ...] = ()
-
-
-class Target(Protocol):
-    def mutant(self, random: Random) -> Mutant: ...
-
-    def judge(self, mutant: Mutant, folder: Path) -> str | None:
-        """What is wrong with how sub8 takes the mutant; None where nothing is. Any exception is
-        wrong too.
-        """
-
-
-@dataclass(frozen=True)
-class Finding:
-    number: int
-    mutant: Mutant
-    problem: str
-
-
-def findings(target: Target, numbers: range, seed: int, folder: Path) -> Iterator[Finding]:
-    """The mutants that are taken wrongly. ``folder``: for their files."""
-    for number in numbers:
-        mutant = target.mutant(Random(f"{seed}/{number}"))
-        try:
-            problem = target.judge(mutant, folder)
-        except Exception:
-            problem = traceback.format_exc()
-        if problem is not None:
-            yield Finding(number, mutant, problem)
-
-
-LONGEST = 120  # seconds for one mutant; seen: 2
 TOLD = 100
-MEMORY = 8 << 30  # bytes of addresses
 
 
-def findings_apart(
-    name: str, numbers: range, seed: int, folder: Path, told: Callable[[int], None] | None = None
-) -> Iterator[Finding]:
-    """As ``findings`` of the target of this name, in a process that a mutant may end. ``told``: now
-    and then, the number up to which all are judged.
+class Outcomes:
+    """What is known of the mutants of a target and seed; kept in a JSON file."""
 
-    What libraries write to stderr past Python is a finding too.
-    """
-    spawn = multiprocessing.get_context("spawn")
-    first = numbers.start
-    while first < numbers.stop:
-        ours, theirs = spawn.Pipe()
-        arguments = (theirs, name, range(first, numbers.stop), seed, folder)
-        worker = spawn.Process(target=_serve, args=arguments, daemon=True)
-        worker.start()
-        theirs.close()
-        problem = None
-        try:
-            while first < numbers.stop:
-                if not ours.poll(LONGEST):
-                    problem = f"takes more than {LONGEST} s"
-                    break
-                finding = ours.recv()
-                first += 1
-                if told is not None and first % TOLD == 0:
-                    told(first)
-                if finding is not None:
-                    yield finding
-        except EOFError:
-            worker.join()
-            problem = f"ends the process: exit code {worker.exitcode}"
-        finally:
-            worker.kill()
-            worker.join()
-        if problem is not None:
-            yield Finding(first, TARGETS[name]().mutant(Random(f"{seed}/{first}")), problem)
-            first += 1
+    def __init__(self, target: str, seed: int, first: int, path: Path | None) -> None:
+        self.path = path
+        self.known: dict[str, Any] = {
+            "target": target, "seed": seed, "first": first, "next": first, "runs": [],
+            "outcomes": {}, "failures": [],
+        }  # fmt: skip
+        if path is not None and path.exists():
+            self.known = json.loads(path.read_text())
+            if (self.known["target"], self.known["seed"]) != (target, seed):
+                sys.exit(f"{path} holds another target or seed")
+        self.next: int = self.known["next"]
+        self.counts = {kind: Counter(found) for kind, found in self.known["outcomes"].items()}
+        self.start = time.monotonic()
+        self.run = {"commit": _commit(), "first": self.next, "next": self.next, "seconds": 0}
+        self.known["runs"].append(self.run)
 
+    def add(self, judged: Judged) -> None:
+        kind = judged.kind.partition(":")[0]
+        outcome = "wrong" if judged.verdict.problem is not None else judged.verdict.outcome
+        self.counts.setdefault(kind, Counter())[outcome] += 1
+        self.next = judged.number + 1
 
-def _serve(pipe: Any, name: str, numbers: range, seed: int, folder: Path) -> None:
-    import resource
+    def failed(self, number: int, kind: str, left_out: frozenset[int], problem: str) -> None:
+        self.known["failures"].append(
+            {
+                "number": number,
+                "kind": kind,
+                "left_out": sorted(left_out),
+                "commit": self.run["commit"],
+                "problem": problem,
+            }
+        )
 
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with tempfile.TemporaryFile() as beside:
-        os.dup2(beside.fileno(), 2)
-        target = TARGETS[name]()
-        for number in numbers:
-            before = beside.seek(0, os.SEEK_END)
-            found = next(findings(target, range(number, number + 1), seed, folder), None)
-            if found is None and beside.seek(0, os.SEEK_END) > before:
-                beside.seek(before)
-                mutant = target.mutant(Random(f"{seed}/{number}"))
-                found = Finding(number, mutant, f"stderr beside Python's: {beside.read(500)!r}")
-            pipe.send(found)
+    def save(self) -> None:
+        if self.path is None:
+            return
+        self.run["next"] = self.known["next"] = self.next
+        self.run["seconds"] = round(time.monotonic() - self.start)
+        self.known["outcomes"] = {k: dict(self.counts[k]) for k in sorted(self.counts)}
+        beside = self.path.with_suffix(".new")
+        beside.write_text(json.dumps(self.known, indent=1) + "\n")
+        beside.replace(self.path)
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
+def _commit() -> str:
+    def git(*arguments: str) -> str:
+        told = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        return told.stdout.strip()
 
-    code: int
-    out: str
-    err: str
-
-    def problem(self) -> str | None:
-        """What no command may do, whatever its files hold."""
-        if self.code not in (0, 1, 2):
-            return f"exit code {self.code}"
-        lines = self.err.splitlines(keepends=True)
-        if self.code == 2 and (len(lines) != 1 or not self.err.startswith("sub8: error: ")):
-            return f"not one line: {self.err[:500]!r}"
-        if self.code != 2 and lines:
-            return f"stderr of a command that did not fail: {self.err[:500]!r}"
-        for line in self.out.split("\n") + self.err.split("\n"):
-            if not line.isprintable():
-                return f"characters that a terminal obeys: {line[:500]!r}"
-            if len(line) > LONGEST_LINE:
-                return f"a line of {len(line)} characters"
-        return None
-
-
-def command(*arguments: object) -> Done:
-    """``sub8`` with arguments, in this process. Exceptions that reach the top are raised."""
-    from sub8.cli.main import main
-
-    out, err = io.StringIO(), io.StringIO()
-    code: object = 0
-    with (
-        patch.object(sys, "argv", ["sub8", *map(str, arguments)]),
-        redirect_stdout(out),
-        redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-    return Done(int(str(code or 0)), out.getvalue(), err.getvalue())
-
-
-def _records() -> Target:
-    from mutants_of_records import Records
-
-    return Records()
-
-
-def _models() -> Target:
-    from mutants_of_models import Models
-
-    return Models(of_bytes=False)
-
-
-def _model_bytes() -> Target:
-    from mutants_of_models import Models
-
-    return Models(of_bytes=True)
-
-
-TARGETS: dict[str, Callable[[], Target]] = {
-    "records": _records,
-    "models": _models,
-    "model-bytes": _model_bytes,
-}
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return git("rev-parse", "--short", "HEAD") + (" and changes" if changed else "")
 
 
 def main() -> None:
@@ -204,35 +92,57 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--first", type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
     parser.add_argument("--only", type=int, metavar="N", help="this mutant alone")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the mutants that failed")
+    parser.add_argument("--outcomes", type=Path, metavar="FILE", help="to go on from, and write")
     options = parser.parse_args()
-    numbers = range(options.first, options.first + options.count)
+    first, stop = options.first, options.first + options.count
     if options.only is not None:
-        numbers = range(options.only, options.only + 1)
-    found, start = 0, time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        for finding in findings_apart(
-            options.target,
-            numbers,
-            options.seed,
-            Path(folder),
-            lambda number: print(f"up to {number}", flush=True),
-        ):
-            found += 1
-            print(f"{finding.number} {finding.mutant.kind}: {finding.problem}", flush=True)
-            if options.keep is not None:
-                options.keep.mkdir(parents=True, exist_ok=True)
-                kept = options.keep / f"{options.target}-{options.seed}-{finding.number}"
-                kept.write_bytes(finding.mutant.data)
-    print(f"{len(numbers)} mutants, {found} taken wrongly, {time.monotonic() - start:.0f} s")
+        first, stop = options.only, options.only + 1
+    outcomes = Outcomes(options.target, options.seed, first, options.outcomes)
+    found = 0
+    with _saved_at_the_end(outcomes):
+        numbers = range(outcomes.next, stop)
+        for judged in judged_apart(options.target, numbers, options.seed, options.jobs):
+            if judged.verdict.problem is not None:
+                found += 1
+                _tell(judged, outcomes, options)
+            outcomes.add(judged)
+            if outcomes.next % TOLD == 0:
+                print(f"up to {outcomes.next}", flush=True)
+                outcomes.save()
+    seconds = time.monotonic() - outcomes.start
+    print(f"{len(numbers)} mutants, {found} taken wrongly, {seconds:.0f} s")
+    for kind, counts in sorted(outcomes.counts.items()):
+        print(f"{kind}: " + ", ".join(f"{outcome} {n}" for outcome, n in sorted(counts.items())))
     sys.exit(1 if found else 0)
+
+
+@contextmanager
+def _saved_at_the_end(outcomes: Outcomes) -> Iterator[None]:
+    """Also where the run is interrupted or terminated."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        outcomes.save()
+
+
+def _tell(judged: Judged, outcomes: Outcomes, options: argparse.Namespace) -> None:
+    assert judged.verdict.problem is not None
+    target, seed, number = TARGETS[options.target](), options.seed, judged.number
+    without, problem = smallest(options.target, number, seed, judged.verdict.problem)
+    mutant = made(target, seed, number, without)
+    print(f"{number} {mutant.kind}: {problem}", flush=True)
+    outcomes.failed(number, mutant.kind, without, problem)
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        (options.keep / f"{options.target}-{seed}-{number}").write_bytes(mutant.data)
 
 
 if __name__ == "__main__":
     tests = Path(__file__).resolve().parents[1]
     sys.path[:0] = [str(tests / "builders"), str(tests.parent / "src")]
     os.environ["OMP_NUM_THREADS"] = "1"
-    from run_mutants import main as importable_main  # its classes go through a pipe by this name
-
-    importable_main()
+    main()

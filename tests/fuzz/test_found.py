@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from judging import Done, Mutant, command
 from mutants_of_models import RECIPES, Models
 from onnx import helper, numpy_helper
-from run_mutants import Done, Mutant, command
 from small_models import QUANTISED_KINDS, small_model
 
 Model = onnx.ModelProto
@@ -151,7 +151,12 @@ def test_found(kind: str, change: Callable[[Model], None], tmp_path: Path) -> No
     change(model)
     data = model.SerializeToString()
     assert data != small_model(kind)
-    assert Models(of_bytes=False).judge(Mutant(kind, data, (kind, RECIPES[1])), tmp_path) is None
+    assert (
+        Models(of_bytes=False)
+        .judge(Mutant(kind, data, (kind, RECIPES[1], True, b"")), tmp_path)
+        .problem
+        is None
+    )
     if kind in QUANTISED_KINDS:
         verified = command("verify", tmp_path / "m.onnx", tmp_path / "x.npy", "--threads", 1)
         assert verified.code != 1, verified.out
@@ -160,8 +165,8 @@ def test_found(kind: str, change: Callable[[Model], None], tmp_path: Path) -> No
 def test_the_judge_tells_a_silent_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mutant = Mutant("int8", small_model("int8"), ("int8", RECIPES[1]))
-    assert Models(of_bytes=False).judge(mutant, tmp_path) is None
+    mutant = Mutant("int8", small_model("int8"), ("int8", RECIPES[1], False, b""))
+    assert Models(of_bytes=False).judge(mutant, tmp_path).problem is None
 
     def verified(*_: object) -> Done:
         return Done(0, "0 mismatches in 12 elements of 3 images (0 beyond exact float32)\n", "")
@@ -171,4 +176,4 @@ def test_the_judge_tells_a_silent_difference(
 
     monkeypatch.setattr("mutants_of_models.command", verified)
     monkeypatch.setattr("mutants_of_models.Session.run_all", zeros)
-    assert "differs silently" in str(Models(of_bytes=False).judge(mutant, tmp_path))
+    assert "differs silently" in str(Models(of_bytes=False).judge(mutant, tmp_path).problem)

@@ -89,8 +89,9 @@ class OperatorCheck:
         rounding = _sum_rounding(operator, tensors, self._plan.formats)
         fmt = self._plan.formats[name]
         if fmt is None:
-            allowed = rounding
-            if not isinstance(operator, p.Layer):
+            if isinstance(operator, p.Layer):
+                allowed = rounding + _bias_rounding(operator, tensors, self._plan.formats)
+            else:
                 allowed = FLOAT_TOLERANCE * _largest(theirs)
             return Difference(operator.name, 0, _apart(ours, theirs, allowed))
         if name in self._scales:
@@ -205,12 +206,9 @@ def _sum_rounding(
     weight = np.abs(np.sum(aligned_integers(operator.terms), axis=0)).reshape(
         len(operator.bias), -1
     )
-    unit = np.full(len(weight), math.ldexp(1.0, finest_exponent(operator.terms)))
-    if operator.terms[0].channel_scale is not None:
-        unit = unit * operator.terms[0].channel_scale.astype(np.float64)
+    unit, scale = _weight_units(operator), _scale_of_input(operator, tensors, formats)
     fmt, x = formats[operator.x], tensors[operator.x]
     assert fmt is not None
-    scale = float(_scale_of(tensors, operator.x).max()) if fmt.scale is None else float(fmt.scale)
     largest = float(np.abs(x.values.astype(np.int64) - fmt.zero_point).max(initial=0)) * scale
     bias_unit = unit * scale
     if operator.bias_exponent is not None:
@@ -218,6 +216,33 @@ def _sum_rounding(
     magnitude = weight.sum(axis=1) * unit * largest + np.abs(operator.bias) * bias_unit
     walk = 4.0 * math.sqrt(weight.shape[1] + 2)
     return float(magnitude.max(initial=0.0)) * ROUNDING * walk
+
+
+def _bias_rounding(
+    operator: p.Layer, tensors: Environment, formats: Mapping[str, Format | None]
+) -> float:
+    """How far a float bias lies from the integer that the plan holds: half a unit of the sums,
+    where they are in units of the layer's own.
+    """
+    if operator.bias_exponent is not None or operator.terms[0].channel_scale is None:
+        return 0.0
+    units = _weight_units(operator) * _scale_of_input(operator, tensors, formats)
+    return 0.5 * float(units.max(initial=0.0))
+
+
+def _weight_units(layer: p.Layer) -> NDArray[np.float64]:
+    """The step of the weights of each output channel, in real units."""
+    unit = np.full(len(layer.bias), math.ldexp(1.0, finest_exponent(layer.terms)))
+    scale = layer.terms[0].channel_scale
+    return unit if scale is None else unit * scale.astype(np.float64)
+
+
+def _scale_of_input(
+    layer: p.Layer, tensors: Environment, formats: Mapping[str, Format | None]
+) -> float:
+    fmt = formats[layer.x]
+    assert fmt is not None
+    return float(_scale_of(tensors, layer.x).max()) if fmt.scale is None else float(fmt.scale)
 
 
 def _largest(values: NDArray[Any]) -> float:
