@@ -162,3 +162,11 @@ def test_names_inside_the_function_do_not_matter():
     for index, value in enumerate(value for node in function for value in node.outputs):
         value.name = f"v{index}"
     assert any(fmt is not None and fmt.dynamic for fmt in compile_plan(model).formats.values())
+
+
+def test_infinite_values_take_the_highest_exponent():
+    g = Graph(INPUT)
+    x = g.dynamic("x", signed=True)
+    y = images(7)
+    y[0, 0, 0, 0] = np.inf
+    assert_same(g.model(conv(g, x)), y)

@@ -132,6 +132,7 @@ def _saved_at_the_end(outcomes: Outcomes) -> Iterator[None]:
 def _tell(judged: Judged, outcomes: Outcomes, options: argparse.Namespace) -> None:
     assert judged.verdict.problem is not None
     target, seed, number = TARGETS[options.target](), options.seed, judged.number
+    print(f"{number} is taken wrongly", flush=True)
     without, problem = smallest(options.target, number, seed, judged.verdict.problem)
     mutant = made(target, seed, number, without)
     print(f"{number} {mutant.kind}: {problem}", flush=True)

@@ -156,9 +156,12 @@ def _float_model(kind: str) -> onnx.ModelProto:
             going = helper.make_tensor_value_info("going", TensorProto.BOOL, [])
             state = helper.make_tensor_value_info("state", TensorProto.FLOAT, None)
             still = helper.make_tensor_value_info("still", TensorProto.BOOL, [])
-            weights |= {"two": np.array(2), "half": np.float32(0.5)}
+            # The number of rounds is a size, which no change makes very large.
+            weights |= {"half": np.float32(0.5)}
             nodes += [
                 node("ReduceMean", ["conv1"], "mean", keepdims=0),
+                node("Shape", ["conv1"], "sizes", start=1, end=2),
+                node("Squeeze", ["sizes"], "rounds"),
                 node("Greater", ["mean", "half"], "high"),
                 node(
                     "If", ["high"], "chosen",
@@ -166,7 +169,7 @@ def _float_model(kind: str) -> onnx.ModelProto:
                     else_branch=body(node("Abs", ["conv1"], "abs1")),
                 ),
                 node(
-                    "Loop", ["two", "", "chosen"], "b",
+                    "Loop", ["rounds", "", "chosen"], "b",
                     body=body(
                         node("Identity", ["going"], "still"), node("Mul", ["state", "half"], "next"),
                         inputs=(count, going, state), more=(still,),

@@ -9,7 +9,7 @@ import pytest
 from judging import Done, Mutant, command
 from mutants_of_models import RECIPES, Models
 from onnx import helper, numpy_helper
-from small_models import QUANTISED_KINDS, small_model
+from small_models import QUANTISED_KINDS, small_model, weights_beside
 
 Model = onnx.ModelProto
 
@@ -125,7 +125,54 @@ def _metadata_of_another_form(model: Model) -> None:
         entry.value = "[" * 3000
 
 
+def _untouched(model: Model) -> None:
+    """A float bias, which other tools' integers hold to half a unit."""
+    model.producer_name = "another"
+
+
+def _unknown_fact_of_external_data(model: Model) -> None:
+    tensor = next(t for t in model.graph.initializer if t.external_data)
+    tensor.external_data.add(key="langth", value="1")
+
+
+def _one_weight_of_10_to_the_26(model: Model) -> None:
+    tensor = next(t for t in model.graph.initializer if t.name == "conv2.w")
+    values = numpy_helper.to_array(tensor).copy()
+    values[0, 0, 0, 0] = 1e26
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def _set_scale(model: Model, node: onnx.NodeProto, scale: float) -> None:
+    name = f"scale{len(model.graph.initializer)}"
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(scale), name))
+    node.input[1] = name
+
+
+def _input_scale_of_2_to_the_95(model: Model) -> None:
+    """Every input is rounded to zero: what is left are the biases, 2**-100 times as fine."""
+    for operator in ("QuantizeLinear", "DequantizeLinear"):
+        _set_scale(model, _node(model, operator), 2.0**95)
+
+
+def _weight_scale_past_float32(model: Model) -> None:
+    node = next(n for n in model.graph.node if n.output[0].endswith("weight.scale"))
+    _set_scale(model, node, 2.0**125)
+
+
+def _roots_of_negative_numbers(model: Model) -> None:
+    relu = _node(model, "Relu")
+    root = helper.make_node("Sqrt", [relu.input[0]], ["root"], name="root")
+    model.graph.node.insert(list(model.graph.node).index(relu), root)
+    relu.input[0] = "root"
+
+
 FOUND = [
+    ("nncf", _untouched),
+    ("quantised external", _unknown_fact_of_external_data),
+    ("conv", _one_weight_of_10_to_the_26),
+    ("dynamic", _input_scale_of_2_to_the_95),
+    ("int8", _weight_scale_past_float32),
+    ("int8", _roots_of_negative_numbers),
     ("dynamic", _attribute_of_no_function),
     ("foreign", _padded_past_32_bits),
     ("dynamic", _location_too_long),
@@ -151,12 +198,8 @@ def test_found(kind: str, change: Callable[[Model], None], tmp_path: Path) -> No
     change(model)
     data = model.SerializeToString()
     assert data != small_model(kind)
-    assert (
-        Models(of_bytes=False)
-        .judge(Mutant(kind, data, (kind, RECIPES[1], True, b"")), tmp_path)
-        .problem
-        is None
-    )
+    mutant = Mutant(kind, data, (kind, RECIPES[1], True, weights_beside(kind)))
+    assert Models(of_bytes=False).judge(mutant, tmp_path).problem is None
     if kind in QUANTISED_KINDS:
         verified = command("verify", tmp_path / "m.onnx", tmp_path / "x.npy", "--threads", 1)
         assert verified.code != 1, verified.out

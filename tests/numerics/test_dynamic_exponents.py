@@ -78,6 +78,18 @@ def test_far_apart_exponents_stay_in_64_bits():
     assert total[0, 0] == (2**31 - 1) << dynamic.ALIGNMENT_LIMIT
 
 
+def test_an_operand_of_zeros_costs_the_others_nothing():
+    # Of the first image all sums are zero, of the second one is not.
+    sums = np.array([[[0], [0]], [[0], [1]]])
+    bias = np.array([[[12345], [-7]]])
+    for finer in (29, 60, 140):
+        total, unit = dynamic.aligned_sum([(sums, np.array([95, 95])), (bias, 95 - finer)])
+        assert [int(t) * power(int(unit[0])) for t in total[0, :, 0]] == [
+            12345 * power(95 - finer), -7 * power(95 - finer),
+        ]  # fmt: skip
+        assert unit[1] == 95 - dynamic.ALIGNMENT_LIMIT
+
+
 def test_nothing_but_zeros_takes_the_lowest_exponent():
     total = np.zeros((3, 4), np.int64)
     assert (dynamic.largest_exponent(total, np.array([0]), False) == dynamic.LOWEST_EXPONENT).all()

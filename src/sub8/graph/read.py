@@ -21,6 +21,7 @@ from sub8.graph.stored import StoredElements, leave_in_file, stored_bytes
 
 LARGEST_FILE = 2**31 - 1  # protobuf's own limit
 LARGEST_TENSOR = 2**32  # bytes
+_EXTERNAL = ("location", "offset", "length")  # of the facts about external data what counts
 _PARAMETRIC = frozenset({
     "Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "InstanceNormalization",
     "LayerNormalization", "GroupNormalization", "RMSNormalization", "LSTM", "GRU", "RNN",
@@ -153,9 +154,12 @@ def _check_external_data(proto: onnx.ModelProto, path: Path) -> Path:
         return real
     common = Path(os.path.commonpath([target.parent for target in targets]))
     for tensor, target in zip(tensors, targets, strict=True):
-        for entry in tensor.external_data:
-            if entry.key == "location":
-                entry.value = target.relative_to(common).as_posix()
+        facts = {entry.key: entry.value for entry in tensor.external_data}
+        facts["location"] = target.relative_to(common).as_posix()
+        del tensor.external_data[:]
+        for key in _EXTERNAL:
+            if key in facts:
+                tensor.external_data.add(key=key, value=facts[key])
     return common
 
 

@@ -64,13 +64,13 @@ class Format:
 
 def quantize(values: NDArray[np.floating], fmt: Format) -> NDArray:
     """Float values to integers exactly as ONNX QuantizeLinear: round half to even, add zero point,
-    saturate.
+    saturate; NaN, as ONNX Runtime on x86, to the lowest.
     """
     assert fmt.scale is not None
     with np.errstate(over="ignore"):  # what overflows saturates
         scaled = np.asarray(values, np.float32) / np.float32(fmt.scale)
     rounded = np.rint(scaled) + fmt.zero_point
-    return np.clip(rounded, fmt.low, fmt.high).astype(fmt.dtype)
+    return np.minimum(np.fmax(rounded, fmt.low), fmt.high).astype(fmt.dtype)
 
 
 def dequantize(integers: NDArray[np.integer], fmt: Format) -> NDArray[np.float32]:

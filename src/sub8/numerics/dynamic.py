@@ -4,8 +4,9 @@ image.
 A dynamic tensor is integers ``[B, ...]`` and exponents ``[B]``. Everything is int64 and exact, but
 for one
 rule that keeps sums in 64 bits: operands are aligned to the finest of their exponents, at most 28
-below the coarsest; what lies lower is first rounded (half to even) to that. float32 has 24 bits, so
-a float program cannot see the difference where it is exact itself.
+below the coarsest of those that are not all zero in the image; what lies lower is first rounded
+(half to even) to that. float32 has 24 bits, so a float program cannot see the difference where it
+is exact itself.
 """
 
 import numpy as np
@@ -16,6 +17,7 @@ from sub8.numerics.rounding import Int64Array, divide_round_half_even, shift_rou
 LOWEST_EXPONENT = -32
 HIGHEST_EXPONENT = 15
 ALIGNMENT_LIMIT = 28
+_NO_EXPONENT = -(2**31)
 UNREACHABLE = 2**62  # no sum is that large
 MAGNITUDE_BITS = {False: 7, True: 6}  # by signed: the largest magnitude's leading bit lands here
 
@@ -43,10 +45,13 @@ def aligned_sum(
     where every sum is moved to the bound, else a bound that no sum reaches would round the sums
     away."""
     rank = operands[0][0].ndim
-    every = [np.atleast_1d(np.asarray(exponent, np.int64)) for _, exponent in operands]
-    coarsest, finest = every[0], every[0]
-    for other in every[1:]:
-        coarsest, finest = np.maximum(coarsest, other), np.minimum(finest, other)
+    finest: Int64Array = np.atleast_1d(np.asarray(operands[0][1], np.int64))
+    coarsest = np.full_like(finest, _NO_EXPONENT)
+    for integers, exponent in operands:
+        other = np.atleast_1d(np.asarray(exponent, np.int64))
+        finest = np.minimum(finest, other)
+        present = integers.any(axis=tuple(range(1, rank)))
+        coarsest = np.maximum(coarsest, np.where(present, other, _NO_EXPONENT))
     for bound, side in ((minimum, 1), (maximum, -1)):
         if bound is not None and bound[0]:
             finest = np.minimum(finest, bound[1])
@@ -55,7 +60,9 @@ def aligned_sum(
     unit = np.maximum(finest, coarsest - ALIGNMENT_LIMIT)
 
     def align(integers: Int64Array, exponent: int | Int64Array) -> Int64Array:
-        shift = np.minimum(per_image(unit - np.asarray(exponent, np.int64), rank), 62)
+        # Only zeros would be moved further to the left.
+        shift = np.clip(unit - np.asarray(exponent, np.int64), -ALIGNMENT_LIMIT, 62)
+        shift = per_image(shift, rank)
         return shift_round_half_even(integers, shift)
 
     total = align(*operands[0])
@@ -82,14 +89,15 @@ def choose_exponent(
 ) -> Int64Array:
     """The exponent for largest magnitudes ``m = largest * 2**unit``: the one that brings m's
     leading bit to the type's highest bit, ``floor(log2 m) - 7`` (uint8) or ``- 6`` (int8), within
-    limits; the lowest for 0.
+    limits; the lowest for 0 and for NaN, on which every comparison of the file's ladder fails.
 
     >>> choose_exponent(np.array([0.0, 1.0, 1.99, 2.0, 1e9]), signed=False)
     array([-32,  -7,  -7,  -6,  15])
     """
     floor_log2 = np.frexp(largest)[1].astype(np.int64) - 1 + np.asarray(unit, np.int64)
     chosen = np.clip(floor_log2 - MAGNITUDE_BITS[signed], LOWEST_EXPONENT, HIGHEST_EXPONENT)
-    return np.where(largest == 0, LOWEST_EXPONENT, chosen).astype(np.int64)
+    chosen = np.where(np.isposinf(largest), HIGHEST_EXPONENT, chosen)
+    return np.where((largest == 0) | np.isnan(largest), LOWEST_EXPONENT, chosen).astype(np.int64)
 
 
 def largest_exponent(total: Int64Array, unit: Int64Array, signed: bool) -> Int64Array:
@@ -137,9 +145,11 @@ def largest_mean_exponent(
 
 
 def quantize_dynamic(values: NDArray[np.float32], signed: bool) -> tuple[Int64Array, Int64Array]:
-    """Floats ``[B, ...]`` to integers (int64, saturated) and exponents ``[B]``."""
+    """Floats ``[B, ...]`` to integers (int64, saturated; NaN to the lowest) and exponents
+    ``[B]``.
+    """
     largest = np.abs(values).reshape(len(values), -1).max(axis=1, initial=0.0).astype(np.float64)
     exponent = choose_exponent(largest, signed)
     scaled = np.ldexp(values.astype(np.float64), -per_image(exponent, values.ndim))
     low, high = (-128, 127) if signed else (0, 255)
-    return np.clip(np.rint(scaled), low, high).astype(np.int64), exponent
+    return np.minimum(np.fmax(np.rint(scaled), low), high).astype(np.int64), exponent

@@ -221,10 +221,12 @@ def _sum_rounding(
 def _bias_rounding(
     operator: p.Layer, tensors: Environment, formats: Mapping[str, Format | None]
 ) -> float:
-    """How far a float bias lies from the integer that the plan holds: half a unit of the sums,
-    where they are in units of the layer's own.
+    """How far a bias lies from the integer that the plan holds: half a unit of the sums, unless
+    powers of two without zero points let it keep an exponent of its own.
     """
-    if operator.bias_exponent is not None or operator.terms[0].channel_scale is None:
+    fmt = formats[operator.x]
+    assert fmt is not None
+    if fmt.is_power and operator.terms[0].channel_scale is None:
         return 0.0
     units = _weight_units(operator) * _scale_of_input(operator, tensors, formats)
     return 0.5 * float(units.max(initial=0.0))

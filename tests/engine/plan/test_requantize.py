@@ -15,6 +15,7 @@ from sub8.errors import UnsupportedModelError
 from sub8.numerics.accumulators import accumulator_bound
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
+from sub8.numerics.requantize import requantize
 
 
 def layer(bias, weight_exponent=0, channel_scale=None, **options):
@@ -84,8 +85,28 @@ def test_result_far_coarser_than_its_operand_rounds_to_zero():
     assert (integers.offset == 0).all()
 
 
+@given(
+    st.integers(20, 120), st.integers(-8, 2), st.integers(-12, 12), st.integers(-10, 90),
+    st.lists(st.integers(-3, 3), min_size=2, max_size=2), st.integers(-128, 127),
+)  # fmt: skip
+def test_what_saturates_anyway_may_lie_any_distance_apart(x, weight, out, residual, acc, added):
+    formats = {
+        "x": Format.dfp(True, x),
+        "y": Format.dfp(True, out),
+        "r": Format.dfp(True, residual),
+    }
+    operator = layer([1, 0], weight, residual="r")
+    integers = operator.to_8_bit(formats)
+    sums = np.array(acc, np.int64).reshape(1, 2, 1, 1)
+    raw = np.full_like(sums, added)
+    got = requantize(sums, integers, np.dtype(np.int8), residual=raw, axis=1).reshape(-1)
+    for channel, (value, bias) in enumerate(zip(acc, (1, 0), strict=True)):
+        real = (value + bias) * Fraction(2) ** (x + weight) + added * Fraction(2) ** residual
+        assert got[channel] == min(max(round(real / Fraction(2) ** out), -128), 127)
+
+
 def test_scales_too_far_apart_name_the_node():
-    formats = {"a": Format.dfp(True, 40), "b": Format.dfp(True, -40), "y": Format.dfp(True, 0)}
+    formats = {"a": Format.dfp(True, 0), "b": Format.dfp(True, -70), "y": Format.dfp(True, 0)}
     with pytest.raises(UnsupportedModelError, match=r"'add'.*too far apart"):
         Add(name="add", a="a", b="b", out="y", low=-128, high=127).to_8_bit(formats)
 

@@ -29,6 +29,7 @@ Formats = Mapping[str, Format | None]
 LARGEST_MULTIPLIER = 2**31 - 1
 LARGEST_SUM = 2**62 - 1
 LARGEST_SHIFT = 62
+_SATURATES = 1024  # steps of the result: more than any range and zero point
 LARGEST_POOL_SHIFT = 40  # leaves 22 bits for a window's positions
 
 
@@ -40,8 +41,8 @@ class Accumulator:
     once.
     bounds: no ``acc`` is larger in magnitude, per channel or once. zero_point: what raw integers in
     ``acc`` still hold. bias: integers, per channel, in units of ``2**bias_exponent``; None: in
-    ``units``. residual: the format of the tensor that is added raw, if any. largest_shift: of the
-    result."""
+    ``units``. residual: the format of the tensor that is added raw, if any. mean: whether what is
+    rounded is a mean of ``acc``."""
 
     operator: str
     units: list[Fraction]
@@ -50,7 +51,11 @@ class Accumulator:
     bias: list[int] = field(default_factory=lambda: [0])
     bias_exponent: int | None = None
     residual: Format | None = None
-    largest_shift: int = LARGEST_SHIFT
+    mean: bool = False
+
+    @property
+    def largest_shift(self) -> int:
+        return LARGEST_POOL_SHIFT if self.mean else LARGEST_SHIFT
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +95,52 @@ def to_8_bit(acc: Accumulator, out: Format, low: int, high: int) -> To8Bit:
     scale = real_scale(out)
     ratios = [unit / scale for unit in acc.units]
     residual_ratio = Fraction(0) if acc.residual is None else real_scale(acc.residual) / scale
-    bias_ratios = [Fraction(0)]
-    if any(acc.bias):
-        own = acc.bias_exponent
-        bias_ratios = ratios if own is None else [Fraction(2) ** own / scale]
+    found = _to_8_bit(acc, out, low, high, ratios, residual_ratio)
+    if found is None and not acc.mean:
+        found = _to_8_bit(acc, out, low, high, *_saturating(acc, scale, ratios, residual_ratio))
+    if found is None:
+        raise too_wide(acc.operator)
+    return found
+
+
+def _bias_ratios(acc: Accumulator, scale: Fraction, ratios: list[Fraction]) -> list[Fraction]:
+    if not any(acc.bias):
+        return [Fraction(0)]
+    return ratios if acc.bias_exponent is None else [Fraction(2) ** acc.bias_exponent / scale]
+
+
+def _saturating(
+    acc: Accumulator, scale: Fraction, ratios: list[Fraction], residual_ratio: Fraction
+) -> tuple[list[Fraction], Fraction]:
+    """The ratios, those lowered whose operand saturates the result whenever it is not zero,
+    whatever the others are. The results stay the same.
+    """
+    bias = Fraction(0)
+    if acc.bias_exponent is not None:
+        (ratio,) = _bias_ratios(acc, scale, ratios)
+        bias = max(map(abs, acc.bias)) * ratio
+    enough = _power_above(2 * (_SATURATES + 2 * LARGEST_ACTIVATION * residual_ratio + bias))
+    ratios = [min(ratio, enough) for ratio in ratios]
+    own = 0 if acc.bias_exponent is not None else max(map(abs, acc.bias))
+    largest = (max(acc.bounds) + abs(acc.zero_point) + own) * max(ratios) + bias
+    return ratios, min(residual_ratio, _power_above(2 * (_SATURATES + largest)))
+
+
+def _power_above(value: Fraction) -> Fraction:
+    """A power of two that is at least ``value``, which is at least 1."""
+    return Fraction(1 << (value.numerator // value.denominator).bit_length())
+
+
+def _to_8_bit(
+    acc: Accumulator,
+    out: Format,
+    low: int,
+    high: int,
+    ratios: list[Fraction],
+    residual_ratio: Fraction,
+) -> To8Bit | None:
+    """None where the integers do not fit 64-bit arithmetic. Ratios: of units to the result's."""
+    bias_ratios = _bias_ratios(acc, real_scale(out), ratios)
     powers = all(
         _exponent(ratio) is not None for ratio in (*ratios, residual_ratio, *bias_ratios) if ratio
     )
@@ -136,7 +183,7 @@ def to_8_bit(acc: Accumulator, out: Format, low: int, high: int) -> To8Bit:
             # Every product is below half of a unit: all multipliers round to 0.
             shift = acc.largest_shift
         if shift > acc.largest_shift or not fits(shift):
-            raise too_wide(acc.operator)
+            return None
     else:
         largest_ratio = max(*ratios, residual_ratio)
         above = largest_ratio.numerator.bit_length() - largest_ratio.denominator.bit_length()
@@ -144,7 +191,7 @@ def to_8_bit(acc: Accumulator, out: Format, low: int, high: int) -> To8Bit:
         while shift > 0 and not fits(shift):
             shift -= 1
         if not fits(shift):
-            raise too_wide(acc.operator)
+            return None
     multipliers, multiplier_r, offsets = integers(shift)
     return To8Bit(
         multiplier=np.array(multipliers, np.int64),

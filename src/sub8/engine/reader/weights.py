@@ -180,7 +180,14 @@ def _dequantized(node: ir.Node) -> Term | None:
         parts = read_terms(scale_value)
         if parts is None or len(parts) != 1:
             return None
-        scale, unit = parts[0].scale * parts[0].values.astype(np.float32), _common(parts[0].scale)
+        with np.errstate(over="ignore"):
+            scale = parts[0].scale * parts[0].values.astype(np.float32)
+        if not np.isfinite(scale).all():
+            name = node.name or node.outputs[0].name
+            raise UnsupportedModelError(
+                f"node {name!r}: its scale is infinite; the weights are damaged"
+            )
+        unit = _common(parts[0].scale)
         if unit is None and (found := _octaves(parts[0].scale)) is not None:
             unit, octaves = found
     if stored is None or scale.dtype != np.float32:

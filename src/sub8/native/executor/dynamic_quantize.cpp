@@ -56,8 +56,10 @@ void QuantizeDynamic::run(const Frame& frame, const Worker& worker) const {
     const auto* largest = reinterpret_cast<const std::uint64_t*>(exponent_.largest->read(frame));
     const auto chosen = [&](std::int64_t image) {
         const double value = as_float(largest[image]);
-        return value == 0.0 ? kLowestExponent
-                            : choose_exponent(floor_log2(value), exponent_.is_signed);
+        // Where an image holds NaN the ladder of comparisons in the file fails at every step.
+        if (value == 0.0 || std::isnan(value)) return kLowestExponent;
+        if (std::isinf(value)) return kHighestExponent;
+        return choose_exponent(floor_log2(value), exponent_.is_signed);
     };
     if (worker.share == 0) exponent_.write(frame, shape_.batch, chosen);
     std::uint8_t* out = out_.write(frame);

@@ -143,6 +143,14 @@ DynamicSum::Alignment DynamicSum::align(const Frame& frame, std::int64_t image) 
         exponents[i] = operands_[i].exponent.of(frame, image);
         include(exponents[i]);
     }
+    if (coarsest - finest > kAlignmentLimit) {  // else the unit is the finest, whatever is zero
+        coarsest = INT32_MIN;
+        for (std::size_t i = 0; i < operands_.size(); ++i) {
+            if (exponents[i] > coarsest && is_present(operands_[i], frame, image)) {
+                coarsest = exponents[i];
+            }
+        }
+    }
     // Bounds are met exactly, so they may ask for a finer unit. A coarser one only where every sum
     // is moved to the bound: else a bound that no sum reaches would round the sums away.
     if (minimum_ && minimum_->mantissa != 0) {
@@ -157,7 +165,9 @@ DynamicSum::Alignment DynamicSum::align(const Frame& frame, std::int64_t image) 
     Alignment alignment;
     alignment.unit = std::max(finest, coarsest - kAlignmentLimit);
     const auto shift_from = [&](std::int64_t exponent) {
-        return static_cast<int>(std::min<std::int64_t>(alignment.unit - exponent, 62));
+        // Only zeros would be moved further to the left.
+        return static_cast<int>(
+            clamp<std::int64_t>(alignment.unit - exponent, -kAlignmentLimit, 62));
     };
     for (std::size_t i = 0; i < operands_.size(); ++i) {
         alignment.shifts[i] = shift_from(exponents[i]);
@@ -166,6 +176,24 @@ DynamicSum::Alignment DynamicSum::align(const Frame& frame, std::int64_t image) 
     if (maximum_) alignment.maximum = bound_in_units(*maximum_, alignment.unit);
     alignment.narrow = is_narrow(alignment);
     return alignment;
+}
+
+bool DynamicSum::is_present(const DynamicOperand& operand, const Frame& frame,
+                            std::int64_t image) const {
+    const std::uint8_t* values = operand.values.read(frame);
+    const std::int64_t bytes = element_bytes(operand.type), stride = operand.strides.back();
+    const Strides* const views[] = {&operand.strides};
+    for (std::int64_t row = image * rows_per_image(); row < (image + 1) * rows_per_image(); ++row) {
+        std::int64_t offsets[1];
+        row_offsets(sizes_, views, row, offsets);
+        const std::uint8_t* element = values + offsets[0] * bytes;
+        for (std::int64_t i = 0; i < (stride == 0 ? 1 : row_size()); ++i) {
+            for (std::int64_t b = 0; b < bytes; ++b) {
+                if (element[i * stride * bytes + b] != 0) return true;
+            }
+        }
+    }
+    return false;
 }
 
 bool DynamicSum::is_narrow(const Alignment& alignment) const {

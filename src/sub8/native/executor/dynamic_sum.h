@@ -1,7 +1,7 @@
 // Sums of operands at different powers of two.
 //
 // The arithmetic is that of sub8.numerics.dynamic: operands are aligned to the finest of their
-// exponents, at most 28 below the coarsest.
+// exponents, at most 28 below the coarsest of those that are not all zero in the image.
 #pragma once
 
 #include <cstdint>
@@ -65,6 +65,8 @@ class DynamicSum {
 
   private:
     bool is_narrow(const Alignment& alignment) const;
+    // Whether an operand has elements other than zero in the image.
+    bool is_present(const DynamicOperand& operand, const Frame& frame, std::int64_t image) const;
 
     std::vector<std::int64_t> sizes_;
     std::vector<DynamicOperand> operands_;

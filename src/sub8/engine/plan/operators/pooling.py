@@ -9,7 +9,6 @@ from sub8.engine.plan.operators.float_sums import are_powers, unit_exponents
 from sub8.engine.plan.operators.operator import RoundedOperator, UnaryOperator, with_exponents
 from sub8.engine.plan.operators.values import Shape, Shapes, Tensor, Values
 from sub8.engine.plan.requantize import (
-    LARGEST_POOL_SHIFT,
     Accumulator,
     Formats,
     real_scale,
@@ -118,7 +117,7 @@ class AveragePool(RoundedOperator, Pool):
 
     def accumulator(self, formats: Formats) -> Accumulator:
         unit: Fraction = real_scale(static(formats[self.x]))
-        return Accumulator(self.name, [unit], largest_shift=LARGEST_POOL_SHIFT)
+        return Accumulator(self.name, [unit], mean=True)
 
     def sums(self, x: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Sums over windows, and the divisors of the means."""
