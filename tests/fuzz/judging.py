@@ -4,6 +4,7 @@ import io
 import multiprocessing
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -21,7 +22,8 @@ from unittest.mock import patch
 from mutations import NOTHING
 
 LONGEST_LINE = 1500
-LONGEST = 300  # seconds for one mutant; seen: 2
+LONGEST = 60  # seconds of processor time for one mutant; seen: 2
+LONGEST_WAIT = 1800  # seconds on the clock, where other programs are busy too
 MEMORY = 8 << 30  # bytes of addresses
 AT_A_WORKER = 2000  # mutants, then a new one
 MOST_CHANGES = 4
@@ -136,9 +138,12 @@ class _Worker:
                 return Judged(self.number, kind, verdict)
             except (EOFError, ConnectionError):
                 self.process.join()
-                problem = f"ends the process: exit code {self.process.exitcode}"
-        elif time.monotonic() - self.since > LONGEST:
-            problem = f"{_TOO_LONG} {LONGEST} s"
+                code = self.process.exitcode
+                problem = f"ends the process: exit code {code}"
+                if code == -signal.SIGXCPU:
+                    problem = f"{_TOO_LONG} {LONGEST} s"
+        elif time.monotonic() - self.since > LONGEST_WAIT:
+            problem = f"{_TOO_LONG} {LONGEST_WAIT} s on the clock"
         if problem is None:
             return None
         self.end()
@@ -198,6 +203,8 @@ def _serve(pipe: Connection, name: str, seed: int) -> None:
             except EOFError:
                 return
             mutant = made(target, seed, number, without)
+            used = int(time.process_time())
+            resource.setrlimit(resource.RLIMIT_CPU, (used + LONGEST, resource.RLIM_INFINITY))
             before = beside.seek(0, os.SEEK_END)
             verdict = judged_here(target, mutant, Path(folder))
             if verdict.problem is None and beside.seek(0, os.SEEK_END) > before:

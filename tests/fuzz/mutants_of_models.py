@@ -73,7 +73,7 @@ class Models:
             command("inspect", model, *recipe[:2], "--json"),
             quantized := command("quantize", model, "-c", inputs, "-o", written, *recipe),
         ):
-            problem = _problem(done, warns=done is quantized)
+            problem = problem_of(done, warns=done is quantized)
             if problem is not None:
                 return Verdict("quantize", problem)
         if quantized.code == 2:
@@ -91,7 +91,7 @@ class Models:
     def _judge_file(self, model: Path, inputs: Path) -> Verdict:
         verified = command("verify", model, inputs, "--threads", 1)
         for done in (verified, command("inspect", model), command("run", model, inputs)):
-            problem = _problem(done, warns=True)
+            problem = problem_of(done, warns=True)
             if problem is not None:
                 return Verdict("a verb", problem)
         warnings.simplefilter("ignore", Sub8Warning)  # those were among the command's
@@ -120,7 +120,7 @@ class Models:
         return Verdict("exact" if verified.code == 0 else "exact, not verified")
 
 
-def _problem(done: Done, *, warns: bool) -> str | None:
+def problem_of(done: Done, *, warns: bool) -> str | None:
     """``warns``: whether a warning of sub8's own, a line each, is right beside a result."""
     if done.out.startswith("{") and done.out.isascii():
         json.loads(done.out)  # in which names stand whole

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from judging import Judged, judged_apart, made, smallest
+
 from targets import TARGETS
 
 TOLD = 100

@@ -23,8 +23,36 @@ def _model_bytes() -> Target:
     return Models(of_bytes=True)
 
 
+def _recipes() -> Target:
+    from mutants_of_settings import Recipes
+
+    return Recipes()
+
+
+def _studies() -> Target:
+    from mutants_of_settings import Studies
+
+    return Studies()
+
+
+def _checkpoints() -> Target:
+    from mutants_of_settings import Checkpoints
+
+    return Checkpoints()
+
+
+def _data() -> Target:
+    from mutants_of_data import Data
+
+    return Data()
+
+
 TARGETS: dict[str, Callable[[], Target]] = {
     "records": _records,
     "models": _models,
     "model-bytes": _model_bytes,
+    "recipes": _recipes,
+    "studies": _studies,
+    "checkpoints": _checkpoints,
+    "data": _data,
 }

@@ -2,6 +2,7 @@
 
 import pytest
 from judging import judged_apart, made
+
 from targets import TARGETS
 
 SHORT = {"records": 300, "models": 60, "model-bytes": 30}

@@ -20,6 +20,7 @@ from sub8.files import path_sha256, write_file
 from sub8.machine import available_processors, processor_name, thread_count
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
+from sub8.plain_data import checked, from_plain, read_json
 from sub8.progress import Progress, logged
 from sub8.recipe import METHODS, Method, weight_format
 from sub8.study.latency import time_point
@@ -31,6 +32,10 @@ from sub8.version import __version__
 
 FORMAT = 1
 CLAIM = ("model", "metrics", "sha256")
+QUESTION = (
+    "model", "model_sha256", "data", "data_sha256", "calibration", "calibration_sha256", "images",
+    "calibration_images", "preprocess", "sub8",
+)  # fmt: skip
 PEER_FLOAT = "ONNX Runtime fp32"
 PEER_INT8 = "ONNX Runtime int8"
 
@@ -51,8 +56,8 @@ class Study:
     another folder.
     """
 
-    question: dict[str, Any]
-    machine: dict[str, Any]
+    question: dict[str, str | int | None]
+    machine: dict[str, str | int]
     baselines: tuple[Baseline, ...]
     points: tuple[Point, ...]
 
@@ -82,21 +87,31 @@ class Study:
     def load(cls, folder: str | Path) -> "Study":
         """Read ``folder/study.json``. Raises InputError."""
         path = Path(folder) / "study.json"
-        data = _read_json(path)
+        data = read_json(path)
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise InputError(f"{path}: not a study of format {FORMAT}")
-        try:
-            return cls(
-                question=data["question"],
-                machine=data["machine"],
-                baselines=tuple(Baseline(**baseline) for baseline in data["baselines"]),
-                points=tuple(
-                    Point.from_dict({k: v for k, v in point.items() if k not in CLAIM})
-                    for point in data["points"]
-                ),
-            )
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: damaged ({error})") from error
+        told = {name: data.get(name) for name in ("question", "machine", "baselines", "points")}
+        if isinstance(told["points"], list):
+            told["points"] = [
+                {k: v for k, v in point.items() if k not in CLAIM}
+                if isinstance(point, dict)
+                else point
+                for point in told["points"]
+            ]
+        study = from_plain(cls, told, f"{path}: damaged")
+        missing = [key for key in QUESTION if key not in study.question]
+        if missing:
+            raise InputError(f"{path}: question: {missing[0]} is missing")
+        if tuple(baseline.name for baseline in study.baselines) != (PEER_FLOAT, PEER_INT8):
+            raise InputError(f"{path}: baselines must be {PEER_FLOAT} and {PEER_INT8}")
+        for point in study.points:
+            timed = (PEER_FLOAT, PEER_INT8, "sub8")
+            known = point.latency
+            if known is not None and (tuple(sorted(known)) != timed or min(known.values()) <= 0.0):
+                raise InputError(
+                    f"{path}: point {point.setting.name}: latency must be of {', '.join(timed)}"
+                )
+        return study
 
 
 def settings(weights: list[str], clusters: list[str], method: Method) -> list[Setting]:
@@ -216,8 +231,9 @@ def _prepare_folder(target: Path, question: dict[str, Any]) -> None:
     path = target / "question.json"
     if not path.exists():
         _write_json(path, question)
-    elif (before := _read_json(path)) != question:
-        changed = sorted(key for key in question if before.get(key) != question[key])
+    elif (before := read_json(path)) != question:
+        known = before if isinstance(before, dict) else {}
+        changed = sorted(key for key in question if known.get(key) != question[key])
         raise InputError(
             f"{target}: holds another study (different: {', '.join(changed)}); choose another "
             "folder"
@@ -236,7 +252,7 @@ def _baselines(
     """Accuracy of fp32 and of ONNX Runtime's int8 file, which is built if it is not there."""
     kept = target / "peers" / "baselines.json"
     if kept.exists():
-        return tuple(Baseline(**baseline) for baseline in _read_json(kept))
+        return checked(tuple[Baseline, ...], read_json(kept), str(kept))
     opened = ModelFile.open(model)
     int8 = _int8_path(target)
     if not int8.exists():
@@ -266,7 +282,7 @@ def _timed(
     points = []
     for number, setting in enumerate(chosen, start=1):
         path = _point_path(target, setting)
-        point = Point.from_dict(_read_json(path))
+        point = from_plain(Point, read_json(path), str(path))
         if point.latency is None:
             latency = time_point(_model_path(target, setting), peers, shape, threads)
             point = replace(point, latency=latency)
@@ -304,12 +320,3 @@ def _int8_path(target: Path) -> Path:
 
 def _write_json(path: Path, value: Any) -> None:
     write_file(path, json.dumps(value, indent=1).encode())
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from error

@@ -1,6 +1,8 @@
 """Checkpoints: network, optimiser and random state in one safetensors file."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from sub8.errors import InputError
 from sub8.files import write_file
 
 _NETWORK, _OPTIMIZER, _RANDOM = "network.", "optimizer.", "random"
+_DIGEST = "sha256"
 
 
 def save_checkpoint(
@@ -36,17 +39,15 @@ def save_checkpoint(
         header["optimizer"] = json.dumps({"plain": plain, "groups": state["param_groups"]})
         tensors[_RANDOM] = torch.get_rng_state()
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    header[_DIGEST] = _digest(stored, header)
     write_file(path, save(stored, header))
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The plain data of a checkpoint. Raises InputError for a file that is none."""
-    try:
-        with safe_open(path, "pt") as file:
-            record: dict[str, Any] = json.loads((file.metadata() or {})["record"])
-            return record
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not a checkpoint of this program ({error})") from error
+    """The plain data of a checkpoint. Raises InputError for a file that is none, or is damaged."""
+    _, header = _read(path)
+    record: dict[str, Any] = json.loads(header["record"])
+    return record
 
 
 def load_checkpoint(
@@ -55,15 +56,13 @@ def load_checkpoint(
     """Take over everything that ``save_checkpoint`` wrote. Raises InputError where it does not
     fit.
     """
+    tensors, header = _read(path)
+    own = {
+        name.removeprefix(_NETWORK): value
+        for name, value in tensors.items()
+        if name.startswith(_NETWORK)
+    }
     try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            header = file.metadata()
-        own = {
-            name.removeprefix(_NETWORK): value
-            for name, value in tensors.items()
-            if name.startswith(_NETWORK)
-        }
         network.load_state_dict(own)
         if optimizer is None:
             return
@@ -75,5 +74,31 @@ def load_checkpoint(
                 state.setdefault(int(index), {})[key] = value
         optimizer.load_state_dict({"state": state, "param_groups": told["groups"]})
         torch.set_rng_state(tensors[_RANDOM])
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+    except Exception as error:  # of another network or optimiser, PyTorch raises what it pleases
         raise InputError(f"{path}: does not fit this training ({error})") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            header: dict[str, str] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: not a checkpoint of this program ({error})") from error
+    if header.get(_DIGEST) != _digest(tensors, header):
+        raise InputError(
+            f"{path}: damaged, or not a checkpoint of this version; remove it to begin anew"
+        )
+    return tensors, header
+
+
+def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
+    """SHA-256 of all that a checkpoint holds."""
+    found = hashlib.sha256()
+    for key in sorted(header.keys() - {_DIGEST}):
+        found.update(repr((key, header[key])).encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        found.update(repr((name, str(value.dtype), tuple(value.shape))).encode())
+        found.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

@@ -20,6 +20,7 @@ from sub8.data import DataSource, ImageRange, open_dataset
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.model_file import ModelFile
+from sub8.plain_data import from_plain
 from sub8.progress import Progress, logged
 from sub8.ptq.prepare import Source
 from sub8.quantized_model import QuantizedModel
@@ -42,6 +43,16 @@ class Epoch:
 
     loss: float
     top1: float
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How far a training has come; goes along with a checkpoint."""
+
+    question: dict[str, Any]
+    step: int
+    loss: float
+    epochs: tuple[Epoch, ...]
 
 
 @dataclass(frozen=True)
@@ -342,12 +353,7 @@ class _Trainer:
     def _save(self, name: str) -> None:
         if self.folder is None or not self.accelerator.is_main_process:
             return
-        record = {
-            "question": self.question,
-            "step": self.step,
-            "loss": self.loss,
-            "epochs": [asdict(epoch) for epoch in self.epochs],
-        }
+        record = asdict(TrainingRecord(self.question, self.step, self.loss, tuple(self.epochs)))
         optimizer = self.optimizer if name == _LATEST else None
         save_checkpoint(self.folder / name, self.network, optimizer, record)
 
@@ -364,14 +370,13 @@ class _Trainer:
         self.accelerator.wait_for_everyone()
         if not found:
             return
-        record = read_record(latest)
-        if record.get("question") != json.loads(json.dumps(self.question)):
+        record = from_plain(TrainingRecord, read_record(latest), str(latest))
+        if record.question != json.loads(json.dumps(self.question)):
             raise InputError(
                 f"{self.folder}: holds a training with other settings, model or data; name another "
                 "folder"
             )
-        self.step, self.loss = record["step"], record["loss"]
-        self.epochs = [Epoch(**epoch) for epoch in record["epochs"]]
+        self.step, self.loss, self.epochs = record.step, record.loss, list(record.epochs)
         if self.epochs:
             load_checkpoint(self.folder / _BEST, self.network)
             self.best = {
