@@ -54,8 +54,8 @@ Model = onnx.ModelProto
 def changed_model(
     data: bytes, random: Random, without: frozenset[int] = NOTHING
 ) -> tuple[str, bytes]:
-    """``data`` with one to three changes of its structure, but for those of the numbers ``without``;
-    what they were.
+    """``data`` with one to three changes of its structure, but for those of the numbers
+    ``without``; what they were.
     """
     model = Model.FromString(data)
     done: list[str] = []

@@ -1,4 +1,4 @@
-"""Mutants of recipes (TOML), preprocessing (JSON) and studies (JSON): refused in a line, or used."""
+"""Mutants of recipes, preprocessing, studies and checkpoints: refused in a line, or used."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,7 @@ class Recipes:
 
 class Studies:
     def __init__(self) -> None:
-        from studies import made_up_study
+        from made_up_studies import made_up_study
 
         study = made_up_study(clusters=(1, "all"), kinds=("ternary", "int8")).to_dict()
         study["question"] |= {"calibration_sha256": "0" * 64}

@@ -1,4 +1,4 @@
-"""Twenty-two kinds of small ONNX file, float and quantised: what the mutants of models are made from."""
+"""Small ONNX files of 22 kinds, float and quantised: what the mutants of models are made from."""
 
 import json
 import logging
@@ -83,7 +83,7 @@ def weights_beside(kind: str) -> bytes:
 
 
 def _move_weights(model: onnx.ModelProto) -> bytes:
-    """All initializers into one file but for sizes, which ONNX Runtime needs inside; what it holds."""
+    """All initializers into one file but for sizes, which ONNX Runtime needs inside; the bytes."""
     held = b""
     for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.INT64:
@@ -171,7 +171,8 @@ def _float_model(kind: str) -> onnx.ModelProto:
                 node(
                     "Loop", ["rounds", "", "chosen"], "b",
                     body=body(
-                        node("Identity", ["going"], "still"), node("Mul", ["state", "half"], "next"),
+                        node("Identity", ["going"], "still"),
+                        node("Mul", ["state", "half"], "next"),
                         inputs=(count, going, state), more=(still,),
                     ),
                 ),
@@ -245,8 +246,8 @@ def _float_model(kind: str) -> onnx.ModelProto:
 
 
 def _nncf() -> onnx.ModelProto:
-    """As NNCF writes it: int8 weights with scales by channel and zero points of zeros, float biases,
-    a signed input and unsigned activations."""
+    """As NNCF writes it: int8 weights with scales by channel and zero points of zeros, float
+    biases, a signed input and unsigned activations."""
     model = _float_model("grouped")
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     real = OnnxRuntime(_showing_all(model), threads=1, optimise=False).run_all({"x": samples()})
