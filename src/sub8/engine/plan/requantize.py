@@ -95,35 +95,46 @@ def to_8_bit(acc: Accumulator, out: Format, low: int, high: int) -> To8Bit:
     scale = real_scale(out)
     ratios = [unit / scale for unit in acc.units]
     residual_ratio = Fraction(0) if acc.residual is None else real_scale(acc.residual) / scale
-    found = _to_8_bit(acc, out, low, high, ratios, residual_ratio)
+    bias_ratios = [Fraction(0)]
+    if any(acc.bias):
+        own = acc.bias_exponent
+        bias_ratios = ratios if own is None else [Fraction(2) ** own / scale]
+    found = _to_8_bit(acc, out, low, high, ratios, residual_ratio, bias_ratios)
     if found is None and not acc.mean:
-        found = _to_8_bit(acc, out, low, high, *_saturating(acc, scale, ratios, residual_ratio))
+        lowered = _saturating(acc, ratios, residual_ratio, bias_ratios)
+        found = _to_8_bit(acc, out, low, high, *lowered)
     if found is None:
         raise too_wide(acc.operator)
     return found
 
 
-def _bias_ratios(acc: Accumulator, scale: Fraction, ratios: list[Fraction]) -> list[Fraction]:
-    if not any(acc.bias):
-        return [Fraction(0)]
-    return ratios if acc.bias_exponent is None else [Fraction(2) ** acc.bias_exponent / scale]
-
-
 def _saturating(
-    acc: Accumulator, scale: Fraction, ratios: list[Fraction], residual_ratio: Fraction
-) -> tuple[list[Fraction], Fraction]:
+    acc: Accumulator,
+    ratios: list[Fraction],
+    residual_ratio: Fraction,
+    bias_ratios: list[Fraction],
+) -> tuple[list[Fraction], Fraction, list[Fraction]]:
     """The ratios, those lowered whose operand saturates the result whenever it is not zero,
-    whatever the others are. The results stay the same.
+    whatever the others are; and all of them, where any sum but zero saturates. The results stay
+    the same.
     """
-    bias = Fraction(0)
-    if acc.bias_exponent is not None:
-        (ratio,) = _bias_ratios(acc, scale, ratios)
-        bias = max(map(abs, acc.bias)) * ratio
-    enough = _power_above(2 * (_SATURATES + 2 * LARGEST_ACTIVATION * residual_ratio + bias))
+    own = max(map(abs, acc.bias))
+    apart = own * max(bias_ratios) if acc.bias_exponent is not None else Fraction(0)
+    enough = _power_above(2 * (_SATURATES + 2 * LARGEST_ACTIVATION * residual_ratio + apart))
     ratios = [min(ratio, enough) for ratio in ratios]
-    own = 0 if acc.bias_exponent is not None else max(map(abs, acc.bias))
-    largest = (max(acc.bounds) + abs(acc.zero_point) + own) * max(ratios) + bias
-    return ratios, min(residual_ratio, _power_above(2 * (_SATURATES + largest)))
+    if acc.bias_exponent is None and any(acc.bias):
+        bias_ratios = ratios
+    largest = max(acc.bounds) + abs(acc.zero_point) + (0 if apart else own)
+    reached = largest * max(ratios) + apart
+    residual_ratio = min(residual_ratio, _power_above(2 * (_SATURATES + reached)))
+    every = [ratio for ratio in (*ratios, residual_ratio, *bias_ratios) if ratio]
+    finest = min(every, default=Fraction(1))
+    if finest > _SATURATES and all(_exponent(ratio) is not None for ratio in every):
+        factor = _SATURATES / finest
+        ratios = [ratio * factor for ratio in ratios]
+        residual_ratio *= factor
+        bias_ratios = [ratio * factor for ratio in bias_ratios]
+    return ratios, residual_ratio, bias_ratios
 
 
 def _power_above(value: Fraction) -> Fraction:
@@ -138,9 +149,9 @@ def _to_8_bit(
     high: int,
     ratios: list[Fraction],
     residual_ratio: Fraction,
+    bias_ratios: list[Fraction],
 ) -> To8Bit | None:
     """None where the integers do not fit 64-bit arithmetic. Ratios: of units to the result's."""
-    bias_ratios = _bias_ratios(acc, real_scale(out), ratios)
     powers = all(
         _exponent(ratio) is not None for ratio in (*ratios, residual_ratio, *bias_ratios) if ratio
     )
