@@ -12,6 +12,7 @@ from inputs_of import given
 
 from sub8.errors import InputError
 from sub8.graph.groups import find_groups
+from sub8.numerics.dfp import Format
 from sub8.ptq.activation_cache import Kept, KeptQuantised, Memory, Quantised, Repeated
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import calibration_pass
@@ -59,6 +60,43 @@ def test_what_memory_does_not_hold_is_computed_again():
     # Three quarters of the limit hold one of them.
     assert made == [0, 1, 2, 1, 2] and memory.held == 400
     assert repeated.take(0)[0, 0] == 0 and memory.held == 0
+
+
+def test_what_is_costly_to_compute_is_written_and_read_again():
+    memory, made = Memory(600), []
+
+    def make(place: int) -> np.ndarray:
+        made.append(place)
+        return np.full((2, 50), place, np.float32)
+
+    repeated = Repeated(make, 4, memory, costly=True)
+    for places in (2, 0, 1), (0, 1, 2):
+        assert [float(repeated[place][1, 7]) for place in places] == list(places)
+    assert made == [2, 0, 1]
+    assert [float(repeated.take(place)[0, 0]) for place in range(4)] == [0, 1, 2, 3]
+    assert made == [2, 0, 1, 3] and memory.held == 0
+
+
+def test_a_block_is_used_again_only_when_its_arrays_are_gone():
+    found = kept([np.full((2, 40), number, np.float32) for number in range(6)], 0)
+    first = found[0]
+    held = [first[1:, ::2].T, *(found[number] for number in range(1, 6))]
+    address = first.ctypes.data
+    del first
+    for number, array in enumerate(held):
+        np.testing.assert_array_equal(array, np.full(array.shape, number))
+    held.clear()
+    assert found[3].ctypes.data == address
+    memory = Memory(0)
+    integers = np.arange(12, dtype=np.uint8).reshape(2, 6)
+    batch = Quantised(integers, np.array([0.5, 2], np.float32))
+    expected = [integers[0] * np.float32(0.5), integers[1] * np.float32(2)]
+    real = batch.real(memory)
+    np.testing.assert_array_equal(real, expected)
+    fmt = Format.dfp(False, -1)
+    for other in (Quantised.of(real, fmt, memory), Quantised.of(real, fmt)):
+        np.testing.assert_array_equal(other.values, np.array(expected) * 2)
+    np.testing.assert_array_equal(real, expected)
 
 
 @pytest.mark.parametrize("method", ["hessian", "optimal"])

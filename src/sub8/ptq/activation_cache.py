@@ -2,12 +2,13 @@
 quantised one.
 
 Calibration looks at them batch by batch, so that few of them need to be in memory: up to a small
-limit they are. What does not fit is computed again where that is possible, else it lies in
-temporary files, which vanish with the process however it ends. They are read and written, not
+limit they are. What does not fit is computed again where that is possible and cheap, else it lies
+in temporary files, which vanish with the process however it ends. They are read and written, not
 mapped: the system then keeps of them in its own cache what it has room for.
 """
 
 import math
+import sys
 import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import IO, Generic, TypeVar, overload
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
 from sub8.errors import InputError
@@ -28,6 +30,8 @@ T = TypeVar("T")
 LIMIT = 64 << 20
 # Arrays that can be computed again leave the rest to those that would go to disk.
 _SHARE_OF_REPEATED = 0.75
+# Blocks that are used again: an operand, a result and what is made on the way.
+_BLOCKS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,22 +47,28 @@ class Quantised:
     scales: FloatArray | None
 
     @classmethod
-    def of(cls, real: FloatArray, fmt: Format | None) -> "Quantised":
-        """Quantise real values as the artifact does: round half to even, saturate."""
+    def of(
+        cls, real: FloatArray, fmt: Format | None, memory: "Memory | None" = None
+    ) -> "Quantised":
+        """Quantise real values as the artifact does: round half to even, saturate.
+
+        memory: that ``real`` and what is made on the way lie in.
+        """
         if fmt is None:
             return cls(real, None)
         scales = image_scales(real, fmt)
-        scaled = real * _per_image(np.float32(1) / scales, real.ndim)  # exact: powers of two
+        scaled = _empty(real.shape, memory)
+        np.multiply(real, _per_image(np.float32(1) / scales, real.ndim), out=scaled)  # exact
         np.rint(scaled, out=scaled)
         np.clip(scaled, fmt.low, fmt.high, out=scaled)
         return cls(scaled.astype(fmt.dtype), scales)
 
-    def real(self) -> FloatArray:
-        """The values that readers see, float32 ``[B, ...]``."""
+    def real(self, memory: "Memory | None" = None) -> FloatArray:
+        """The values that readers see, float32 ``[B, ...]``. memory: that they lie in."""
         if self.scales is None:
             return self.values
-        real = self.values.astype(np.float32)
-        real *= _per_image(self.scales, real.ndim)
+        real = _empty(self.values.shape, memory)
+        np.multiply(self.values, _per_image(self.scales, real.ndim), out=real)
         return real
 
 
@@ -77,11 +87,35 @@ def _per_image(scales: FloatArray, axes: int) -> FloatArray:
     return scales.reshape(-1, *(1,) * (axes - 1))
 
 
+def _empty(shape: tuple[int, ...], memory: "Memory | None") -> FloatArray:
+    return np.empty(shape, np.float32) if memory is None else memory.empty(shape, np.float32)
+
+
 class Memory:
-    """How many bytes of calibration data lie in memory, and how many may."""
+    """How many bytes of calibration data lie in memory, and how many may; blocks for arrays that
+    live briefly.
+    """
 
     def __init__(self, limit: int = LIMIT):
         self.limit, self.held = limit, 0
+        self._blocks: list[NDArray[np.uint8]] = []
+
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> NDArray:
+        """An array to fill, in a block whose arrays are all gone if there is one: a new one costs
+        more time than what is read or computed into it, as the system clears its pages.
+        """
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        blocks = self._blocks
+        for place in range(len(blocks)):
+            # Every array in a block refers to it: the list and the call are the other references.
+            if sys.getrefcount(blocks[place]) == 2:
+                if blocks[place].nbytes < size:
+                    blocks[place] = np.empty(size, np.uint8)
+                return blocks[place][:size].view(dtype).reshape(shape)
+        block = np.empty(size, np.uint8)
+        if len(blocks) < _BLOCKS:
+            blocks.append(block)
+        return block.view(dtype).reshape(shape)
 
     @classmethod
     def beside(cls, *inputs: "Sequence[NDArray]") -> "Memory":
@@ -156,7 +190,11 @@ class Kept(_Batches[NDArray]):
             self._in_memory += array.nbytes
             self._entries.append(array)
         else:
-            self._entries.append(self._write(array))
+            self.write(array)
+
+    def write(self, array: NDArray) -> None:
+        """Keep an array in the file. Raises InputError where the disk is full."""
+        self._entries.append(self._write(array))
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -175,7 +213,7 @@ class Kept(_Batches[NDArray]):
         entry = self._entries[place]
         if not isinstance(entry, _OnDisk):
             return entry[list(numbers)]
-        found = np.empty((len(numbers), *entry.shape[1:]), entry.dtype)
+        found = self.memory.empty((len(numbers), *entry.shape[1:]), entry.dtype)
         for at, number in enumerate(numbers):
             row = found[at : at + 1]
             self._fill(row, entry.start + int(number) * row.nbytes)
@@ -204,7 +242,7 @@ class Kept(_Batches[NDArray]):
         return _OnDisk(start, array.shape, array.dtype)
 
     def _read(self, entry: _OnDisk) -> NDArray:
-        array = np.empty(entry.shape, entry.dtype)
+        array = self.memory.empty(entry.shape, entry.dtype)
         self._fill(array, entry.start)
         return array
 
@@ -216,37 +254,59 @@ class Kept(_Batches[NDArray]):
 
 class Repeated(_Batches[FloatArray]):
     """Arrays that are computed when they are first asked for, and again where memory did not hold
-    them.
+    them, or read again.
 
-    shapes: of those computed so far, by place.
+    shapes: of those computed so far, by place. costly: whether computing takes longer than writing
+    and reading.
     """
 
-    def __init__(self, make: Callable[[int], FloatArray], count: int, memory: Memory):
+    def __init__(
+        self,
+        make: Callable[[int], FloatArray],
+        count: int,
+        memory: Memory,
+        *,
+        costly: bool = False,
+    ):
         self.memory = memory
         self.shapes: dict[int, tuple[int, ...]] = {}
         self._make: Callable[[int], FloatArray] | None = make
         self._kept: list[FloatArray | None] = [None] * count
+        self._written = Kept(memory) if costly else None
+        self._places: dict[int, int] = {}  # of those written
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def at(self, place: int) -> FloatArray:
-        kept = self._kept[place]
-        if kept is not None:
-            return kept
-        assert self._make is not None, "taken before"
-        array = self._make(place)
-        self.shapes[place] = array.shape
+        found = self._found(place)
+        if found is not None:
+            return found
+        array = self._made(place)
         if self.memory.takes(array.nbytes, _SHARE_OF_REPEATED):
             self._kept[place] = array
             if all(kept is not None for kept in self._kept):
                 self._make = None  # what it computes from can go
+        elif self._written is not None:
+            self._places[place] = len(self._written)
+            self._written.write(array)
         return array
 
     def take(self, place: int) -> FloatArray:
         """The array at a place, for the last time: it is the caller's from now on."""
-        array = self.at(place)
+        found = self._found(place)
         self._forget(place)
+        return self._made(place) if found is None else found
+
+    def _found(self, place: int) -> FloatArray | None:
+        if self._written is not None and place in self._places:
+            return self._written[self._places[place]]
+        return self._kept[place]
+
+    def _made(self, place: int) -> FloatArray:
+        assert self._make is not None, "taken before"
+        array = self._make(place)
+        self.shapes[place] = array.shape
         return array
 
     def _forget(self, place: int) -> None:
@@ -289,7 +349,11 @@ class KeptQuantised(_Batches[Quantised]):
 
     def reals(self) -> Sequence[FloatArray]:
         """The values that readers see, float32 ``[B, ...]``."""
-        return _Derived(lambda place: self.at(place).real(), range(len(self)), self.memory)
+        return _Derived(self.real, range(len(self)), self.memory)
+
+    def real(self, place: int) -> FloatArray:
+        """Those of one batch."""
+        return self.at(place).real(self.memory)
 
     def scales(self) -> Iterator[FloatArray]:
         """The scale of every image, float32 ``[B]``, batch by batch (ones where the tensor stays

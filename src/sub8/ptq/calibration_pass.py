@@ -35,6 +35,8 @@ from sub8.ptq.correct import ChannelMeans, ChannelMoments
 from sub8.ptq.network_inputs import NetworkInputs
 from sub8.ptq.shared_weights import shared_weights
 
+# From so many products for one element on, reading a result takes less time than computing it.
+COSTLY_PRODUCTS = 256
 # A signal-to-noise ratio needs no more than so many batches, taken evenly from all.
 COMPARED_BATCHES = 8
 
@@ -101,16 +103,16 @@ class CalibratedLayer:
         if self._residuals is None:
             yield from (None for _ in self._quantised)
         else:
-            for real, quantised in zip(*self._residuals, strict=True):
-                yield real - quantised.real()
+            real, quantised = self._residuals
+            for place in range(len(real)):
+                yield real[place] - quantised.real(place)
 
     def residual_operands(self) -> Iterator[FloatArray | None]:
         """The residual operand in the quantised network, batch by batch; None without one."""
         if self._residuals is None:
             yield from (None for _ in self._quantised)
         else:
-            for quantised in self._residuals[1]:
-                yield quantised.real()
+            yield from self._residuals[1].reals()
 
     def expected(self, groups: Sequence[Group]) -> "list[CalibratedLayer]":
         """Layers behind this one as they will be if the network before them loses nothing.
@@ -129,7 +131,11 @@ class CalibratedLayer:
             self._cached = None
             session = submodel.product(self._model, self.group, weight, self._threads)
             memory = self.float_accumulators.memory
-            self._cached = weight, _repeated(session, self._quantised.reals(), memory)
+            costly = weight[0].size >= COSTLY_PRODUCTS
+            self._cached = (
+                weight,
+                _repeated(session, self._quantised.reals(), memory, costly=costly),
+            )
         return self._cached[1]
 
 
@@ -251,10 +257,10 @@ class CalibrationPass:
             product = products.take(index)
             product += bias
             if ending is not None:
-                product = ending.run(product, residuals[1][index].real() if residuals else None)
-            quantised = Quantised.of(product, self._formats.get(result_name))
+                product = ending.run(product, residuals[1].real(index) if residuals else None)
+            quantised = Quantised.of(product, self._formats.get(result_name), memory)
             if index % every == 0:
-                more_signal, more_noise = _powers(real_results[index], quantised.real())
+                more_signal, more_noise = _powers(real_results[index], quantised.real(memory))
                 signal, noise = signal + more_signal, noise + more_noise
             if wanted:
                 quantised_results.append(quantised)
@@ -288,7 +294,7 @@ class CalibrationPass:
                 )
             moments.add(found)
             if residuals is not None:
-                targets.add(found + (residuals[0][index] - residuals[1][index].real()))
+                targets.add(found + (residuals[0][index] - residuals[1].real(index)))
             if group.results[0] not in self._formats:
                 rows = np.moveaxis(found, axis, 0)
                 highest = np.abs(rows.reshape(len(rows), -1)).max(axis=1, initial=0.0)
@@ -350,8 +356,10 @@ def dequantized(terms: Sequence[ClusteredWeight]) -> FloatArray:
     return total
 
 
-def _repeated(session: OnnxRuntime, inputs: Sequence[FloatArray], memory: Memory) -> Repeated:
-    return Repeated(lambda index: session.run(inputs[index]), len(inputs), memory)
+def _repeated(
+    session: OnnxRuntime, inputs: Sequence[FloatArray], memory: Memory, *, costly: bool = False
+) -> Repeated:
+    return Repeated(lambda index: session.run(inputs[index]), len(inputs), memory, costly=costly)
 
 
 def _powers(real: FloatArray, quantised: FloatArray) -> tuple[float, float]:
@@ -359,7 +367,7 @@ def _powers(real: FloatArray, quantised: FloatArray) -> tuple[float, float]:
     them.
     """
     flat, error = real.reshape(-1), (quantised - real).reshape(-1)
-    largest = float(np.abs(flat).max(initial=0.0))
+    largest = float(np.maximum(flat.max(initial=0.0), -flat.min(initial=0.0)))
     if not 1e-12 < largest < 1e12:
         flat, error = flat.astype(np.float64), error.astype(np.float64)
     return float(np.dot(flat, flat)), float(np.dot(error, error))
@@ -384,11 +392,9 @@ def _walk_other(
     results = {name: (Kept(memory), KeptQuantised(memory)) for name in wanted}
     for index in range(batches):
         real = session.run_all({name: streams.float_values[name][index] for name in group.inputs})
-        seen = session.run_all(
-            {name: streams.quantised[name][index].real() for name in group.inputs}
-        )
+        seen = session.run_all({name: streams.quantised[name].real(index) for name in group.inputs})
         for name, (floats, quantised) in results.items():
             floats.append(real[name])
-            quantised.append(Quantised.of(seen[name], formats.get(name)))
+            quantised.append(Quantised.of(seen[name], formats.get(name), memory))
     for name, (floats, quantised) in results.items():
         streams.put(name, floats, quantised)

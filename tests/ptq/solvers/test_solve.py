@@ -70,6 +70,17 @@ def test_four_bit_search_comes_close_to_a_fine_scan():
     assert found.sum() < 1.06 * scan.sum()
 
 
+@pytest.mark.parametrize("cluster", [4, "all"])
+def test_rows_are_solved_as_if_alone_however_many_there_are(cluster):
+    table = np.random.default_rng(5).normal(0, 1, (90, 1000))
+    fmt = WeightFormat("int8", cluster)
+    values, alpha = solve_optimal(table, Clusters.of(table.shape, fmt))
+    for row in (0, 64, 65, 66, 89):
+        alone = solve_optimal(table[row : row + 1], Clusters.of((1, 1000), fmt))
+        np.testing.assert_array_equal(alone[0][0], values[row])
+        np.testing.assert_array_equal(alone[1][0], alpha[row])
+
+
 @pytest.mark.parametrize("kind", ["ternary", "int4", "int8"])
 def test_limits_are_kept_and_values_fit_the_rounded_alpha(kind):
     weight = np.random.default_rng(4).normal(0, 0.2, (6, 9, 3, 3))

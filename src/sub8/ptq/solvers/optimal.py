@@ -8,6 +8,7 @@ from sub8.ptq.solvers.clusters import Clusters, Floats, nearest, squared_error
 # saturates but the grid may fall better on the weights; below, the largest weights saturate.
 _MULTIPLES = np.concatenate([np.linspace(0.5, 1.0, 26), np.linspace(1.02, 1.2, 10)])
 _REFITS = 3
+_BLOCK_ELEMENTS = 1 << 16
 
 
 def solve_optimal(weight: Floats, clusters: Clusters) -> tuple[Floats, Floats]:
@@ -38,6 +39,13 @@ def ternary_alpha(table: Floats) -> Floats:
 
 
 def _searched_alpha(table: Floats, largest: int) -> Floats:
+    """In blocks of rows that stay in the processor's cache."""
+    rows = max(1, _BLOCK_ELEMENTS // max(1, table[:1].size))
+    blocks = range(0, max(1, len(table)), rows)
+    return np.concatenate([_searched(table[start : start + rows], largest) for start in blocks])
+
+
+def _searched(table: Floats, largest: int) -> Floats:
     top = np.abs(table).max(axis=-1)
     unit = np.where(top > 0, top / largest, 1.0)
     best = unit.copy()
