@@ -1,5 +1,6 @@
 """Whole files: written beside and renamed, hashed in pieces."""
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -26,6 +27,37 @@ def write_file(path: Path, data: bytes) -> None:
         os.replace(beside, path)
     except OSError as error:
         raise InputError(f"{named}: cannot be written: {error.strerror or error}") from error
+    finally:
+        if beside is not None:
+            Path(beside).unlink(missing_ok=True)
+
+
+def create_file(path: Path, data: bytes, mode: int) -> None:
+    """Write beside, then give it its name: a reader sees no file or the whole one.
+
+    Also a file that another process has just made is never overwritten, nor a link followed:
+    FileExistsError with its name. Raises InputError where it cannot be written.
+    """
+    beside = None
+    try:
+        descriptor, beside = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            os.chmod(beside, mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(beside, path)
+        except FileExistsError:
+            raise FileExistsError(errno.EEXIST, "exists", str(path)) from None
+        except OSError:  # a file system without links
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, "exists", str(path)) from None
+            os.replace(beside, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         if beside is not None:
             Path(beside).unlink(missing_ok=True)

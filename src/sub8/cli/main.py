@@ -8,18 +8,17 @@ import json
 import os
 import re
 import shlex
-import signal
 import sys
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 import sub8
 from sub8.cli import mixed as show
-from sub8.cli import terminal
+from sub8.cli import signals, terminal
 from sub8.cli.doctor import register as register_doctor
 from sub8.cli.export import check_target, print_export
 from sub8.cli.export import register as register_export
@@ -57,8 +56,7 @@ from sub8.files import check_writable
 # it.
 _WRONG_USE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
-# Exit codes, as a shell gives them for the signals SIGINT, SIGPIPE and SIGTERM.
-_INTERRUPTED, _NO_READER, _TERMINATED = 130, 141, 143
+_NO_READER = 141  # as a shell says it of a process ended by SIGPIPE
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 app = typer.Typer(
@@ -745,18 +743,16 @@ def _print_islands(islands: tuple[tuple[str, ...], ...]) -> None:
 
 
 def main() -> None:
-    """Entry point.
+    """The command line; ``cli.start`` calls it and answers signals.
 
-    Exit codes: 0, 1 (verify found differences), 2 (bad input), and as a shell gives them 130
-    (interrupted), 141 (whoever read stdout has gone), 143 (terminated).
+    Exit codes: 0, 1 (verify found differences), 2 (bad input), 141 (whoever read stdout has gone,
+    as a shell gives it).
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started sub8
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # of characters that the terminal lacks
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
     with terminal.collected_warnings() as told:
         code = _run()
     if code in (0, 1):  # an error stands alone
@@ -765,21 +761,13 @@ def main() -> None:
     sys.exit(code)
 
 
-class _Terminated(BaseException):
-    """SIGTERM: what is under way is cleaned up on the way out."""
-
-
-def _terminate(*_: object) -> NoReturn:
-    raise _Terminated
-
-
 def _run() -> int:
     streams = sys.stdout, sys.stderr
     try:
         terminal.set_verbosity(terminal.Verbosity.NORMAL)
         code = int(with_switches(app)(prog_name="sub8", standalone_mode=False) or 0)
-        if code == _INTERRUPTED:  # Typer's answer to an interrupt
-            terminal.print_error("interrupted")
+        if code == signals.INTERRUPTED:  # Typer's answer to an interrupt
+            raise KeyboardInterrupt
         sys.stdout.flush()  # what cannot be written is to be told
         return code
     except MissingPreprocessError as error:
@@ -801,15 +789,11 @@ def _run() -> int:
         return _NO_READER
     except OSError as error:
         message = str(error)
-        _drop_stdout()
         if error.filename is None and error.errno in _UNWRITABLE:
-            message = f"standard output cannot be written: {error.strerror}"
-    except (KeyboardInterrupt, typer.Abort):
-        terminal.print_error("interrupted")
-        return _INTERRUPTED
-    except _Terminated:
-        terminal.print_error("terminated")
-        return _TERMINATED
+            what = "a file" if _drop_stdout() else "standard output"
+            message = f"{what} cannot be written: {error.strerror}"
+    except typer.Abort:  # of a prompt
+        raise KeyboardInterrupt from None
     except _WRONG_USE as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
@@ -828,10 +812,14 @@ def _run() -> int:
     return 2
 
 
-def _drop_stdout() -> None:
-    """Where stdout cannot be written, drop the rest: the interpreter would complain at its exit."""
+def _drop_stdout() -> bool:
+    """Whether stdout can be written. If not, drop the rest: the interpreter would complain at its
+    exit.
+    """
     try:
         sys.stdout.flush()
+        return True
     except OSError:
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False

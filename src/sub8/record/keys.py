@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sub8.errors import InputError
+from sub8.files import create_file
 from sub8.record.extra import need_extra
 from sub8.record.reading import read_start
 
@@ -196,16 +197,18 @@ def generate_key_files(path: str | os.PathLike[str], passphrase: str | None = No
     if not private_path.name:
         raise InputError(f"{str(path)!r} names no file; name the key's file, such as me.pem")
     public_path = private_path.with_name(f"{private_path.name}.pub")
-    for target in (private_path, public_path):
-        if target.exists():
-            raise InputError(f"{target}: exists; keys are never overwritten, name another file")
     key = PrivateKey.generate()
-    _create(private_path, key.pem(passphrase), 0o600)
     try:
-        _create(public_path, key.public_pem(), 0o644)
-    except InputError:
-        private_path.unlink()
-        raise
+        create_file(public_path, key.public_pem(), 0o644)
+        try:
+            create_file(private_path, key.pem(passphrase), 0o600)
+        except BaseException:
+            public_path.unlink()
+            raise
+    except FileExistsError as error:
+        raise InputError(
+            f"{error.filename}: exists; keys are never overwritten, name another file"
+        ) from error
     return key.public
 
 
@@ -253,21 +256,3 @@ def _read_key_file(path: Path) -> bytes:
     if len(data) > _KEY_FILE_BYTES:
         raise InputError(f"{path}: too large for a key file")
     return data
-
-
-def _create(path: Path, data: bytes, mode: int) -> None:
-    """O_EXCL: also another process's file is never overwritten, nor a link followed."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    except FileExistsError as error:
-        raise InputError(
-            f"{path}: exists; keys are never overwritten, name another file"
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error

@@ -263,8 +263,13 @@ def _baselines(
             dataset, preprocess or opened.preprocess, batch=fixed or 1, filled=fixed is not None
         )
         batches = (x for x, _ in pairs)
-        quantize_with_onnxruntime(model, batches, str(opened.input.name), draft)
-        draft.rename(int8)
+        try:
+            quantize_with_onnxruntime(model, batches, str(opened.input.name), draft)
+            draft.rename(int8)
+        except OSError as error:
+            raise InputError(f"{int8}: cannot be written: {error.strerror or error}") from error
+        finally:
+            draft.unlink(missing_ok=True)
     images_read = open_dataset(data, opened.labels).select(images)
     found = []
     for name, path in ((PEER_FLOAT, model), (PEER_INT8, int8)):

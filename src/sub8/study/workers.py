@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -12,7 +13,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from urllib.parse import urlsplit
 
-from sub8.errors import InputError
+from sub8.errors import InputError, Sub8Warning
 from sub8.extras import missing_extra
 from sub8.study.point import Point, Task, measure_point
 
@@ -27,10 +28,10 @@ def measure_locally(tasks: list[Task], jobs: int) -> Iterator[tuple[Point, bytes
     watched, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with, initargs=(watched,))
     try:
-        with _interrupts_ignored():
-            points = [pool.submit(measure_point, task) for task in tasks]
+        with _interrupts_held():
+            points = [pool.submit(_measured, task) for task in tasks]
         for point in as_completed(points):
-            yield point.result()
+            yield _told(point.result())
     except BrokenProcessPool as error:
         raise InputError(
             "a process of the sweep was ended from outside, perhaps for want of memory; finished "
@@ -43,6 +44,23 @@ def measure_locally(tasks: list[Task], jobs: int) -> Iterator[tuple[Point, bytes
         pool.shutdown(cancel_futures=True)
         held.close()
         watched.close()
+
+
+def _measured(task: Task) -> tuple[Point, bytes, list[str]]:
+    """In a worker: ``measure_point``, and what it warned of."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("ignore")  # of libraries
+        warnings.simplefilter("always", Sub8Warning)
+        point, artifact = measure_point(task)
+    return point, artifact, [f"{task.setting.label}: {warning.message}" for warning in told]
+
+
+def _told(measured: tuple[Point, bytes, list[str]]) -> tuple[Point, bytes]:
+    """The worker's warnings, told here."""
+    point, artifact, told = measured
+    for message in told:
+        warnings.warn(message, Sub8Warning, stacklevel=3)
+    return point, artifact
 
 
 def _end_with(watched: Connection) -> None:
@@ -59,18 +77,18 @@ def _end_with(watched: Connection) -> None:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Processes started inside ignore the interrupts of the terminal, which are this process's to
-    answer.
+def _interrupts_held() -> Iterator[None]:
+    """An interrupt comes at the end; processes started inside never see the terminal's, which are
+    this process's to answer (Windows has no such thing).
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def measure_on_ray(tasks: list[Task], address: str) -> Iterator[tuple[Point, bytes]]:
@@ -90,11 +108,11 @@ def measure_on_ray(tasks: list[Task], address: str) -> Iterator[tuple[Point, byt
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"no Ray cluster at {address}: {error}") from error
     try:
-        remote = ray.remote(measure_point)
+        remote = ray.remote(_measured)
         waiting = [remote.options(num_cpus=task.threads).remote(task) for task in tasks]
         while waiting:
             finished, waiting = ray.wait(waiting)
-            yield ray.get(finished[0])
+            yield _told(ray.get(finished[0]))
     finally:
         ray.shutdown()
 

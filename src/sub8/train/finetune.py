@@ -2,12 +2,11 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from sub8.quantized_model import QuantizedModel
 from sub8.recipe import Recipe
 from sub8.train.artifact import export
 from sub8.train.checkpoint import load_checkpoint, read_record, save_checkpoint
+from sub8.train.log import Log, open_log
 from sub8.train.network import FloatNetwork, Network
 from sub8.train.preparation import prepare
 from sub8.train.samples import Samples, epoch_order, load_samples, share, step_draws
@@ -64,12 +64,6 @@ class Finetuned:
     model: QuantizedModel
     epochs: tuple[Epoch, ...]
     top1: float
-
-
-class Log(Protocol):
-    """Where scalars go while training; TensorBoard's SummaryWriter is one."""
-
-    def add_scalar(self, tag: str, value: float, step: int) -> None: ...
 
 
 def finetune(
@@ -384,22 +378,11 @@ class _Trainer:
             }
         load_checkpoint(latest, self.network, self.optimizer)
 
-    @contextmanager
-    def _log(self) -> Iterator[Log | None]:
-        """TensorBoard in the folder, where it is installed."""
-        writer: Any = None
-        if self.folder is not None and self.accelerator.is_main_process:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                yield None
-                return
-            writer = SummaryWriter(str(self.folder / "logs"), purge_step=self.step + 1)
-        try:
-            yield writer
-        finally:
-            if writer is not None:
-                writer.close()
+    def _log(self) -> AbstractContextManager[Log | None]:
+        """In the folder, written by the main process."""
+        if self.folder is None or not self.accelerator.is_main_process:
+            return nullcontext()
+        return open_log(self.folder / "logs", self.step + 1)
 
 
 def _channels_last(network: nn.Module) -> None:

@@ -4,7 +4,7 @@
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/variant.h>
-#include <tbb/parallel_for.h>
+#include <tbb/blocked_range.h>
 
 #include <array>
 #include <memory>
@@ -19,6 +19,7 @@
 #include "conv/convolution.h"
 #include "executor/buffer.h"
 #include "executor/fork.h"
+#include "executor/parallel.h"
 #include "executor/layer.h"
 
 namespace nb = nanobind;
@@ -61,15 +62,18 @@ class BoundConvolution {
             scratch.push_back(
                 std::make_unique<executor::AlignedBytes>(convolution_->scratch_bytes(threads)));
         }
-        const auto run_share = [&](int i) {
-            convolution_->run(input.data(), residual_data, output.data(), scratch[i]->data(), i,
-                              threads, false);
+        const tbb::blocked_range<int> all(0, threads);
+        const auto run_shares = [&](const tbb::blocked_range<int>& range) {
+            for (int i = range.begin(); i < range.end(); ++i) {
+                convolution_->run(input.data(), residual_data, output.data(), scratch[i]->data(), i,
+                                  threads, false);
+            }
         };
         without_interpreter([&] {
             if (executor::may_use_threads()) {
-                tbb::parallel_for(0, threads, run_share);
+                executor::parallel_for(all, run_shares);
             } else {
-                for (int i = 0; i < threads; ++i) run_share(i);
+                run_shares(all);
             }
         });
     }

@@ -328,7 +328,8 @@ void pack_codes(const weights::Format& format, const int8_t* codes, int vectors,
     for (int vector = 0; vector < vectors; ++vector, codes += width) {
         uint8_t* to = packed + int64_t(vector / unit) * width;
         const int shift = format.bits * (vector % unit);
-        for (int b = 0; b < width; ++b) to[b] = uint8_t(to[b] | (codes[b] + format.bias) << shift);
+        for (int b = 0; b < width; ++b)
+            to[b] = uint8_t(to[b] | unsigned(codes[b] + format.bias) << shift);
     }
 }
 

@@ -1,7 +1,6 @@
 #include "executor/program.h"
 
 #include <tbb/blocked_range.h>
-#include <tbb/parallel_for.h>
 
 #include <algorithm>
 #include <chrono>
@@ -9,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "executor/parallel.h"
 #include "kernels/catalogue.h"
 #include "numeric.h"
 
@@ -128,8 +128,13 @@ void Program::run(const std::vector<const std::uint8_t*>& inputs,
             if (parts_ == 1) {
                 run_part(0, inputs, outputs, nanoseconds);
             } else {
-                tbb::parallel_for(
-                    0, parts_, [&](int part) { run_part(part, inputs, outputs, nanoseconds); },
+                parallel_for(
+                    tbb::blocked_range<int>(0, parts_, 1),
+                    [&](const tbb::blocked_range<int>& range) {
+                        for (int part = range.begin(); part < range.end(); ++part) {
+                            run_part(part, inputs, outputs, nanoseconds);
+                        }
+                    },
                     tbb::simple_partitioner{});
             }
         });
@@ -180,7 +185,7 @@ void Program::run_steps(const Frame& frame, std::uint8_t* scratch,
         } else {
             // Shares are stolen, not assigned: on a busy machine the caller does those whose thread
             // has not come.
-            tbb::parallel_for(
+            parallel_for(
                 tbb::blocked_range<int>(0, shares, 1),
                 [&](const tbb::blocked_range<int>& range) {
                     const int thread = tbb::this_task_arena::current_thread_index();

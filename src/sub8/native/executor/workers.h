@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "executor/fork.h"
+#include "executor/parallel.h"
 
 namespace sub8::executor {
 
@@ -37,7 +38,14 @@ class Workers {
     template <typename Work>
     void execute(const Work& work) {
         keep_off_callers_cpu();
-        team_->arena.execute(work);
+        const Handover start, end;  // a worker does the work where all places are taken
+        start.give();
+        team_->arena.execute([&] {
+            start.take();
+            work();
+            end.give();
+        });
+        end.take();
     }
 
   private:

@@ -1,7 +1,6 @@
 #include "solver/cluster_fit.h"
 
 #include <tbb/blocked_range.h>
-#include <tbb/parallel_for.h>
 
 #include <algorithm>
 #include <atomic>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "executor/fork.h"
+#include "executor/parallel.h"
 
 namespace sub8::solver {
 namespace {
@@ -150,7 +150,7 @@ std::int64_t fit_clusters(const ClusterRows& problem, const ClusterGrid& grid, b
         changed += here;
     };
     if (executor::may_use_threads()) {
-        tbb::parallel_for(all, fit);
+        executor::parallel_for(all, fit);
     } else {
         fit(all);
     }

@@ -1,0 +1,46 @@
+// Loops on oneTBB's threads, and what the thread sanitizer has to be told of them.
+//
+// oneTBB's library is built without that sanitizer, which therefore does not see that a loop's body
+// runs after what led to the loop and before what follows it. A Handover says so, and no more: two
+// pieces of a loop that race with each other are still found.
+#pragma once
+
+#include <tbb/parallel_for.h>
+
+#include <utility>
+
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace sub8::executor {
+
+// All that was done before give() is done before whatever follows take(), on any thread.
+class Handover {
+  public:
+#ifdef __SANITIZE_THREAD__
+    void give() const { __tsan_release(const_cast<Handover*>(this)); }
+    void take() const { __tsan_acquire(const_cast<Handover*>(this)); }
+#else
+    void give() const {}
+    void take() const {}
+#endif
+};
+
+// tbb::parallel_for.
+template <typename Range, typename Body, typename Partitioner = tbb::auto_partitioner>
+void parallel_for(const Range& range, const Body& body, Partitioner&& partitioner = {}) {
+    const Handover start, end;
+    start.give();
+    tbb::parallel_for(
+        range,
+        [&](const Range& piece) {
+            start.take();
+            body(piece);
+            end.give();
+        },
+        std::forward<Partitioner>(partitioner));
+    end.take();
+}
+
+}  // namespace sub8::executor

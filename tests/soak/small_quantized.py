@@ -1,0 +1,42 @@
+"""Small quantised models that together take every way through the engine: static and dynamic
+exponents, every format of weights, a float island.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+from tests.conftest import SIZE, small_network
+
+import sub8
+
+
+def write_all(folder: Path) -> list[Path]:
+    """Their files."""
+    images = np.random.default_rng(1).normal(0, 1, (8, 3, SIZE, SIZE)).astype(np.float32)
+    recipes = {
+        "ternary": sub8.Recipe(weights=sub8.Ternary(cluster=4)),
+        "dynamic": sub8.Recipe(
+            weights=sub8.Int4(cluster=4), activations=sub8.Dfp8(exponent="dynamic")
+        ),
+        "int8": sub8.Recipe(weights=sub8.Int8()),
+    }
+    paths = []
+    for name, recipe in recipes.items():
+        path = folder / f"{name}.onnx"
+        sub8.quantize(small_network(), images, recipe).save(path)
+        paths.append(path)
+    return [*paths, _with_island(paths[0], folder / "island.onnx")]
+
+
+def _with_island(source: Path, path: Path) -> Path:
+    """The same network with a node behind it that ONNX Runtime runs."""
+    model = ir.load(source)
+    result = model.graph.outputs[0]
+    erf = ir.node("Erf", [result], name="erf")
+    erf.outputs[0].name = "erf"
+    erf.outputs[0].type, erf.outputs[0].shape = result.type, result.shape
+    model.graph.append(erf)
+    model.graph.outputs[0] = erf.outputs[0]
+    ir.save(model, path)
+    return path
