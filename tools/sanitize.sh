@@ -29,7 +29,7 @@ case $sanitizers in
 thread)
     # Forks while threads run are among what is tested. A report ends no process: all are counted.
     TSAN_OPTIONS="log_path=$findings suppressions=$PWD/tools/thread_sanitizer.supp"
-    export TSAN_OPTIONS+=" die_after_fork=0 exitcode=0 history_size=4"
+    export TSAN_OPTIONS+=" die_after_fork=0 exitcode=0 history_size=7"
     preload=$(runtime tsan) ;;
 *)
     # Python and the libraries keep memory until the process ends; growth shows in the soak.

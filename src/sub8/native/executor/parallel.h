@@ -27,6 +27,19 @@ class Handover {
 #endif
 };
 
+// Hands `work` to `run`, which calls what it gets, once, on whichever thread.
+template <typename Run, typename Work>
+void hand_over(const Run& run, const Work& work) {
+    const Handover start, end;
+    start.give();
+    run([&] {
+        start.take();
+        work();
+        end.give();
+    });
+    end.take();
+}
+
 // tbb::parallel_for.
 template <typename Range, typename Body, typename Partitioner = tbb::auto_partitioner>
 void parallel_for(const Range& range, const Body& body, Partitioner&& partitioner = {}) {

@@ -38,14 +38,8 @@ class Workers {
     template <typename Work>
     void execute(const Work& work) {
         keep_off_callers_cpu();
-        const Handover start, end;  // a worker does the work where all places are taken
-        start.give();
-        team_->arena.execute([&] {
-            start.take();
-            work();
-            end.give();
-        });
-        end.take();
+        // A worker does it where all places are taken.
+        hand_over([&](const auto& handed) { team_->arena.execute(handed); }, work);
     }
 
   private:
