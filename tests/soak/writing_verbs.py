@@ -85,6 +85,11 @@ def verbs(at: Path) -> list[Verb]:
         Verb("quantize to a budget", to("q.onnx", *quantize, "--mean-bits", "3"), fixed=True),
         Verb("zoo", to("z.onnx", "zoo", "resnet18", "--size", "64"), fixed=True),
         Verb(
+            "export",
+            to("x.onnx", "export", str(at / "quantized.onnx"), "--target", "onnx-plain"),
+            fixed=True,
+        ),
+        Verb(
             "inspect --plot",
             lambda out: ["inspect", str(at / "mixed.onnx"), "--plot", str(out / "p.svg")],
         ),

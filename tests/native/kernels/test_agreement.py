@@ -2,6 +2,7 @@
 another.
 """
 
+import os
 import platform
 import shutil
 import subprocess
@@ -18,9 +19,11 @@ CROSS_COMPILER = "aarch64-linux-gnu-g++"
 EMULATOR = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 
 
-# Objects of the module built in place (tools/build_native.sh), which need no second compilation.
-PROJECT = HERE.parents[2]
-IN_PLACE = PROJECT / "build" / "in-place" / "CMakeFiles" / "sub8_core.dir"
+# Under tools/sanitize.sh: what everything is compiled with.
+SANITIZE = os.environ.get("SUB8_SANITIZE")
+BUILD = PROJECT / "build" / (f"sanitize-{SANITIZE.split(',')[0]}" if SANITIZE else "in-place")
+# Objects of the module built there, which need no second compilation.
+IN_PLACE = BUILD / "CMakeFiles" / "sub8_core.dir"
 
 
 def up_to_date(source: Path) -> Path | None:
@@ -38,6 +41,10 @@ def built(compiler: str, architecture: str, program: str, folders: list[str], to
     isas = [isa for isa in ISAS.values() if isa.architecture in ("any", architecture)]
     defines = [f"-DSUB8_WITH_{isa.name}=1" for isa in isas if isa.architecture != "any"]
     options = ["-std=c++17", "-O1", "-ffp-contract=off", f"-I{NATIVE}", f"-I{HERE}", *defines]
+    link = ["-static"]
+    if SANITIZE and compiler == "g++":
+        link = [f"-fsanitize={SANITIZE}"]
+        options += [*link, "-g"]
     own = (path for path in NATIVE.glob("*.cpp") if path.name != "module.cpp")
     plain = [HERE / f"{program}.cpp", *sorted(own)]
     for folder in ("kernels", "weights", *folders):
@@ -60,13 +67,13 @@ def built(compiler: str, architecture: str, program: str, folders: list[str], to
     with ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(compile_to_object, *zip(*sources, strict=True)))
     binary = to / program
-    subprocess.run([compiler, "-static", *map(str, objects), "-o", str(binary)], check=True)
+    subprocess.run([compiler, *link, *map(str, objects), "-o", str(binary)], check=True)
     return binary
 
 
 def run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     return done.stdout
 
 
