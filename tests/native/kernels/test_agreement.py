@@ -15,6 +15,7 @@ from instruction_sets import ISAS, NATIVE
 from sub8.native import _core
 
 HERE = Path(__file__).parent
+PROJECT = HERE.parents[2]
 CROSS_COMPILER = "aarch64-linux-gnu-g++"
 EMULATOR = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 
