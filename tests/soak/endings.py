@@ -44,18 +44,17 @@ class Ended:
         return None
 
 
-def load() -> None:
-    """All that the commands import, so that their forks need not."""
-    import accelerate  # noqa: F401
-    import altair  # noqa: F401
-    import torch.utils.tensorboard  # noqa: F401
-    import vl_convert  # noqa: F401
-
+def load(training: bool) -> None:
+    """What the commands import, so that their forks need not."""
     import sub8.cli.main
-    import sub8.study.sweep
-    import sub8.train.finetune
     import sub8.verbs.quantize
-    import sub8.zoo  # noqa: F401
+    import sub8.zoo
+
+    if training:
+        import vl_convert  # noqa: F401
+
+        import sub8.study.sweep
+        import sub8.train.finetune  # noqa: F401
 
 
 def start(arguments: list[str], out: int, err: int, first: Callable[[], None]) -> int:
@@ -149,13 +148,14 @@ def _finishes(verb: Verb, folder: Path, expected: str) -> list[str]:
 
 
 class Endings:
-    """inputs: a folder for what the commands read. seed: of the moments."""
+    """inputs: a folder for what the commands read. seed: of the moments. chosen: names of verbs."""
 
-    def __init__(self, inputs: Path, seed: int):
-        write_inputs(inputs, output_of)
+    def __init__(self, inputs: Path, seed: int, chosen: list[str]):
+        load(not chosen or bool({"finetune", "sweep", "report"} & set(chosen)))
+        write_inputs(inputs, output_of, study=not chosen or "report" in chosen)
         for path in inputs.rglob("*"):  # also for a user without rights
             path.chmod(0o755 if path.is_dir() else 0o644)
-        self.verbs = verbs(inputs)
+        self.verbs = [verb for verb in verbs(inputs) if not chosen or verb.name in chosen]
         self.inputs = inputs
         self.random = random.Random(seed)
 

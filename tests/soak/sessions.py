@@ -19,6 +19,7 @@ import numpy as np
 import sub8
 
 BATCHES = (1, 2, 3, 5, 8)
+WARM = 30  # loads
 
 
 class Expected:
@@ -114,14 +115,14 @@ def resident() -> int:
 
 
 def loads(models: list[Expected], threads: int, runs: int) -> None:
-    """``runs`` loads and unloads; prints by how many bytes the process has grown since the
-    tenth part of them.
+    """``runs`` loads and unloads; prints by how many bytes the process has grown since the first
+    ``WARM``, in which allocators and caches find their size.
     """
     before = 0
     for number in range(runs):
         for expected in models:
             expected.check(sub8.Session(expected.path, threads=threads), number)
-        if number == runs // 10:
+        if number == WARM:
             gc.collect()
             before = resident()
     gc.collect()

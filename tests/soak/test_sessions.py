@@ -21,18 +21,18 @@ def soak(scenario: str, models: list[Path], threads: int, runs: int, timeout: fl
 
 @pytest.mark.parametrize(
     ("scenario", "threads", "runs"),
-    [("shared", 8, 20), ("own", 8, 40), ("dropped", 8, 40), ("exit_while_running", 4, 100)],
+    [("shared", 8, 20), ("own", 8, 40), ("dropped", 8, 20), ("exit_while_running", 4, 50)],
 )
 def test_threads(quantized_files: list[Path], scenario: str, threads: int, runs: int) -> None:
     soak(scenario, quantized_files, threads, runs)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals and forks of POSIX")
-@pytest.mark.parametrize(("scenario", "runs"), [("signals", 50), ("forks", 5)])
+@pytest.mark.parametrize(("scenario", "runs"), [("signals", 50), ("forks", 3)])
 def test_signals_and_forks(quantized_files: list[Path], scenario: str, runs: int) -> None:
-    soak(scenario, quantized_files, 3, runs)
+    soak(scenario, quantized_files[-2:], 3, runs)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_loads_and_unloads(quantized_files: list[Path]) -> None:
-    assert float(soak("loads", quantized_files, 2, 20)) < LARGEST_GROWTH
+    assert float(soak("loads", quantized_files[-1:], 2, 60)) < LARGEST_GROWTH

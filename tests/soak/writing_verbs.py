@@ -30,8 +30,10 @@ class Verb:
     fixed: bool = False
 
 
-def write_inputs(folder: Path, run: Callable[[list[str]], str]) -> None:
-    """What the commands below read. run: the command line; returns stdout."""
+def write_inputs(folder: Path, run: Callable[[list[str]], str], study: bool) -> None:
+    """What the commands below read; of ``report``, where there is to be a ``study``. run: the
+    command line; returns stdout.
+    """
     ir.save(small_network(), folder / "model.onnx")
     random = np.random.default_rng(1)
     images = random.integers(0, 256, (64, SIZE, SIZE, 3), dtype=np.uint8)
@@ -41,7 +43,8 @@ def write_inputs(folder: Path, run: Callable[[list[str]], str]) -> None:
     run(["quantize", model, "-c", data, "-o", str(folder / "quantized.onnx")])
     measured = run(["evaluate", str(folder / "quantized.onnx"), data, "--json"])
     (folder / "metrics.json").write_text(measured)
-    run(["sweep", *_sweep(folder), "-o", str(folder / "study")])
+    if study:
+        run(["sweep", *_sweep(folder), "-o", str(folder / "study")])
     run(["record", "keygen", "-o", str(folder / "me.pem")])
     run(["record", *_replicate(folder), "-o", str(folder / "event.json")])
     paper = made_up_paper("2001.00001", PrivateKey.load(folder / "me.pem"))
