@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sub8.data.preprocess import Preprocess
-from sub8.errors import InputError
+from sub8.errors import InputError, Sub8Warning
 from sub8.model_file import ModelFile
 from sub8.record.replicate import replicate_study
 from sub8.study.sweep import Study, settings, sweep
@@ -39,7 +40,11 @@ def chosen():
 @pytest.fixture(scope="module")
 def study(small_files, chosen, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    run(small_files, folder, chosen, jobs=2)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        run(small_files, folder, chosen, jobs=2)
+    # What the processes warn of is told here, with the setting, and not by them.
+    assert any(str(w.message).startswith("ternary N=") for w in told if w.category is Sub8Warning)
     return folder
 
 
