@@ -12,10 +12,10 @@ shift
 python=$(command -v "${PYTHON:-python}")
 PATH="$(dirname "$python"):$PATH"
 build=$PWD/build/sanitize-${sanitizers%%,*}
-package=$build/python/sub8 # links to src/sub8, with a native module of its own
+package=$build/python/sub8 # a copy of src/sub8, with a native module of its own
 
 rm -rf "$package" && mkdir -p "$package"
-cp -rs "$PWD/src/sub8/." "$package"
+cp -r src/sub8/. "$package"
 rm -f "$package"/native/_core*.so
 cmake -S . -B "$build" -G Ninja -DPython_EXECUTABLE="$python" -DSUB8_SANITIZE="$sanitizers" \
     -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$package/native" >/dev/null
