@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from sub8.cli.terminal import writing_stdout
 from sub8.version import __version__
 
 # Raised with every change of a verb's keys or of their meaning, but for added keys.
@@ -38,7 +39,9 @@ def print_json(verb: str, result: dict[str, Any]) -> None:
         **result,
         "units": units,
     }
-    print(json.dumps(document, indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
+    text = json.dumps(document, indent=2, allow_nan=False).replace("\x7f", "\\u007f")
+    with writing_stdout():
+        print(text)
 
 
 def _names(value: Any) -> Iterator[str]:

@@ -94,7 +94,7 @@ Shape = Annotated[
 
 def _version(show: bool) -> None:
     if show:
-        print(f"sub8 {sub8.__version__}")
+        terminal.print_line(f"sub8 {sub8.__version__}")
         raise typer.Exit()
 
 
@@ -768,7 +768,8 @@ def _run() -> int:
         code = int(with_switches(app)(prog_name="sub8", standalone_mode=False) or 0)
         if code == signals.INTERRUPTED:  # Typer's answer to an interrupt
             raise KeyboardInterrupt
-        sys.stdout.flush()  # what cannot be written is to be told
+        with terminal.writing_stdout():
+            sys.stdout.flush()  # what cannot be written is to be told
         return code
     except MissingPreprocessError as error:
         message = (
@@ -789,9 +790,12 @@ def _run() -> int:
         return _NO_READER
     except OSError as error:
         message = str(error)
+        _drop_stdout()
         if error.filename is None and error.errno in _UNWRITABLE:
-            what = "a file" if _drop_stdout() else "standard output"
-            message = f"{what} cannot be written: {error.strerror}"
+            message = f"a file or standard output cannot be written: {error.strerror}"
+    except terminal.StdoutError as error:
+        message = f"standard output cannot be written: {error}"
+        _drop_stdout()
     except typer.Abort:  # of a prompt
         raise KeyboardInterrupt from None
     except _WRONG_USE as error:
@@ -812,14 +816,10 @@ def _run() -> int:
     return 2
 
 
-def _drop_stdout() -> bool:
-    """Whether stdout can be written. If not, drop the rest: the interpreter would complain at its
-    exit.
-    """
+def _drop_stdout() -> None:
+    """Where stdout cannot be written, drop the rest: the interpreter would complain at its exit."""
     try:
         sys.stdout.flush()
-        return True
     except OSError:
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False

@@ -147,9 +147,27 @@ def _print_message(kind: str, message: str) -> None:
     _errors.print(f"sub8: {kind}: {plain(' '.join(message.split()))}")
 
 
+class StdoutError(Exception):
+    """stdout takes no more; the text says why."""
+
+
+@contextmanager
+def writing_stdout() -> Iterator[None]:
+    """Tells what goes wrong with stdout from what goes wrong with files. BrokenPipeError, of a
+    reader that has gone, goes through.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StdoutError(error.strerror or str(error)) from error
+
+
 def print_line(text: str) -> None:
     """A line on stdout, never wrapped."""
-    _output().print(plain(text), soft_wrap=True)
+    with writing_stdout():
+        _output().print(plain(text), soft_wrap=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
@@ -165,7 +183,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: st
         )
     for row in rows:
         table.add_row(*(plain(cell, LONGEST_CELL) for cell in row))
-    _output().print(table)
+    with writing_stdout():
+        _output().print(table)
 
 
 def _output() -> Console:
