@@ -94,6 +94,7 @@ def test_sweep_and_its_workers_end_together(
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         workers = workers_of(process.pid)
+        deadline = time.monotonic() + 60
         if number == signal.SIGINT:
             os.killpg(process.pid, number)  # as a terminal does
         else:
