@@ -186,6 +186,24 @@ def test_the_expected_drop_is_what_probabilities_say():
     )
 
 
+def test_a_drop_in_decibels_or_by_a_function(network, many):
+    seen = []
+
+    def error(expected, got):
+        seen.append(set(expected))
+        return -sum(float(np.abs(expected[name] - got[name]).mean()) for name in expected)
+
+    bits = []
+    for budget in (MaxDrop(3.0, "snr"), MaxDrop(12.0, "snr"), MaxDrop(100.0, error)):
+        choice = choice_of(quantize(network, many, budget=budget, threads=1))
+        (trial,) = [t for t in choice["trials"] if t["mean_bits"] == choice["chosen"]["mean_bits"]]
+        assert trial["bound"] <= budget.points
+        assert choice["budget"]["metric"] == ("error" if budget.metric is error else "snr")
+        bits.append(choice["chosen"]["mean_bits"])
+    assert bits[2] < min(bits[:2])
+    assert seen and all(seen)
+
+
 @pytest.mark.parametrize("budget", [MaxDrop, MeanBits, MaxLatencyRatio])
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_budgets_must_be_positive(budget, value):

@@ -165,6 +165,14 @@ def quantize(
             help="Choose each layer's weights: fewest bits that lose at most so much top-1.",
         ),
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What --max-drop is measured in: top1 (default), snr (dB), cosine (per cent), or"
+            " FILE.py:function of both networks' outputs.",
+        ),
+    ] = None,
     mean_bits: Annotated[
         float | None,
         typer.Option(
@@ -192,6 +200,7 @@ def quantize(
 
     budget = budget_from_options(
         max_drop=max_drop,
+        metric=metric,
         mean_bits=mean_bits,
         max_latency_ratio=max_latency_ratio,
         weights=weights,

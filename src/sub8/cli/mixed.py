@@ -57,7 +57,8 @@ def summary(choice: dict[str, Any]) -> str:
     if budget["kind"] == "MaxDrop":
         (trial,) = [t for t in choice["trials"] if t["mean_bits"] == chosen["mean_bits"]]
         return (
-            f"at most {budget['points']} points of top-1: {text}, expected drop {trial['mean']:.2f}"
+            f"at most {budget['points']} points of {_metric(budget)}: {text}, expected drop "
+            f"{trial['mean']:.2f}"
             f" (at most {trial['bound']:.2f} with 95 % confidence)"
         )
     if budget["kind"] == "MaxLatencyRatio":
@@ -66,6 +67,11 @@ def summary(choice: dict[str, Any]) -> str:
             f" measured, {text}"
         )
     return f"at most {budget['bits']} bits a weight: {text}"
+
+
+def _metric(budget: dict[str, Any]) -> str:
+    name = str(budget.get("metric", "top1"))
+    return "top-1" if name == "top1" else name
 
 
 def plot(choice: dict[str, Any], path: str | Path) -> None:

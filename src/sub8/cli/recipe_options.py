@@ -7,6 +7,7 @@ from typing import Any
 
 from sub8.errors import InputError
 from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
+from sub8.mixed.metric import TOP1
 from sub8.recipe import METHODS, Dfp8, Recipe, weight_format
 
 
@@ -66,6 +67,7 @@ def recipe_from_options(
 def budget_from_options(
     *,
     max_drop: float | None = None,
+    metric: str | None = None,
     mean_bits: float | None = None,
     max_latency_ratio: float | None = None,
     weights: str | None = None,
@@ -76,7 +78,9 @@ def budget_from_options(
     """
     budgets: list[Budget] = []
     if max_drop is not None:
-        budgets.append(MaxDrop(max_drop))
+        budgets.append(MaxDrop(max_drop, metric or TOP1))
+    elif metric is not None:
+        raise InputError("--metric says what --max-drop is measured in; give that too")
     if mean_bits is not None:
         budgets.append(MeanBits(mean_bits))
     if max_latency_ratio is not None:

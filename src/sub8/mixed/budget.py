@@ -2,21 +2,32 @@
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sub8.errors import InputError
+from sub8.mixed.metric import TOP1, Metric, check_metric, name_of
 
 
 @dataclass(frozen=True)
 class MaxDrop:
-    """The fewest bits whose expected loss of top-1 against the float network is at most ``points``
-    (per cent).
+    """The fewest bits whose loss against the float network is at most ``points``.
+
+    metric: "top1" (the expected loss, in per cent), "cosine" (of the first output, in per cent),
+    "snr" (decibels of the output that lost most, below those of the most exact choice),
+    ``"FILE.py:function"`` or a function ``(float outputs, outputs) -> number``, both outputs by
+    name; the larger the better.
     """
 
     points: float
+    metric: str | Metric = TOP1
 
     def __post_init__(self) -> None:
         _check("max drop", self.points)
+        check_metric(self.metric)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"points": self.points, "metric": name_of(self.metric)}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from sub8.mixed.allocate import Allocation, Front, Layer, Option, stored_bits
 from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
 from sub8.mixed.drop import Drop, expected_drop
 from sub8.mixed.latency import Stopwatch
+from sub8.mixed.metric import TOP1, Outputs, find_metric, has_best, measure
 from sub8.mixed.options import options_of, worthwhile
 from sub8.mixed.sensitivity import Sensitivity, measure_sensitivities
 from sub8.numerics.dfp import Format
@@ -67,7 +68,12 @@ class Choice:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for the file's metadata."""
         return {
-            "budget": {"kind": type(self.budget).__name__, **vars(self.budget)},
+            "budget": {
+                "kind": type(self.budget).__name__,
+                **(
+                    self.budget.to_dict() if isinstance(self.budget, MaxDrop) else vars(self.budget)
+                ),
+            },
             "chosen": _point(self.chosen),
             "latency_ratio": self.latency_ratio,
             "front": [_point(allocation) for allocation in self.front],
@@ -198,16 +204,23 @@ class Chooser:
         """
         session = OnnxRuntime(ir.to_proto(self._model).SerializeToString(), threads=self._threads)
         judged_by = self._inputs.every(1, 2)
-        reference = np.concatenate([_first_output(session, feed) for feed in judged_by])
-        if reference.ndim != 2:
+        reference = [session.run_all(feed) for feed in judged_by]
+        if budget.metric == TOP1 and (shape := _logits(reference).shape)[2:]:
             raise InputError(
-                f"max drop: the model's output has shape {reference.shape}, not [images, classes]"
+                f"max drop: the model's output has shape {shape}, not [images, classes]; name "
+                "another metric (snr, cosine)"
             )
         trials: dict[int, Trial] = {}
         failing, passing = -1, len(points)
+        best: Sequence[Outputs] = reference
+        if budget.metric != TOP1 and not has_best(find_metric(budget.metric), reference):
+            passing = len(points) - 1
+            best = self._quantised_outputs(points[passing], judged_by)
+            lost = Drop(0.0, 0.0, 0.0)
+            trials[passing] = Trial(points[passing].mean_bits, points[passing].error, lost)
         place = _nearest(points, _ERROR_PER_POINT * budget.points, range(len(points)))
         while passing - failing > 1 and len(trials) < TRIALS:
-            drop = expected_drop(reference, self._quantised_logits(points[place], judged_by))
+            drop = self._drop(budget, reference, points[place], judged_by, best)
             trials[place] = Trial(points[place].mean_bits, points[place].error, drop)
             if drop.bound <= budget.points:
                 passing = place
@@ -217,10 +230,10 @@ class Chooser:
                 self._progress("trials", len(trials), TRIALS)
             place = _next(points, failing, passing, place, drop, budget.points)
         if passing == len(points):
-            best = trials[max(trials)].drop
+            least = trials[max(trials)].drop
             raise InputError(
                 f"max drop {budget.points}: even the most exact choice tried loses up to "
-                f"{best.bound:.2f} points (95 % confidence); allow more, or give more calibration "
+                f"{least.bound:.2f} points (95 % confidence); allow more, or give more calibration "
                 "images"
             )
         if self._progress is not None:
@@ -228,10 +241,23 @@ class Chooser:
         ordered = tuple(trials[place] for place in sorted(trials))
         return self._choice(budget, measured, points[passing], points, trials=ordered)
 
-    def _quantised_logits(
+    def _drop(
+        self,
+        budget: MaxDrop,
+        reference: Sequence[Outputs],
+        allocation: Allocation,
+        judged_by: NetworkInputs,
+        best: Sequence[Outputs],
+    ) -> Drop:
+        got = self._quantised_outputs(allocation, judged_by)
+        if budget.metric == TOP1:
+            return expected_drop(_logits(reference), _logits(got))
+        return measure(find_metric(budget.metric), reference, got, best)
+
+    def _quantised_outputs(
         self, allocation: Allocation, judged_by: NetworkInputs
-    ) -> NDArray[np.float32]:
-        """Quantise on every other batch; the result's logits on the given ones."""
+    ) -> list[dict[str, NDArray[Any]]]:
+        """Quantise on every other batch; the result's outputs on the given ones."""
 
         def renamed(stage: str, done: int, total: int) -> None:
             if self._progress is not None:
@@ -249,7 +275,7 @@ class Chooser:
         )
         model = write_qdq(self._model, calibrated.layers, self._formats, {})
         session = Session(model, threads=self._threads)
-        return np.concatenate([_first_output(session, feed) for feed in judged_by])
+        return [session.run_all(feed) for feed in judged_by]
 
     def _fast(self, budget: MaxLatencyRatio) -> Choice:
         """Least error within the time; the sum of layers' times is tightened until the whole
@@ -280,10 +306,9 @@ class Chooser:
         )
 
 
-def _first_output(
-    session: OnnxRuntime | Session, feed: Mapping[str, NDArray[Any]]
-) -> NDArray[np.float32]:
-    return session.run_all(feed)[session.outputs[0]]
+def _logits(outputs: Sequence[Outputs]) -> NDArray[np.float32]:
+    """The first output over all calls."""
+    return np.concatenate([next(iter(results.values())) for results in outputs])
 
 
 def _layer(measured: Sensitivity, times: dict[WeightFormat, float]) -> Layer:

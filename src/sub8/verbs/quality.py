@@ -2,7 +2,6 @@
 calibration did not see where there are such.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from sub8.data.dataset import Dataset
 from sub8.data.preprocess import Preparation
 from sub8.engine.session import Session
 from sub8.mixed.drop import expected_drop
+from sub8.mixed.metric import Power
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.ptq.prepare import PreparedNetwork
@@ -63,7 +63,7 @@ class Measurement:
         """Run both networks. Raises InputError and UnsupportedModelError as ``Session`` does."""
         reference = OnnxRuntime(self.source.path or self.source.model, threads=self.threads)
         session = Session(self.quantised, threads=self.threads)
-        power = {output: _Power() for output in session.outputs}
+        power = {output: Power() for output in session.outputs}
         answers: list[tuple[NDArray[Any], NDArray[Any]]] = []
         count = 0
         for x, images in self._inputs():
@@ -83,30 +83,6 @@ class Measurement:
             return
         for feed, _, count in self.source.feeds(self.held_out, self.preprocess, BATCH):
             yield feed, count
-
-
-class _Power:
-    """Of a float output and of its error, over several runs."""
-
-    def __init__(self) -> None:
-        self._signal = self._noise = 0.0
-        self._comparable = True
-
-    def add(self, expected: NDArray[Any], got: NDArray[Any]) -> None:
-        real = np.issubdtype(expected.dtype, np.floating)
-        if expected.shape != got.shape or not real:  # as of detections
-            self._comparable = False
-            return
-        self._signal += float(np.square(expected, dtype=np.float64).sum())
-        self._noise += float(np.square(expected.astype(np.float64) - got).sum())
-
-    @property
-    def decibels(self) -> float | None:
-        if not self._comparable:
-            return None
-        if self._noise == 0.0:
-            return math.inf
-        return 10.0 * math.log10(self._signal / self._noise) if self._signal else -math.inf
 
 
 def _agreement(
