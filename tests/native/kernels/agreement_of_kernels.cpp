@@ -149,9 +149,10 @@ void check(const Kernel& kernel, decltype(KernelSet::scale) KernelSet::* place) 
 void check(const Kernel& kernel, decltype(KernelSet::requantize) KernelSet::* place) {
     std::mt19937 random(2);
     const int panel = kernel.set.panel, pitch = 2 * panel;
-    for (int variant = 0; variant < 128; ++variant) {
+    for (int variant = 0; variant < 256; ++variant) {
         RequantizeConstants c{};
         c.narrow = variant % 2 == 0;
+        c.wide = !c.narrow && variant / 128 % 2 == 0;
         c.has_residual = variant / 2 % 2 == 0;
         c.out_signed = variant / 4 % 2 == 0;
         c.residual_signed = variant / 8 % 2 == 0;
@@ -167,6 +168,17 @@ void check(const Kernel& kernel, decltype(KernelSet::requantize) KernelSet::* pl
         std::vector<int32_t> offset32(2 * panel);
         for (int o = 0; o < 2 * panel; ++o)
             offset[o] = offset32[o] = int32_t(random() % 4096) - 2048;
+        if (c.wide) {
+            // Half of the multipliers have few ones: then many accumulators lie on ties.
+            c.shift = 32 + int(random() % 14);
+            c.residual_multiplier = int64_t(1 + random() % 3) << (c.shift - 8);
+            c.ties = true;
+            for (int o = 0; o < 2 * panel; ++o) {
+                multiplier[o] = o % 2 == 0 ? int64_t(random() >> 1) : int64_t(1) << (c.shift - 15);
+                offset[o] = (int64_t(random()) - (int64_t(1) << 31)) * multiplier[o] / 4096;
+                if (o % 2 != 0) offset[o] = offset[o] >> (c.shift - 2) << (c.shift - 2);
+            }
+        }
         c.multiplier = multiplier.data();
         c.offset = offset.data();
         c.offset32 = offset32.data();

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from layer_cases import Case, Layer, Requantization
 
 from sub8.native import _core
@@ -105,6 +107,59 @@ def test_multipliers_per_channel(isa: str, outputs: int) -> None:
                 residual,
             )
         compare(layer, Requantization(np.array([2**40]), np.array([0]), shift=48), isa)
+
+
+def _column(weights: np.ndarray, isa: str) -> "_core.PackedWeights":
+    """A product of one input with ``weights [O]``, so that accumulators are what a test wants."""
+    values = weights.astype(np.int8).reshape(-1, 1, 1, 1)
+    ones = np.ones((len(weights), 1), np.uint8)
+    return _core.PackedWeights.pack(isa, [_core.WeightTerm("int8", 1, 0, values, ones)])
+
+
+@st.composite
+def _wide(draw: st.DrawFn) -> Requantization:
+    """Multipliers of up to 31 bits, many of them with ties in reach, and shifts around those of
+    32 and 61 bits that vectors take."""
+    outputs = draw(st.sampled_from([8, 16, 24, 13]))
+    shift = draw(st.sampled_from([31, 32, 33, 40, 45, 52, 53, 54, 60, 61, 62]))
+    top = min(31, shift)
+    multiplier = st.one_of(
+        st.integers(0, 2**31 - 1), st.integers(0, top - 1).map(lambda bits: 1 << bits), st.just(0)
+    )
+    least = draw(st.integers(max(shift - 16, 0), shift - 1))
+    halves = st.integers(-(2 ** min(16, 60 - least)), 2 ** min(16, 60 - least))
+    offset = st.one_of(st.integers(-(2**60), 2**60), halves.map(lambda half: half << least))
+    signed = draw(st.booleans())
+    low = draw(st.sampled_from([-128, -100] if signed else [0, 7]))
+    return Requantization(
+        np.array(draw(st.lists(multiplier, min_size=outputs, max_size=outputs)), np.int64),
+        np.array(draw(st.lists(offset, min_size=outputs, max_size=outputs)), np.int64),
+        draw(st.one_of(st.just(0), multiplier)),
+        shift,
+        draw(st.sampled_from([0, 1, 128, -77, 255])),
+        low,
+        draw(st.sampled_from([127, 90] if signed else [255, 192])),
+        draw(st.booleans()),
+    )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(deadline=None, max_examples=150)
+@given(_wide(), st.integers(0, 2**32 - 1))
+def test_any_multiplier_is_exact(isa: str, requantization: Requantization, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    outputs = len(requantization.multiplier)
+    weights = random.choice([-127, -1, 0, 1, 127, 64], outputs)
+    x = np.arange(256, dtype=np.uint8).reshape(1, 1, 256, 1)
+    residual = None
+    if requantization.residual_multiplier:
+        dtype = np.int8 if requantization.residual_signed else np.uint8
+        residual = random.integers(0, 256, (1, 1, 256, outputs)).astype(np.uint8).view(dtype)
+    output = np.zeros((1, 1, 256, outputs), np.int8 if requantization.low < 0 else np.uint8)
+    layer = _core.PreparedLayer(_column(weights, isa), False, 0, requantization.native())
+    _core.Convolution(layer, _core.ConvGeometry(1, (1, 256), (1, 256))).run(x, residual, output)
+    accumulators = x.astype(np.int64) * weights.astype(np.int64)
+    np.testing.assert_array_equal(output, requantization.apply(accumulators, residual))
 
 
 @pytest.mark.parametrize("isa", ISAS)

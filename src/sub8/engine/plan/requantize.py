@@ -28,6 +28,8 @@ Formats = Mapping[str, Format | None]
 
 LARGEST_MULTIPLIER = 2**31 - 1
 LARGEST_SUM = 2**62 - 1
+LARGEST_SUM_OF_32_BITS = 2**30 - 1  # with room for rounding
+CLOSE_SHIFT = 20  # multipliers are rounded by at most 2**-21, sums of 8-bit operands by 2**-13
 LARGEST_SHIFT = 62
 _SATURATES = 1024  # steps of the result: more than any range and zero point
 LARGEST_POOL_SHIFT = 40  # leaves 22 bits for a window's positions
@@ -156,6 +158,13 @@ def _to_8_bit(
         _exponent(ratio) is not None for ratio in (*ratios, residual_ratio, *bias_ratios) if ratio
     )
 
+    if not powers and len(ratios) == len(acc.bounds):
+        # A channel of zeros has accumulators of 0; its scale, which some tools make 1, would leave
+        # the other channels' multipliers fewer bits.
+        ratios = [
+            ratio if bound else Fraction(0) for ratio, bound in zip(ratios, acc.bounds, strict=True)
+        ]
+
     def integers(shift: int) -> tuple[list[int], int, list[int]]:
         multipliers = [_rounded(1, ratio, shift) for ratio in ratios]
         multiplier_r = _rounded(1, residual_ratio, shift)
@@ -173,7 +182,7 @@ def _to_8_bit(
             ],
         )
 
-    def fits(shift: int) -> bool:
+    def fits(shift: int, most: int = LARGEST_SUM) -> bool:
         multipliers, multiplier_r, offsets = integers(shift)
         count = len(offsets)
         largest = max(
@@ -184,7 +193,7 @@ def _to_8_bit(
         )
         exact_powers = powers and max(multipliers, default=0) < LARGEST_SUM
         small = max(multiplier_r, *multipliers) <= LARGEST_MULTIPLIER
-        return largest <= LARGEST_SUM and (small or exact_powers)
+        return largest <= most and (small or exact_powers)
 
     if powers:
         found = (_exponent(ratio) for ratio in (*ratios, residual_ratio, *bias_ratios) if ratio)
@@ -198,11 +207,13 @@ def _to_8_bit(
     else:
         largest_ratio = max(*ratios, residual_ratio)
         above = largest_ratio.numerator.bit_length() - largest_ratio.denominator.bit_length()
-        shift = max(0, min(acc.largest_shift, 33 - above))
-        while shift > 0 and not fits(shift):
-            shift -= 1
-        if not fits(shift):
+        start = max(0, min(acc.largest_shift, 33 - above))
+        shift = next((shift for shift in range(start, -1, -1) if fits(shift)), -1)
+        if shift < 0:
             return None
+        if acc.residual is not None and max(acc.bounds) <= LARGEST_ACTIVATION:
+            quick = range(min(shift, 30), CLOSE_SHIFT - 1, -1)
+            shift = next((s for s in quick if fits(s, LARGEST_SUM_OF_32_BITS)), shift)
     multipliers, multiplier_r, offsets = integers(shift)
     return To8Bit(
         multiplier=np.array(multipliers, np.int64),

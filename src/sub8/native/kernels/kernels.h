@@ -86,6 +86,9 @@ struct RequantizeConstants {
     int low;
     int high;
     bool narrow;  // every intermediate fits int32 and both multipliers are powers of two
+    // Otherwise: sums in int64 of 32-bit products, below 2**62; shift in 32..61.
+    bool wide;
+    bool ties;  // wide: whether any accumulator may lie halfway between two results
     bool has_residual;
     bool residual_signed;
     bool out_signed;

@@ -30,6 +30,41 @@ int exponent(int64_t power) {
     return bits;
 }
 
+constexpr int64_t kWideSum = int64_t(1) << 62;  // wide sums stay below
+constexpr int kWideShifts[] = {32, 61};
+constexpr int kFoldedShift = 53;  // 255 * 2**shift stays below 2**61
+
+// What of a sum is known, whatever the input.
+struct Sum {
+    uint64_t multiplier;  // below 2**31
+    uint64_t offset;
+    uint64_t residual_multiplier;  // below 2**31; 0: no residual
+    int64_t bound;                 // of the accumulator's magnitude
+    int shift;
+};
+
+// Whether acc * multiplier + residual * residual_multiplier + offset may be an odd multiple of
+// 2**(shift - 1), for an accumulator within the bound and a residual of 8 bits.
+bool may_tie(const Sum& sum) {
+    int twos = 0;
+    while (twos < sum.shift && ((sum.multiplier >> twos) & 1) == 0) ++twos;
+    const uint64_t odd = sum.multiplier >> twos;
+    uint64_t inverse = odd;  // modulo 2**64, by Newton: each step doubles the bits, from 3
+    for (int bits = 3; bits < 64; bits *= 2) inverse *= 2 - odd * inverse;
+    const int places = sum.shift - twos;
+    const bool has_residual = sum.residual_multiplier != 0;
+    for (int residual = has_residual ? -128 : 0; residual <= (has_residual ? 255 : 0); ++residual) {
+        const uint64_t rest = (uint64_t(1) << (sum.shift - 1)) - sum.offset -
+                              uint64_t(int64_t(residual)) * sum.residual_multiplier;
+        if ((rest & ((uint64_t(1) << twos) - 1)) != 0) continue;
+        if (places == 0) return true;
+        // The accumulators are (rest >> twos) / odd modulo 2**places; the one next to 0:
+        const uint64_t found = (rest >> twos) * inverse << (64 - places);
+        if (std::abs(int64_t(found) >> (64 - places)) <= sum.bound) return true;
+    }
+    return false;
+}
+
 // What the true accumulator is less than the kernels'.
 int64_t correction(const Accumulators& accumulators, int output) {
     return accumulators.stored_zero * accumulators.sums[output];
@@ -64,6 +99,10 @@ void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
              (residual == 0 || (is_power_of_two(residual) && residual < (int64_t(1) << 23))) &&
              std::abs(params.zero_point) <= 255;
     const int64_t half = params.shift > 0 ? int64_t(1) << (params.shift - 1) : 0;
+    bool wide = params.shift >= kWideShifts[0] && params.shift <= kWideShifts[1] && residual >= 0 &&
+                residual < (int64_t(1) << 31) && std::abs(params.zero_point) <= 255;
+    bool ties = false;
+    int64_t largest = 0;  // wide: magnitude of a sum
     // Whole panels are read, so the constants are padded.
     const int padded = outputs_ + kernels_.panel;
     multiplier_.assign(padded, 0);
@@ -76,6 +115,17 @@ void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
         narrow = narrow && std::abs(offset) < (int64_t(1) << 31) &&
                  accumulators.bounds[o] * first + 255 * residual + std::abs(offset) + half <
                      (int64_t(1) << 31);
+        const int64_t multiplier = multiplier_[o], bound = accumulators.bounds[o];
+        wide = wide && multiplier >= 0 && multiplier < (int64_t(1) << 31) &&
+               bound < (int64_t(1) << 31) && std::abs(offset) < kWideSum &&
+               bound * multiplier + 255 * residual < kWideSum - std::abs(offset) - half;
+        if (wide) {
+            largest =
+                std::max(largest, bound * multiplier + 255 * residual + std::abs(offset) + half);
+        }
+        ties = ties || !wide ||
+               may_tie({uint64_t(multiplier), uint64_t(offset), uint64_t(residual), bound,
+                        params.shift});
     }
     if (narrow) {
         offset32_.assign(padded, 0);
@@ -83,15 +133,26 @@ void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
         constants_.acc_shift = exponent(first);
         constants_.residual_shift = residual > 0 ? exponent(residual) : 0;
     }
+    int zero_point = params.zero_point;
+    if (wide && !narrow && !ties && params.shift <= kFoldedShift) {
+        // Without ties the zero point can be added before the rounding.
+        const int64_t added = int64_t(zero_point) * (int64_t(1) << params.shift);
+        if (largest < kWideSum - std::abs(added)) {
+            for (int o = 0; o < outputs_; ++o) offset_[o] += added;
+            zero_point = 0;
+        }
+    }
     constants_.multiplier = multiplier_.data();
     constants_.offset = offset_.data();
     constants_.residual_multiplier = residual;
     constants_.offset32 = offset32_.data();
     constants_.shift = params.shift;
-    constants_.zero_point = params.zero_point;
+    constants_.zero_point = zero_point;
     constants_.low = params.low;
     constants_.high = params.high;
     constants_.narrow = narrow;
+    constants_.wide = wide && !narrow;
+    constants_.ties = ties;
     constants_.has_residual = residual != 0;
     constants_.residual_signed = params.residual_signed;
     constants_.out_signed = out_signed;

@@ -179,10 +179,14 @@ void choose(const RequantizeArguments& t, bool flag, Rest... rest) {
     }
 }
 
+bool is_saturating(const RequantizeConstants& c) {
+    const int low = c.out_signed ? -128 : 0;
+    return c.zero_point == 0 && c.low == low && c.high == low + 255;
+}
+
 void requantize_whole_vectors(const RequantizeArguments& t) {
     const RequantizeConstants& c = *t.constants;
-    const int low = c.out_signed ? -128 : 0;
-    const bool saturating = c.zero_point == 0 && c.low == low && c.high == low + 255;
+    const bool saturating = is_saturating(c);
     if (c.shift <= FloatRounding::kLargestShift) {
         choose<FloatRounding>(t, t.residual != nullptr, c.acc_shift != 0, saturating, c.out_signed);
     } else {
@@ -191,12 +195,129 @@ void requantize_whole_vectors(const RequantizeArguments& t) {
     }
 }
 
-void requantize_any(const RequantizeArguments& t) {
-    int done = 0;
-    if (t.constants->narrow) {
-        requantize_whole_vectors(t);
-        done = t.columns / 8 * 8;
+// Multipliers of 31 bits, sums of 64: eight accumulators, the even ones in one vector, the odd ones
+// in another. AVX2 has no arithmetic shift of 64 bits, so 2**62 is added, which keeps what is
+// shifted from being negative; half of a unit makes the shift round, ties upwards, and those go
+// back to even.
+template <bool ties_>
+class WideRounding {
+  public:
+    WideRounding(int shift, const int64_t* multiplier, const int64_t* offset)
+        : shift_(_mm_cvtsi32_si128(shift)),
+          shift_to_high_(_mm_cvtsi32_si128(shift - 32)),
+          fraction_(_mm256_set1_epi64x((int64_t(1) << shift) - 1)),
+          added_(_mm256_set1_epi32(int32_t(1) << (62 - shift))) {
+        const __m256i start = _mm256_set1_epi64x(kRaised + (int64_t(1) << (shift - 1)));
+        part(load_unaligned(multiplier), load_unaligned(multiplier + 4), even_, odd_);
+        part(load_unaligned(offset), load_unaligned(offset + 4), even_offset_, odd_offset_);
+        even_offset_ = _mm256_add_epi64(even_offset_, start);
+        odd_offset_ = _mm256_add_epi64(odd_offset_, start);
     }
+
+    // The rounded sums of eight accumulators; added: eight more products, even and odd ones.
+    SUB8_INLINE __m256i operator()(__m256i acc, __m256i even_added, __m256i odd_added) const {
+        const __m256i odd_acc = _mm256_srli_epi64(acc, 32);
+        const __m256i even = _mm256_add_epi64(
+            _mm256_add_epi64(_mm256_mul_epi32(acc, even_), even_offset_), even_added);
+        const __m256i odd = _mm256_add_epi64(
+            _mm256_add_epi64(_mm256_mul_epi32(odd_acc, odd_), odd_offset_), odd_added);
+        const __m256i high = _mm256_srl_epi64(odd, shift_to_high_);
+        __m256i rounded = _mm256_blend_epi32(_mm256_srl_epi64(even, shift_), high, 0xAA);
+        if constexpr (ties_) {
+            const __m256i zero = _mm256_setzero_si256();
+            const __m256i even_tie = _mm256_cmpeq_epi64(_mm256_and_si256(even, fraction_), zero);
+            const __m256i odd_tie = _mm256_cmpeq_epi64(_mm256_and_si256(odd, fraction_), zero);
+            const __m256i tie = _mm256_blend_epi32(even_tie, odd_tie, 0xAA);
+            rounded = _mm256_andnot_si256(_mm256_srli_epi32(tie, 31), rounded);
+        }
+        return _mm256_sub_epi32(rounded, added_);
+    }
+
+  private:
+    static constexpr int64_t kRaised = int64_t(1) << 62;
+
+    // Eight int64 in order to the even and the odd ones.
+    static void part(__m256i first, __m256i second, __m256i& even, __m256i& odd) {
+        constexpr int kOrder = 0xD8;  // 0, 2, 1, 3
+        even = _mm256_permute4x64_epi64(_mm256_unpacklo_epi64(first, second), kOrder);
+        odd = _mm256_permute4x64_epi64(_mm256_unpackhi_epi64(first, second), kOrder);
+    }
+
+    __m128i shift_, shift_to_high_;
+    __m256i fraction_, added_;
+    __m256i even_, odd_, even_offset_, odd_offset_;
+};
+
+template <bool ties, bool has_residual, bool saturating, bool out_signed>
+void requantize_wide(const RequantizeArguments& arguments) {
+    const RequantizeArguments t = arguments;
+    const RequantizeConstants c = *t.constants;
+    const __m256i residual_multiplier = _mm256_set1_epi64x(c.residual_multiplier);
+    const Narrowing<Form<IntegerRounding, has_residual, false, saturating, out_signed>> narrow(c);
+    for (int column = 0; column + 8 <= t.columns; column += 8) {
+        const WideRounding<ties> rounding(c.shift, c.multiplier + t.output + column,
+                                          c.offset + t.output + column);
+        const int32_t* acc = t.acc + column;
+        const uint8_t* residual = has_residual ? t.residual + column : nullptr;
+        uint8_t* out = t.out + column;
+        const auto next_row = [&]() SUB8_INLINE_LAMBDA {
+            __m256i even = _mm256_setzero_si256(), odd = even;
+            if constexpr (has_residual) {
+                const __m256i x = load_residual(residual, c.residual_signed);
+                even = _mm256_mul_epi32(x, residual_multiplier);
+                odd = _mm256_mul_epi32(_mm256_srli_epi64(x, 32), residual_multiplier);
+                residual += t.pitch;
+            }
+            const __m256i rounded = rounding(load_unaligned(acc), even, odd);
+            acc += t.acc_pitch;
+            return rounded;
+        };
+        const auto put = [&](__m128i eight) SUB8_INLINE_LAMBDA {
+            _mm_storel_epi64(reinterpret_cast<__m128i*>(out), eight);
+            out += t.pitch;
+        };
+        const auto put_two = [&](__m128i rows) SUB8_INLINE_LAMBDA {
+            put(rows);
+            put(_mm_unpackhi_epi64(rows, rows));
+        };
+        int left = t.rows;
+        for (; left >= 4; left -= 4) {
+            const __m256i row0 = next_row(), row1 = next_row();
+            const __m256i first = _mm256_packs_epi32(row0, row1);
+            const __m256i row2 = next_row(), row3 = next_row();
+            const __m256i bytes = narrow(first, _mm256_packs_epi32(row2, row3));
+            put_two(_mm256_castsi256_si128(bytes));
+            put_two(_mm256_extracti128_si256(bytes, 1));
+        }
+        for (; left > 0; --left) {
+            const __m256i both = _mm256_packs_epi32(next_row(), _mm256_setzero_si256());
+            put(_mm256_castsi256_si128(narrow(both, both)));
+        }
+    }
+}
+
+template <bool... flags>
+void choose_wide(const RequantizeArguments& t) {
+    requantize_wide<flags...>(t);
+}
+
+template <bool... flags, typename... Rest>
+void choose_wide(const RequantizeArguments& t, bool flag, Rest... rest) {
+    if (flag) {
+        choose_wide<flags..., true>(t, rest...);
+    } else {
+        choose_wide<flags..., false>(t, rest...);
+    }
+}
+
+void requantize_any(const RequantizeArguments& t) {
+    const RequantizeConstants& c = *t.constants;
+    if (c.narrow) {
+        requantize_whole_vectors(t);
+    } else if (c.wide) {
+        choose_wide(t, c.ties, t.residual != nullptr, is_saturating(c), c.out_signed);
+    }
+    const int done = c.narrow || c.wide ? t.columns / 8 * 8 : 0;
     if (done < t.columns) scalar::requantize_some(t, done, t.columns);
 }
 

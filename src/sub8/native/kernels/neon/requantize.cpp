@@ -56,9 +56,68 @@ void requantize_narrow(const RequantizeArguments& t, int columns) {
     }
 }
 
+// Four sums of 64 bits, rounded: vrshl rounds ties upwards, and those go back to even.
+struct WideRounding {
+    int64x2_t down, half, fraction;
+    bool ties;
+
+    WideRounding(int shift, bool may_tie)
+        : down(vdupq_n_s64(-shift)),
+          half(vdupq_n_s64(int64_t(1) << (shift - 1))),
+          fraction(vdupq_n_s64((int64_t(1) << shift) - 1)),
+          ties(may_tie) {}
+
+    int32x2_t two(int64x2_t v) const {
+        const int32x2_t rounded = vmovn_s64(vrshlq_s64(v, down));
+        if (!ties) return rounded;
+        const uint64x2_t tie = vceqzq_s64(vandq_s64(vaddq_s64(v, half), fraction));
+        return vbic_s32(rounded, vreinterpret_s32_u32(vshr_n_u32(vmovn_u64(tie), 31)));
+    }
+
+    int16x4_t operator()(int64x2_t low, int64x2_t high) const {
+        return vqmovn_s32(vcombine_s32(two(low), two(high)));
+    }
+};
+
+void requantize_wide(const RequantizeArguments& t, int columns) {
+    const RequantizeConstants& c = *t.constants;
+    const WideRounding round(c.shift, c.ties);
+    const int32x2_t residual_multiplier = vdup_n_s32(int32_t(c.residual_multiplier));
+    const int16x8_t zero_point = vdupq_n_s16(int16_t(c.zero_point));
+    const int16x8_t low = vdupq_n_s16(int16_t(c.low)), high = vdupq_n_s16(int16_t(c.high));
+    for (int column = 0; column < columns; column += 8) {
+        int32x2_t multiplier[4];
+        int64x2_t offset[4];
+        for (int i = 0; i < 4; ++i) {
+            const int output = t.output + column + 2 * i;
+            multiplier[i] = vmovn_s64(vld1q_s64(c.multiplier + output));
+            offset[i] = vld1q_s64(c.offset + output);
+        }
+        for (int row = 0; row < t.rows; ++row) {
+            const int32_t* acc = t.acc + row * t.acc_pitch + column;
+            int64x2_t sums[4];
+            for (int i = 0; i < 4; ++i)
+                sums[i] = vmlal_s32(offset[i], vld1_s32(acc + 2 * i), multiplier[i]);
+            if (t.residual != nullptr) {
+                const int16x8_t x =
+                    load_residual(t.residual + row * t.pitch + column, c.residual_signed);
+                const int32x4_t x0 = vmovl_s16(vget_low_s16(x)), x1 = vmovl_s16(vget_high_s16(x));
+                sums[0] = vmlal_s32(sums[0], vget_low_s32(x0), residual_multiplier);
+                sums[1] = vmlal_s32(sums[1], vget_high_s32(x0), residual_multiplier);
+                sums[2] = vmlal_s32(sums[2], vget_low_s32(x1), residual_multiplier);
+                sums[3] = vmlal_s32(sums[3], vget_high_s32(x1), residual_multiplier);
+            }
+            const int16x8_t rounded =
+                vcombine_s16(round(sums[0], sums[1]), round(sums[2], sums[3]));
+            const int16x8_t v = vminq_s16(vmaxq_s16(vqaddq_s16(rounded, zero_point), low), high);
+            vst1_u8(t.out + row * t.pitch + column, vreinterpret_u8_s8(vmovn_s16(v)));
+        }
+    }
+}
+
 void requantize_any(const RequantizeArguments& t) {
-    const int whole = t.constants->narrow ? t.columns / 8 * 8 : 0;
-    if (whole > 0) requantize_narrow(t, whole);
+    const int whole = t.constants->narrow || t.constants->wide ? t.columns / 8 * 8 : 0;
+    if (whole > 0) t.constants->narrow ? requantize_narrow(t, whole) : requantize_wide(t, whole);
     if (whole < t.columns) scalar::requantize_some(t, whole, t.columns);
 }
 
