@@ -171,7 +171,7 @@ void check(const Kernel& kernel, decltype(KernelSet::requantize) KernelSet::* pl
         if (c.wide) {
             // Half of the multipliers have few ones: then many accumulators lie on ties.
             c.shift = 32 + int(random() % 14);
-            c.residual_multiplier = int64_t(1 + random() % 3) << (c.shift - 8);
+            c.residual_multiplier = int64_t(1 + random() % 3) << std::min(c.shift - 8, 29);
             c.ties = true;
             for (int o = 0; o < 2 * panel; ++o) {
                 multiplier[o] = o % 2 == 0 ? int64_t(random() >> 1) : int64_t(1) << (c.shift - 15);
