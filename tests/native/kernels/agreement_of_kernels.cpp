@@ -1,6 +1,7 @@
 // Every kernel of the catalogue makes what its operation is defined to make, to the bit, on random
 // operands of every size that its loops tell apart. A new line in kernels/kernels.inc is a new case
 // here. Run by test_agreement.py, for other CPUs under emulation.
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
