@@ -200,12 +200,26 @@ def test_functions_of_foreign_tensors_are_exact():
     assert operators(plan) == ["Quantize", "Table", "Dequantize"]
 
 
-def test_bias_past_32_bits_names_the_layer():
-    g = Graph(("batch", 2))
-    w = g.weight(np.ones((1, 2), np.int8), 3e-9)
-    y = g.node("Gemm", g.quantised("x", 0.01), w, g.constant(np.float32([5.0])), transB=1)
-    with pytest.raises(UnsupportedModelError, match=r"'gemm\d+'.*32 bits"):
-        compile_plan(g.model(y))
+@pytest.mark.parametrize("op", ["Gemm", "Conv", "MatMul"])
+def test_a_layer_whose_bias_is_past_32_bits_stays_float(op):
+    g = Graph(("batch", 3, 8, 8))
+    x = g.quantised("x", 0.01)
+    values = np.random.default_rng(0).integers(-99, 100, (8, 8)).astype(np.int8)
+    bias = g.constant(np.arange(8, dtype=np.float32) * 5)
+    if op == "Conv":
+        values = values[:, :3, None, None]
+    y = g.node("Reshape", x, g.constant(np.array([-1, 8]))) if op == "Gemm" else x
+    scales = np.full(8, 3e-9)
+    w = g.weight(values.T if op == "MatMul" else values, scales, int(op == "MatMul"))
+    if op == "MatMul":
+        y = g.node("Add", g.node("MatMul", y, w), bias)
+    else:
+        y = g.node(op, y, w, bias, **({"transB": 1} if op == "Gemm" else {}))
+    model = g.model(g.quantised(y, 0.5))
+    if op == "MatMul":  # its product is of integers, the sum of floats
+        assert assert_same(model, reals((2, 3, 8, 8)), integer_only=False).islands()
+    else:
+        stays_float(model, match=r"'(gemm|conv)\d+': its bias does not fit 32 bits")
 
 
 def stays_float(model, match):

@@ -11,7 +11,6 @@ from sub8.engine.plan import operators as p
 from sub8.engine.reader.state import GraphState, input_at
 from sub8.engine.reader.values import Integers, Known, Pending
 from sub8.engine.reader.weights import clustered, read_terms, real_values
-from sub8.errors import UnsupportedModelError
 from sub8.graph import patterns
 from sub8.graph.naming import node_name
 from sub8.graph.patterns import rank, sizes
@@ -99,7 +98,8 @@ def add_bias(
         return None
     fmt = state.emitter.formats[core.x]
     assert fmt is not None
-    return replace(pending, core=_with_bias(core, fmt, constant))
+    biased = _with_bias(core, fmt, constant)
+    return None if biased is None else replace(pending, core=biased)
 
 
 def explicit_pads(
@@ -155,6 +155,7 @@ def _layer(
     if x.fmt.dynamic and any(term.channel_scale is not None for term in core.terms):
         return None
     if not fits_int32(core.terms):
+        state.left_float[core.name] = _too_wide("its sums could pass 32 bits")
         return None
     core = replace(core, terms=state.keep(core))
     if bias is None:
@@ -164,12 +165,22 @@ def _layer(
         return None
     if elements.shape[:-1] not in ((), (1,)):
         return None  # a Gemm's addend that differs by row
-    return [Pending(_with_bias(core, x.fmt, bias))]
+    biased = _with_bias(core, x.fmt, bias)
+    if biased is None:
+        state.left_float[core.name] = _too_wide(
+            "its bias does not fit 32 bits in units of input scale times weight scale"
+        )
+        return None
+    return [Pending(biased)]
 
 
-def _with_bias(core: p.Conv | p.Linear, x: Format, constant: ir.Value) -> p.Conv | p.Linear:
+def _too_wide(reason: str) -> str:
+    return f"{reason}; quantise the model again with a coarser weight scale for this layer"
+
+
+def _with_bias(core: p.Conv | p.Linear, x: Format, constant: ir.Value) -> p.Conv | p.Linear | None:
     """The layer with a constant bias, in units of the accumulator or of a power of two of its
-    own.
+    own; None where 32 bits do not hold it.
     """
     outputs = len(core.bias)
     real = real_values(constant)
@@ -195,7 +206,8 @@ def _with_bias(core: p.Conv | p.Linear, x: Format, constant: ir.Value) -> p.Conv
     units = np.full(outputs, x.scale * math.ldexp(1.0, finest_exponent(core.terms)))
     if scale is not None:
         units = units * scale.astype(np.float64)
-    return replace(core, bias=_foreign_bias(core.name, constant, real, units))
+    whole = _foreign_bias(constant, real, units)
+    return None if whole is None else replace(core, bias=whole)
 
 
 def _stored_bias(constant: ir.Value, outputs: int) -> tuple[NDArray[np.int64], int] | None:
@@ -231,9 +243,11 @@ def _bias_of_reals(real: NDArray[np.float64], unit: int | None) -> tuple[NDArray
 
 
 def _foreign_bias(
-    layer: str, constant: ir.Value, real: NDArray[np.float64], units: NDArray[np.float64]
-) -> NDArray[np.int32]:
-    """The bias in the accumulator's units, rounded where it is not a multiple of them."""
+    constant: ir.Value, real: NDArray[np.float64], units: NDArray[np.float64]
+) -> NDArray[np.int32] | None:
+    """The bias in the accumulator's units, rounded where it is not a multiple of them; None where
+    32 bits do not hold it.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         values = np.where(units == 0, 0.0, real / units)
     terms = read_terms(constant)
@@ -241,9 +255,6 @@ def _foreign_bias(
         stored = np.broadcast_to(terms[0].values.reshape(-1), units.shape)
         scale = np.broadcast_to(terms[0].scale.reshape(-1), units.shape).astype(np.float64)
         values = np.where(np.abs(scale - units) <= 1e-6 * units, stored, values)
-    if np.abs(values).max(initial=0.0) > LARGEST_INT32:
-        raise UnsupportedModelError(
-            f"layer {layer!r}: its bias does not fit 32 bits in units of input scale times weight "
-            "scale; quantise the model again with a coarser weight scale for this layer"
-        )
+    if not np.abs(values).max(initial=0.0) <= LARGEST_INT32:
+        return None
     return np.rint(values).astype(np.int32)
