@@ -247,3 +247,22 @@ def test_weights_of_every_width_are_read_from_the_file(tmp_path, bits):
         left = model.graph.initializers[name].const_value
         assert isinstance(left, ir.LazyTensor)
         np.testing.assert_array_equal(left.numpy().astype(np.float32), values)
+
+
+def test_sizes_of_minus_one_are_open(tmp_path, random):
+    """As PaddlePaddle's files have them."""
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Conv", ["x", "w"], ["y"])],
+        "g",
+        [info("x", onnx.TensorProto.FLOAT, [-1, 3, -1, 8])],
+        [info("y", onnx.TensorProto.FLOAT, [-1, 4, -1, 8])],
+        [onnx.numpy_helper.from_array(random.standard_normal((4, 3, 1, 1), np.float32), "w")],
+    )
+    opset = [onnx.helper.make_opsetid("", 20)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset), tmp_path / "m.onnx")
+    (x,), (y,) = (
+        ends for g in [read_model(tmp_path / "m.onnx").graph] for ends in (g.inputs, g.outputs)
+    )
+    assert [dim if isinstance(dim, int) else None for dim in x.shape] == [None, 3, None, 8]
+    assert y.shape[1] == 4

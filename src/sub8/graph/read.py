@@ -79,6 +79,7 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
     _check_tensors(model, path)
     try:
         model.graph.sort()
+        _open_negative_sizes(model.graph)
         check_model(model)
         return convert_old(model)
     except Exception as error:
@@ -207,6 +208,16 @@ def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
             if attribute.HasField("g"):
                 pending.append(attribute.g)
             pending.extend(attribute.graphs)
+
+
+def _open_negative_sizes(graph: ir.Graph) -> None:
+    """Let sizes of the graph's ends that a file gives as -1, as PaddlePaddle's do, be open."""
+    for value in (*graph.inputs, *graph.outputs):
+        sizes = () if value.shape is None else value.shape
+        if any(isinstance(size, int) and size < 0 for size in sizes):
+            value.shape = ir.Shape(
+                [None if isinstance(size, int) and size < 0 else size for size in sizes]
+            )
 
 
 def _check_attributes(model: ir.Model, path: Path) -> None:
