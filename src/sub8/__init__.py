@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sub8.quantized_model import QuantizedModel
     from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary, WeightFormat
     from sub8.study.compare import compare
+    from sub8.study.point import Setting
     from sub8.study.report import report
     from sub8.study.sweep import settings, sweep
     from sub8.train.finetune import finetune as finetune
@@ -57,6 +58,7 @@ _HOMES = {
     "QuantizedModel": "quantized_model",
     "Recipe": "recipe",
     "Session": "engine.session",
+    "Setting": "study.point",
     "Ternary": "recipe",
     "Verification": "verbs.verify",
     "WeightFormat": "recipe",
@@ -99,6 +101,7 @@ __all__ = [
     "QuantizedModel",
     "Recipe",
     "Session",
+    "Setting",
     "Sub8Error",
     "Ternary",
     "Training",

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 from made_up_studies import made_up_study
@@ -56,7 +57,7 @@ def page(request, browser, folder):
 
 
 def column(page, index):
-    return page.locator(f"tbody tr td:nth-child({index})").all_inner_texts()
+    return page.locator(f"#all tbody tr td:nth-child({index})").all_inner_texts()
 
 
 def test_the_study_survives_its_file(folder):
@@ -121,3 +122,39 @@ def test_a_folder_without_a_study_is_one_clear_error(tmp_path):
     (tmp_path / "study.json").write_text('{"format": 1}')
     with pytest.raises(InputError, match="damaged"):
         report(tmp_path)
+
+
+@pytest.mark.parametrize("width", [400, 800, 1600])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_accessible(browser, folder, width, scheme):
+    """axe-core finds nothing wrong, and the console is empty."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python (extra dev)"
+    )
+    said = []
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.on("console", lambda message: said.append(message.text))
+    page.goto((folder / "report.html").as_uri())
+    page.wait_for_selector(".chart svg")
+    found = axe.Axe().run(page).response["violations"]
+    page.close()
+    assert [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found] == []
+    assert said == []
+
+
+def test_the_question_comes_first(page):
+    assert page.locator("h2").first.inner_text().startswith("Which setting should I ship?")
+    first = page.locator("table.choice tbody tr").all_inner_texts()
+    assert first[0].startswith("sub8 ") and first[1].startswith("ONNX Runtime fp32")
+    assert all("±" in row for row in first)
+
+
+def test_a_study_of_several_methods_keeps_them_apart(tmp_path):
+    study = made_up_study()
+    other = [replace(p, setting=replace(p.setting, method="hessian")) for p in study.points]
+    both = replace(study, points=(*study.points, *other))
+    (tmp_path / "study.json").write_text(json.dumps(both.to_dict()))
+    written = report(tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    assert text.count("<summary>ternary N=4 optimal") == text.count("<summary>ternary N=4 hessian")
+    assert written.chosen.split()[-1] in ("optimal", "hessian")

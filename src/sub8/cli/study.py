@@ -46,7 +46,9 @@ def sweep(
     weights: Annotated[
         str, typer.Option(metavar="KIND,...", help="Precisions.")
     ] = "ternary,int4,int8",
-    method: Annotated[str, typer.Option(metavar="SOLVER", help="The cluster solver.")] = "hessian",
+    method: Annotated[
+        str, typer.Option(metavar="SOLVER,...", help="How layers are solved.")
+    ] = "hessian",
     images: Images = None,
     calibration_images: Annotated[
         str, typer.Option("--calibration-images", metavar="K|START:END", help="Only these samples.")
@@ -68,7 +70,7 @@ def sweep(
     from sub8.study.sweep import settings
     from sub8.study.sweep import sweep as run_sweep
 
-    chosen = settings(weights.split(","), cluster.split(","), method)  # type: ignore[arg-type]  # checked there
+    chosen = settings(weights.split(","), cluster.split(","), method.split(","))  # type: ignore[arg-type]  # checked there
     with terminal.progress_bars() as progress:
         study = run_sweep(
             model,
@@ -88,12 +90,11 @@ def sweep(
         print_json("sweep", study.to_dict())
         return
     terminal.print_table(
-        ["setting", "top-1|", "replaced|", "bits|", "size|", "latency|", "mismatches|"],
+        ["setting", "top-1|", "bits|", "size|", "latency|", "mismatches|"],
         [
             [
                 point.setting.label,
-                f"{point.top1:.2f} %",
-                terminal.per_cent(point.replaced),
+                f"{point.top1:.2f} ± {point.top1_margin:.2f} %",
                 f"{point.mean_bits:.2f}",
                 terminal.megabytes(point.bytes),
                 terminal.milliseconds(point.latency["sub8"] if point.latency else None),

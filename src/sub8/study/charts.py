@@ -2,15 +2,16 @@
 SVG.
 """
 
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 
 from sub8.study.front import pareto_front
-from sub8.study.palette import COLOURS, MARKS
+from sub8.study.palette import COLOURS, MARKS, NEUTRAL
 from sub8.study.point import Point
-from sub8.study.sweep import Study
+from sub8.study.sweep import PEER_FLOAT, Study
 
 
 def charts(study: Study) -> dict[str, alt.Chart | alt.LayerChart]:
@@ -19,7 +20,7 @@ def charts(study: Study) -> dict[str, alt.Chart | alt.LayerChart]:
         "accuracy-replaced": _against(study, "replaced", "replaced multiplications, %"),
         "accuracy-size": _against(study, "megabytes", "file, MB", smaller_is_better=True),
     }
-    if all(point.latency for point in study.points):
+    if any(point.latency for point in study.points):
         found["accuracy-latency"] = _against(
             study, "milliseconds", "latency of one image, ms", smaller_is_better=True
         )
@@ -35,11 +36,33 @@ def figures(point: Point) -> dict[str, Any]:
         "setting": point.setting.label,
         "weights": point.setting.weights,
         "cluster": str(point.setting.cluster),
+        "method": point.setting.method,
         "top1": point.top1,
         "replaced": 100 * point.replaced,
         "megabytes": point.bytes / 1e6,
         "milliseconds": point.latency["sub8"] if point.latency else None,
     }
+
+
+def _peers(study: Study) -> list[dict[str, Any]]:
+    """Rows of the baselines but float32, which is a line; their time is the median over the
+    points.
+    """
+    found = []
+    for baseline in study.baselines:
+        times = [p.latency[baseline.name] for p in study.points if p.latency]
+        if baseline.name == PEER_FLOAT:
+            continue
+        found.append(
+            {
+                "setting": baseline.name,
+                "top1": baseline.top1,
+                "replaced": 0.0,
+                "megabytes": baseline.bytes / 1e6,
+                "milliseconds": statistics.median(times) if times else None,
+            }
+        )
+    return found
 
 
 def _weights_scale() -> alt.Scale:
@@ -51,8 +74,10 @@ def _against(
 ) -> alt.LayerChart:
     """Top-1 over a figure, the Pareto front as a line, fp32 as a dashed rule."""
     sign = -1 if smaller_is_better else 1
-    rows = [figures(point) for point in study.points]
-    front = [figures(p) for p in pareto_front(study.points, lambda p: sign * figures(p)[field])]
+    points = [point for point in study.points if figures(point)[field] is not None]
+    rows = [figures(point) for point in points]
+    front = [figures(p) for p in pareto_front(points, lambda p: sign * figures(p)[field])]
+    peers = [peer for peer in _peers(study) if peer[field] is not None]
     x = alt.X(f"{field}:Q", title=title, scale=alt.Scale(zero=False))
     y = alt.Y("top1:Q", title="top-1, %", scale=alt.Scale(zero=False))
     line = (
@@ -77,11 +102,26 @@ def _against(
             ],
         )
     )
-    return alt.LayerChart(layer=[line, _float_rule(study), marks]).properties(
+    others = (
+        alt.Chart(alt.Data(values=peers))
+        .mark_point(shape="cross", size=90, filled=True, color=NEUTRAL)
+        .encode(
+            x=x,
+            y=y,
+            tooltip=[
+                alt.Tooltip("setting:N"),
+                alt.Tooltip("top1:Q", format=".2f", title="top-1 %"),
+                alt.Tooltip("megabytes:Q", format=".3f", title="MB"),
+                alt.Tooltip("milliseconds:Q", format=".2f", title="ms"),
+            ],
+        )
+    )
+    names = others.mark_text(dx=8, align="left", color=NEUTRAL).encode(x=x, y=y, text="setting:N")
+    return alt.LayerChart(layer=[line, _float_rule(study), others, names, marks]).properties(
         width="container",
         height=300,
-        description=f"Top-1 accuracy against {title}, one mark per setting; the line is the Pareto"
-        " front.",
+        description=f"Top-1 accuracy against {title}, one mark per setting, a cross for"
+        " ONNX Runtime's int8; the line is the Pareto front.",
     )
 
 
@@ -89,7 +129,7 @@ def _float_rule(study: Study) -> alt.Chart:
     values = [{"top1": study.baselines[0].top1, "name": study.baselines[0].name}]
     return (
         alt.Chart(alt.Data(values=values))
-        .mark_rule(strokeDash=[4, 4])
+        .mark_rule(strokeDash=[4, 4], color=NEUTRAL)
         .encode(y="top1:Q", tooltip=["name:N", alt.Tooltip("top1:Q", format=".2f")])
     )
 
@@ -103,6 +143,7 @@ def _by_cluster(study: Study) -> alt.LayerChart:
             x=alt.X("cluster:N", title="cluster size N", sort=order, axis=alt.Axis(labelAngle=0)),
             y=alt.Y("top1:Q", title="top-1, %", scale=alt.Scale(zero=False)),
             color=alt.Color("weights:N", scale=_weights_scale()),
+            detail="method:N",
             tooltip=["setting:N", alt.Tooltip("top1:Q", format=".2f")],
         )
     )

@@ -7,10 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sub8.data import ImageRange
 from sub8.data.preprocess import Preprocess
+from sub8.errors import InputError
 from sub8.quantized_model import QuantizedModel
 from sub8.recipe import Method, Recipe, weight_format
+from sub8.uncertainty import margin
 from sub8.verbs.evaluate import evaluate
 from sub8.verbs.inspect import inspect
 from sub8.verbs.quantize import quantize
@@ -37,7 +42,8 @@ class Setting:
 
     @property
     def label(self) -> str:
-        return f"{self.weights} N={self.cluster}"
+        """For people, unique within a study."""
+        return f"{self.weights} N={self.cluster} {self.method}"
 
     def recipe(self) -> Recipe:
         return Recipe(weights=weight_format(self.weights, self.cluster), method=self.method)
@@ -77,7 +83,8 @@ class Point:
     top1, top5: per cent over ``images``. replaced: part of the multiplications, 0..1. mean_bits:
     stored bits (integers and scales) a weight. bytes: the file. seconds: of quantising. verified:
     mismatches against ONNX Runtime on a few test images. latency: see ``latency.py``, None until
-    timed; then of this engine (``sub8``) and both peers."""
+    timed; then of this engine (``sub8``) and both peers. right: which images the likeliest class is
+    right for, a bit each, as ``pack_bits`` packs them; empty in studies of older versions."""
 
     setting: Setting
     top1: float
@@ -91,12 +98,39 @@ class Point:
     mismatches: int
     layers: tuple[Layer, ...]
     latency: dict[str, float] | None = None
+    right: str = ""
+
+    @property
+    def top1_margin(self) -> float:
+        """Points by which top1 may be off for other images, with 95 % confidence."""
+        return margin(self.top1 / 100.0, self.images)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-VERIFIED_IMAGES = 32
+# A slice, of which there may be fewer.
+VERIFIED_IMAGES = slice(0, 32)
+
+
+def pack_bits(right: NDArray[np.bool_]) -> str:
+    """A bit an image, the first in the highest bit, as hexadecimal text.
+
+    >>> pack_bits(np.array([True, False, True, True]))
+    'b0'
+    """
+    return np.packbits(right).tobytes().hex()
+
+
+def unpack_bits(text: str, count: int) -> NDArray[np.bool_]:
+    """The inverse of ``pack_bits`` for so many images. Raises InputError."""
+    try:
+        packed = np.frombuffer(bytes.fromhex(text), np.uint8)
+    except ValueError as error:
+        raise InputError(f"not a point of a study: right ({error})") from error
+    if len(packed) != -(-count // 8):
+        raise InputError("not a point of a study: right has another number of images")
+    return np.unpackbits(packed, count=count).astype(bool)
 
 
 def measure_point(task: Task) -> tuple[Point, bytes]:
@@ -138,6 +172,7 @@ def measure_quantised(quantised: QuantizedModel, task: Task, seconds: float) -> 
         artifact_sha256=hashlib.sha256(artifact).hexdigest(),
         seconds=seconds,
         mismatches=checked.mismatches,
+        right=pack_bits(accuracy.right),
         layers=tuple(
             Layer(
                 layer.name,

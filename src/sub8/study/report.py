@@ -1,6 +1,7 @@
 """The verb ``report``: a study as one self-contained HTML page, and its charts as PNG and SVG."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,12 @@ from typing import Any
 from sub8.errors import InputError
 from sub8.extras import missing_extra
 from sub8.files import write_file
-from sub8.study.front import choose
 from sub8.study.point import Point
+from sub8.study.recommend import Recommendation, drop_of, recommend, significance
 from sub8.study.sweep import PEER_FLOAT, PEER_INT8, Study
+from sub8.uncertainty import FEW_IMAGES, margin
+
+_SOURCES = ("model", "data", "calibration")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def report(folder: str | Path, *, max_drop: float = 1.0) -> Report:
             path = target / "charts" / f"{name}.{suffix}"
             write_file(path, content)
             pictures.append(str(path))
-    chosen = choose(study.points, study.baselines[0].top1, max_drop)
+    advice = recommend(study, max_drop)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sub8.study"),
         autoescape=True,
@@ -60,8 +64,12 @@ def report(folder: str | Path, *, max_drop: float = 1.0) -> Report:
     )
     page = environment.get_template("report.html").render(
         study=study,
-        rows=[_row(study, point) for point in study.points],
-        chosen=chosen,
+        rows=[_row(study, target, point) for point in study.points],
+        advice=advice,
+        chosen=advice.point,
+        choice=_choice_rows(study, advice),
+        significance=significance(advice.drop),
+        few=FEW_IMAGES,
         max_drop=max_drop,
         charts=drawn,
         # "</" would end the script element; JSON allows the escaped form.
@@ -72,25 +80,62 @@ def report(folder: str | Path, *, max_drop: float = 1.0) -> Report:
         peer_int8=PEER_INT8,
     )
     write_file(target / "report.html", page.encode())
-    return Report(str(target / "report.html"), tuple(pictures), chosen.setting.label)
+    return Report(str(target / "report.html"), tuple(pictures), advice.point.setting.label)
 
 
-def _row(study: Study, point: Point) -> dict[str, Any]:
-    question = study.question
+def _choice_rows(study: Study, advice: Recommendation) -> list[dict[str, Any]]:
+    """The recommended setting beside the networks that one has without sub8."""
+    point = advice.point
+    latency = point.latency or {}
+    rows: list[dict[str, Any]] = [
+        {
+            "name": f"sub8 {point.setting.label}",
+            "top1": point.top1,
+            "margin": point.top1_margin,
+            "megabytes": point.bytes / 1e6,
+            "milliseconds": latency.get("sub8"),
+        }
+    ]
+    for baseline in study.baselines:
+        rows.append(
+            {
+                "name": baseline.name,
+                "top1": baseline.top1,
+                "margin": margin(baseline.top1 / 100, point.images),
+                "megabytes": baseline.bytes / 1e6,
+                "milliseconds": latency.get(baseline.name),
+            }
+        )
+    return rows
+
+
+def _row(study: Study, folder: Path, point: Point) -> dict[str, Any]:
     latency = point.latency or {}
     ours = latency.get("sub8")
-    command = (
-        f"sub8 quantize {question['model']} --calibration {question['calibration']} --images "
-        f"{question['calibration_images']} --weights {point.setting.weights} --cluster "
-        f"{point.setting.cluster} --method {point.setting.method} -o {point.setting.name}.onnx"
-    )
-    if question["preprocess"] is not None:
-        command += " --preprocess preprocess.json"
+    drop = drop_of(study, point)
     return {
         "point": point,
-        "drop": study.baselines[0].top1 - point.top1,
+        "drop": drop.points,
+        "drop_margin": drop.margin,
         "milliseconds": ours,
         "against_float": latency[PEER_FLOAT] / ours if ours else None,
         "against_int8": latency[PEER_INT8] / ours if ours else None,
-        "command": command,
+        "commands": _commands(study, folder, point),
     }
+
+
+def _commands(study: Study, folder: Path, point: Point) -> list[str]:
+    """What makes a row again, from the folder in which the sweep was run."""
+    question, name = study.question, f"{point.setting.name}.onnx"
+    found = {key: shlex.quote(study.sources.get(key, question[key])) for key in _SOURCES}
+    quantize = (
+        f"sub8 quantize {found['model']} --calibration {found['calibration']}"
+        f" --images {question['calibration_images']} --weights {point.setting.weights}"
+        f" --cluster {point.setting.cluster} --method {point.setting.method} -o {name}"
+    )
+    if question["preprocess"] is not None:
+        quantize += f" --preprocess {shlex.quote(str(folder / 'preprocess.json'))}"
+    evaluate = f"sub8 evaluate {name} {found['data']}"
+    if question["images"] is not None:
+        evaluate += f" --images {question['images']}"
+    return [quantize, evaluate]

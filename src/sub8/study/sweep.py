@@ -7,8 +7,8 @@ Runtime's int8)."""
 
 import json
 import platform
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from sub8.progress import Progress, logged
 from sub8.recipe import METHODS, Method, weight_format
 from sub8.study.latency import time_point
 from sub8.study.peers import quantize_with_onnxruntime
-from sub8.study.point import Point, Setting, Task
+from sub8.study.point import Point, Setting, Task, pack_bits
 from sub8.study.workers import measure_locally, measure_on_ray
 from sub8.verbs.evaluate import measure_accuracy
 from sub8.version import __version__
@@ -42,24 +42,27 @@ PEER_INT8 = "ONNX Runtime int8"
 
 @dataclass(frozen=True)
 class Baseline:
-    """A peer on the same images. top1, top5: per cent. bytes: of its file."""
+    """A peer on the same images. top1, top5: per cent. bytes: of its file. right: as a point's."""
 
     name: str
     top1: float
     top5: float
     bytes: int
+    right: str = ""
 
 
 @dataclass(frozen=True)
 class Study:
-    """All that ``study.json`` holds. Figures of ``question`` identify the sweep: another needs
-    another folder.
+    """All that ``study.json`` holds: every point of the folder, of this sweep and of those before
+    it. Figures of ``question`` identify the study: another needs another folder. sources: where
+    model, data and calibration were found, as they were given.
     """
 
     question: dict[str, str | int | None]
     machine: dict[str, str | int]
     baselines: tuple[Baseline, ...]
     points: tuple[Point, ...]
+    sources: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; every point also says what a replication record needs (docs/record.md)."""
@@ -91,6 +94,7 @@ class Study:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise InputError(f"{path}: not a study of format {FORMAT}")
         told = {name: data.get(name) for name in ("question", "machine", "baselines", "points")}
+        told |= {"sources": data["sources"]} if "sources" in data else {}
         if isinstance(told["points"], list):
             told["points"] = [
                 {k: v for k, v in point.items() if k not in CLAIM}
@@ -114,12 +118,16 @@ class Study:
         return study
 
 
-def settings(weights: list[str], clusters: list[str], method: Method) -> list[Setting]:
+def settings(
+    weights: Sequence[str], clusters: Sequence[str], methods: Method | Sequence[Method] = "hessian"
+) -> list[Setting]:
     """Every combination, in the order given. Raises InputError."""
-    if method not in METHODS:
-        raise InputError(f"method {method!r} unknown; use {', '.join(METHODS)}")
+    chosen = [methods] if isinstance(methods, str) else methods
+    for method in chosen:
+        if method not in METHODS:
+            raise InputError(f"method {method!r} unknown; use {', '.join(METHODS)}")
     found = []
-    for kind, cluster in product(weights, clusters):
+    for kind, cluster, method in product(weights, clusters, chosen):
         number = cluster if cluster == "all" else int(cluster) if cluster.isdecimal() else cluster
         fmt = weight_format(kind, number)  # type: ignore[arg-type]  # checks both
         found.append(Setting(fmt.kind, fmt.cluster, method))
@@ -147,8 +155,9 @@ def sweep(
     timing; jobs: processes side by side (default: as many as fill the processors). ray: a cluster's
     address, or "auto".
     preprocess: default, the model's own metadata.
-    Points already in the folder are kept. Times are taken at the end, one point after the other, on
-    this machine, each interleaved with ONNX Runtime. Raises InputError.
+    Points already in the folder are kept, and those of other settings stay in the study. Times are
+    taken at the end, one point after the other, on this machine, each interleaved with ONNX
+    Runtime. Raises InputError.
     """
     progress = logged(progress)
     target = Path(folder)
@@ -184,10 +193,19 @@ def sweep(
     baselines = _baselines(
         target, Path(model), data, calibration, images, calibration_images, preprocess
     )
-    points = _timed(target, Path(model), chosen, threads or processors, progress)
-    study = Study(question, _machine(), baselines, points)
+    every = [*_earlier(target, chosen), *chosen]
+    points = _timed(target, Path(model), every, threads or processors, progress)
+    sources = {"model": str(model), "data": str(data), "calibration": str(calibration)}
+    study = Study(question, _machine(), baselines, points, sources)
     _write_json(target / "study.json", study.to_dict())
     return study
+
+
+def _earlier(target: Path, chosen: list[Setting]) -> list[Setting]:
+    """Settings of finished points that are not among the chosen, by name."""
+    paths = sorted((target / "points").glob("*.json"))
+    found = [from_plain(Point, read_json(path), str(path)).setting for path in paths]
+    return [setting for setting in found if setting not in chosen]
 
 
 def _measure(tasks: list[Task], jobs: int, ray: str | None) -> Iterator[tuple[Point, bytes]]:
@@ -274,7 +292,8 @@ def _baselines(
     found = []
     for name, path in ((PEER_FLOAT, model), (PEER_INT8, int8)):
         accuracy = measure_accuracy(opened, OnnxRuntime(path), images_read, preprocess)
-        found.append(Baseline(name, accuracy.top1, accuracy.top5, path.stat().st_size))
+        size, right = path.stat().st_size, pack_bits(accuracy.right)
+        found.append(Baseline(name, accuracy.top1, accuracy.top5, size, right))
     _write_json(kept, [asdict(baseline) for baseline in found])
     return tuple(found)
 
