@@ -55,7 +55,7 @@ CALIBRATION = (
     *("astronaut.png", "camera.png", "coins.png", "brick.png", "grass.png", "gravel.png"),
     *("hubble_deep_field.jpg", "ihc.png", "moon.png", "retina.jpg", "clock_motion.png"),
 )
-CROPS_OF_CALIBRATION = 12
+CROPS_OF_CALIBRATION = 6
 CROPS_OF_SHOWN = 25
 
 
