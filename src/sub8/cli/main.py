@@ -788,6 +788,8 @@ def _run() -> int:
         )
     except Sub8Error as error:
         message = str(error)
+    except ImportError as error:  # a shared library or a package that the installation lacks
+        message = f"{error} (sub8 doctor tells what is missing)"
     except MemoryError:
         message = "out of memory; use a smaller batch, fewer images or a smaller input"
     except (

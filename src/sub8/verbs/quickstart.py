@@ -186,9 +186,11 @@ def _times(
     all taking turns, so that their ratios are those of the printed times.
     """
     first, *quantised = paths.values()
-    calls: list[Callable[[NDArray[np.float32]], Any]] = [OnnxRuntime(first, threads=threads).run]
-    calls += [Session(path, threads=threads).run for path in quantised]
-    x = np.random.default_rng(0).standard_normal((1, *PREPROCESS.shape), dtype=np.float32)
+    reference = OnnxRuntime(first, threads=threads)
+    sessions = [Session(path, threads=threads) for path in quantised]
+    calls = [reference.run_all, *(session.run_all for session in sessions)]
+    image = np.random.default_rng(0).standard_normal((1, *PREPROCESS.shape), dtype=np.float32)
+    x = {reference.inputs[0]: image}
     return interleaved_medians(calls, x, runs, progress)
 
 
