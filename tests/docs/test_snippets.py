@@ -101,3 +101,8 @@ def test_the_python_of_the_readme_runs(world):
     images = "import numpy as np\nimages = np.zeros((2, 3, 12, 12), np.float32)\n"
     for code in snippets:
         run(world, sys.executable, "-c", images + code)
+
+
+def test_the_typed_example_runs(world):
+    script = PROJECT / "examples/typed_use.py"
+    run(world, sys.executable, str(script), "resnet50.onnx", "photos")

@@ -102,7 +102,9 @@ class Quickstart:
             f"{row.name}: only {row.agreement:.0f} % of the answers are float32's; such a file"
             " needs more and better calibration images, --max-drop, or retraining"
             for row in self.rows
-            if row.agreement is not None and row.agreement < LEAST_AGREEMENT
+            if row.agreement is not None
+            and row.margin is not None
+            and row.agreement + row.margin < LEAST_AGREEMENT
         )
 
     def to_dict(self) -> dict[str, Any]:
