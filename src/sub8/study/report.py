@@ -127,7 +127,7 @@ def _row(study: Study, folder: Path, point: Point) -> dict[str, Any]:
 def _commands(study: Study, folder: Path, point: Point) -> list[str]:
     """What makes a row again, from the folder in which the sweep was run."""
     question, name = study.question, f"{point.setting.name}.onnx"
-    found = {key: shlex.quote(study.sources.get(key, question[key])) for key in _SOURCES}
+    found = {key: shlex.quote(study.sources.get(key) or str(question[key])) for key in _SOURCES}
     quantize = (
         f"sub8 quantize {found['model']} --calibration {found['calibration']}"
         f" --images {question['calibration_images']} --weights {point.setting.weights}"
