@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_up_studies import made_up_study
 
 from sub8.errors import InputError
 from sub8.study.point import pack_bits, unpack_bits
 from sub8.study.recommend import drop_of, recommend, significance
 from sub8.study.sweep import PEER_INT8
-
-from .studies import made_up_study
 
 
 def study_with(lost, won, images=1000, **changes):
