@@ -43,8 +43,8 @@ def test_quantize_tells_what_it_changed(sub8_command, folder, tmp_path):
     arguments = ["quantize", folder / "model.onnx", "-c", folder / "data.npz"]
     done = sub8_command(*arguments, "-o", tmp_path / "q.onnx")
     assert done.code == 0, done.err
-    assert "calibrated on 20 of 24 images" in done.out
-    assert "beside float32 on 4 held-out images" in done.out and "dB" in done.out
+    assert "calibrated on 24 of 24 images" in done.out
+    assert "beside float32 on 24 images that calibration saw" in done.out and "dB" in done.out
     assert "next: sub8 evaluate" in done.out
     found = sub8_command(*arguments, "-o", tmp_path / "q.onnx", "--images", "8", "--json").json
     assert found["calibration"] == {"images": 8, "offered": 24}

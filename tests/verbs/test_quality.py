@@ -72,3 +72,9 @@ def test_a_quantized_model_shows_itself(folder, images):
     model = sub8.quantize(folder / "model.onnx", images, threads=1)
     assert len(repr(model)) < 100 and "5 int8" in repr(model)
     assert model._repr_html_().count("<tr>") == 6
+
+
+def test_of_few_images_all_calibrate(folder, images):
+    model = sub8.quantize(folder / "model.onnx", images[:39], hold_out=100, threads=1)
+    assert '"images": 39, ' in model.model.metadata_props["sub8.calibration"]
+    assert not model.quality.held_out

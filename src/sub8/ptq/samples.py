@@ -12,6 +12,8 @@ from sub8.data.preprocess import Preparation
 
 # Calibration takes no more where the user names no number: more images change little.
 CALIBRATION_IMAGES = 300
+# Of fewer samples all calibrate: too few would be left to calibrate on, and to measure on.
+_FEWEST_TO_PART = 40
 
 Calibration: TypeAlias = DataSource
 
@@ -41,14 +43,16 @@ class Samples:
         """What to calibrate on, and up to ``hold_out`` other samples to measure on.
 
         Of a range that the user named nothing is taken away: what lies outside of it is held out.
-        Else a fifth of the samples is held out, and what calibrates is spread over all of them.
+        Else a fifth of the samples is held out where there are enough, and what calibrates is
+        spread over all of them.
         """
         everything = range(len(offered))
         if self.images is not None:
             used = everything[parse_range(self.images)]
             rest = [*range(used.start), *range(used.stop, len(offered))]
             return offered.select(self.images), _picked(offered, _evenly(rest, self.hold_out))
-        held = _evenly(everything, min(self.hold_out, len(offered) // 5))
+        fifth = len(offered) // 5 if len(offered) >= _FEWEST_TO_PART else 0
+        held = _evenly(everything, min(self.hold_out, fifth))
         rest = sorted(set(everything).difference(held))
         return offered.pick(_evenly(rest, CALIBRATION_IMAGES)), _picked(offered, held)
 
