@@ -61,7 +61,8 @@ TargetName = Annotated[
     typer.Option(
         "--target",
         metavar="NAME",
-        help="onnx (smallest), onnx-opset21 (no 2-bit types), onnx-plain (any runtime).",
+        help="onnx (smallest), onnx-opset21 (no 2-bit types), onnx-plain (any runtime),"
+        " onnx-int8 (int8 kernels, not exact).",
     ),
 ]
 

@@ -1,0 +1,41 @@
+"""The form of int8 runtimes: what ONNX Runtime fuses, and how far it is from the engine."""
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from tests.conftest import SIZE, small_network
+
+import sub8
+from sub8.errors import UnsupportedModelError
+
+
+def _images(count=8, seed=0):
+    return np.random.default_rng(seed).standard_normal((count, 3, SIZE, SIZE)).astype(np.float32)
+
+
+def _quantised(exponent="static"):
+    activations = sub8.Dfp8(exponent=exponent)
+    recipe = sub8.Recipe(weights=sub8.Int8(), method="optimal", activations=activations)
+    return sub8.quantize(small_network(), _images(), recipe, threads=1)
+
+
+def test_every_layer_becomes_an_integer_operator_of_onnx_runtime(tmp_path):
+    path = tmp_path / "int8.onnx"
+    result = sub8.export(_quantised(), "onnx-int8", path, data=_images(8, 1), threads=1)
+    assert result.largest < 0.5 and "rounded once more" in result.notes[-1]
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
+    assert kinds["QLinearConv"] == 4 and kinds["QLinearAdd"] == 1 and kinds["QGemm"] == 1
+    assert kinds["Conv"] == 0
+
+
+def test_dynamic_exponents_are_refused_by_the_node(tmp_path):
+    with pytest.raises(UnsupportedModelError, match=r"node '.*': exponents .* no int8 form"):
+        sub8.export(_quantised("dynamic"), "onnx-int8", tmp_path / "int8.onnx", data=_images())
+    assert not list(tmp_path.iterdir())
