@@ -68,6 +68,7 @@ def test_a_killed_sweep_goes_on_and_keeps_its_points(small_files, study, chosen,
     command = [sys.executable, "-m", "sub8", "sweep", small_files / "model.onnx"]
     command += ["--data", data, "--calibration", data, "-o", tmp_path, "--jobs", "1"]
     command += ["--weights", "ternary,int8", "--cluster", "2,all", "--threads", "1"]
+    command += ["--method", "optimal"]  # as what follows: other methods would join the study
     process = subprocess.Popen([*map(str, command)], start_new_session=True)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "points").glob("*.json")):
