@@ -5,7 +5,17 @@ from judging import judged_apart, made
 
 from targets import TARGETS
 
-SHORT = {"records": 300, "models": 60, "model-bytes": 30}
+SHORT = {
+    "records": 200, "models": 40, "model-bytes": 20, "recipes": 20, "studies": 20,
+    "checkpoints": 40, "data": 60,
+}  # fmt: skip
+NEEDS = {"studies": ("altair", "vl_convert", "jinja2"), "checkpoints": ("torch", "safetensors")}
+
+
+@pytest.fixture(autouse=True)
+def _packages(name: str) -> None:
+    for package in NEEDS.get(name, ()):
+        pytest.importorskip(package, reason=f"{name} need the package {package}")
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -12,6 +12,8 @@ from sub8.data.dataset import Dataset
 from sub8.errors import InputError, first_line
 
 IMAGE_KEYS = ("images", "image", "x", "data", "pixel_values", "img", "input", "inputs")
+MUCH = 1 << 30  # bytes that any file may unpack to
+MOST_EXPANSION = 100
 LABEL_KEYS = ("labels", "label", "y", "targets", "target")
 
 
@@ -73,11 +75,22 @@ def numpy_file(path: Path) -> Iterator[NDArray[Any] | Mapping[str, NDArray[Any]]
             yield loaded
         else:
             with loaded:
+                check_expansion(path, sum(entry.file_size for entry in loaded.zip.infolist()))
                 yield loaded
     except (InputError, MemoryError):
         raise
     except Exception as error:  # zip, zlib and NumPy's header parser raise what they please
         raise InputError(f"{path}: not a readable NumPy file ({first_line(error)})") from error
+
+
+def check_expansion(path: Path, unpacked: int) -> None:
+    """InputError where a compressed file says that it unpacks to very much more than it is."""
+    size = path.stat().st_size
+    if unpacked > max(MUCH, MOST_EXPANSION * size):
+        raise InputError(
+            f"{path}: its {size:,} bytes unpack to {unpacked:,}, more than {MOST_EXPANSION} times"
+            " as many; store it uncompressed if that is meant"
+        )
 
 
 def open_arrays(path: Path) -> ArrayData:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.data.arrays import check_expansion
 from sub8.data.dataset import Dataset
 from sub8.data.images import decode_image
 from sub8.errors import InputError, first_line
@@ -24,6 +25,8 @@ class ParquetImages(Dataset):
         self.name = str(path)
         try:
             table = pq.ParquetFile(path, memory_map=True)
+            groups = range(table.metadata.num_row_groups)
+            check_expansion(path, sum(table.metadata.row_group(i).total_byte_size for i in groups))
             columns = [field.name for field in table.schema_arrow]
             for column in ("image", "label"):
                 if columns.count(column) > 1:
