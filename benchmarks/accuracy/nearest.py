@@ -15,6 +15,7 @@ from sub8.numerics.cluster import ClusteredWeight
 from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass
 from sub8.ptq.integer_limits import fits_int32, integer_bias, minimum_exponent
 from sub8.ptq.prepare import prepare_network
+from sub8.ptq.samples import Samples
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters, nearest
 from sub8.quantized_model import QuantizedModel, layer_summaries
 from sub8.study.point import Task
@@ -25,14 +26,8 @@ def round_to_nearest(task: Task) -> QuantizedModel:
     formats only).
     """
     recipe = task.setting.recipe()
-    network = prepare_network(
-        task.model,
-        task.calibration,
-        recipe,
-        preprocess=task.preprocess,
-        images=task.calibration_images,
-        threads=task.threads,
-    )
+    samples = Samples(task.calibration, task.calibration_images, task.preprocess)
+    network = prepare_network(task.model, samples, recipe, threads=task.threads)
 
     def visit(layer: CalibratedLayer) -> QuantizedLayer:
         group = layer.group

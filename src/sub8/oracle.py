@@ -1,6 +1,9 @@
 """ONNX Runtime as the independent program: float inference, and the oracle for quantised files."""
 
+import atexit
+import os
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +39,47 @@ def weight_bytes(model: ir.Model) -> int:
     """Bytes of all initializers."""
     tensors = (value.const_value for value in model.graph.initializers.values())
     return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+class _UntilExit:
+    """Runs of daemon threads that the interpreter's end waits for, and after which none begins.
+
+    A daemon thread that comes back from ONNX Runtime while the interpreter ends is unwound through
+    its binding's frames, which ends the process by std::terminate.
+    """
+
+    LONGEST = 2.0  # seconds
+
+    def __init__(self) -> None:
+        self._begin()
+        atexit.register(self._end)
+        if hasattr(os, "register_at_fork"):  # a child has none of the other threads
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._state = threading.Condition()
+        self._running = 0
+        self._ended = False
+
+    def __enter__(self) -> None:
+        with self._state:
+            if self._ended and threading.current_thread().daemon:
+                self._state.wait_for(lambda: False)
+            self._running += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._state:
+            self._running -= 1
+            if self._ended:
+                self._state.notify_all()
+
+    def _end(self) -> None:
+        with self._state:
+            self._ended = True
+            self._state.wait_for(lambda: self._running == 0, self.LONGEST)
+
+
+_until_exit = _UntilExit()
 
 
 class OnnxRuntime:
@@ -91,7 +135,8 @@ class OnnxRuntime:
     def run_all(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Every output by name."""
         try:
-            results = self._session.run(None, dict(inputs))
+            with _until_exit:
+                results = self._session.run(None, dict(inputs))
         except Exception as error:
             raise InputError(f"ONNX Runtime cannot run the model: {one_line(error)}") from error
         return dict(zip(self.outputs, results, strict=True))

@@ -41,6 +41,7 @@ def made_up_study(clusters=(1, 4, 64, "all"), kinds=("ternary", "int4", "int8"))
         "preprocess": None,
         "model_sha256": "0" * 64,
         "data_sha256": "0" * 64,
+        "calibration_sha256": "0" * 64,
         "sub8": "0.1.0",
     }
     baselines = (

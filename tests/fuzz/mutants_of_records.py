@@ -12,9 +12,9 @@ from random import Random
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from judging import Done, Mutant, Verdict, command
 from made_up_paper import made_up_paper
 from mutations import NOTHING, changed_bytes, changed_value, dumped
-from run_mutants import Done, Mutant, Verdict, command
 
 from sub8.record.bundles import pack, read_items
 from sub8.record.canonical import canonical_bytes

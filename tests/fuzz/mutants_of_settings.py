@@ -66,7 +66,6 @@ class Studies:
         from made_up_studies import made_up_study
 
         study = made_up_study(clusters=(1, "all"), kinds=("ternary", "int8")).to_dict()
-        study["question"] |= {"calibration_sha256": "0" * 64}
         self.study = json.loads(json.dumps(study))
 
     def mutant(self, random: Random, without: frozenset[int] = NOTHING) -> Mutant:

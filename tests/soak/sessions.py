@@ -161,7 +161,11 @@ def signals(models: list[Expected], threads: int, runs: int) -> None:
             timer.start()
             while True:
                 expected.check(session, seen)
+                if not timer.is_alive():  # an interrupt in a finaliser is swallowed
+                    timer = threading.Timer(0.01, signal.raise_signal, (signal.SIGINT,))
+                    timer.start()
         except KeyboardInterrupt:
+            timer.cancel()
             timer.join()
     _runs(expected, session, 0, len(BATCHES))()
 
