@@ -163,9 +163,10 @@ class Checkpoints:
 
 
 def _held(optimizer: Any) -> tuple[str, str]:
-    """As text, in which a pair and a list of two are the same."""
-    state = optimizer.state_dict()
-    return str(state["state"]), json.dumps(state["param_groups"])
+    """As text, in which a pair and a list of two are the same, and the order is none."""
+    told = optimizer.state_dict()
+    state = [(index, sorted(values.items())) for index, values in sorted(told["state"].items())]
+    return str(state), json.dumps(told["param_groups"])
 
 
 def _changed(value: Any, random: Random, without: frozenset[int]) -> Any:
