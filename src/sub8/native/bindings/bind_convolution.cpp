@@ -19,8 +19,8 @@
 #include "conv/convolution.h"
 #include "executor/buffer.h"
 #include "executor/fork.h"
-#include "executor/parallel.h"
 #include "executor/layer.h"
+#include "executor/parallel.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
