@@ -19,6 +19,7 @@ from rich.console import Console
 from sources import SOURCES, Images, Source
 
 import sub8
+from sub8.mixed.metric import Power
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.study.peers import quantize_with_onnxruntime
@@ -110,11 +111,10 @@ def _ratios(expected: Arrays, got: Arrays) -> dict[str, float]:
     """Decibels of every float output."""
     found = {}
     for name, real in expected.items():
-        if real.shape != got[name].shape or real.dtype.kind != "f":
-            continue
-        signal = float(np.square(real, dtype=np.float64).sum())
-        noise = float(np.square(real.astype(np.float64) - got[name]).sum())
-        found[name] = 10 * float(np.log10(max(signal, 1e-30) / max(noise, 1e-30)))
+        power = Power()
+        power.add(real, got[name])
+        if power.decibels is not None:
+            found[name] = power.decibels
     return found
 
 

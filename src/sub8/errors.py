@@ -53,6 +53,6 @@ def first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__)[:300]
 
 
-def one_line(error: BaseException, most: int = 300) -> str:
+def one_line(error: object, most: int = 300) -> str:
     """All of another library's message in one line, at most ``most`` characters."""
     return " ".join(str(error).split())[:most]

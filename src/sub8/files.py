@@ -4,6 +4,8 @@ import errno
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sub8.errors import InputError
@@ -15,21 +17,9 @@ def write_file(path: Path, data: bytes) -> None:
     Through a symbolic link the file that it names is written. Raises InputError, also for devices
     and pipes, which a rename would replace.
     """
-    path, named = real_target(path), path
-    beside = None
-    try:
-        descriptor, beside = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(beside, _permissions(path))
-        os.replace(beside, path)
-    except OSError as error:
-        raise InputError(f"{named}: cannot be written: {error.strerror or error}") from error
-    finally:
-        if beside is not None:
-            Path(beside).unlink(missing_ok=True)
+    target = real_target(path)
+    with _written_beside(target, data, _permissions(target), path) as beside:
+        os.replace(beside, target)
 
 
 def create_file(path: Path, data: bytes, mode: int) -> None:
@@ -37,6 +27,17 @@ def create_file(path: Path, data: bytes, mode: int) -> None:
 
     Also a file that another process has just made is never overwritten, nor a link followed:
     FileExistsError with its name. Raises InputError where it cannot be written.
+    """
+    with _written_beside(path, data, mode, path) as beside:
+        exists = not _named(beside, path)
+    if exists:
+        raise FileExistsError(errno.EEXIST, "exists", str(path))
+
+
+@contextmanager
+def _written_beside(path: Path, data: bytes, mode: int, named: Path) -> Iterator[str]:
+    """A file with the data next to ``path``; at the end it is gone, if it has no other name. Raises
+    InputError about ``named`` where anything of that, or of what is done with it, fails.
     """
     beside = None
     try:
@@ -46,21 +47,25 @@ def create_file(path: Path, data: bytes, mode: int) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        try:
-            os.link(beside, path)
-        except FileExistsError:
-            raise FileExistsError(errno.EEXIST, "exists", str(path)) from None
-        except OSError:  # a file system without links
-            if os.path.lexists(path):
-                raise FileExistsError(errno.EEXIST, "exists", str(path)) from None
-            os.replace(beside, path)
-    except FileExistsError:
-        raise
+        yield beside
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise InputError(f"{named}: cannot be written: {error.strerror or error}") from error
     finally:
         if beside is not None:
             Path(beside).unlink(missing_ok=True)
+
+
+def _named(beside: str, path: Path) -> bool:
+    """Give a file the name ``path``, unless that is taken."""
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            return False
+        os.replace(beside, path)
+    return True
 
 
 def real_target(path: Path) -> Path:

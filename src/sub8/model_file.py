@@ -19,7 +19,9 @@ from sub8.data import Dataset, DataSource, Feed, load_feeds, open_inputs
 from sub8.data.inputs import Feeds
 from sub8.data.preprocess import Preparation, Preprocess
 from sub8.errors import InputError, UnsupportedModelError
+from sub8.graph import patterns
 from sub8.graph.inference import baked_batch
+from sub8.graph.naming import node_name
 from sub8.graph.quantization import first_of_other_form
 from sub8.graph.read import read_model
 from sub8.quantized_model import QuantizedModel
@@ -61,7 +63,7 @@ class ModelFile:
         """All inputs; UnsupportedModelError where there is none, or one that is no tensor of
         numbers.
         """
-        inputs = [v for v in self.model.graph.inputs if v.name not in self.model.graph.initializers]
+        inputs = patterns.graph_inputs(self.model.graph)
         if not inputs:
             raise UnsupportedModelError(f"{self.name}: has no input")
         for value in inputs:
@@ -360,7 +362,7 @@ def refuse_unquantised(model: ModelFile, wanted: str) -> None:
     other = first_of_other_form(model.model)
     if other is not None:
         node, text = other
-        raise InputError(f"{model.name}: node {str(node.name or node.outputs[0].name)!r}: {text}")
+        raise InputError(f"{model.name}: node {node_name(node)!r}: {text}")
     if any(node.op_type == "DequantizeLinear" for node in model.model.graph):
         raise InputError(
             f"{model.name}: only its weights are quantised, its activations are float; {wanted}"

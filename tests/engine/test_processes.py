@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
 import pytest
+from float_island import add_island
 
 import sub8
 
@@ -27,15 +27,7 @@ def quantized(small_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module")
 def with_island(quantized: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same network with a node behind it that ONNX Runtime runs."""
-    model = ir.load(quantized)
-    result = model.graph.outputs[0]
-    erf = ir.node("Erf", [result], name="erf")
-    erf.outputs[0].name = "erf"
-    erf.outputs[0].type, erf.outputs[0].shape = result.type, result.shape
-    model.graph.append(erf)
-    model.graph.outputs[0] = erf.outputs[0]
-    path = tmp_path_factory.mktemp("processes") / "island.onnx"
-    ir.save(model, path)
+    path = add_island(quantized, tmp_path_factory.mktemp("processes") / "island.onnx")
     assert sub8.Session(path).plan.islands()
     return path
 

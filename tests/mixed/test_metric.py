@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sub8.errors import InputError
-from sub8.mixed.budget import MaxDrop
+from sub8.mixed.budget import MaxDrop, plain
 from sub8.mixed.metric import find_metric, has_best, measure
 
 RANDOM = np.random.default_rng(0)
@@ -68,5 +68,5 @@ def test_a_function_that_fails():
 
 
 def test_plain_data():
-    assert MaxDrop(1.0).to_dict() == {"points": 1.0, "metric": "top1"}
-    assert json.dumps(MaxDrop(2, find_metric("cosine")).to_dict())
+    assert plain(MaxDrop(1.0)) == {"kind": "MaxDrop", "points": 1.0, "metric": "top1"}
+    assert json.dumps(plain(MaxDrop(2, find_metric("cosine"))))

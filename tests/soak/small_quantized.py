@@ -5,7 +5,7 @@ exponents, every format of weights, a float island.
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
+from tests.builders.float_island import add_island
 from tests.conftest import SIZE, small_network
 
 import sub8
@@ -26,17 +26,4 @@ def write_all(folder: Path) -> list[Path]:
         path = folder / f"{name}.onnx"
         sub8.quantize(small_network(), images, recipe).save(path)
         paths.append(path)
-    return [*paths, _with_island(paths[0], folder / "island.onnx")]
-
-
-def _with_island(source: Path, path: Path) -> Path:
-    """The same network with a node behind it that ONNX Runtime runs."""
-    model = ir.load(source)
-    result = model.graph.outputs[0]
-    erf = ir.node("Erf", [result], name="erf")
-    erf.outputs[0].name = "erf"
-    erf.outputs[0].type, erf.outputs[0].shape = result.type, result.shape
-    model.graph.append(erf)
-    model.graph.outputs[0] = erf.outputs[0]
-    ir.save(model, path)
-    return path
+    return [*paths, add_island(paths[0], folder / "island.onnx")]

@@ -4,12 +4,12 @@ import typer
 
 from sub8.cli import terminal
 from sub8.cli.json_output import print_json
-from sub8.cli.options import Json
+from sub8.cli.options import Json, example
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command(epilog="Example:\n\nsub8 doctor")(doctor)
+    app.command(epilog=example("sub8 doctor"))(doctor)
 
 
 def doctor(as_json: Json = False) -> None:

@@ -7,14 +7,24 @@ import typer
 import sub8
 from sub8.cli import terminal
 from sub8.cli.json_output import print_json
-from sub8.cli.options import Images, Json, OutputModel, PreprocessText, TargetName, Threads
+from sub8.cli.options import (
+    Images,
+    Json,
+    OutputModel,
+    PreprocessText,
+    TargetName,
+    Threads,
+    example,
+    preprocess_from,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
     app.command(
-        epilog="Example:\n\nsub8 export resnet50-t4.onnx --target onnx-plain -o"
-        " resnet50-plain.onnx --check"
+        epilog=example(
+            "sub8 export resnet50-t4.onnx --target onnx-plain -o resnet50-plain.onnx --check"
+        )
     )(export)
 
 
@@ -54,7 +64,7 @@ def export(
         output,
         data=data,
         images=images,
-        preprocess=None if preprocess is None else sub8.Preprocess.from_option(preprocess),
+        preprocess=preprocess_from(preprocess),
         check=check,
         pythons=python or (),
         threads=threads,

@@ -21,6 +21,7 @@ from sub8.engine.lower.segment import NativeSegment
 from sub8.engine.plan.islands import open_island
 from sub8.engine.plan.operators import Island, Plan
 from sub8.errors import InputError, UnsupportedModelError
+from sub8.graph import patterns
 from sub8.graph.read import open_model, read_model
 from sub8.machine import thread_count
 from sub8.native import _core
@@ -53,10 +54,7 @@ class TensorInfo:
     def of(cls, value: ir.Value) -> "TensorInfo":
         dtype = value.dtype or ir.DataType.FLOAT
         kind = {"float32": "float", "float64": "double"}.get(dtype.numpy().name, dtype.name.lower())
-        sizes = None
-        if value.shape is not None:
-            sizes = tuple(s if isinstance(s, int) else s.value for s in value.shape)
-        return cls(str(value.name), f"tensor({kind})", sizes)
+        return cls(str(value.name), f"tensor({kind})", patterns.sizes(value))
 
     def __str__(self) -> str:
         sizes = "any shape" if self.shape is None else list(self.shape)

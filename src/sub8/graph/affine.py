@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns, rewire
+from sub8.graph.naming import node_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +199,7 @@ def set_constant(graph: ir.Graph, layer: ir.Node, index: int, elements: NDArray)
 
 def _as_depthwise(graph: ir.Graph, node: ir.Node, affine: _Affine) -> None:
     channels = affine.factor.shape[0]
-    name = node.name or node.outputs[0].name
+    name = node_name(node)
     weight = constants.add_initializer(
         graph, f"{name}.weight", affine.factor.reshape(channels, 1, 1, 1).astype(np.float32)
     )

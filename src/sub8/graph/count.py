@@ -53,10 +53,8 @@ def count_layers(
     Raises InputError where the shape does not fit the model.
     """
     if not isinstance(input_shape, Mapping):
-        first = next(
-            (v for v in model.graph.inputs if v.name not in model.graph.initializers), None
-        )
-        input_shape = {} if first is None else {str(first.name): input_shape}
+        names = [str(value.name) for value in patterns.graph_inputs(model.graph)]
+        input_shape = dict.fromkeys(names[:1], input_shape)
     model = _with_shapes(model, input_shape)
     images = next((shape[0] for shape in input_shape.values() if shape), 1)
     fixed: set[ir.Value] = set()
@@ -94,7 +92,7 @@ def replaced_multiplications(counts: list[LayerCount], cluster: int, full: froze
 
 def _with_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Model:
     model = model.clone()
-    inputs = {str(v.name): v for v in model.graph.inputs if v.name not in model.graph.initializers}
+    inputs = {str(value.name): value for value in patterns.graph_inputs(model.graph)}
     if not inputs:
         raise InputError("the model has no input")
     for name, shape in shapes.items():

@@ -21,10 +21,10 @@ def normalise_one_dimensional(graph: ir.Graph) -> None:
     """
     if not any(_is_one_dimensional(node) for node in graph):
         return
-    for node in list(graph):
+    for node in patterns.standard_nodes(graph):
         if _is_one_dimensional(node):
             _lift(graph, node)
-        elif node.op_type in _JOINED and node.domain == "":
+        elif node.op_type in _JOINED:
             _lift_joined(graph, node)
 
 

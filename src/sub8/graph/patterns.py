@@ -30,6 +30,11 @@ def standard_nodes(graph: ir.Graph) -> Iterator[ir.Node]:
             yield node
 
 
+def graph_inputs(graph: ir.Graph) -> list[ir.Value]:
+    """What a caller must give: the inputs that are no initializers with a default."""
+    return [value for value in graph.inputs if value.name not in graph.initializers]
+
+
 def attribute(node: ir.Node, name: str, default: Any) -> Any:
     """The attribute's value, or ``default`` where the node has none of that name."""
     found = node.attributes.get(name)

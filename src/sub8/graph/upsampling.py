@@ -9,6 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.graph import constants, patterns, rewire
+from sub8.graph.naming import node_name
 from sub8.graph.sinking import push_before
 from sub8.numerics.rounding import divide_up
 
@@ -21,8 +22,8 @@ def normalise_upsampling(graph: ir.Graph) -> None:
     results are put side by side. Normalisation and functions of single elements behind it go before
     the movement, where they are part of the layer.
     """
-    for node in list(graph):
-        if node.domain == "" and node.op_type == "ConvTranspose" and node.graph is not None:
+    for node in patterns.standard_nodes(graph):
+        if node.op_type == "ConvTranspose":
             _transposed(graph, node)
 
 
@@ -55,7 +56,7 @@ def _transposed(graph: ir.Graph, node: ir.Node) -> None:
     ]
     if any(phase.before < 0 or phase.after < 0 for phase in phases):
         return
-    name = node.name or str(node.outputs[0].name)
+    name = node_name(node)
     stored = constants.add_initializer(
         graph, f"{name}.phases", _phase_weights(weight, groups, phases)
     )

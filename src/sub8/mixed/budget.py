@@ -25,10 +25,6 @@ class MaxDrop:
         _check("max drop", self.points)
         check_metric(self.metric)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"points": self.points, "metric": name_of(self.metric)}
-
 
 @dataclass(frozen=True)
 class MeanBits:
@@ -53,6 +49,14 @@ class MaxLatencyRatio:
 
 
 Budget: TypeAlias = MaxDrop | MeanBits | MaxLatencyRatio
+
+
+def plain(budget: Budget) -> dict[str, Any]:
+    """A budget as plain data, with its kind; a metric by its name."""
+    values = {
+        name: name_of(value) if name == "metric" else value for name, value in vars(budget).items()
+    }
+    return {"kind": type(budget).__name__, **values}
 
 
 def _check(name: str, value: float) -> None:

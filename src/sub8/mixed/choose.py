@@ -14,7 +14,7 @@ from sub8.errors import InputError
 from sub8.graph.groups import Group
 from sub8.graph.qdq import write_qdq
 from sub8.mixed.allocate import Allocation, Front, Layer, Option, stored_bits
-from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
+from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits, plain
 from sub8.mixed.drop import Drop, expected_drop
 from sub8.mixed.latency import Stopwatch
 from sub8.mixed.metric import TOP1, Outputs, find_metric, has_best, measure
@@ -68,12 +68,7 @@ class Choice:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for the file's metadata."""
         return {
-            "budget": {
-                "kind": type(self.budget).__name__,
-                **(
-                    self.budget.to_dict() if isinstance(self.budget, MaxDrop) else vars(self.budget)
-                ),
-            },
+            "budget": plain(self.budget),
             "chosen": _point(self.chosen),
             "latency_ratio": self.latency_ratio,
             "front": [_point(allocation) for allocation in self.front],

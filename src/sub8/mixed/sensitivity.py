@@ -67,8 +67,7 @@ def measure_sensitivities(
     """The sensitivity of every layer, in execution order, for its options.
 
     model: normalised float model; inputs: its own. Errors are those of the second-order solver,
-    whatever
-    solver will be used: layers and options rank alike with all.
+    whatever solver will be used: layers and options rank alike with all.
     """
     probe = _Probe(options)
     images = inputs.first(IMAGES)

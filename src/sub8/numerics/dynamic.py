@@ -2,11 +2,10 @@
 image.
 
 A dynamic tensor is integers ``[B, ...]`` and exponents ``[B]``. Everything is int64 and exact, but
-for one
-rule that keeps sums in 64 bits: operands are aligned to the finest of their exponents, at most 28
-below the coarsest of those that are not all zero in the image; what lies lower is first rounded
-(half to even) to that. float32 has 24 bits, so a float program cannot see the difference where it
-is exact itself.
+for one rule that keeps sums in 64 bits: operands are aligned to the finest of their exponents, at
+most 28 below the coarsest of those that are not all zero in the image; what lies lower is first
+rounded (half to even) to that. float32 has 24 bits, so a float program cannot see the difference
+where it is exact itself.
 """
 
 import numpy as np

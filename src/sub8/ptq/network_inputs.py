@@ -1,9 +1,12 @@
 """The calibration inputs of a network: call by call, one array for each of its inputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from numpy.typing import NDArray
+
+from sub8.ptq.activation_cache import Kept
 
 Arrays = Sequence[NDArray[Any]]
 
@@ -34,20 +37,25 @@ class NetworkInputs:
         """Whole batches from the first on, until there are so many images."""
         place = held = 0
         while place < len(self) and held < images:
-            held += self._images(place)
+            held += self._images[place]
             place += 1
         return NetworkInputs({name: arrays[:place] for name, arrays in self.by_name.items()})
 
     @property
     def images(self) -> int:
         """How many samples there are in all."""
-        return sum(self._images(place) for place in range(len(self)))
+        return sum(self._images)
 
     @property
     def sample_shapes(self) -> dict[str, tuple[int, ...]]:
         """Of one sample, by input."""
         return {name: arrays[0].shape[1:] for name, arrays in self.by_name.items()}
 
-    def _images(self, place: int) -> int:
-        sizes = [len(array) for array in self[place].values() if array.ndim]
-        return sizes[0] if sizes else 1
+    @cached_property
+    def _images(self) -> list[int]:
+        """Of every batch; from the shapes, where arrays in files have not to be read for them."""
+        for arrays in self.by_name.values():
+            shapes = arrays.shapes if isinstance(arrays, Kept) else [x.shape for x in arrays]
+            if all(shapes):
+                return [shape[0] for shape in shapes]
+        return [1] * len(self)

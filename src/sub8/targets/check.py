@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.errors import InputError
+from sub8.errors import InputError, one_line
+from sub8.numerics.comparison import differences, largest_difference
 from sub8.targets import runner
 
 _LONGEST = 600  # seconds that a runtime gets
@@ -100,17 +101,12 @@ def _compared(
 ) -> RuntimeCheck:
     version, error = str(told["version"]), told.get("error")
     if error is not None or not results.exists():
-        text = " ".join(str(error).split())[:_LONGEST_TEXT]
-        return RuntimeCheck(runtime, version, python, text)
+        return RuntimeCheck(runtime, version, python, one_line(error, _LONGEST_TEXT))
     with np.load(results, allow_pickle=False) as stored:
         got = [stored[name] for name in stored.files]
     if [part.shape for part in got] != [part.shape for part in expected]:
         return RuntimeCheck(runtime, version, python, "its outputs have other shapes")
-    differs = [(a != b) & ~((a != a) & (b != b)) for a, b in zip(got, expected, strict=True)]
-    distances = [
-        float(np.abs(a.astype(np.float64) - b)[where].max(initial=0.0))
-        for a, b, where in zip(got, expected, differs, strict=True)
-    ]
+    pairs = list(zip(got, expected, strict=True))
     taken = told.get("milliseconds")
     return RuntimeCheck(
         runtime,
@@ -118,8 +114,8 @@ def _compared(
         python,
         None,
         sum(part.size for part in expected),
-        sum(int(part.sum()) for part in differs),
-        max(distances, default=0.0),
+        sum(int(differences(a, b).sum()) for a, b in pairs),
+        max((largest_difference(a, b) for a, b in pairs), default=0.0),
         taken,
         taken / engine_milliseconds if taken and engine_milliseconds else None,
     )

@@ -1,14 +1,12 @@
 """The verb ``export``: a quantised model in the form that another runtime takes."""
 
 import os
-import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
@@ -16,13 +14,16 @@ from sub8.data import DataSource, ImageRange
 from sub8.data.preprocess import Preprocess
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.exactness import float32_is_exact
+from sub8.engine.plan.operators import Plan
 from sub8.engine.plan.reference import run_tensors
 from sub8.engine.session import Session
 from sub8.errors import InputError
 from sub8.files import check_writable
 from sub8.graph.write import write_model
+from sub8.latency import interleaved_medians
 from sub8.machine import thread_count
 from sub8.model_file import ModelFile, ModelSource, refuse_unquantised
+from sub8.numerics.comparison import differences, largest_difference
 from sub8.oracle import OnnxRuntime
 from sub8.targets import find_target
 from sub8.targets.check import RuntimeCheck, check_runtimes
@@ -155,16 +156,12 @@ class _Comparison:
 
     def check(self, path: Path, sample: Arrays, pythons: Sequence[str]) -> list[RuntimeCheck]:
         """The written file in other runtimes."""
-        times = []
-        for _ in range(_REPEATS):
-            start = time.perf_counter()
-            expected = self._session.run_all(sample)
-            times.append(1e3 * (time.perf_counter() - start))
+        (milliseconds,) = interleaved_medians([self._session.run_all], sample, _REPEATS)
         return check_runtimes(
             path,
             sample,
-            list(expected.values()),
-            engine_milliseconds=statistics.median(times),
+            list(self._session.run_all(sample).values()),
+            engine_milliseconds=milliseconds,
             pythons=pythons,
             repeats=_REPEATS,
             threads=self._threads,
@@ -179,11 +176,8 @@ class _Comparison:
                     f"{self._opened.name}: is not written: output {name!r} of the target "
                     f"{self._target.name!r} has another shape or type"
                 )
-            differs = (got[name] != values) & ~((got[name] != got[name]) & (values != values))
-            if differs.any():
-                count += int(differs.sum())
-                distance = np.abs(got[name].astype(np.float64) - values)[differs]
-                self.largest = max(self.largest, float(distance.max()))
+            count += int(differences(got[name], values).sum())
+            self.largest = max(self.largest, largest_difference(got[name], values))
         self.differing += count
         return count
 
@@ -196,5 +190,8 @@ class _Comparison:
 
     def _is_exact(self, sample: Arrays) -> bool:
         """Whether float32 is exact for all that the engine computed."""
-        plan = compile_plan(self._opened.model)
-        return float32_is_exact(plan, run_tensors(plan, sample))
+        return float32_is_exact(self._plan, run_tensors(self._plan, sample))
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return compile_plan(self._opened.model)

@@ -20,6 +20,7 @@ from sub8.engine.plan import operators as p
 from sub8.engine.plan.reference import Environment
 from sub8.engine.reader.prepare import prepare
 from sub8.numerics.accumulators import aligned_integers, finest_exponent
+from sub8.numerics.comparison import differences
 from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
 
@@ -256,7 +257,7 @@ def _largest(values: NDArray[Any]) -> float:
 
 def _apart(ours: NDArray[Any], theirs: NDArray[Any], allowed: float) -> int:
     """Elements further apart than allowed; NaN beside NaN and equal infinities are not."""
-    different = (ours != theirs) & ~((ours != ours) & (theirs != theirs))
+    different = differences(ours, theirs)
     if ours.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             different &= ~(np.abs(ours.astype(np.float64) - theirs) <= allowed)

@@ -38,7 +38,7 @@ def quantize(
 ) -> QuantizedModel:
     """Quantise a float network without training.
 
-    model: an ONNX path, an ``ir.Model`` or a ``torch.nn.Module``; one image-like input.
+    model: an ONNX path, an ``ir.Model`` or a ``torch.nn.Module``, of any inputs.
     calibration: what ``open_dataset`` takes: a path, uint8 images, float32 inputs ``[B, ...]``, or
         an iterable such as a DataLoader. Labels are not needed. images: the first K, or
         ``"START:END"``; default, at most 300, evenly spread.
@@ -53,9 +53,9 @@ def quantize(
         Or a function from an image uint8 ``[H, W, 3]`` to a float array, which is not stored.
     Warns (Sub8Warning, one line) of layers whose 8-bit result is less than 20 dB above its error,
     of images left out because a value of theirs dwarfs all others, and of what the method "auto"
-    lacks; ``QuantizedModel.layers``
-    has every layer's ratio. Raises InputError (unusable model, no calibration images, NaN; the
-    method "reconstruct" without PyTorch or with dynamic exponents) and UnsupportedModelError.
+    lacks; ``QuantizedModel.layers`` has every layer's ratio. Raises InputError (unusable model, no
+    calibration images, NaN; the method "reconstruct" without PyTorch or with dynamic exponents) and
+    UnsupportedModelError.
     """
     progress = logged(progress)
     recipe = recipe or Recipe()

@@ -24,6 +24,7 @@ from sub8.engine.plan.reference import Environment, run_tensors
 from sub8.engine.session import Session
 from sub8.errors import InputError
 from sub8.model_file import ModelFile, ModelSource, refuse_unquantised
+from sub8.numerics.comparison import differences
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Progress, logged
 from sub8.verbs.operatorwise import OperatorCheck
@@ -184,4 +185,4 @@ def _differences(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
     """
     if a.shape != b.shape or a.dtype != b.dtype:
         return np.ones(max(a.size, b.size, 1), bool)
-    return np.asarray((a != b) & ~((a != a) & (b != b)))
+    return differences(a, b)

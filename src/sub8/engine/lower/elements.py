@@ -138,10 +138,7 @@ def lower_interpolate(operator: p.Interpolate, to: Lowering) -> None:
             is_signed=fmt.signed,
             zero=fmt.zero_point,
             multiplier=int(integers.multiplier[0]),
-            shift=integers.shift,
-            zero_point=integers.zero_point,
-            low=integers.low,
-            high=integers.high,
+            **_rounding(integers),
         )
 
     to.draft.step(operator.name, (x.buffer, out.buffer), make)

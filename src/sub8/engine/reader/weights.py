@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns
+from sub8.graph.naming import node_name
 from sub8.graph.quantization import MICROSOFT
 from sub8.numerics.cluster import LARGEST_ALPHA, ClusteredWeight
 from sub8.numerics.weight_format import WEIGHT_FORMATS, smallest_format
@@ -183,9 +184,8 @@ def _dequantized(node: ir.Node) -> Term | None:
         with np.errstate(over="ignore"):
             scale = parts[0].scale * parts[0].values.astype(np.float32)
         if not np.isfinite(scale).all():
-            name = node.name or node.outputs[0].name
             raise UnsupportedModelError(
-                f"node {name!r}: its scale is infinite; the weights are damaged"
+                f"node {node_name(node)!r}: its scale is infinite; the weights are damaged"
             )
         unit = _common(parts[0].scale)
         if unit is None and (found := _octaves(parts[0].scale)) is not None:
