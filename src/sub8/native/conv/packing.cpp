@@ -22,11 +22,11 @@ struct Order {
     kernels::Arithmetic arithmetic;
     RunLength run_length;
     kernels::SlotOrder slot_order;
-    bool scaled;
-    std::vector<Slot> slots;
-    std::vector<Scales> scales;  // per slot
-    std::vector<uint16_t> run_steps;
-    std::vector<Scales> run_scales;
+    bool scaled = false;
+    std::vector<Slot> slots = {};
+    std::vector<Scales> scales = {};  // per slot
+    std::vector<uint16_t> run_steps = {};
+    std::vector<Scales> run_scales = {};
 };
 
 struct Channels {
@@ -140,14 +140,7 @@ void cut_runs_by_codes(const Codes& codes, const Channels& channels, Order* orde
 }
 
 Order order_runs16(const Codes& codes, const Channels& channels, bool paired) {
-    Order order{kernels::Arithmetic::runs16,
-                RunLength::any,
-                kernels::SlotOrder::table,
-                false,
-                {},
-                {},
-                {},
-                {}};
+    Order order{kernels::Arithmetic::runs16, RunLength::any, kernels::SlotOrder::table};
     const int n = channels.cluster;
     const int clusters = channels.clusters();
     for (int cluster = 0; cluster < clusters; cluster += paired ? 2 : 1) {
@@ -172,14 +165,7 @@ Order order_runs16(const Codes& codes, const Channels& channels, bool paired) {
 }
 
 Order order_wide16(const Channels& channels) {
-    Order order{kernels::Arithmetic::wide16,
-                RunLength::any,
-                kernels::SlotOrder::wide,
-                false,
-                {},
-                {},
-                {},
-                {}};
+    Order order{kernels::Arithmetic::wide16, RunLength::any, kernels::SlotOrder::wide};
     for (int i = 0; i < channels.count; i += 2) {
         const bool whole = i + 1 < channels.count;
         order.slots.push_back({i, whole ? i + 1 : -1, -1, -1});
@@ -191,14 +177,7 @@ Order order_wide16(const Channels& channels) {
 
 // Every scale is 1: no clusters to tell apart.
 Order order_dot(const Channels& channels) {
-    Order order{kernels::Arithmetic::dot,
-                RunLength::any,
-                kernels::SlotOrder::contiguous,
-                false,
-                {},
-                {},
-                {},
-                {}};
+    Order order{kernels::Arithmetic::dot, RunLength::any, kernels::SlotOrder::contiguous};
     const Channels one{channels.count, channels.count, channels.taps};
     add_cluster(0, one, &order);
     cut_runs(kLongRun, channels, &order);
@@ -206,8 +185,7 @@ Order order_dot(const Channels& channels) {
 }
 
 Order order_dotruns(const Channels& channels, RunLength run_length, int cap) {
-    Order order{
-        kernels::Arithmetic::dotruns, run_length, kernels::SlotOrder::table, false, {}, {}, {}, {}};
+    Order order{kernels::Arithmetic::dotruns, run_length, kernels::SlotOrder::table};
     for (int cluster = 0; cluster < channels.clusters(); ++cluster)
         add_cluster(cluster, channels, &order);
     if (channels.cluster % 4 == 0 || channels.clusters() == 1)
