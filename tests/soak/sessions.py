@@ -153,8 +153,9 @@ def signals(models: list[Expected], threads: int, runs: int) -> None:
     _runs(expected, session, 0, runs)()
     for thread in others:
         thread.join()
+    while seen <= 10:  # quick runs are over before so many milliseconds are
+        expected.check(session, seen)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    assert seen > 10, "no signals came"
     interrupted = 0
     for _ in range(20):
         timer = threading.Timer(0.01, signal.raise_signal, (signal.SIGINT,))
