@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import sub8
 from sub8.cli.main import app
 from sub8.cli.switches import with_switches
 
 PROJECT = Path(__file__).resolve().parents[2]
+SOURCE = Path(sub8.__file__).resolve().parents[1]  # of the package that is tested: it is compiled
 DOCUMENTS = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").rglob("*.md")]
 
 
@@ -83,7 +85,7 @@ def world(small_files, tmp_path_factory):
 
 
 def run(world: Path, *command: str) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src"), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=world, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

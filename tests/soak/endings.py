@@ -6,6 +6,7 @@ a moment drawn at random falls into its work and not into imports.
 """
 
 import atexit
+import ctypes
 import os
 import random
 import resource
@@ -25,7 +26,6 @@ from pathlib import Path
 from writing_verbs import Verb, check_whole, files, result, verbs, write_inputs
 
 SUB8 = (sys.executable, "-m", "sub8")
-NOBODY = 65534
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Ended:
 def load(training: bool) -> None:
     """What the commands import, so that their forks need not."""
     import sub8.cli.main
+    import sub8.cli.start
     import sub8.verbs.quantize
     import sub8.zoo
 
@@ -246,7 +247,7 @@ class Endings:
             for path in out.rglob("*"):
                 path.chmod(0o555 if path.is_dir() else 0o444)
             before = {path: path.read_bytes() for path in files(out)}
-            ended = run(verb.command(out), first=_nobody)
+            ended = run(verb.command(out), first=_without_capabilities)
             out.chmod(0o755)
             faults = [] if ended.code == 2 else [f"read-only: {ended}"]
             if told := ended.told():
@@ -322,11 +323,14 @@ def _file_limit(most: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
-def _nobody() -> None:
-    if os.getuid() == 0:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+def _without_capabilities() -> None:
+    """Root may write anywhere by its capabilities; without them modes hold for it too, and what is
+    installed in folders of root's own can still be imported (as another user could not).
+    """
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+    none = (ctypes.c_uint32 * 6)()  # two times effective, permitted, inheritable
+    if ctypes.CDLL(None, use_errno=True).capset(header, none):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 @contextmanager

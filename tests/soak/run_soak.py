@@ -86,7 +86,6 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=50, help="kills of every verb")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     given = parser.parse_args()
-    os.environ.setdefault("PYTHONPATH", str(PROJECT / "src"))
     faults = 0
     if given.part != "sessions":  # first: this process must not have run anything
         with folder() as inputs:
