@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sub8.numerics.weight_format import WEIGHT_FORMATS
 from sub8.ptq.solvers import solve
-from sub8.ptq.solvers.clusters import AlphaLimits, Clusters
-from sub8.ptq.solvers.optimal import solve_optimal, ternary_alpha
+from sub8.ptq.solvers.clusters import AlphaLimits, Clusters, nearest, squared_error
+from sub8.ptq.solvers.optimal import optimal_alpha, ternary_alpha
 from sub8.recipe import WeightFormat
 
 SHAPES = [(5, 7, 3, 3), (4, 1, 3, 3), (6, 10), (3, 8, 1, 1), (2, 3, 5, 5)]
@@ -60,8 +60,10 @@ def test_ternary_optimum_equals_brute_force(n, seed):
 def test_four_bit_search_comes_close_to_a_fine_scan():
     table = np.random.default_rng(3).normal(0, 1, (50, 12, 1, 1))
     fmt = WeightFormat("int4", "all")
-    values, alpha = solve_optimal(table, Clusters.of(table.shape, fmt))
-    found = np.sum((table[..., 0, 0] - alpha * values[:, 0]) ** 2, axis=1)
+    clusters = Clusters.of(table.shape, fmt)
+    rows = clusters.split(table)
+    alpha = optimal_alpha(rows, clusters)
+    found = squared_error(rows, alpha, nearest(rows, alpha, 7))
     scan = np.full(50, np.inf)
     for multiple in np.linspace(0.3, 2, 2000):
         unit = np.abs(table[..., 0, 0]).max(axis=1, keepdims=True) / 7 * multiple
@@ -74,11 +76,15 @@ def test_four_bit_search_comes_close_to_a_fine_scan():
 def test_rows_are_solved_as_if_alone_however_many_there_are(cluster):
     table = np.random.default_rng(5).normal(0, 1, (90, 1000))
     fmt = WeightFormat("int8", cluster)
-    values, alpha = solve_optimal(table, Clusters.of(table.shape, fmt))
+    found = solve(table, fmt)
+    clusters = Clusters.of(table.shape, fmt)
+    rows = clusters.split(table)
+    alpha = optimal_alpha(rows, clusters)
     for row in (0, 64, 65, 66, 89):
-        alone = solve_optimal(table[row : row + 1], Clusters.of((1, 1000), fmt))
-        np.testing.assert_array_equal(alone[0][0], values[row])
-        np.testing.assert_array_equal(alone[1][0], alpha[row])
+        np.testing.assert_array_equal(optimal_alpha(rows[[row]], clusters)[0], alpha[row])
+        alone = solve(table[row : row + 1], fmt, minimum_exponent=found.exponent)
+        np.testing.assert_array_equal(alone.values[0], found.values[row])
+        np.testing.assert_array_equal(alone.alpha[0], found.alpha[row])
 
 
 @pytest.mark.parametrize("kind", ["ternary", "int4", "int8"])

@@ -109,14 +109,19 @@ class AlphaLimits:
         return max(e, self.exponent, _LOWEST_EXPONENT)
 
 
-def nearest(table: Floats, alpha: Floats, largest: int) -> Floats:
+def nearest(table: Floats, alpha: Floats, largest: int, out: Floats | None = None) -> Floats:
     """The integers in [-largest, largest] that represent ``[..., n]`` best at scales ``[...]``
     > 0.
     """
-    return np.clip(np.rint(table / alpha[..., None]), -largest, largest)
+    values = np.divide(table, alpha[..., None], out=out)
+    np.rint(values, out=values)
+    return np.clip(values, -largest, largest, out=values)
 
 
-def squared_error(table: Floats, alpha: Floats, values: Floats) -> Floats:
-    """``||w - alpha * q||^2`` of every cluster."""
-    difference = table - alpha[..., None] * values
+def squared_error(
+    table: Floats, alpha: Floats, values: Floats, out: Floats | None = None
+) -> Floats:
+    """``||w - alpha * q||^2`` of every cluster. out: memory for the difference."""
+    difference = np.multiply(alpha[..., None], values, out=out)
+    np.subtract(table, difference, out=difference)
     return np.einsum("...n,...n->...", difference, difference)

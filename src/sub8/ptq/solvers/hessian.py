@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters, Floats
-from sub8.ptq.solvers.optimal import solve_optimal
+from sub8.ptq.solvers.optimal import optimal_alpha
 from sub8.ptq.solvers.quadratic import Grid, Quadratic, fit, improve
 
 # Share of H's mean diagonal added to it in the loss that is minimised.
@@ -66,7 +66,7 @@ def solve_hessian(
     effort = effort or effort_for(clusters.format.bits)
     groups, columns = gram.shape[:2]
     rows = weight.reshape(groups, -1, columns)
-    exponent = limits.finest_exponent(solve_optimal(weight, clusters)[1])
+    exponent = limits.finest_exponent(optimal_alpha(clusters.split(weight), clusters))
     grid = Grid(clusters.largest, float(np.ldexp(1.0, exponent)), limits.largest)
     loss_matrix = damped(gram, damping)
     best: _Solution | None = None

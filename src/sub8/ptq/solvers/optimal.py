@@ -1,6 +1,9 @@
 """Least squares per cluster: the (alpha, q) that minimise ``||w - alpha * q||^2``."""
 
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import NDArray
 
 from sub8.ptq.solvers.clusters import Clusters, Floats, nearest, squared_error
 
@@ -11,19 +14,25 @@ _REFITS = 3
 _BLOCK_ELEMENTS = 1 << 16
 
 
-def solve_optimal(weight: Floats, clusters: Clusters) -> tuple[Floats, Floats]:
-    """Integers ``[O, G, n]`` and real alphas ``[O, G]`` of a weight ``[O, I, *kernel]``.
+def optimal_alpha(table: Floats, clusters: Clusters) -> Floats:
+    """Real alphas ``[O, G]`` of clusters ``[O, G, n]``, 0 for empty ones.
 
     Ternary is exact: the support is the k largest magnitudes, alpha their mean, the best k found by
     sorting. At 4 and 8 bits the best of a grid of alphas, each refitted by alternating least
     squares."""
-    table = clusters.split(weight)
-    if not clusters.format.multiplies:
-        alpha = ternary_alpha(table)
-    else:
-        alpha = _searched_alpha(table, clusters.largest)
-    safe = np.where(alpha > 0, alpha, 1.0)
-    return nearest(table, safe, clusters.largest), alpha
+    alpha = np.empty(table.shape[:2])
+    for rows in _blocks(table):
+        if clusters.format.multiplies:
+            alpha[rows] = _searched_alpha(table[rows], clusters.largest)
+        else:
+            alpha[rows] = ternary_alpha(table[rows])
+    return alpha
+
+
+def _blocks(table: Floats) -> Iterator[slice]:
+    """Of rows that stay in the processor's cache."""
+    rows = max(1, _BLOCK_ELEMENTS // max(1, table[:1].size))
+    return (slice(start, start + rows) for start in range(0, len(table), rows))
 
 
 def ternary_alpha(table: Floats) -> Floats:
@@ -39,24 +48,19 @@ def ternary_alpha(table: Floats) -> Floats:
 
 
 def _searched_alpha(table: Floats, largest: int) -> Floats:
-    """In blocks of rows that stay in the processor's cache."""
-    rows = max(1, _BLOCK_ELEMENTS // max(1, table[:1].size))
-    blocks = range(0, max(1, len(table)), rows)
-    return np.concatenate([_searched(table[start : start + rows], largest) for start in blocks])
-
-
-def _searched(table: Floats, largest: int) -> Floats:
     top = np.abs(table).max(axis=-1)
     unit = np.where(top > 0, top / largest, 1.0)
     best = unit.copy()
     least = np.full(unit.shape, np.inf)
+    values, difference = np.empty((2, *table.shape))
     for multiple in _MULTIPLES:
         alpha = unit * multiple
-        error = squared_error(table, alpha, nearest(table, alpha, largest))
+        nearest(table, alpha, largest, out=values)
+        error = squared_error(table, alpha, values, out=difference)
         better = error < least
         best, least = np.where(better, alpha, best), np.where(better, error, least)
     for _ in range(_REFITS):
-        values = nearest(table, best, largest)
+        nearest(table, best, largest, out=values)
         norm = np.einsum("...n,...n->...", values, values)
         product = np.einsum("...n,...n->...", table, values)
         best = np.where(norm > 0, product / np.where(norm > 0, norm, 1.0), best)
@@ -65,17 +69,21 @@ def _searched(table: Floats, largest: int) -> Floats:
 
 def round_alpha(
     table: Floats, alpha: Floats, exponent: int, largest_alpha: int, largest: int
-) -> tuple[Floats, Floats]:
-    """Whole alphas in units of ``2**exponent`` next to the real ones, and the best integers for
-    them.
+) -> tuple[NDArray[np.int8], Floats]:
+    """Whole alphas ``[O, G]`` in units of ``2**exponent`` next to the real ones, and the best
+    integers ``[O, G, n]`` for them.
 
     Of the two neighbours within 1..largest_alpha the one with the smaller squared error after
     reassignment."""
     unit = np.ldexp(1.0, exponent)
     below = np.clip(np.floor(alpha / unit), 1, largest_alpha)
     above = np.clip(below + 1, 1, largest_alpha)
-    q_below, q_above = (nearest(table, a * unit, largest) for a in (below, above))
-    smaller = squared_error(table, below * unit, q_below) <= squared_error(
-        table, above * unit, q_above
-    )
-    return np.where(smaller[..., None], q_below, q_above), np.where(smaller, below, above)
+    values = np.empty(table.shape, np.int8)
+    for rows in _blocks(table):
+        some = table[rows]
+        scales = below[rows] * unit, above[rows] * unit
+        lower, upper = (nearest(some, scale, largest) for scale in scales)
+        smaller = squared_error(some, scales[0], lower) <= squared_error(some, scales[1], upper)
+        values[rows] = np.where(smaller[..., None], lower, upper)
+        above[rows] = np.where(smaller, below[rows], above[rows])
+    return values, above

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters
 from sub8.ptq.solvers.hessian import Effort, solve_hessian
-from sub8.ptq.solvers.optimal import round_alpha, solve_optimal
+from sub8.ptq.solvers.optimal import optimal_alpha, round_alpha
 from sub8.ptq.solvers.paper import solve_paper
 from sub8.recipe import Method, WeightFormat
 
@@ -44,17 +44,17 @@ def solve(
     if minimum_exponent is not None:
         limits = AlphaLimits(largest_alpha, minimum_exponent)
     real = np.asarray(weight, np.float64)
+    values: NDArray
     if method == "paper":
         values, alpha = solve_paper(real, clusters)
         # The paper rounds alpha to 8 bits and leaves the integers as they are.
         exponent = limits.finest_exponent(alpha)
         whole = np.clip(np.rint(alpha / math.ldexp(1.0, exponent)), 1, limits.largest)
     elif method == "optimal":
-        _, alpha = solve_optimal(real, clusters)
+        table = clusters.split(real)
+        alpha = optimal_alpha(table, clusters)
         exponent = limits.finest_exponent(alpha)
-        values, whole = round_alpha(
-            clusters.split(real), alpha, exponent, limits.largest, clusters.largest
-        )
+        values, whole = round_alpha(table, alpha, exponent, limits.largest, clusters.largest)
     elif method == "hessian":
         if gram is None:
             raise ValueError("method 'hessian' needs the gram matrix of the layer's inputs")
