@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from sub8.errors import InputError
-from sub8.graph.read import read_model
+from sub8.graph.read import model_bytes, read_model
 
 WEIGHT = np.random.default_rng(0).standard_normal((32, 16)).astype(np.float32)
 
@@ -58,6 +58,11 @@ def test_links_and_folders_inside_the_models_folder(tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "w.bin").symlink_to("../weights.bin")
     np.testing.assert_array_equal(weight(path), WEIGHT)
+
+
+def test_the_data_count_in_a_models_size(tmp_path):
+    path = save(tmp_path)
+    assert model_bytes(path) == path.stat().st_size + WEIGHT.nbytes
 
 
 def test_a_relative_path_from_inside_the_folder(tmp_path, monkeypatch):

@@ -197,6 +197,7 @@ def quantize(
 ) -> None:
     """Quantise a float model and write a standard ONNX Q/DQ file, or another form of it."""
     from sub8.cli.recipe_options import budget_from_options, recipe_from_options
+    from sub8.graph.read import model_bytes
 
     budget = budget_from_options(
         max_drop=max_drop,
@@ -250,10 +251,12 @@ def quantize(
             )
     for message in told:
         warnings.warn(message, Sub8Warning, stacklevel=2)
+    size = model_bytes(path) if exported is None else exported.bytes
+    source_size = model_bytes(model)
     result: dict[str, Any] = {
         "output": str(path),
-        "bytes": path.stat().st_size,
-        "source_bytes": Path(model).stat().st_size,
+        "bytes": size,
+        "source_bytes": source_size,
         "quality": None if quality is None else quality.to_dict(),
         "calibration": _calibration(quantised),
         "warnings": told,
@@ -262,7 +265,7 @@ def quantize(
         if as_json:
             print_json("quantize", result)
         else:
-            terminal.print_line(f"{path}: {terminal.megabytes(path.stat().st_size)}")
+            terminal.print_line(f"{path}: {terminal.megabytes(size)}")
         return
     if exported is not None:
         result["export"] = exported.to_dict()
@@ -277,8 +280,8 @@ def quantize(
         print_json("quantize", result)
         return
     terminal.print_line(
-        f"{path}: {terminal.megabytes(path.stat().st_size)}"
-        f" (source {terminal.megabytes(Path(model).stat().st_size)}), {len(report.layers)} layers,"
+        f"{path}: {terminal.megabytes(size)} (source {terminal.megabytes(source_size)}),"
+        f" {len(report.layers)} layers,"
         f" {terminal.per_cent(report.replaced)} of multiplications replaced"
     )
     if report.choice is not None:

@@ -86,6 +86,15 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
         raise InputError(f"{path}: {first_line(innermost(error))}") from error
 
 
+def model_bytes(path: str | os.PathLike[str]) -> int:
+    """What a valid model takes on the disk, external data included."""
+    path = Path(path)
+    proto, _ = _parse(path)
+    folder = _check_external_data(proto, path)
+    beside = {folder / _location(tensor, path) for tensor in _external(proto)}
+    return path.stat().st_size + sum(file.stat().st_size for file in beside)
+
+
 def _parse(path: Path) -> tuple[onnx.ModelProto, dict[str, StoredElements]]:
     """The model without its large initializers' elements, and where those are."""
     try:
@@ -133,7 +142,7 @@ def _check_external_data(proto: onnx.ModelProto, path: Path) -> Path:
     file when links are followed: as in the Hugging Face cache, where both are links into one folder
     of blobs."""
     real = Path(os.path.realpath(path)).parent
-    tensors = [t for t in _tensors(proto) if t.data_location == onnx.TensorProto.EXTERNAL]
+    tensors = _external(proto)
     folder = path.parent
     if any(not (folder / _location(tensor, path)).is_file() for tensor in tensors):
         folder = real
@@ -162,6 +171,10 @@ def _check_external_data(proto: onnx.ModelProto, path: Path) -> Path:
             if key in facts:
                 tensor.external_data.add(key=key, value=facts[key])
     return common
+
+
+def _external(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
+    return [t for t in _tensors(proto) if t.data_location == onnx.TensorProto.EXTERNAL]
 
 
 def _location(tensor: onnx.TensorProto, path: Path) -> str:

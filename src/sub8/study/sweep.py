@@ -17,6 +17,7 @@ from sub8.data import ImageRange, load_batches, open_dataset
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
 from sub8.files import path_sha256, write_file
+from sub8.graph.read import model_bytes
 from sub8.machine import available_processors, processor_name, thread_count
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
@@ -292,7 +293,7 @@ def _baselines(
     found = []
     for name, path in ((PEER_FLOAT, model), (PEER_INT8, int8)):
         accuracy = measure_accuracy(opened, OnnxRuntime(path), images_read, preprocess)
-        size, right = path.stat().st_size, pack_bits(accuracy.right)
+        size, right = model_bytes(path), pack_bits(accuracy.right)
         found.append(Baseline(name, accuracy.top1, accuracy.top5, size, right))
     _write_json(kept, [asdict(baseline) for baseline in found])
     return tuple(found)
