@@ -22,7 +22,7 @@ from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph import patterns
 from sub8.graph.inference import baked_batch
 from sub8.graph.naming import node_name
-from sub8.graph.quantization import first_of_other_form
+from sub8.graph.quantization import OPERATOR_FORM, first_of_other_form
 from sub8.graph.read import read_model
 from sub8.quantized_model import QuantizedModel
 
@@ -55,8 +55,9 @@ class ModelFile:
 
     @cached_property
     def quantised(self) -> bool:
-        """Whether the graph is in Q/DQ form."""
-        return any(node.op_type == "QuantizeLinear" for node in self.model.graph)
+        """Whether the graph is in Q/DQ form, or in operator form."""
+        kinds = OPERATOR_FORM | {"QuantizeLinear"}
+        return any(node.op_type in kinds for node in self.model.graph)
 
     @cached_property
     def inputs(self) -> tuple[ir.Value, ...]:

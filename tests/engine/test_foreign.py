@@ -6,85 +6,20 @@ What holds: every operator, on the same 8-bit inputs, gives ONNX Runtime's resul
 (and all but one in a thousand elements exactly), and classes stay the same.
 """
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from onnxruntime import quantization as q
 from qdq_graphs import Graph, assert_same, in_onnx_runtime, operators, reals
+from residual_network import VARIANTS, Images, residual_network
 
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.operators import Constant, Conv, Linear, Plan, Quantize
 from sub8.engine.plan.reference import run_reference, run_tensors
 from sub8.errors import Sub8Warning, UnsupportedModelError
 from sub8.oracle import OnnxRuntime
-
-CLASSES = 10
-
-
-class Images(q.CalibrationDataReader):
-    def __init__(self):
-        self.batches = iter([{"x": reals((8, 3, 12, 12), seed)} for seed in range(4)])
-
-    def get_next(self):
-        return next(self.batches, None)
-
-
-def residual_network(path: Path) -> None:
-    random = np.random.default_rng(0)
-    initializers = []
-
-    def constant(*shape):
-        values = random.standard_normal(shape) * np.sqrt(2 / max(np.prod(shape[1:]), 1))
-        initializers.append(
-            numpy_helper.from_array(values.astype(np.float32), f"w{len(initializers)}")
-        )
-        return initializers[-1].name
-
-    def conv(x, name, outputs, inputs, kernel, **attributes):
-        weights = [x, constant(outputs, inputs, kernel, kernel), constant(outputs)]
-        return helper.make_node("Conv", weights, [name], name=name, **attributes)
-
-    same = {"pads": [1, 1, 1, 1]}
-    nodes = [
-        conv("x", "stem", 16, 3, 3, **same),
-        helper.make_node("Relu", ["stem"], ["r0"]),
-        conv("r0", "a", 16, 16, 3, **same),
-        helper.make_node("Relu", ["a"], ["r1"]),
-        conv("r1", "b", 16, 1, 3, group=16, **same),
-        helper.make_node("Add", ["b", "r0"], ["sum"]),
-        helper.make_node("Relu", ["sum"], ["r2"]),
-        helper.make_node("MaxPool", ["r2"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2]),
-        conv("pooled", "c", 24, 16, 1),
-        helper.make_node("HardSigmoid", ["c"], ["gate"]),
-        helper.make_node("Mul", ["c", "gate"], ["gated"]),
-        helper.make_node("Concat", ["gated", "pooled"], ["joined"], axis=1),
-        helper.make_node("GlobalAveragePool", ["joined"], ["mean"]),
-        helper.make_node("Flatten", ["mean"], ["flat"]),
-        helper.make_node(
-            "Gemm", ["flat", constant(CLASSES, 40), constant(CLASSES)], ["logits"], transB=1
-        ),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "residual",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 12, 12])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", CLASSES])],
-        initializers,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(model, path)
-
-
-VARIANTS = {
-    "uint8 activations, int8 weights": (q.QuantType.QUInt8, q.QuantType.QInt8, False),
-    "int8 activations, per channel": (q.QuantType.QInt8, q.QuantType.QInt8, True),
-    "uint8 activations, uint8 weights": (q.QuantType.QUInt8, q.QuantType.QUInt8, False),
-    "uint8 activations, per channel": (q.QuantType.QUInt8, q.QuantType.QInt8, True),
-}
 
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=str)
@@ -293,10 +228,3 @@ def test_a_file_of_floats_is_told():
     w = g.node("Transpose", g.weight(np.ones((3, 3, 1, 1), np.int8), 0.5), perm=[1, 0, 2, 3])
     with pytest.warns(Sub8Warning, match=r"none of its layers.*'conv\d+'"):
         compile_plan(g.model(g.node("Conv", "x", w)))
-
-
-def test_operator_form_names_the_node():
-    g = Graph()
-    g.nodes.append(helper.make_node("ConvInteger", ["x", "x"], ["y"], name="old"))
-    with pytest.raises(UnsupportedModelError, match=r"'old'.*QuantFormat.QDQ"):
-        compile_plan(g.model("y"))

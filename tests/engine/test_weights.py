@@ -131,8 +131,12 @@ def test_foreign_blocks_name_the_layer_and_the_remedy():
     )
     w = g.node("DequantizeLinear", w, scale, axis=1, block_size=2)
     y = g.node("Gemm", g.quantised("x", 2.0**-4), w, transB=1)
-    with pytest.raises(UnsupportedModelError, match=r"'gemm\d+'.*one scale per output channel"):
-        compile_plan(g.model(y))
+    model = g.model(y)
+    with pytest.warns(Sub8Warning, match=r"'gemm\d+'.*one scale per output channel"):
+        plan = assert_same(model, reals((2, 4)), integer_only=False)
+    assert plan.islands()
+    with pytest.raises(UnsupportedModelError, match="no integer form"):
+        compile_plan(model, integer_only=True)
 
 
 def test_a_layer_whose_accumulator_could_overflow_is_a_float_island():

@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from sub8.engine.plan.operators import Layer, Plan
 from sub8.engine.reader.assemble import assemble
-from sub8.engine.reader.interpret import interpret
+from sub8.engine.reader.interpret import interpret, without_integers
 from sub8.engine.reader.prepare import prepare
 from sub8.engine.reader.state import GraphState, Keep
 from sub8.errors import Sub8Warning
@@ -34,12 +34,26 @@ def compile_plan(model: ir.Model, *, integer_only: bool = False, keep: Keep = _a
     quantised file
     runs as floats: activations that have no 8-bit form, or none of its layers.
     """
-    state = interpret(prepare(model), keep)
+    state = _interpreted(model, keep)
     plan = assemble(state, integer_only=integer_only)
     message = _left_float(state, plan)
     if message is not None:
         warnings.warn(message, Sub8Warning, stacklevel=2)
     return plan
+
+
+def _interpreted(model: ir.Model, keep: Keep) -> GraphState:
+    """Nodes in operator form are read in Q/DQ form, except where that gives no integer operator:
+    floats would be rounded otherwise than by the node itself, which so becomes a float island.
+    """
+    reasons: dict[str, str | None] = {}
+    while True:
+        prepared = prepare(model, reasons)
+        state = interpret(prepared.model, keep, reasons)
+        fallen = without_integers(state, prepared.rewritten)
+        if not fallen:
+            return state
+        reasons |= fallen
 
 
 def _left_float(state: GraphState, plan: Plan) -> str | None:

@@ -346,7 +346,9 @@ def _is_quantized(model: ir.Model) -> bool:
     """Whether any of its operators is made for quantised tensors, be it one that runs in a float
     island.
     """
-    kinds = ("QuantizeLinear", "QLinear", "Integer", "NBits", "QAttention", "QGemm")
+    kinds = (
+        "QuantizeLinear", "DequantizeLinear", "QLinear", "Integer", "NBits", "QAttention", "QGemm",
+    )  # fmt: skip
     return any(kind in node.op_type for node in model.graph for kind in kinds)
 
 

@@ -20,7 +20,7 @@ OPERATOR_FORM = frozenset({
     "QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QGemm",
     "QLinearReduceMean", "QLinearWhere", "QAttention",
 })  # fmt: skip
-RUN_TIME_FORM = frozenset({
+_RUN_TIME_FORM = frozenset({
     "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul",
     "DynamicQuantizeLSTM", "MatMulIntegerToFloat",
 })  # fmt: skip
@@ -28,19 +28,16 @@ _WEIGHTS_ONLY = frozenset({"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized", 
 
 
 def other_form(node: ir.Node) -> str | None:
-    """What is quantised in another form than Q/DQ in a node, and the remedy; None for all other
-    nodes.
+    """Why a node that is quantised in another form than Q/DQ has no integers, and the remedy; None
+    for all other nodes.
     """
     if node.op_type in OPERATOR_FORM:
+        return f"{node.op_type} has no integer form here; quantise the float model with sub8"
+    if node.op_type in _RUN_TIME_FORM:
         return (
-            f"{node.op_type} is not Q/DQ form; write the file with QuantizeLinear/DequantizeLinear "
-            "(ONNX Runtime: quant_format=QuantFormat.QDQ)"
-        )
-    if node.op_type in RUN_TIME_FORM:
-        return (
-            f"{node.op_type} belongs to dynamic quantisation, which is not Q/DQ form; quantise the "
-            "float model with sub8 or with calibration data (ONNX Runtime: quantize_static, "
-            "quant_format=QuantFormat.QDQ)"
+            f"{node.op_type} belongs to dynamic quantisation, whose scales are taken from the data "
+            "at run time; quantise the float model with sub8 or with calibration data (ONNX "
+            "Runtime: quantize_static)"
         )
     if node.op_type in _WEIGHTS_ONLY:
         return (

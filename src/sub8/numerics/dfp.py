@@ -50,6 +50,15 @@ class Format:
         return self.zero_point == 0 and (self.dynamic or self.exponent is not None)
 
     @property
+    def round_trips(self) -> bool:
+        """Whether dequantising and quantising again gives every integer back: not where float32
+        does not hold the real numbers. Of static formats.
+        """
+        integers = np.arange(self.low, self.high + 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.array_equal(quantize(dequantize(integers, self), self), integers)
+
+    @property
     def low(self) -> int:
         return -128 if self.signed else 0
 

@@ -20,13 +20,13 @@ from sub8.engine.reader.weights import real_values
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph import constants, dynamic, patterns
 from sub8.graph.inference import infer_shapes
+from sub8.graph.new_nodes import Writer
 from sub8.graph.quantization import use_standard_domain
 from sub8.numerics.accumulators import LARGEST_INT32, aligned_integers, finest_exponent
 from sub8.oracle import OnnxRuntime
 from sub8.targets.layers import LayerWeight, read_weight, remove_unread
 from sub8.targets.opsets import in_opset
 from sub8.targets.target import Rewritten, Samples, Target
-from sub8.targets.writer import Writer
 
 _OPSET = 13
 _LARGEST = 127

@@ -7,6 +7,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from sub8.engine.reader.weights import clustered, read_terms
+from sub8.errors import UnsupportedModelError
 from sub8.graph import patterns
 from sub8.numerics.cluster import ClusteredWeight
 
@@ -35,7 +36,10 @@ def read_weight(node: ir.Node) -> LayerWeight | None:
     transposed = matrix and not (node.op_type == "Gemm" and patterns.attribute(node, "transB", 0))
     if transposed:
         terms = tuple(term.moved(np.transpose) for term in terms)
-    return LayerWeight(clustered(terms, str(node.name)), transposed)
+    found = clustered(terms)
+    if isinstance(found, str):
+        raise UnsupportedModelError(f"layer {str(node.name)!r}: {found}")
+    return LayerWeight(found, transposed)
 
 
 def remove_unread(model: ir.Model) -> None:

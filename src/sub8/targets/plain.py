@@ -15,6 +15,7 @@ from sub8.graph import constants, patterns
 from sub8.graph.dynamic import DOMAIN
 from sub8.graph.inference import infer_shapes
 from sub8.graph.inlining import inline_functions
+from sub8.graph.new_nodes import Writer
 from sub8.graph.quantization import use_standard_domain
 from sub8.graph.rewire import replace
 from sub8.numerics.cluster import ClusteredWeight
@@ -22,7 +23,6 @@ from sub8.targets.layers import read_weight, remove_unread
 from sub8.targets.opsets import in_opset
 from sub8.targets.stored import widen
 from sub8.targets.target import Rewritten, Samples, Target
-from sub8.targets.writer import Writer
 
 _OPSET = 13
 _UNKNOWN = (ir.DataType.INT2, ir.DataType.UINT2, ir.DataType.INT4, ir.DataType.UINT4)

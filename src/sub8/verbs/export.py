@@ -19,6 +19,7 @@ from sub8.engine.plan.reference import run_tensors
 from sub8.engine.session import Session
 from sub8.errors import InputError
 from sub8.files import check_writable
+from sub8.graph.operator_form import in_qdq_form
 from sub8.graph.write import write_model
 from sub8.latency import interleaved_medians
 from sub8.machine import thread_count
@@ -90,7 +91,7 @@ def export(
     opened = ModelFile.open(model)
     refuse_unquantised(opened, "export takes quantised ones")
     samples, count = _samples(opened, data, images, preprocess)
-    rewritten = chosen.rewrite(opened.model, samples)
+    rewritten = chosen.rewrite(in_qdq_form(opened.model), samples)
     comparison = _Comparison(opened, chosen, rewritten.model, threads)
     for sample in samples:
         comparison.add(sample)

@@ -152,7 +152,7 @@ def _islands_of(groups: Sequence[Group]) -> tuple[tuple[str, ...], ...]:
 def _inspect_quantised(opened: ModelFile, shapes: dict[str, tuple[int, ...]]) -> Inspection:
     plan = compile_plan(opened.model)
     # The plan's names are those of the prepared graph.
-    counts = {count.name: count for count in count_layers(prepare(opened.model), shapes)}
+    counts = {count.name: count for count in count_layers(prepare(opened.model).model, shapes)}
     measured = opened.signal_to_noise
     layers = [
         _quantised_layer(step, plan, counts[step.name], measured.get(step.name))

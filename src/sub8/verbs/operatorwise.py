@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from sub8.engine.plan import operators as p
 from sub8.engine.plan.reference import Environment
-from sub8.engine.reader.prepare import prepare
+from sub8.engine.reader.prepare import Everything, prepare
+from sub8.graph.operator_form import use_unsigned_weights
+from sub8.graph.quantization import OPERATOR_FORM
 from sub8.numerics.accumulators import aligned_integers, finest_exponent
 from sub8.numerics.comparison import differences
 from sub8.numerics.dfp import Format
@@ -26,6 +28,7 @@ from sub8.oracle import OnnxRuntime
 
 ROUNDING = 2.0**-24  # of one float32 operation, relative
 FLOAT_TOLERANCE = 1e-5  # of float nodes behind given tensors, relative
+_ROUNDING = OPERATOR_FORM | {"QuantizeLinear"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class OperatorCheck:
 
     def __init__(self, model: ir.Model, plan: p.Plan, threads: int | None = None):
         self._plan = plan
-        prepared = prepare(model)
+        prepared = prepare(model, leave=Everything()).model
+        use_unsigned_weights(prepared)
         self._cut = _cut_names(prepared, plan)
         self._scales = _scale_names(prepared, self._cut, plan)
         self._runtime = OnnxRuntime(
@@ -119,7 +123,7 @@ def _cut_names(model: ir.Model, plan: p.Plan) -> dict[str, str]:
         if isinstance(operator, (p.Island, p.Constant)) or operator.out not in values:
             continue
         producer = values[operator.out].producer()
-        rounds = producer is not None and producer.op_type == "QuantizeLinear"
+        rounds = producer is not None and producer.op_type in _ROUNDING
         if rounds or (isinstance(operator, p.Layer) and plan.formats[operator.out] is None):
             place = f"{operator.out}.given"
             while place in taken:

@@ -1,26 +1,29 @@
 """The forward state: node by node, what each value is made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 import onnx_ir as ir
 
-from sub8.engine.reader import elementwise, layers, movement
+from sub8.engine.plan import operators as p
+from sub8.engine.reader import bare_integers, elementwise, layers, movement
 from sub8.engine.reader.state import GraphState, Keep, input_at
-from sub8.engine.reader.values import DynamicScale, Integers, Known, Real
+from sub8.engine.reader.values import DynamicScale, Integers, Known, Pending, Real
 from sub8.errors import UnsupportedModelError
-from sub8.graph import constants, dynamic, patterns
+from sub8.graph import constants, dynamic, patterns, quantization
 from sub8.graph.naming import node_name
 from sub8.numerics.dfp import Format
 
 Reader = Callable[[GraphState, ir.Node], list[Known] | None]
 
 
-def interpret(model: ir.Model, keep: Keep) -> GraphState:
+def interpret(
+    model: ir.Model, keep: Keep, reasons: Mapping[str, str | None] | None = None
+) -> GraphState:
     """GraphState a prepared graph. Integer operators are emitted where a QuantizeLinear, or a
     movement, makes them.
 
-    keep: see ``GraphState``.
+    keep: see ``GraphState``. reasons: why nodes were left in operator form, by their results.
 
     Activations that are quantised in a way that 8-bit tensors with one scale cannot express stay
     float, and are noted in ``left_float``.
@@ -32,11 +35,37 @@ def interpret(model: ir.Model, keep: Keep) -> GraphState:
             continue
         reader = _READERS.get((node.domain, node.op_type), elementwise.read_function)
         found = reader(state, node) if node.inputs and node.inputs[0] is not None else None
+        if found is None and (other := quantization.other_form(node)) is not None:
+            reason = (reasons or {}).get(str(node.outputs[0].name))
+            state.left_float[node_name(node)] = reason or other
+        if found is None:
+            bare_integers.give_to_float(state, node)
         for index, value in enumerate(node.outputs):
             state.known[value] = (
                 found[index] if found is not None and index < len(found) else Real()
             )
     return state
+
+
+def without_integers(state: GraphState, results: Collection[str]) -> dict[str, str | None]:
+    """Those of ``results`` that integer operators do not make, and why, where that is known."""
+    found: dict[str, str | None] = {}
+    for node in state.model.graph:
+        value = node.outputs[0]
+        if str(value.name) not in results:
+            continue
+        known = state.of(value)
+        if isinstance(known, Pending):
+            continue
+        if isinstance(known, Integers):
+            operator = state.emitter.operators.get(known.tensor)
+            if not (isinstance(operator, p.Quantize) and operator.out == value.name):
+                continue
+        source = None if node.inputs[0] is None else node.inputs[0].producer()
+        names = [node_name(each) for each in (node, source) if each is not None]
+        reasons = [state.left_float[name] for name in names if name in state.left_float]
+        found[str(value.name)] = reasons[0] if reasons else None
+    return found
 
 
 def _read_same(state: GraphState, node: ir.Node) -> list[Known] | None:
@@ -94,9 +123,12 @@ def _read_dequantize(state: GraphState, node: ir.Node) -> list[Known] | None:
     x, scale = node.inputs[0], node.inputs[1]
     known = state.of(x)
     name = node_name(node)
-    if not isinstance(known, Integers) or known.real:
-        return None
     if patterns.attribute(node, "output_dtype", 0) not in (0, int(ir.DataType.FLOAT)):
+        return None
+    if isinstance(known, Real):
+        _read_given(state, node)
+        return None
+    if not isinstance(known, Integers) or known.real:
         return None
     if known.fmt.dynamic:
         if known.scale is not scale or patterns.attribute(node, "axis", 1) != 0:
@@ -111,6 +143,16 @@ def _read_dequantize(state: GraphState, node: ir.Node) -> list[Known] | None:
             "make them equal"
         )
     return [Integers(known.tensor, fmt, real=True)]
+
+
+def _read_given(state: GraphState, node: ir.Node) -> None:
+    """Dequantised integers that a caller, or a float island, gives."""
+    x, zero = node.inputs[0], input_at(node, 2)
+    dtype = x.dtype if x is not None and zero is None else zero.dtype if zero is not None else None
+    if dtype in (ir.DataType.INT8, ir.DataType.UINT8):
+        fmt = _static_format(node, np.dtype(dtype.numpy()))
+        if isinstance(fmt, Format):
+            bare_integers.give_to_layers(state, node, fmt)
 
 
 def _stored_type(node: ir.Node) -> np.dtype | None:
@@ -152,6 +194,7 @@ def _static_format(node: ir.Node, stored: np.dtype | None) -> Format | str:
 
 _READERS: dict[tuple[str, str], Reader] = {
     ("", "QuantizeLinear"): _read_quantize,
+    (quantization.MICROSOFT, "QuantizeLinear"): _read_quantize,
     ("", "DequantizeLinear"): _read_dequantize,
     (dynamic.DOMAIN, dynamic.NAME): _read_dynamic_scale,
     ("", "Identity"): _read_same,

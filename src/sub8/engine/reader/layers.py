@@ -25,13 +25,10 @@ FINER_BIAS_BITS = 24  # how far below the accumulator's unit a float bias is kep
 def read_conv(state: GraphState, node: ir.Node) -> list[Known] | None:
     """A 2-D convolution of a dequantised tensor."""
     x = state.real_integers(node.inputs[0])
-    terms = _terms(node, 1)
-    if (
-        x is None
-        or terms is None
-        or terms[0].values.ndim != 4
-        or rank(node.inputs[0]) not in (None, 4)
-    ):
+    if x is None or rank(node.inputs[0]) not in (None, 4):
+        return None
+    terms = _terms(state, node)
+    if terms is None or terms[0].values.ndim != 4:
         return None
     kernel = (terms[0].values.shape[2], terms[0].values.shape[3])
     strides, dilations = pair(node, "strides"), pair(node, "dilations")
@@ -53,14 +50,14 @@ def read_conv(state: GraphState, node: ir.Node) -> list[Known] | None:
 def read_gemm(state: GraphState, node: ir.Node) -> list[Known] | None:
     """``x @ W (+ C)`` of a dequantised matrix, without other factors."""
     x = state.real_integers(node.inputs[0])
+    if x is None:
+        return None
     if patterns.attribute(node, "transA", 0) or patterns.attribute(node, "alpha", 1.0) != 1.0:
         return None
     if input_at(node, 2) is not None and patterns.attribute(node, "beta", 1.0) != 1.0:
         return None
-    terms = _terms(node, 1, transposed=not patterns.attribute(node, "transB", 0))
-    if x is None or terms is None:
-        return None
-    return _layer(state, _linear(node, x, terms), x, input_at(node, 2))
+    terms = _terms(state, node, transposed=not patterns.attribute(node, "transB", 0))
+    return None if terms is None else _layer(state, _linear(node, x, terms), x, input_at(node, 2))
 
 
 def read_matmul(state: GraphState, node: ir.Node) -> list[Known] | None:
@@ -69,7 +66,7 @@ def read_matmul(state: GraphState, node: ir.Node) -> list[Known] | None:
     known_rank = rank(node.inputs[0])
     if x is None or known_rank is None or known_rank < 2:
         return None
-    terms = _terms(node, 1, transposed=True)
+    terms = _terms(state, node, transposed=True)
     return None if terms is None else _layer(state, _linear(node, x, terms), x, None)
 
 
@@ -131,9 +128,10 @@ def pair(node: ir.Node, name: str) -> tuple[int, int] | None:
 
 
 def _terms(
-    node: ir.Node, index: int, *, transposed: bool = False
+    state: GraphState, node: ir.Node, *, transposed: bool = False
 ) -> tuple[ClusteredWeight, ...] | None:
-    terms = read_terms(node.inputs[index])
+    """The weight of a layer with an 8-bit input; None where it has no integer form."""
+    terms = read_terms(node.inputs[1])
     if terms is None or terms[0].values.ndim < 2 or 0 in terms[0].values.shape:
         return None
     if transposed or terms[0].values.ndim == 2:
@@ -141,7 +139,11 @@ def _terms(
             return None
         if transposed:
             terms = tuple(term.moved(np.transpose) for term in terms)
-    return clustered(terms, node_name(node))
+    found = clustered(terms)
+    if isinstance(found, str):
+        state.left_float[node_name(node)] = found
+        return None
+    return found
 
 
 def _linear(node: ir.Node, x: Integers, terms: tuple[ClusteredWeight, ...]) -> p.Linear:

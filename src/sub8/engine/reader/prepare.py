@@ -3,17 +3,18 @@ inferred.
 """
 
 import logging
+from collections.abc import Container
+from dataclasses import dataclass
 
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, dynamic, quantization
 from sub8.graph.inference import infer_shapes
 from sub8.graph.inlining import inline_functions
 from sub8.graph.library_logs import quiet
-from sub8.graph.naming import node_name
 from sub8.graph.no_ops import remove_no_ops
+from sub8.graph.operator_form import use_qdq_form
 
 # What the optimiser may resolve although not all inputs are constants.
 _RESOLVED = frozenset({
@@ -33,21 +34,33 @@ _SAME_EVERYWHERE = frozenset({
 })  # fmt: skip
 
 
-def prepare(model: ir.Model) -> ir.Model:
-    """A new model with the same results; ``model`` is left unchanged.
+@dataclass(frozen=True)
+class Prepared:
+    """rewritten: names of the results of nodes that were in operator form and are in Q/DQ form."""
 
-    Raises UnsupportedModelError, naming the node, for the operator form of quantised models.
+    model: ir.Model
+    rewritten: frozenset[str]
+
+
+class Everything:
+    """Holds every name."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def prepare(model: ir.Model, leave: Container[str] = ()) -> Prepared:
+    """A new model with the same results, save for the rounding of scales that are no powers of two
+    where nodes were in operator form; ``model`` is left unchanged.
+
+    leave: results whose nodes stay in operator form.
     """
     model = model.clone()
-    for node in model.graph:
-        if node.op_type in quantization.OPERATOR_FORM | quantization.RUN_TIME_FORM:
-            raise UnsupportedModelError(
-                f"node {node_name(node)!r}: {quantization.other_form(node)}"
-            )
     inline_functions(model, lambda function: function.domain != dynamic.DOMAIN)
     quantization.use_standard_domain(model)
     passes.RemoveInitializersFromInputsPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    rewritten = use_qdq_form(model, leave)
     if _has_foldable(model):
         _fold_constants(model)
     remove_no_ops(model.graph)
@@ -56,7 +69,7 @@ def prepare(model: ir.Model) -> ir.Model:
     model.graph.sort()
     passes.NameFixPass()(model)
     infer_shapes(model)
-    return model
+    return Prepared(model, rewritten)
 
 
 def _compute_constant_outputs(graph: ir.Graph) -> None:

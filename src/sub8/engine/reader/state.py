@@ -26,6 +26,7 @@ class GraphState:
         self.model = model
         self.emitter = Emitter(model)
         self.known: dict[ir.Value, Known] = {}
+        self.bare: dict[ir.Value, ir.Value] = {}  # what float nodes read in place of bare integers
         self.left_float: dict[str, str] = {}  # by node: why its tensor has no 8-bit form
 
     def of(self, value: ir.Value | None) -> Known | None:

@@ -99,22 +99,26 @@ def _fits(count: int, shape: tuple[int, ...]) -> bool:
     return -1 not in shape and known == count
 
 
-def clustered(terms: tuple[Term, ...], layer: str) -> tuple[ClusteredWeight, ...]:
-    """The layer's weight; terms of shape ``[O, I, *kernel]``.
-
-    Raises UnsupportedModelError, naming the layer, where scales differ within an output channel and
-    are no uint8 multiples of one power of two, or where several terms have different foreign
-    scales."""
-    found = [part for term in terms for part in _clustered(term, layer)]
+def clustered(terms: tuple[Term, ...]) -> tuple[ClusteredWeight, ...] | str:
+    """The weight of a layer; terms of shape ``[O, I, *kernel]``. Or why there is none, and the
+    remedy: scales that differ within an output channel and are no uint8 multiples of one power of
+    two, or several terms with different foreign scales.
+    """
+    found: list[ClusteredWeight] = []
+    for term in terms:
+        parts = _clustered(term)
+        if isinstance(parts, str):
+            return parts
+        found += parts
     scales = [part.channel_scale for part in found]
     if any(scale is not None for scale in scales):
         same = all(
             s is not None and scales[0] is not None and np.array_equal(s, scales[0]) for s in scales
         )
         if not same:
-            raise UnsupportedModelError(
-                f"layer {layer!r}: its weight terms have different scales; use scales that are "
-                "uint8 multiples of a power of two, or a single term"
+            return (
+                "its weight terms have different scales; use scales that are uint8 multiples of a "
+                "power of two, or a single term"
             )
     return tuple(found)
 
@@ -282,7 +286,7 @@ def _integers(value: ir.Value | None) -> tuple[NDArray[np.signedinteger], int] |
     return np.clip(rounded, limits.min, limits.max).astype(np.int32), 8
 
 
-def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
+def _clustered(term: Term) -> list[ClusteredWeight] | str:
     outputs, inputs, *kernel = term.values.shape
     area = int(np.prod(kernel, dtype=np.int64))
     channel_scale = None
@@ -303,9 +307,9 @@ def _clustered(term: Term, layer: str) -> list[ClusteredWeight]:
     flat = term.scale.reshape(outputs, inputs, area)
     channel = flat[:, 0, 0]
     if not np.all(flat == channel[:, None, None]):
-        raise UnsupportedModelError(
-            f"layer {layer!r}: its blocked weight scales are no uint8 multiples of one power of "
-            "two; quantise the float model with sub8, or with one scale per output channel"
+        return (
+            "its blocked weight scales are no uint8 multiples of one power of two; quantise the "
+            "float model with sub8, or with one scale per output channel"
         )
     ones = np.ones((outputs, 1), np.uint8)
     return _split(term, ones, 0, inputs, np.ascontiguousarray(channel, np.float32))
