@@ -172,3 +172,18 @@ def test_the_command_line_names_inputs(sub8_command, tmp_path):
         found = sub8_command("quantize", source, *wrong, "-o", target)
         assert found.code == 2
         assert "--input" in found.err
+
+
+def test_half_precision_takes_what_it_can_hold(tmp_path):
+    source = written(HALF, tmp_path / "m.onnx")
+    exact = DATA[HALF]["x"]
+    files = [tmp_path / "half.onnx", tmp_path / "single.onnx"]
+    for given, file in zip((exact, exact.astype(np.float32)), files, strict=True):
+        sub8.quantize(source, given, INT8).save(file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    rounded = RANDOM.normal(0, 1, exact.shape).astype(np.float32)
+    for given in (rounded, {"x": 1e6 * rounded}, list(rounded[:, None])):
+        with pytest.raises(InputError, match=r"takes float16 and cannot hold .* x\.astype"):
+            sub8.quantize(source, given, INT8)
+    pixels = RANDOM.integers(0, 256, (4, 8, 8, 3), np.uint8)  # their preparation may be rounded
+    sub8.quantize(source, pixels, INT8, preprocess=sub8.Preprocess(size=8, scale=1 / 255))

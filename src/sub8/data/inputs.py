@@ -130,7 +130,7 @@ def open_inputs(
         return _named(source, inputs, name)
     if len(inputs) == 1:
         ((only, dtype),) = inputs.items()
-        if dtype != np.float32 and _is_tensor(source):
+        if dtype != np.float32 and _is_tensor(source) and not _are_pixels(source, dtype):
             return _named({only: source}, inputs, name)
         known = None if labels is None else list(labels)
         return open_dataset(source, known, name=name, limit=limit)
@@ -162,8 +162,10 @@ def load_feeds(
         return
     if not isinstance(dataset, NamedData):
         ((name, dtype),) = inputs.items()
+        prepared = _of_images(dataset)
         for x, labels in load_batches(dataset, preprocess, batch=batch, filled=filled):
-            yield {name: _as_type(x, dtype, f"{dataset.name}: input {name!r}")}, labels
+            where = f"{dataset.name}: input {name!r}"
+            yield {name: _as_type(x, dtype, where, rounded=prepared)}, labels
         return
     images = {
         name: load_batches(column, preprocess, batch=batch, filled=filled)
@@ -175,10 +177,10 @@ def load_feeds(
         for name, column in dataset.columns.items():
             where = f"{dataset.name}: input {name!r}"
             if isinstance(column, _Column):
-                x = column.rows(start, batch, filled=filled)
+                x, prepared = column.rows(start, batch, filled=filled), False
             else:
-                x = next(images[name])[0]
-            feed[name] = _as_type(x, inputs[name], where)
+                x, prepared = next(images[name])[0], _of_images(column)
+            feed[name] = _as_type(x, inputs[name], where, rounded=prepared)
         known = [dataset.label(i) for i in range(start, min(start + batch, len(dataset)))]
         yield (
             {name: feed[name] for name in inputs},
@@ -200,7 +202,7 @@ def _named(arrays: Mapping[str, Any], inputs: InputTypes, name: str) -> NamedDat
         if isinstance(value, (str, os.PathLike)) and Path(value).suffix.lower() == ".npy":
             with numpy_file(Path(value)) as loaded:
                 value = loaded
-        if not _is_tensor(value) or (_kind(value) == "uint8" and dtype == np.float32):
+        if not _is_tensor(value) or _are_pixels(value, dtype):
             columns[key] = open_dataset(value, name=where)  # images
             continue
         array = as_array(value)
@@ -240,6 +242,15 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, (np.ndarray, np.generic, int, float)) or hasattr(value, "__array__")
 
 
+def _are_pixels(value: Any, dtype: np.dtype) -> bool:
+    """Whether an array for an input of this type holds images that are still to be prepared."""
+    return _kind(value) == "uint8" and _is_float(dtype)
+
+
+def _is_float(dtype: np.dtype) -> bool:
+    return np.issubdtype(dtype, np.floating) or dtype.name == "bfloat16"
+
+
 def _by_name(arrays: Mapping[str, Any], inputs: InputTypes) -> bool:
     """Whether the arrays are meant by the inputs' names; those of one float32 input have usual keys
     too.
@@ -254,20 +265,33 @@ def _kind(value: Any) -> str:
     return str(getattr(value, "dtype", type(value).__name__)).removeprefix("torch.")
 
 
-def _as_type(array: NDArray[Any], dtype: np.dtype, where: str) -> NDArray[Any]:
-    """The same numbers in the type that an input takes; InputError where they are none of its
-    kind."""
+def _of_images(dataset: Dataset) -> bool:
+    """Whether its samples are images, which are prepared in float32, and not tensors."""
+    return len(dataset) > 0 and dataset.array(0).dtype == np.uint8
+
+
+def _as_type(
+    array: NDArray[Any], dtype: np.dtype, where: str, *, rounded: bool = False
+) -> NDArray[Any]:
+    """The same numbers in the type that an input takes, float64 in float32 to its nearest;
+    InputError where they are none of its kind. rounded: to half precision too.
+    """
     if array.dtype.kind == "f" and np.isnan(array).any():
         raise InputError(f"{where}: holds NaN")
     if array.dtype == dtype:
         return array
-    floats = np.issubdtype(array.dtype, np.floating) or array.dtype.name == "bfloat16"
-    takes_floats = np.issubdtype(dtype, np.floating) or dtype.name == "bfloat16"
-    if floats and takes_floats:
-        return array.astype(dtype)
-    if np.issubdtype(dtype, np.integer) and array.dtype.kind in "iuf":
+    if _is_float(array.dtype) and _is_float(dtype):
+        with np.errstate(over="ignore"):
+            made = array.astype(dtype)
+        if rounded or dtype.itemsize >= 4 or np.array_equal(made.astype(array.dtype), array):
+            return made
+        remedy = f"; round them, such as by x.astype({dtype.name!r})"
+    elif np.issubdtype(dtype, np.integer) and array.dtype.kind in "iuf":
         low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
         whole = array.dtype.kind != "f" or bool(np.all(np.rint(array) == array))
         if whole and (not array.size or (array.min() >= low and array.max() <= high)):
             return array.astype(dtype)
-    raise InputError(f"{where} takes {dtype} and cannot hold these values of {array.dtype}")
+        remedy = ""
+    else:
+        remedy = ""
+    raise InputError(f"{where} takes {dtype} and cannot hold these values of {array.dtype}{remedy}")
