@@ -254,7 +254,15 @@ class Program:
     @property
     def isa(self) -> str: ...
 
-def fit_clusters(s: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], b: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], alpha: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], q: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], largest: int, unit: float, largest_alpha: int, keep: bool) -> int:
+def solved_exactly(largest: float, columns: int) -> bool:
+    """Whether fit_clusters finds the best of all, wherever it starts."""
+
+def fit_clusters(s: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], b: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], alpha: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], q: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], largest: int, unit: float, largest_alpha: int) -> None:
     """
-    Fit rows of one cluster in place, float64: s [g, n, n], b [g, R, n], alpha [g, R] in units, q [g, R, n]. Returns how many rows changed.
+    Fit rows of one cluster in place, float64: s [g, n, n], b [g, R, n], alpha [g, R] in units, q [g, R, n].
+    """
+
+def refine_clusters(w: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], h: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], error: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], alpha: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], q: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], pull: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], cluster_size: int, first: int, last: int, largest: int, unit: float, largest_alpha: int) -> int:
+    """
+    Refine the clusters first..last-1 of all rows in place, float64: w, error, q [g, R, K], h [g, K, K], alpha [g, R, G], pull [g, R, n]. Returns how many clusters changed.
     """

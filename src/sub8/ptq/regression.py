@@ -10,7 +10,7 @@ between images (Ledoit and Wolf, 2004)."""
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,7 @@ def regress(
         ridge = _validated_ridge(pool, own)
     parts = [pool.moments([place]).covariance for place in range(pool.folds)]
     shrinkage = _shrinkage(parts, whole.covariance)
-    weight = whole.solve(own, ridge).reshape(layer.weight.shape)
+    weight = whole.solve(own, whole.lack(own), ridge).reshape(layer.weight.shape)
     return Regression(weight, whole.covariance, ridge, shrinkage)
 
 
@@ -95,13 +95,17 @@ class _Moments:
     covariance: Floats
     cross: Floats
 
-    def solve(self, own: Floats, ridge: float) -> Floats:
-        """The regressed weights, drawn towards ``own``, ``[g, O/g, K]``."""
+    def lack(self, own: Floats) -> Floats:
+        """What the weights ``own`` leave of ``cross``, ``[g, O/g, K]``."""
+        return self.cross - own @ self.covariance
+
+    def solve(self, own: Floats, lack: Floats, ridge: float) -> Floats:
+        """The regressed weights, drawn towards ``own``, ``[g, O/g, K]``. lack: theirs."""
         columns = self.covariance.shape[1]
         variance = np.einsum("gkk->g", self.covariance) / columns
         pull = ridge * np.where(variance > 0, variance, 1.0)
-        normal = self.covariance + pull[:, None, None] * np.eye(columns)
-        lack = self.cross - own @ self.covariance
+        normal = self.covariance.copy()
+        np.einsum("gkk->gk", normal)[...] += pull[:, None]
         change = np.linalg.solve(normal, lack.transpose(0, 2, 1)).transpose(0, 2, 1)
         return own + change
 
@@ -162,17 +166,26 @@ class _Sums:
     count: int
 
     @classmethod
-    def of(cls, p: NDArray[np.float32], t: NDArray[np.float32], origin: _Origin) -> "_Sums":
-        def exact(part: NDArray[np.float32]) -> Floats:
-            return part.astype(np.float64)
-
+    def of(
+        cls,
+        p: NDArray[np.float32],
+        t: NDArray[np.float32],
+        origin: _Origin,
+        onto: "_Sums | None" = None,
+    ) -> "_Sums":
+        """onto: sums that they are added to, in their place."""
         with np.errstate(over="ignore", invalid="ignore"):
             p, t = origin.shifted(p, t)
             turned = p.transpose(0, 2, 1)
-            products, cross, patch, target = p @ turned, t @ turned, p.sum(2), t.sum(2)
-        return cls(
-            origin, exact(products), exact(cross), exact(patch), exact(target), turned.shape[1]
-        )
+            parts = p @ turned, t @ turned, p.sum(2), t.sum(2)
+            count = turned.shape[1]
+            if onto is None:
+                products, cross, patch, target = (part.astype(np.float64) for part in parts)
+                return cls(origin, products, cross, patch, target, count)
+            sums = onto.products, onto.cross, onto.patch, onto.target
+            for total, part in zip(sums, parts, strict=True):
+                total += part
+        return replace(onto, count=onto.count + count)
 
     def __add__(self, other: "_Sums") -> "_Sums":
         return _Sums(
@@ -224,8 +237,7 @@ def _gather(layer: CalibratedLayer) -> list[_Sums | None]:
                 p = patches(node, x[start : start + step], every, offset)
                 t = _rows(y[start : start + step], layer.channel_axis, len(p))
                 origin = origin or _Origin.of(p, t)
-                block, before = _Sums.of(p, t, origin), sums[number]
-                sums[number] = block if before is None else before + block
+                sums[number] = _Sums.of(p, t, origin, onto=sums[number])
         seen += len(inputs)
     return sums
 
@@ -261,16 +273,13 @@ def _validated_ridge(pool: _Pool, own: Floats) -> float:
     """The strength whose weights predict the other folds' targets best."""
     if pool.folds < 2:
         return RIDGES[-1]
-    splits = [
-        (
-            pool.moments([place for place in range(pool.folds) if place != held_out]),
-            pool.moments([held_out]),
-        )
-        for held_out in range(FOLDS // 2)
-    ]
+    splits = []
+    for held_out in range(FOLDS // 2):
+        train = pool.moments([place for place in range(pool.folds) if place != held_out])
+        splits.append((train, train.lack(own), pool.moments([held_out])))
 
     def loss(place: int) -> float:
-        return sum(test.loss(train.solve(own, RIDGES[place])) for train, test in splits)
+        return sum(test.loss(train.solve(own, lack, RIDGES[place])) for train, lack, test in splits)
 
     return RIDGES[_valley(loss, _FIRST_TRIED, len(RIDGES))]
 

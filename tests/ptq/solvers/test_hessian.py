@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
+from sub8.native import _core
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.weight_format import WEIGHT_FORMATS
 from sub8.ptq.solvers import solve
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters
 from sub8.ptq.solvers.hessian import Effort, solve_hessian
-from sub8.ptq.solvers.quadratic import Grid, Quadratic, fit, improve
+from sub8.ptq.solvers.quadratic import Grid, Quadratic, fit
 from sub8.recipe import WeightFormat
 
 
@@ -100,32 +101,73 @@ def test_native_fit_follows_its_definition(groups, rows, columns, largest):
     problem = Quadratic(covariance(rng, groups, columns), rng.normal(0, 1, (groups, rows, columns)))
     grid = Grid(largest, 2.0**-10, 255)
     alpha, q = problem.start(largest)
-    found, integers = fit(problem, (alpha / grid.unit, q), grid)
+    found, integers = fit(problem, grid)
     wanted, wanted_integers = fitted_by_definition(problem, alpha / grid.unit, q, grid)
     np.testing.assert_array_equal(found, wanted)
     np.testing.assert_array_equal(integers, wanted_integers)
     assert problem.loss(found * grid.unit, integers).sum() < 0
 
 
-@pytest.mark.parametrize("columns", [4, 60])
-def test_improving_never_raises_a_loss_and_says_whether_it_did(columns):
-    rng = np.random.default_rng(2)
+@pytest.mark.parametrize("columns", [1, 4, 6])
+def test_small_ternary_clusters_are_the_best_of_all(columns):
+    rng = np.random.default_rng(columns)
     problem = Quadratic(covariance(rng, 2, columns), rng.normal(0, 1, (2, 9, columns)))
-    grid = Grid(1, 1e-3, 255)
-    alpha = rng.integers(1, 255, (2, 9)).astype(float)
-    q = rng.integers(-1, 2, (2, 9, columns)).astype(float)
-    changed = True
-    for _ in range(50):
-        if not changed:
-            break
-        before, former = problem.loss(alpha * grid.unit, q), (alpha, q)
-        alpha, q, changed = improve(problem, alpha, q, grid)
-        after = problem.loss(alpha * grid.unit, q)
-        still = after >= before
-        np.testing.assert_array_equal(alpha[still], former[0][still])
-        np.testing.assert_array_equal(q[still], former[1][still])
-        assert changed == bool((~still).any())
-    assert not changed
+    grid = Grid(1, 1e-2, 255)
+    every = np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=columns)))
+    curvature = np.einsum("tn,gnm,tm->gt", every, problem.s, every)[:, None, :]
+    product = problem.b @ every.T
+    safe = np.where(curvature > 0, curvature, 1.0) * grid.unit
+    scale = np.clip(np.rint(np.abs(product) / safe), 1, 255) * grid.unit
+    least = (scale * (scale * curvature - 2 * product)).min(axis=2)
+    alpha, q = fit(problem, grid)
+    np.testing.assert_allclose(problem.loss(alpha * grid.unit, q), least, rtol=1e-12)
+
+
+def refined_by_definition(problem, alpha, q, grid, size):
+    """One cluster after the other: its quadratic with all others fixed, fitted anew."""
+    w, h = problem
+    changed = 0
+    for c, start in enumerate(range(0, w.shape[2], size)):
+        part = slice(start, start + size)
+        x = np.repeat(alpha, size, axis=2)[:, :, : w.shape[2]] * grid.unit * q
+        own = Quadratic(
+            h[:, part, part], (w - x) @ h[:, :, part] + x[:, :, part] @ h[:, part, part]
+        )
+        before = own.loss(alpha[:, :, c] * grid.unit, q[:, :, part])
+        if grid.largest == 1 and own.b.shape[2] <= 6:
+            found, integers = fit(own, grid)
+        else:
+            found, integers = fitted_by_definition(own, alpha[:, :, c], q[:, :, part], grid)
+        better = own.loss(found * grid.unit, integers) < before
+        alpha[:, :, c] = np.where(better, found, alpha[:, :, c])
+        q[:, :, part] = np.where(better[..., None], integers, q[:, :, part])
+        changed += int(better.sum())
+    return changed
+
+
+@pytest.mark.parametrize(("largest", "size"), [(1, 4), (1, 9), (7, 4), (7, 8), (127, 21)])
+def test_refining_follows_its_definition(largest, size):
+    rng = np.random.default_rng(size)
+    groups, rows, columns = 2, 9, 21
+    h = covariance(rng, groups, columns)
+    w = rng.normal(0, 1, (groups, rows, columns))
+    grid = Grid(largest, 1e-2 / largest, 255)
+    clusters = -(-columns // size)
+    alpha = rng.integers(1, 255, (groups, rows, clusters)).astype(float)
+    q = rng.integers(-1, 2, w.shape).astype(float)
+    wanted, integers = alpha.copy(), q.copy()
+    for _ in range(6):
+        expected = refined_by_definition((w, h), wanted, integers, grid, size)
+        error = w - np.repeat(alpha, size, axis=2)[:, :, :columns] * grid.unit * q
+        pull = error @ h
+        changed = _core.refine_clusters(
+            w, h, error, alpha, q, pull, size, 0, clusters, largest, grid.unit, 255
+        )
+        np.testing.assert_array_equal(alpha, wanted)
+        np.testing.assert_array_equal(q, integers)
+        x = np.repeat(alpha, size, axis=2)[:, :, :columns] * grid.unit * q
+        np.testing.assert_array_equal(error, w - x)
+        assert changed == expected
 
 
 def test_more_passes_and_starts_never_raise_the_loss():

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.native import _core
 from sub8.ptq.solvers.clusters import AlphaLimits, Clusters, Floats
 from sub8.ptq.solvers.optimal import optimal_alpha
-from sub8.ptq.solvers.quadratic import Grid, Quadratic, fit, improve
+from sub8.ptq.solvers.quadratic import Grid, Quadratic, fit
 
 # Share of H's mean diagonal added to it in the loss that is minimised.
 DAMPING = 0.003
@@ -100,8 +101,9 @@ class _Solution:
     """
 
     def __init__(self, w: Floats, clusters: Clusters, grid: Grid):
-        self.w, self.grid = w, grid
-        size, columns = clusters.size, clusters.columns
+        self.w, self.grid = np.ascontiguousarray(w, np.float64), grid
+        self.size = size = min(clusters.size, clusters.columns)
+        columns = clusters.columns
         self.parts = [slice(c * size, min((c + 1) * size, columns)) for c in range(clusters.count)]
         self.q = np.zeros(w.shape)
         self.alpha = np.ones((*w.shape[:2], clusters.count))
@@ -132,36 +134,32 @@ class _Solution:
                 pushed = outside[:, :, start - begin : stop - begin]
                 pushed = pushed + error[:, :, stop:end] @ factor[:, stop:end, start:stop]
                 linear = self.w[:, :, part] @ square + pushed @ block.transpose(0, 2, 1)
-                problem = Quadratic(square, linear)
-                alpha, q = problem.start(self.grid.largest)
-                self.alpha[:, :, c], self.q[:, :, part] = fit(
-                    problem, (alpha / self.grid.unit, q), self.grid
-                )
+                self.alpha[:, :, c], self.q[:, :, part] = fit(Quadratic(square, linear), self.grid)
                 error[:, :, start:stop] = self.w[:, :, part] - self._x(c)
                 stop = start
 
     def refine(self, h: Floats) -> bool:
         """Stage 2, one pass; whether anything changed."""
-        changed = False
+        changed = 0
         error = self.error()
         for first in range(0, len(self.parts), self.stretch):
-            stretch = range(first, min(first + self.stretch, len(self.parts)))
-            begin, end = self.parts[stretch[0]].start, self.parts[stretch[-1]].stop
-            pull = error @ h[:, :, begin:end]
-            for c in stretch:
-                part = self.parts[c]
-                square = h[:, part, part]
-                x = self._x(c)
-                linear = pull[:, :, part.start - begin : part.stop - begin] + x @ square
-                self.alpha[:, :, c], self.q[:, :, part], better = improve(
-                    Quadratic(square, linear), self.alpha[:, :, c], self.q[:, :, part], self.grid
-                )
-                if better:
-                    error[:, :, part] = self.w[:, :, part] - self._x(c)
-                    change = x - self._x(c)
-                    pull[:, :, part.stop - begin :] += change @ h[:, part, part.stop : end]
-                    changed = True
-        return changed
+            last = min(first + self.stretch, len(self.parts))
+            begin, end = self.parts[first].start, self.parts[last - 1].stop
+            changed += _core.refine_clusters(
+                self.w,
+                h,
+                error,
+                self.alpha,
+                self.q,
+                np.ascontiguousarray(error @ h[:, :, begin:end]),
+                self.size,
+                first,
+                last,
+                self.grid.largest,
+                self.grid.unit,
+                self.grid.largest_alpha,
+            )
+        return changed > 0
 
     def take_better_rows(self, other: "_Solution", h: Floats) -> None:
         """Replace the rows that the other solution solves with a smaller loss."""

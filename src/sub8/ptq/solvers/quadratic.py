@@ -1,22 +1,17 @@
 """The small problem inside the second-order solvers: one cluster, one quadratic.
 
 For every row r minimise ``x S x' - 2 b x'`` over ``x = alpha * q``, alpha a scale and q integers in
-[-L, L]^n.
+[-L, L]^n (native, ``solver/cluster_fit.h``).
 All rows of all convolution groups are solved at once: S is ``[g, n, n]``, b, q ``[g, R, n]``, alpha
-``[g, R]``, counted in the grid's unit. Small ternary clusters are solved exactly; all others from a
-given start by descent, refitted scales, rounded scales, descent (native, ``solver/cluster_fit.h``).
+``[g, R]``, counted in the grid's unit.
 """
 
-import itertools
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from sub8.native import _core
 from sub8.ptq.solvers.clusters import Floats
-
-_EXACT_SIZE = 6
 
 
 @dataclass(frozen=True)
@@ -78,70 +73,15 @@ def _nearest(target: Floats, alpha: Floats, largest: int) -> Floats:
     return np.clip(np.rint(target / safe[..., None]), -largest, largest)
 
 
-def fit(problem: Quadratic, start: tuple[Floats, Floats], grid: Grid) -> tuple[Floats, Floats]:
-    """Whole alphas and integers, found from a real start."""
-    if _solved_exactly(problem, grid):
-        return _fit_exactly(problem, grid)
-    alpha, q = (np.array(part, np.float64, order="C") for part in start)
-    _descend(problem, alpha, q, grid, keep=False)
-    return alpha, q
-
-
-def improve(
-    problem: Quadratic, alpha: Floats, q: Floats, grid: Grid
-) -> tuple[Floats, Floats, bool]:
-    """Whole alphas and integers, new ones in the rows whose loss they make smaller; whether there
-    is such a row.
+def fit(problem: Quadratic, grid: Grid) -> tuple[Floats, Floats]:
+    """Whole alphas and integers; found from ``Quadratic.start`` where they are not the best of
+    all.
     """
-    # Rounding the refitted alpha may undo what the descent won, so losses are compared at the end.
-    if _solved_exactly(problem, grid):
-        found, integers = _fit_exactly(problem, grid)
-        after = problem.loss(found * grid.unit, integers)
-        better = after < problem.loss(alpha * grid.unit, q)
-        return (
-            np.where(better, found, alpha),
-            np.where(better[..., None], integers, q),
-            bool(better.any()),
-        )
-    alpha, q = alpha.copy(), q.copy()
-    return alpha, q, _descend(problem, alpha, q, grid, keep=True) > 0
-
-
-def _descend(problem: Quadratic, alpha: Floats, q: Floats, grid: Grid, *, keep: bool) -> int:
-    return _core.fit_clusters(
-        np.ascontiguousarray(problem.s),
-        np.ascontiguousarray(problem.b),
-        alpha,
-        q,
-        grid.largest,
-        grid.unit,
-        grid.largest_alpha,
-        keep,
-    )
-
-
-def _solved_exactly(problem: Quadratic, grid: Grid) -> bool:
-    return grid.largest == 1 and problem.b.shape[2] <= _EXACT_SIZE
-
-
-def _fit_exactly(problem: Quadratic, grid: Grid) -> tuple[Floats, Floats]:
-    """The best of all ternary vectors, each with its best whole alpha."""
-    unit = grid.unit
-    candidates = _half_of_ternary(problem.b.shape[2])
-    curvature = np.einsum("tn,gnm,tm->gt", candidates, problem.s, candidates)[:, None, :]
-    product = problem.b @ candidates.T
-    magnitude = np.abs(product)
-    alpha = np.clip(np.rint(magnitude / (curvature * unit)), 1, grid.largest_alpha)
-    loss = alpha * unit * (alpha * unit * curvature - 2 * magnitude)
-    best = np.argmin(loss, axis=2)[..., None]
-    sign = np.where(np.take_along_axis(product, best, axis=2) < 0, -1.0, 1.0)
-    # Where even the best loses against zero, the cluster stays empty.
-    sign = np.where(np.take_along_axis(loss, best, axis=2) < 0, sign, 0.0)
-    return np.take_along_axis(alpha, best, axis=2)[..., 0], sign * candidates[best[..., 0]]
-
-
-@cache
-def _half_of_ternary(n: int) -> Floats:
-    """All vectors of {-1, 0, 1}^n but 0, one of each pair of opposites, ``[(3**n - 1) / 2, n]``."""
-    every = np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=n)))
-    return every[len(every) // 2 + 1 :]
+    s, b = np.ascontiguousarray(problem.s), np.ascontiguousarray(problem.b)
+    if _core.solved_exactly(grid.largest, b.shape[2]):
+        alpha, q = np.ones(b.shape[:2]), np.zeros(b.shape)
+    else:
+        alpha, q = problem.start(grid.largest)
+        alpha, q = np.ascontiguousarray(alpha / grid.unit), np.array(q, np.float64, order="C")
+    _core.fit_clusters(s, b, alpha, q, grid.largest, grid.unit, grid.largest_alpha)
+    return alpha, q
