@@ -2,6 +2,8 @@
 it.
 """
 
+import re
+
 
 class Sub8Error(Exception):
     """Base of every deliberate error; the command line prints it in one line and exits with
@@ -49,10 +51,15 @@ def first_line(error: BaseException) -> str:
     """The first line of another library's message, at most 300 characters; its type where it says
     nothing.
     """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in _plain(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]
 
 
 def one_line(error: object, most: int = 300) -> str:
     """All of another library's message in one line, at most ``most`` characters."""
-    return " ".join(str(error).split())[:most]
+    return " ".join(_plain(error).split())[:most]
+
+
+def _plain(error: object) -> str:
+    """The message without a terminal's orders, as for colours."""
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(error))
