@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -19,6 +20,8 @@ OPERATORS = (
     "shuffle",
     "normalise", "max", "mix", "mix",
 )  # fmt: skip
+FURTHER_INPUTS = ("image", "same", "half", "bytes", "vector", "indices", "mask", "number")
+FURTHER_OUTPUTS = ("tensor", "tensor", "tensor", "half", "indices", "size")
 
 # Inputs of a dense layer at most. The "hessian" method's time grows with them, its regression's
 # with their cube: with 1,920 inputs and two ternary terms it takes half a minute.
@@ -27,28 +30,38 @@ WIDEST = 1024
 
 @dataclass(frozen=True)
 class Sample:
-    """A network with what it is quantised by and run on. inputs: ``[B, C, H, W]`` float32."""
+    """A network with what it is quantised by and run on. inputs: by name, of any types; ``x`` is
+    float32 ``[B, C, H, W]``, those without axes go to every call.
+    """
 
     seed: int
     model: ir.Model
     recipe: Recipe
-    inputs: NDArray[np.float32]
+    inputs: dict[str, NDArray[Any]]
     operators: tuple[str, ...]
+
+    @property
+    def fixed_batch(self) -> bool:
+        (x,) = (value for value in self.model.graph.inputs if value.name == "x")
+        assert x.shape is not None
+        return isinstance(x.shape[0], int)
 
     def describe(self) -> str:
         """The network in a line."""
         a = self.recipe.activations
         w = self.recipe.weights
+        inputs = ", ".join(f"{x.dtype}{list(x.shape)}" for x in self.inputs.values())
         return (
-            f"seed {self.seed}: {list(self.inputs.shape)} {' '.join(self.operators)}; {w.label}, "
-            f"{self.recipe.method}, {a.exponent} {a.calibration}"
+            f"seed {self.seed}: {inputs} {' '.join(self.operators)}; {w.label}, "
+            f"{self.recipe.method}, {a.exponent} {a.calibration}; {len(self.model.graph.outputs)} "
+            "outputs"
         )
 
 
 def sample(seed: int) -> Sample:
     """The network of a seed: the same on every machine."""
     network = _Network(np.random.default_rng(seed))
-    return Sample(seed, network.model(), network.recipe(), network.arrays, tuple(network.operators))
+    return Sample(seed, network.model(), network.recipe(), network.inputs, tuple(network.operators))
 
 
 class _Network:
@@ -60,22 +73,29 @@ class _Network:
         self.operators: list[str] = []
         batch = self.pick(1, 2, 3, 5)
         shape = (batch, self.between(1, 7), self.between(4, 13), self.between(4, 13))
-        spread = self.pick(0.01, 1.0, 1.0, 1.0, 50.0)
-        self.arrays = (random.standard_normal(shape) * spread).astype(np.float32)
-        if self.chance(0.3):
-            self.arrays = np.abs(self.arrays)
+        self.inputs: dict[str, NDArray[Any]] = {}
         self.fixed_batch = self.chance(0.2)
-        self.shapes["x"] = shape
-        self.declared: Shape = shape
-        x = self.conv("x")
+        further = self.pick(0, 0, 0, 1, 1, 2)
+        x = self.conv(self.image("x", shape))
+        for number in range(1, further + 1):
+            x = getattr(self, f"{self.pick(*FURTHER_INPUTS)}_input")(f"x{number}", x)
         for _ in range(self.between(2, 9)):
             kind = self.pick(*OPERATORS)
-            tensors = [name for name in self.shapes if name != "x"]
-            x = self.pick(*tensors[-3:])
+            x = self.pick(*self.tensors[-3:])
             if len(self.shapes[x]) == 4:
                 x = getattr(self, kind)(x)
-        x = self.ending(list(self.shapes)[-1])
-        self.results = {x} | ({self.pick(*self.shapes)} - {"x"} if self.chance(0.3) else set())
+        # What nothing reads is a result: else inputs, or most of the network, could have no use.
+        read = {name for node in self.nodes for name in node.input}
+        self.results: dict[str, int] = {}
+        for x in [name for name in self.tensors if name not in read]:
+            self.results[self.ending(x)] = TensorProto.FLOAT
+        for _ in range(self.pick(0, 0, 0, 0, 1, 2)):
+            self.further_output(self.pick(*self.tensors))
+
+    @property
+    def tensors(self) -> list[str]:
+        """All but the inputs."""
+        return [name for name in self.shapes if name not in self.inputs]
 
     def between(self, low: int, high: int) -> int:
         return int(self.random.integers(low, high, endpoint=True))
@@ -102,6 +122,91 @@ class _Network:
         self.shapes[name] = tuple(shape)
         self.operators.append(op_type)
         return name
+
+    def image(self, name: str, shape: Shape) -> str:
+        values = self.random.standard_normal(shape) * self.pick(0.01, 1.0, 1.0, 1.0, 50.0)
+        if self.chance(0.3):
+            values = np.abs(values)
+        return self.input(name, values.astype(np.float32))
+
+    def input(self, name: str, values: Any) -> str:
+        self.inputs[name] = np.asarray(values)
+        self.shapes[name] = self.inputs[name].shape
+        return name
+
+    def image_input(self, name: str, x: str) -> str:
+        size = (self.between(4, 13), self.between(4, 13))
+        return self.conv(self.image(name, (self.shapes[x][0], self.between(1, 7), *size)))
+
+    def same_input(self, name: str, x: str) -> str:
+        """Of one size with a tensor, to which it is added, without a layer of its own."""
+        y = self.node("Add", [x, self.image(name, self.shapes[x])], self.shapes[x])
+        return self.activation(y) if self.chance(0.5) else y
+
+    def half_input(self, name: str, x: str) -> str:
+        kind = self.pick(np.float16, np.float64)
+        shape = (self.shapes[x][0], self.between(1, 5), self.between(4, 13), self.between(4, 13))
+        values = self.random.standard_normal(shape).astype(kind)
+        y = self.node("Cast", [self.input(name, values)], shape, to=TensorProto.FLOAT)
+        return self.conv(y)
+
+    def bytes_input(self, name: str, x: str) -> str:
+        kind = self.pick(np.uint8, np.int8)
+        shape = (self.shapes[x][0], self.between(1, 5), self.between(4, 13), self.between(4, 13))
+        low, high = np.iinfo(kind).min, np.iinfo(kind).max
+        values = self.random.integers(low, high, shape, kind, endpoint=True)
+        y = self.node("Cast", [self.input(name, values)], shape, to=TensorProto.FLOAT)
+        return self.conv(self.node("Div", [y, self.constant_of(np.float32(255))], shape))
+
+    def vector_input(self, name: str, x: str) -> str:
+        """A factor or a summand of every channel, by a dense layer of its own."""
+        batch, channels, *_ = self.shapes[x]
+        features = self.between(1, 9)
+        vector = self.input(name, self.random.standard_normal((batch, features), np.float32))
+        weight = self.normal(features, channels, spread=features**-0.5)
+        y = self.node("Gemm", [vector, weight, self.normal(channels)], (batch, channels))
+        return self.by_channel(y, x)
+
+    def indices_input(self, name: str, x: str) -> str:
+        batch, channels, *_ = self.shapes[x]
+        rows = self.between(2, 9)
+        kind = self.pick(np.int64, np.int32)
+        indices = self.input(name, self.random.integers(0, rows, batch, kind))
+        y = self.node("Gather", [self.normal(rows, channels), indices], (batch, channels))
+        return self.by_channel(y, x)
+
+    def by_channel(self, y: str, x: str) -> str:
+        batch, channels, *_ = self.shapes[x]
+        target = self.constant_of(np.array([0, channels, 1, 1]))
+        y = self.node("Reshape", [y, target], (batch, channels, 1, 1))
+        return self.node(self.pick("Add", "Mul"), [x, y], self.shapes[x])
+
+    def mask_input(self, name: str, x: str) -> str:
+        batch, _, *size = self.shapes[x]
+        mask = self.input(name, self.random.random((batch, 1, *size)) < 0.7)
+        if self.chance(0.5):
+            other = self.constant_of(np.float32(self.pick(0, -1, 0.3)))
+            return self.node("Where", [mask, x, other], self.shapes[x])
+        y = self.node("Cast", [mask], self.shapes[mask], to=TensorProto.FLOAT)
+        return self.node("Mul", [x, y], self.shapes[x])
+
+    def number_input(self, name: str, x: str) -> str:
+        number = self.input(name, np.float32(self.random.uniform(0.2, 3)))
+        return self.node(self.pick("Mul", "Div", "Add"), [x, number], self.shapes[x])
+
+    def further_output(self, x: str) -> None:
+        kind = self.pick(*FURTHER_OUTPUTS)
+        shape = self.shapes[x]
+        if kind == "half":
+            y = self.node("Cast", [x], shape, to=TensorProto.FLOAT16)
+            self.results[y] = TensorProto.FLOAT16
+        elif kind == "indices":
+            one = (shape[0], 1, *shape[2:])
+            self.results[self.node("ArgMax", [x], one, axis=1)] = TensorProto.INT64
+        elif kind == "size":
+            self.results[self.node("Shape", [x], (len(shape),))] = TensorProto.INT64
+        else:
+            self.results[x] = TensorProto.FLOAT
 
     def window(self, size: int, *, most: int = 4) -> tuple[int, int, int, int, int, int]:
         """kernel, stride, dilation, begin, end, and the result's size, all fitting."""
@@ -186,7 +291,9 @@ class _Network:
         return self.node(kind, [x], shape, count_include_pad=include, **options)
 
     def partner(self, x: str) -> str | None:
-        same = [n for n, s in self.shapes.items() if s == self.shapes[x] and n not in ("x", x)]
+        same = [
+            n for n, s in self.shapes.items() if s == self.shapes[x] and n not in (*self.inputs, x)
+        ]
         return self.pick(*same) if same else None
 
     def add(self, x: str) -> str:
@@ -223,7 +330,7 @@ class _Network:
         batch, _, *size = self.shapes[x]
         others = [
             n for n, s in self.shapes.items()
-            if len(s) == 4 and list(s[2:]) == size and n != "x" and s[0] == batch
+            if len(s) == 4 and list(s[2:]) == size and n not in self.inputs and s[0] == batch
         ]  # fmt: skip
         parts = [x, *(self.pick(*others) for _ in range(self.between(1, 2)))]
         total = sum(self.shapes[part][1] for part in parts)
@@ -360,14 +467,20 @@ class _Network:
         return self.node("MatMul", [flat, weight], (batch, outputs))
 
     def model(self) -> ir.Model:
-        shape = self.declared if self.fixed_batch else ("batch", *self.declared[1:])
+        inputs = []
+        for name, values in self.inputs.items():
+            shape: tuple[Any, ...] = values.shape
+            if shape and not self.fixed_batch:
+                shape = ("batch", *shape[1:])
+            kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+            inputs.append(helper.make_tensor_value_info(name, kind, shape))
         graph = helper.make_graph(
             self.nodes,
             "random",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+            inputs,
             [
-                helper.make_tensor_value_info(n, TensorProto.FLOAT, [None] * len(self.shapes[n]))
-                for n in sorted(self.results)
+                helper.make_tensor_value_info(name, kind, [None] * len(self.shapes[name]))
+                for name, kind in sorted(self.results.items())
             ],
             self.weights,
         )

@@ -75,7 +75,7 @@ def test_random_networks_keep_their_numbers(seed):
     except Sub8Error:
         pytest.skip("is refused")
     plan = compile_plan(written.model)
-    tensors = run_tensors(plan, {"x": network.inputs})
+    tensors = run_tensors(plan, network.inputs)
     if not float32_is_exact(plan, tensors):
         pytest.skip("float32 is not exact")
     for target in EXACT:
@@ -83,7 +83,7 @@ def test_random_networks_keep_their_numbers(seed):
         for optimise in target.optimisations:
             if optimise and plan.islands():
                 continue
-            got = OnnxRuntime(form, threads=1, optimise=optimise).run_all({"x": network.inputs})
+            got = OnnxRuntime(form, threads=1, optimise=optimise).run_all(network.inputs)
             for name in plan.outputs:
                 assert np.array_equal(got[name], tensors[name].values, equal_nan=True), target.name
 
