@@ -12,18 +12,18 @@ HELP_NAMES = ["-h", "--help"]
 def with_switches(app: typer.Typer) -> Any:
     """The program, each of its commands with the switches."""
     program = typer.main.get_command(app)
-    _add(program)
+    _add(_switches(), program)
     return program
 
 
-def _add(command: Any) -> None:
+def _add(switches: list[Any], command: Any) -> None:
     command.context_settings["help_option_names"] = HELP_NAMES
     inner = getattr(command, "commands", None)
     if inner is None:
-        command.params += _switches()
+        command.params += switches
         return
     for one in inner.values():
-        _add(one)
+        _add(switches, one)
 
 
 def _verbose(given: bool) -> None:
