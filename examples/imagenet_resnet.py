@@ -4,29 +4,25 @@ torchvision's weights.
 For those who have ImageNet as class folders (train/n01440764/*.JPEG, val/n01440764/*.JPEG):
 
     pip install "sub8[train]" torchvision
-    torchrun --nproc-per-node 8 examples/imagenet_resnet.py resnet50 /data/imagenet -o
-    resnet50-t64.onnx sub8 evaluate resnet50-t64.onnx /data/imagenet/val
+    torchrun --nproc-per-node 8 examples/imagenet_resnet.py resnet50 /data/imagenet \\
+        -o resnet50-t64.onnx
+    sub8 evaluate resnet50-t64.onnx /data/imagenet/val
     sub8 verify resnet50-t64.onnx /data/imagenet/val --images 1000
 
 One GPU: the same without torchrun. Killed, it goes on from its last checkpoint when started again.
-Several
-machines: torchrun's --nnodes and --rdzv-endpoint, with the checkpoint folder on a shared file
-system."""
+Several machines: torchrun's --nnodes and --rdzv-endpoint, with the checkpoint folder on a shared
+file system."""
 
 import argparse
 from pathlib import Path
 
-import torchvision
 from accelerate import PartialState
 
 import sub8
 from sub8.train.finetune import finetune
 from sub8.train.settings import Training
 
-WEIGHTS = {
-    "resnet50": torchvision.models.ResNet50_Weights.IMAGENET1K_V1,
-    "resnet101": torchvision.models.ResNet101_Weights.IMAGENET1K_V1,
-}
+NETWORKS = ("resnet50", "resnet101")
 # What torchvision prepares its V1 weights' images with.
 PREPROCESS = sub8.Preprocess(
     resize=256,
@@ -39,7 +35,7 @@ PREPROCESS = sub8.Preprocess(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("network", choices=sorted(WEIGHTS))
+    parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("imagenet", type=Path, help="the folder with train/ and val/")
     parser.add_argument("-o", "--output", required=True)
     parser.add_argument("--cluster", type=int, default=64)
@@ -48,7 +44,9 @@ def main() -> None:
     parser.add_argument("--precision", choices=("no", "bf16"), default="bf16")
     chosen = parser.parse_args()
 
-    module = torchvision.models.get_model(chosen.network, weights=WEIGHTS[chosen.network])
+    import torchvision  # is no dependency of sub8
+
+    module = torchvision.models.get_model(chosen.network, weights="IMAGENET1K_V1")
     # First and last layer stay at 8 bits (the recipe's default), as in arXiv 1701.08978.
     recipe = sub8.Recipe(weights=sub8.Ternary(cluster=chosen.cluster))
     settings = Training(

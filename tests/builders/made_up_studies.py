@@ -37,7 +37,7 @@ def made_up_study(clusters=(1, 4, 64, "all"), kinds=("ternary", "int4", "int8"))
         "data": "test.parquet",
         "calibration": "train.parquet",
         "images": None,
-        "calibration_images": 1000,
+        "calibration_images": None,
         "preprocess": None,
         "model_sha256": "0" * 64,
         "data_sha256": "0" * 64,

@@ -1,6 +1,9 @@
 """PyTorch modules become ONNX models with an open batch axis."""
 
+import contextlib
+import logging
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -103,6 +106,41 @@ def test_what_cannot_be_traced_is_said_in_one_line():
     with pytest.raises(UnsupportedModelError, match="Branching") as caught:
         export_module(Branching(), torch.zeros(1, 3, 8, 8))
     assert "\n" not in str(caught.value)
+
+
+class Two(torch.nn.Module):
+    def forward(self, image, factor):
+        return image * factor
+
+
+def test_a_module_of_two_inputs_is_told_which_one_lacks():
+    with pytest.raises(UnsupportedModelError, match="'factor'") as caught:
+        export_module(Two(), torch.zeros(1, 3, 8, 8))
+    assert "\x1b" not in str(caught.value)
+
+
+def test_the_programs_own_log_goes_on_during_an_export(network):
+    class Seen(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            names.append(record.name)
+
+    def told(self, image):
+        logging.getLogger("the.program").warning("goes on")
+        return inner(image)
+
+    names: list[str] = []
+    inner, handler = network.forward, Seen()
+    logging.getLogger().addHandler(handler)
+    levels = [logging.getLogger(name).level for name in ("torch", "onnxscript", "onnx_ir")]
+    try:
+        network.forward = types.MethodType(told, network)
+        with contextlib.suppress(UnsupportedModelError):
+            export_module(network, torch.zeros(1, 3, 8, 8))
+    finally:
+        del network.forward
+        logging.getLogger().removeHandler(handler)
+    assert set(names) == {"the.program"}
+    assert [logging.getLogger(name).level for name in ("torch", "onnxscript", "onnx_ir")] == levels
 
 
 def test_wrong_arguments(network):

@@ -3,6 +3,7 @@ cluster.
 """
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError, Sub8Warning
 from sub8.model_file import ModelFile
 from sub8.record.replicate import replicate_study
+from sub8.study.report import _commands
 from sub8.study.sweep import Study, settings, sweep
 
 TIMES = ("seconds", "latency")
@@ -144,3 +146,19 @@ def test_the_preprocessing_given_is_used_and_kept(small_files, tmp_path):
     assert ModelFile.open(artifact).preprocess == given
     with pytest.raises(InputError, match="different: preprocess"):
         sweep(model, str(images), str(images), chosen, tmp_path / "study", jobs=1)
+
+
+def test_what_a_point_says_to_make_it_again_makes_it(small_files, tmp_path, sub8_command):
+    """Also where no images are named: the command line holds some out, and so does a sweep."""
+    many = np.random.default_rng(0).integers(0, 256, (60, 12, 12, 3), dtype=np.uint8)
+    np.savez(tmp_path / "many.npz", images=many, labels=np.zeros(60, np.int64))
+    data = str(tmp_path / "many.npz")
+    chosen = settings(["int4"], ["all"], "optimal")
+    study = sweep(small_files / "model.onnx", data, data, chosen, tmp_path / "s", jobs=1, threads=1)
+    command, _ = _commands(study, tmp_path / "s", study.points[0])
+    again = tmp_path / "again.onnx"
+    words = [again if word.endswith(".onnx") and "/" not in word else word
+             for word in shlex.split(command)[1:]]  # fmt: skip
+    assert sub8_command(*words).code == 0
+    (artifact,) = (tmp_path / "s" / "models").glob("*.onnx")
+    assert again.read_bytes() == artifact.read_bytes()

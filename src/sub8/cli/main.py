@@ -67,9 +67,6 @@ app = typer.Typer(
     " prove it exact.",
 )
 
-# So many calibration images are kept to measure on.
-HELD_OUT = 100
-
 Model = Annotated[
     str, typer.Argument(metavar="MODEL.onnx", help="An ONNX model.", show_default=False)
 ]
@@ -198,6 +195,7 @@ def quantize(
     """Quantise a float model and write a standard ONNX Q/DQ file, or another form of it."""
     from sub8.cli.recipe_options import budget_from_options, recipe_from_options
     from sub8.graph.read import model_bytes
+    from sub8.ptq.samples import HELD_OUT
 
     budget = budget_from_options(
         max_drop=max_drop,

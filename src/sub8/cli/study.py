@@ -51,8 +51,13 @@ def sweep(
     ] = "hessian",
     images: Images = None,
     calibration_images: Annotated[
-        str, typer.Option("--calibration-images", metavar="K|START:END", help="Only these samples.")
-    ] = "1000",
+        str | None,
+        typer.Option(
+            "--calibration-images",
+            metavar="K|START:END",
+            help="Only these samples. Default: at most 300, evenly spread.",
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(metavar="T", help="Threads of the timed runs.")
     ] = None,

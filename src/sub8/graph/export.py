@@ -2,7 +2,6 @@
 
 import inspect
 import io
-import logging
 import warnings
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from sub8.errors import InputError, UnsupportedModelError, first_line
+from sub8.errors import InputError, UnsupportedModelError, first_line, innermost
 from sub8.extras import missing_extra
+from sub8.graph.library_logs import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -64,11 +64,11 @@ def export_module(module: "torch.nn.Module", example_input: Any) -> ir.Model:
     try:
         with (
             warnings.catch_warnings(),
+            quiet("torch", "onnxscript", "onnx_ir"),
             redirect_stdout(io.StringIO()),
             redirect_stderr(io.StringIO()),
         ):
             warnings.simplefilter("ignore")
-            logging.disable(logging.WARNING)
             program = torch.onnx.export(
                 module,
                 arguments,
@@ -81,10 +81,9 @@ def export_module(module: "torch.nn.Module", example_input: Any) -> ir.Model:
             )
     except Exception as error:
         raise UnsupportedModelError(
-            f"torch.export cannot trace {type(module).__name__}: {first_line(error)}"
+            f"torch.export cannot trace {type(module).__name__}: {first_line(innermost(error))}"
         ) from error
     finally:
-        logging.disable(logging.NOTSET)
         for child, mode in training.items():
             child.training = mode
     assert program is not None

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet(library: str) -> Iterator[None]:
-    """Inside, the library's loggers (by the name of the parent of all) show errors only."""
-    logger = logging.getLogger(library)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def quiet(*libraries: str) -> Iterator[None]:
+    """Inside, the libraries' loggers (by the name of the parent of all) show errors only."""
+    loggers = [logging.getLogger(library) for library in libraries]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

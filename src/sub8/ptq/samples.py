@@ -12,6 +12,8 @@ from sub8.data.preprocess import Preparation
 
 # Calibration takes no more where the user names no number: more images change little.
 CALIBRATION_IMAGES = 300
+# What the command line and studies keep to measure on.
+HELD_OUT = 100
 # Of fewer samples all calibrate: too few would be left to calibrate on, and to measure on.
 _FEWEST_TO_PART = 40
 

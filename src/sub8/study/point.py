@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sub8.data import ImageRange
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
+from sub8.ptq.samples import HELD_OUT
 from sub8.quantized_model import QuantizedModel
 from sub8.recipe import Method, Recipe, weight_format
 from sub8.uncertainty import margin
@@ -144,6 +145,7 @@ def measure_point(task: Task) -> tuple[Point, bytes]:
         task.setting.recipe(),
         preprocess=task.preprocess,
         images=task.calibration_images,
+        hold_out=HELD_OUT,
         threads=task.threads,
     )
     return measure_quantised(quantised, task, time.perf_counter() - start)

@@ -130,12 +130,14 @@ def _commands(study: Study, folder: Path, point: Point) -> list[str]:
     found = {key: shlex.quote(study.sources.get(key) or str(question[key])) for key in _SOURCES}
     quantize = (
         f"sub8 quantize {found['model']} --calibration {found['calibration']}"
-        f" --images {question['calibration_images']} --weights {point.setting.weights}"
+        f"{_only(question['calibration_images'])} --weights {point.setting.weights}"
         f" --cluster {point.setting.cluster} --method {point.setting.method} -o {name}"
     )
     if question["preprocess"] is not None:
         quantize += f" --preprocess {shlex.quote(str(folder / 'preprocess.json'))}"
-    evaluate = f"sub8 evaluate {name} {found['data']}"
-    if question["images"] is not None:
-        evaluate += f" --images {question['images']}"
+    evaluate = f"sub8 evaluate {name} {found['data']}{_only(question['images'])}"
     return [quantize, evaluate]
+
+
+def _only(images: str | int | None) -> str:
+    return "" if images is None else f" --images {images}"

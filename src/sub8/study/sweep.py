@@ -23,6 +23,7 @@ from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.plain_data import checked, from_plain, read_json
 from sub8.progress import Progress, logged
+from sub8.ptq.samples import HELD_OUT, Samples
 from sub8.recipe import METHODS, Method, weight_format
 from sub8.study.latency import time_point
 from sub8.study.peers import quantize_with_onnxruntime
@@ -143,7 +144,7 @@ def sweep(
     folder: str | Path,
     *,
     images: ImageRange = None,
-    calibration_images: ImageRange = 1000,
+    calibration_images: ImageRange = None,
     threads: int | None = None,
     jobs: int | None = None,
     ray: str | None = None,
@@ -155,7 +156,8 @@ def sweep(
     data: labelled test images; calibration: sample images. threads: a point's evaluation and
     timing; jobs: processes side by side (default: as many as fill the processors). ray: a cluster's
     address, or "auto".
-    preprocess: default, the model's own metadata.
+    calibration_images: by default at most 300, evenly spread. preprocess: default, the model's own
+    metadata.
     Points already in the folder are kept, and those of other settings stay in the study. Times are
     taken at the end, one point after the other, on this machine, each interleaved with ONNX
     Runtime. Raises InputError.
@@ -276,7 +278,8 @@ def _baselines(
     int8 = _int8_path(target)
     if not int8.exists():
         draft = int8.with_name("draft.onnx")
-        dataset = open_dataset(calibration, opened.labels).select(calibration_images)
+        offered = open_dataset(calibration, opened.labels)
+        dataset, _ = Samples(calibration, calibration_images, hold_out=HELD_OUT).parted(offered)
         fixed = opened.fixed_batch
         pairs = load_batches(
             dataset, preprocess or opened.preprocess, batch=fixed or 1, filled=fixed is not None
