@@ -11,15 +11,18 @@ from pathlib import Path
 from sub8.errors import InputError
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes, *, overwrite: bool = True) -> None:
     """Write beside, then rename: a reader sees the old file or the new one, never a part.
 
     Through a symbolic link the file that it names is written. Raises InputError, also for devices
-    and pipes, which a rename would replace.
+    and pipes, which a rename would replace, and where a file is there that must not be replaced.
     """
     target = real_target(path)
     with _written_beside(target, data, _permissions(target), path) as beside:
-        os.replace(beside, target)
+        if overwrite:
+            os.replace(beside, target)
+        elif not _named(beside, target):
+            raise _exists(path)
 
 
 def create_file(path: Path, data: bytes, mode: int) -> None:
@@ -87,15 +90,21 @@ def real_target(path: Path) -> Path:
     return target
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, *, overwrite: bool = True) -> None:
     """InputError where ``write_file`` would fail, known before long work starts."""
     target = real_target(path)
+    if not overwrite and target.exists():
+        raise _exists(path)
     try:
         descriptor, probe = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
         os.close(descriptor)
         os.unlink(probe)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _exists(path: Path) -> InputError:
+    return InputError(f"{path}: exists; --force replaces it")
 
 
 def _permissions(path: Path) -> int:

@@ -63,11 +63,11 @@ class QuantizedModel:
         """
         return None if self.measure is None else self.measure()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the ONNX file (beside, then renamed). Raises InputError where that is
-        impossible.
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+        """Write the ONNX file (beside, then renamed). Raises InputError where that is impossible,
+        or where a file is there that must not be replaced.
         """
-        write_model(self.model, Path(path))
+        write_model(self.model, Path(path), overwrite=overwrite)
 
     def session(self, threads: int | None = None) -> "Session":
         """The integer engine on this model."""

@@ -81,27 +81,36 @@ def verbs(at: Path) -> list[Verb]:
     def to(name: str, *arguments: str) -> Callable[[Path], list[str]]:
         return lambda out: [*arguments, "-o", str(out / name)]
 
+    def over(name: str, *arguments: str) -> Callable[[Path], list[str]]:
+        return to(name, *arguments, "--force")
+
     quantize = ("quantize", model, "-c", data)
     merge = ("record", "merge", str(at / "state.json"), str(at / "event.json"))
     return [
-        Verb("quantize", to("q.onnx", *quantize), fixed=True),
-        Verb("quantize to a budget", to("q.onnx", *quantize, "--mean-bits", "3"), fixed=True),
-        Verb("zoo", to("z.onnx", "zoo", "resnet18", "--size", "64"), fixed=True),
+        Verb("quantize", over("q.onnx", *quantize), fixed=True),
+        Verb("quantize to a budget", over("q.onnx", *quantize, "--mean-bits", "3"), fixed=True),
+        Verb("zoo", over("z.onnx", "zoo", "resnet18", "--size", "64"), fixed=True),
         Verb(
             "export",
-            to("x.onnx", "export", str(at / "quantized.onnx"), "--target", "onnx-plain"),
+            over("x.onnx", "export", str(at / "quantized.onnx"), "--target", "onnx-plain"),
             fixed=True,
         ),
         Verb(
             "inspect --plot",
-            lambda out: ["inspect", str(at / "mixed.onnx"), "--plot", str(out / "p.svg")],
+            lambda out: [
+                "inspect",
+                str(at / "mixed.onnx"),
+                "--plot",
+                str(out / "p.svg"),
+                "--force",
+            ],
         ),
-        Verb("finetune", to("f.onnx", "finetune", *_finetune(at)), fixed=True),
+        Verb("finetune", over("f.onnx", "finetune", *_finetune(at)), fixed=True),
         Verb("sweep", to("study", "sweep", *_sweep(at)), fixed=True),
         Verb("report", lambda out: ["report", str(_copy(at / "study", out / "study"))]),
         Verb("record keygen", to("k.pem", "record", "keygen"), once=True),
-        Verb("record replicate", to("e.json", "record", *_replicate(at))),
-        Verb("record merge", to("s.json", *merge), fixed=True),
+        Verb("record replicate", over("e.json", "record", *_replicate(at))),
+        Verb("record merge", over("s.json", *merge), fixed=True),
     ]
 
 

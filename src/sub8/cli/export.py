@@ -8,6 +8,7 @@ import sub8
 from sub8.cli import terminal
 from sub8.cli.json_output import print_json
 from sub8.cli.options import (
+    Force,
     Images,
     Json,
     OutputModel,
@@ -15,6 +16,7 @@ from sub8.cli.options import (
     TargetName,
     Threads,
     example,
+    output_path,
     preprocess_from,
 )
 
@@ -53,11 +55,13 @@ def export(
         ),
     ] = None,
     threads: Threads = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Write a quantised model in the form that another runtime takes, compared with the engine
     first.
     """
+    output_path(output, force=force, not_over=model)
     result = sub8.export(
         model,
         target,
@@ -68,6 +72,7 @@ def export(
         check=check,
         pythons=python or (),
         threads=threads,
+        overwrite=force,
     )
     if as_json:
         print_json("export", result.to_dict())

@@ -1,6 +1,5 @@
 """The command finetune."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,16 +9,17 @@ from sub8.cli.json_output import print_json
 from sub8.cli.options import (
     Cluster,
     FloatModel,
+    Force,
     Json,
     OutputModel,
     PreprocessText,
     RecipeFile,
     Weights,
     example,
+    output_path,
     preprocess_from,
 )
 from sub8.extras import missing_extra
-from sub8.files import check_writable
 from sub8.machine import thread_count
 
 
@@ -91,6 +91,7 @@ def finetune(
         int | None, typer.Option(metavar="T", help="Threads of each process.")
     ] = None,
     preprocess: PreprocessText = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Retrain a float model in low precision and write the quantised file; goes on where it was
@@ -107,8 +108,7 @@ def finetune(
 
     if threads is not None:
         torch.set_num_threads(thread_count(threads))
-    target = Path(output)
-    check_writable(target)
+    target = output_path(output, force=force, not_over=model)
     settings = Training(
         epochs=epochs,
         batch=batch,
@@ -140,7 +140,7 @@ def finetune(
 
     if not PartialState().is_main_process:
         return
-    result.model.save(target)
+    result.model.save(target, overwrite=force)
     if as_json:
         print_json(
             "finetune",

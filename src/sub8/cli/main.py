@@ -11,7 +11,6 @@ import shlex
 import sys
 import warnings
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,6 +26,7 @@ from sub8.cli.json_output import print_json
 from sub8.cli.options import (
     Batch,
     Cluster,
+    Force,
     Images,
     Inputs,
     Json,
@@ -38,6 +38,7 @@ from sub8.cli.options import (
     Weights,
     data_source,
     example,
+    output_path,
     preprocess_from,
 )
 from sub8.cli.record import record_app
@@ -50,7 +51,6 @@ from sub8.errors import (
     Sub8Warning,
     UnsupportedModelError,
 )
-from sub8.files import check_writable
 
 # Of wrong options and arguments. Typer gives this class no public name, only some that derive from
 # it.
@@ -190,6 +190,7 @@ def quantize(
     target: TargetName = "onnx",
     images: Images = None,
     preprocess: PreprocessText = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Quantise a float model and write a standard ONNX Q/DQ file, or another form of it."""
@@ -217,7 +218,7 @@ def quantize(
         calibration=calibration_method,
         percentile=percentile,
     )
-    path = _writable(output, not_over=model)
+    path = output_path(output, force=force, not_over=model)
     check_target(target)
     source = data_source(calibration, inputs, "--calibration DATA")
     if integer_only:
@@ -237,7 +238,7 @@ def quantize(
         quality = _quality(quantised)
         exported = None
         if target == "onnx":
-            quantised.save(path)
+            quantised.save(path, overwrite=force)
         else:
             exported = sub8.export(
                 quantised,
@@ -246,6 +247,7 @@ def quantize(
                 data=calibration,
                 images=images,
                 preprocess=preprocess_from(preprocess),
+                overwrite=force,
             )
     for message in told:
         warnings.warn(message, Sub8Warning, stacklevel=2)
@@ -443,6 +445,7 @@ def inspect(
         typer.Option("--cost", help="Count operations and bytes moved instead, beside float32."),
     ] = False,
     shape: Shape = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Show every layer: shape, bits, cluster, exponents, replaced multiplications, bytes.
@@ -460,7 +463,8 @@ def inspect(
                 f"{model}: its weights were not chosen to a budget (sub8 quantize --max-drop "
                 "POINTS)"
             )
-        show.plot(report.choice, _writable(plot, not_over=model))
+        drawn = output_path(plot, force=force, not_over=model)
+        show.plot(report.choice, drawn, overwrite=force)
     if cost:
         from sub8.cli.study import print_cost
 
@@ -584,6 +588,7 @@ def quickstart(
         str, typer.Option("--output", "-o", metavar="FOLDER", help="Where the models are written.")
     ] = "quickstart",
     threads: Threads = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Quantise EfficientNet-Lite0 (ImageNet) to 8, 4 and ternary bits, verify each file, print one
@@ -592,7 +597,7 @@ def quickstart(
     Weights and photographs come from installed packages; nothing is downloaded.
     """
     with terminal.progress_bars() as progress:
-        result = sub8.quickstart(output, threads=threads, progress=progress)
+        result = sub8.quickstart(output, threads=threads, overwrite=force, progress=progress)
     if as_json:
         print_json("quickstart", result.to_dict())
     else:
@@ -642,6 +647,7 @@ def zoo(
     ] = 224,
     classes: Annotated[int, typer.Option(metavar="C", help="Classes of the last layer.")] = 1000,
     seed: Annotated[int, typer.Option(metavar="S", help="Of the random weights.")] = 0,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Write a known architecture with random weights: for counting, timing and file sizes."""
@@ -652,8 +658,8 @@ def zoo(
         raise InputError(
             f"size ({size}) and classes ({classes}) must be at least 1, seed ({seed}) at least 0"
         )
-    target = _writable(output)
-    write_model(build(name, seed=seed, size=size, classes=classes), target)
+    target = output_path(output, force=force)
+    write_model(build(name, seed=seed, size=size, classes=classes), target, overwrite=force)
     result = {"output": str(target), "bytes": target.stat().st_size}
     if as_json:
         print_json("zoo", result)
@@ -691,20 +697,6 @@ def _inputs_told(shapes: dict[str, tuple[int, ...]]) -> str:
     if len(told) == 1:
         return next(iter(told.values()))
     return ", ".join(f"{name} {shape}" for name, shape in told.items())
-
-
-def _writable(output: str, not_over: str | None = None) -> Path:
-    """The output path, checked before the long work starts."""
-    target = Path(output)
-    check_writable(target)
-    if (
-        not_over is not None
-        and target.exists()
-        and Path(not_over).exists()
-        and target.samefile(not_over)
-    ):
-        raise InputError(f"{target}: would overwrite the source model")
-    return target
 
 
 def _summary(quantised: "sub8.QuantizedModel") -> "sub8.Inspection | None":

@@ -74,7 +74,7 @@ def _metric(budget: dict[str, Any]) -> str:
     return "top-1" if name == "top1" else name
 
 
-def plot(choice: dict[str, Any], path: str | Path) -> None:
+def plot(choice: dict[str, Any], path: str | Path, *, overwrite: bool = True) -> None:
     """Draw the front and the layers' bits to an .svg, .png or .html file.
 
     Raises InputError for other files, and where the extra ``study`` is not installed.
@@ -95,7 +95,7 @@ def plot(choice: dict[str, Any], path: str | Path) -> None:
         content = vl_convert.vegalite_to_png(specification, scale=2)
     else:
         content = vl_convert.vegalite_to_html(specification, bundle=True).encode()
-    write_file(target, content)
+    write_file(target, content, overwrite=overwrite)
 
 
 def _chart(choice: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sub8.errors import InputError
+from sub8.files import check_writable
 
 if TYPE_CHECKING:
     from sub8.data.preprocess import Preprocess
@@ -38,6 +40,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else 
 FloatModel = Annotated[
     str, typer.Argument(metavar="MODEL.onnx", help="A float model.", show_default=False)
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
 OutputModel = Annotated[
     str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
 ]
@@ -86,6 +89,22 @@ def data_source(data: str | None, inputs: list[str] | None, what: str) -> "str |
             raise InputError(f"--input {name!r} is given twice")
         found[name] = source
     return found
+
+
+def output_path(text: str, *, force: bool, not_over: str | None = None) -> Path:
+    """Where to write, checked before the long work starts. not_over: the source, which is not
+    replaced with ``force`` either.
+    """
+    target = Path(text)
+    if (
+        not_over is not None
+        and target.exists()
+        and Path(not_over).exists()
+        and target.samefile(not_over)
+    ):
+        raise InputError(f"{target}: would overwrite the source model")
+    check_writable(target, overwrite=force)
+    return target
 
 
 def preprocess_from(text: str | None) -> "Preprocess | None":

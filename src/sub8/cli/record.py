@@ -1,14 +1,13 @@
 """``sub8 record``: check, merge and extend open-graph records."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sub8.cli import terminal
 from sub8.cli.json_output import print_json
-from sub8.cli.options import Json
+from sub8.cli.options import Force, Json, output_path
 from sub8.errors import InputError
 from sub8.files import write_file
 from sub8.record.bundles import pack
@@ -70,10 +69,11 @@ def merge(
         ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", metavar="STATE.json", help="To write.")],
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Merge signed events into a record: any order, any duplication, the same bytes."""
-    merged = merge_files(bundles, output)
+    merged = merge_files(bundles, output_path(output, force=force), overwrite=force)
     if as_json:
         print_json("record-merge", {"output": output, **merged.to_dict()})
         return
@@ -119,6 +119,7 @@ def replicate(
     subject: Annotated[
         str, typer.Option("--subject", metavar="PITH", help="The paper's Pith number.")
     ] = PAPER,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Sign a replication record: setting, figures, sha256 of source, artifact and data, machine.
@@ -130,6 +131,7 @@ def replicate(
     several = study is not None and model is None and metrics is None and data is None
     if not (single or several):
         raise InputError("give --model and --metrics (and --data), or --study alone")
+    target = output_path(output, force=force)
     private = PrivateKey.load(key, _passphrase(confirm=False) if is_encrypted(key) else None)
     if study is not None:
         event = replicate_study(study, private, statement=claim, subject=subject)
@@ -138,7 +140,7 @@ def replicate(
         event = replicate_model(
             model, metrics, private, data=data, statement=claim, subject=subject
         )
-    write_file(Path(output), pack([event.data]))
+    write_file(target, pack([event.data]), overwrite=force)
     if as_json:
         print_json(
             "record-replicate",
@@ -165,7 +167,7 @@ def keygen(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make an Ed25519 key. An existing file is never overwritten."""
+    """Make an Ed25519 key. An existing file is never replaced, and there is no --force."""
     public = generate_key_files(output, _passphrase(confirm=True) if passphrase else None)
     if as_json:
         paths = {"private_key": output, "public_key": f"{output}.pub"}

@@ -67,6 +67,9 @@ def sweep(
         typer.Option(metavar="ADDRESS", help="Measure on a Ray cluster: its address, or auto."),
     ] = None,
     preprocess: PreprocessText = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write also into a folder with files of others.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure accuracy, size, work and time at many settings; finished points are kept, so it can
@@ -89,6 +92,7 @@ def sweep(
             jobs=jobs,
             ray=ray,
             preprocess=preprocess_from(preprocess),
+            overwrite=force,
             progress=progress,
         )
     if as_json:
@@ -121,12 +125,15 @@ def report(
     max_drop: Annotated[
         float, typer.Option("--max-drop", metavar="POINTS", help="Top-1 the chosen point may lose.")
     ] = 1.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace also a report.html that sub8 did not write.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write report.html, one page that works offline, and the charts as PNG and SVG."""
     from sub8.study.report import report as write_report
 
-    written = write_report(folder, max_drop=max_drop)
+    written = write_report(folder, max_drop=max_drop, overwrite=force)
     if as_json:
         print_json(
             "report",

@@ -154,12 +154,16 @@ class Merger:
 
 
 def merge_files(
-    paths: Iterable[str | os.PathLike[str]], output: str | os.PathLike[str] | None = None
+    paths: Iterable[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    overwrite: bool = True,
 ) -> Merged:
     """Merge states and bundles in files; write the state to ``output``, beside first, then renamed.
 
     At least one of the files must be a state: the paper's record, or an earlier result. Raises
-    InputError for files that are neither, and for states that were altered.
+    InputError for files that are neither, for states that were altered, and where ``overwrite`` is
+    False and the output is there.
     """
     merger = Merger()
     bundles = []
@@ -174,7 +178,7 @@ def merge_files(
             merger.add_bundle(file)
     merged = merger.result()
     if output is not None:
-        write_file(Path(output), merged.data)
+        write_file(Path(output), merged.data, overwrite=overwrite)
     return merged
 
 

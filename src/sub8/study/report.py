@@ -8,12 +8,15 @@ from typing import Any
 
 from sub8.errors import InputError
 from sub8.extras import missing_extra
-from sub8.files import write_file
+from sub8.files import check_writable, write_file
 from sub8.study.point import Point
 from sub8.study.recommend import Recommendation, drop_of, recommend, significance
 from sub8.study.sweep import PEER_FLOAT, PEER_INT8, Study
 from sub8.uncertainty import FEW_IMAGES, margin
 
+MARK = b'<meta name="generator" content="sub8">'
+_KINDS = ("svg", "png")
+_HEAD = 4096  # bytes within which the mark stands
 _SOURCES = ("model", "data", "calibration")
 
 
@@ -26,12 +29,13 @@ class Report:
     chosen: str
 
 
-def report(folder: str | Path, *, max_drop: float = 1.0) -> Report:
+def report(folder: str | Path, *, max_drop: float = 1.0, overwrite: bool = True) -> Report:
     """Write ``report.html`` and ``charts/`` into a study's folder.
 
     max_drop: points of top-1 the recommended setting may lose against fp32.
-    Raises InputError where the study is missing, empty or damaged, or the extra ``study`` is not
-    installed."""
+    A report that sub8 wrote before is replaced. Raises InputError where the study is missing, empty
+    or damaged, the extra ``study`` is not installed, or ``overwrite`` is False and report.html is
+    by someone else."""
     target = Path(folder)
     study = Study.load(target)
     if not study.points:
@@ -43,18 +47,10 @@ def report(folder: str | Path, *, max_drop: float = 1.0) -> Report:
         from sub8.study.charts import charts
     except ImportError as error:
         raise missing_extra("study", error.name, "the report") from error
+    page_path = target / "report.html"
     drawn = {name: chart.to_dict() for name, chart in charts(study).items()}
-    pictures = []
-    (target / "charts").mkdir(exist_ok=True)
-    for name, specification in drawn.items():
-        fixed = {**specification, "width": 640, "background": "white"}
-        for suffix, content in (
-            ("svg", vl_convert.vegalite_to_svg(fixed).encode()),
-            ("png", vl_convert.vegalite_to_png(fixed, scale=2)),
-        ):
-            path = target / "charts" / f"{name}.{suffix}"
-            write_file(path, content)
-            pictures.append(str(path))
+    if not overwrite:
+        _check_own(page_path, [*drawn])
     advice = recommend(study, max_drop)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sub8.study"),
@@ -79,8 +75,33 @@ def report(folder: str | Path, *, max_drop: float = 1.0) -> Report:
         peer_float=PEER_FLOAT,
         peer_int8=PEER_INT8,
     )
-    write_file(target / "report.html", page.encode())
-    return Report(str(target / "report.html"), tuple(pictures), advice.point.setting.label)
+    # First the page: by its mark the next report knows that the charts are sub8's, too.
+    write_file(page_path, page.encode())
+    pictures = []
+    (target / "charts").mkdir(exist_ok=True)
+    for name, specification in drawn.items():
+        fixed = {**specification, "width": 640, "background": "white"}
+        for suffix, content in (
+            ("svg", vl_convert.vegalite_to_svg(fixed).encode()),
+            ("png", vl_convert.vegalite_to_png(fixed, scale=2)),
+        ):
+            path = target / "charts" / f"{name}.{suffix}"
+            write_file(path, content)
+            pictures.append(str(path))
+    return Report(str(page_path), tuple(pictures), advice.point.setting.label)
+
+
+def _check_own(page: Path, charts: list[str]) -> None:
+    """InputError where what a report would replace is not of an earlier one."""
+    if page.exists():
+        if MARK not in page.read_bytes()[:_HEAD]:
+            raise InputError(f"{page}: exists and is no report of sub8; --force replaces it")
+        return
+    for path in (
+        page.parent / "charts" / f"{name}.{suffix}" for name in charts for suffix in _KINDS
+    ):
+        if path.exists():
+            check_writable(path, overwrite=False)
 
 
 def _choice_rows(study: Study, advice: Recommendation) -> list[dict[str, Any]]:

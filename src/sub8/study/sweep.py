@@ -149,6 +149,7 @@ def sweep(
     jobs: int | None = None,
     ray: str | None = None,
     preprocess: Preprocess | None = None,
+    overwrite: bool = True,
     progress: Progress | None = None,
 ) -> Study:
     """Measure ``chosen`` settings of ``model`` and write the study into ``folder``.
@@ -160,7 +161,8 @@ def sweep(
     metadata.
     Points already in the folder are kept, and those of other settings stay in the study. Times are
     taken at the end, one point after the other, on this machine, each interleaved with ONNX
-    Runtime. Raises InputError.
+    Runtime. Raises InputError, also where ``overwrite`` is False and the folder holds files but no
+    study.
     """
     progress = logged(progress)
     target = Path(folder)
@@ -171,7 +173,7 @@ def sweep(
     if threads is not None:
         threads = thread_count(threads)
     question = _question(model, data, calibration, images, calibration_images, preprocess)
-    _prepare_folder(target, question)
+    _prepare_folder(target, question, overwrite)
     if preprocess is not None:
         write_file(target / "preprocess.json", preprocess.to_metadata().encode())
     tasks = [
@@ -242,14 +244,18 @@ def _question(
     }
 
 
-def _prepare_folder(target: Path, question: dict[str, Any]) -> None:
+def _prepare_folder(target: Path, question: dict[str, Any], overwrite: bool) -> None:
     """Make the folder, or make sure that it holds the same question's points."""
+    path = target / "question.json"
     try:
+        if not overwrite and not path.exists() and _holds_files(target):
+            raise InputError(
+                f"{target}: holds files, but no study; name another folder, or --force"
+            )
         for part in ("points", "models", "peers"):
             (target / part).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{target}: cannot be made ({error.strerror})") from error
-    path = target / "question.json"
     if not path.exists():
         _write_json(path, question)
     elif (before := read_json(path)) != question:
@@ -259,6 +265,13 @@ def _prepare_folder(target: Path, question: dict[str, Any]) -> None:
             f"{target}: holds another study (different: {', '.join(changed)}); choose another "
             "folder"
         )
+
+
+def _holds_files(folder: Path) -> bool:
+    """Other than what a study that was killed at its start leaves."""
+    return any(
+        path.is_file() and not path.name.startswith(".question.json.") for path in folder.rglob("*")
+    )
 
 
 def _baselines(

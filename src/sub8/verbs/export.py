@@ -74,6 +74,7 @@ def export(
     check: bool = False,
     pythons: Sequence[str] = (),
     threads: int | None = None,
+    overwrite: bool = True,
 ) -> Export:
     """Write a quantised model in the form ``target``: "onnx", "onnx-opset21", "onnx-plain",
     "onnx-int8".
@@ -82,12 +83,12 @@ def export(
     one. data: the samples, see ``open_dataset``; images: which, by default the first 16; without
     data two random inputs. check: run the file in every runtime that is installed, here and in
     the Python interpreters ``pythons``. Raises InputError, also where an exact target's results
-    differ from the engine's, and UnsupportedModelError where the target has no form for a node;
-    nothing is written then.
+    differ from the engine's or ``overwrite`` is False and the file is there, and
+    UnsupportedModelError where the target has no form for a node; nothing is written then.
     """
     chosen = find_target(target)
     path = Path(output)
-    check_writable(path)
+    check_writable(path, overwrite=overwrite)
     opened = ModelFile.open(model)
     refuse_unquantised(opened, "export takes quantised ones")
     samples, count = _samples(opened, data, images, preprocess)
@@ -95,7 +96,7 @@ def export(
     comparison = _Comparison(opened, chosen, rewritten.model, threads)
     for sample in samples:
         comparison.add(sample)
-    write_model(rewritten.model, path)
+    write_model(rewritten.model, path, overwrite=overwrite)
     runtimes = comparison.check(path, samples[0], pythons) if check else []
     return Export(
         str(path),

@@ -24,6 +24,7 @@ from sub8.data.preprocess import Preprocess
 from sub8.engine.session import Session
 from sub8.errors import InputError
 from sub8.extras import missing_extra
+from sub8.files import check_writable
 from sub8.graph.export import export_module
 from sub8.graph.write import write_model
 from sub8.latency import interleaved_medians
@@ -61,6 +62,7 @@ CALIBRATION = (
 )
 CROPS_OF_CALIBRATION = 3
 CROPS_OF_SHOWN = 25
+FLOAT_FILE = "efficientnet-lite0.onnx"
 FILES = {name: f"efficientnet-lite0-{name.replace(' N=', '-n')}.onnx" for name in PRECISIONS}
 
 
@@ -121,14 +123,15 @@ def quickstart(
     *,
     threads: int | None = None,
     runs: int = 20,
+    overwrite: bool = True,
     progress: Progress | None = None,
 ) -> Quickstart:
     """Quantise EfficientNet-Lite0 to int8, int4 and ternary in ``folder``, by the default method;
     verify and time every file, and compare its answers with float32's on photographs that
     calibration did not see.
 
-    Raises InputError where the packages of the extra ``quickstart`` are missing or the folder is
-    not writable."""
+    Raises InputError where the packages of the extra ``quickstart`` are missing, the folder is not
+    writable, or ``overwrite`` is False and one of the files is there."""
     start = time.perf_counter()
     progress = logged(progress)
     threads = thread_count(threads)
@@ -137,20 +140,22 @@ def quickstart(
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{target}: cannot be made ({error.strerror})") from error
+    float_path = target / FLOAT_FILE
+    paths = {"float32": float_path} | {name: target / file for name, file in FILES.items()}
+    for path in paths.values():
+        check_writable(path, overwrite=overwrite)
     shown = [_photograph(name) for name in SHOWN]
     calibration = ArrayData(
         "photographs", _crops([_photograph(name) for name in CALIBRATION], CROPS_OF_CALIBRATION)
     )
     held_out = ArrayData("photographs", _crops(shown, CROPS_OF_SHOWN))
-    float_path = target / "efficientnet-lite0.onnx"
-    write_model(float_model(), float_path)
-    paths = {"float32": float_path} | {name: target / file for name, file in FILES.items()}
+    write_model(float_model(), float_path, overwrite=overwrite)
 
     def made(name: str, part: Progress) -> Verification:
         quantised = quantize(
             float_path, calibration, PRECISIONS[name], threads=threads, progress=part
         )
-        quantised.save(paths[name])
+        quantised.save(paths[name], overwrite=overwrite)
         return verify(paths[name], held_out, threads=threads, progress=part)
 
     checks = _side_by_side(made, PRECISIONS, progress)
