@@ -1,8 +1,14 @@
-"""Pages of the site that are made from the program: the commands, and the names of the package."""
+"""Pages of the site that are made from the program: the commands, the names of the package, the
+schemas of JSON.
+"""
 
 from collections.abc import Iterator
 from typing import Any
 
+from mkdocs.structure.files import File, Files
+from tools.json_schemas import schemas, text_of
+
+SCHEMAS = "<!-- the schemas: tools/mkdocs_hooks.py -->"
 COMMANDS = "<!-- the commands: tools/mkdocs_hooks.py -->"
 NAMES = "<!-- the names: tools/mkdocs_hooks.py -->"
 
@@ -13,7 +19,26 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown = markdown.replace(COMMANDS, command_reference())
     if NAMES in markdown:
         markdown = markdown.replace(NAMES, name_reference())
+    if SCHEMAS in markdown:
+        markdown = markdown.replace(SCHEMAS, schema_reference())
     return markdown
+
+
+def on_files(files: Files, *, config: Any, **_: Any) -> Files:
+    """MkDocs calls it with all files of the site."""
+    for name, schema in schemas().items():
+        path = f"reference/schemas/{name}.json"
+        files.append(File.generated(config, path, content=text_of(schema)))
+    return files
+
+
+def schema_reference() -> str:
+    """Every schema with its keys, as a table."""
+    rows = ["| schema | keys |", "|---|---|"]
+    for name, schema in schemas().items():
+        keys = [key for key in schema["properties"] if key not in ("schema", "version", "units")]
+        rows.append(f"| [{name}](schemas/{name}.json) | {', '.join(f'`{key}`' for key in keys)} |")
+    return "\n".join(rows)
 
 
 def command_reference() -> str:

@@ -46,7 +46,7 @@ def test_quantize_tells_what_it_changed(sub8_command, folder, tmp_path):
     assert "calibrated on 24 of 24 images" in done.out
     assert "beside float32 on 24 images that calibration saw" in done.out and "dB" in done.out
     assert "next: sub8 evaluate" in done.out
-    found = sub8_command(*arguments, "-o", tmp_path / "q.onnx", "--images", "8", "--json").json
+    found = sub8_command(*arguments, "-o", tmp_path / "q8.onnx", "--images", "8", "--json").json
     assert found["calibration"] == {"images": 8, "offered": 24}
     assert found["quality"]["held_out"] and found["quality"]["images"] == 16
     assert 0 <= found["quality"]["agreement"]["top1"] <= 100

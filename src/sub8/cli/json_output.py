@@ -28,13 +28,18 @@ _UNITS = {
 }
 
 
+def schema_name(verb: str) -> str:
+    """``sub8/VERB/VERSION``."""
+    return f"sub8/{verb}/{_VERSIONS.get(verb, 1)}"
+
+
 def print_json(verb: str, result: dict[str, Any]) -> None:
     """JSON on stdout, in ASCII."""
     units = {name: _UNITS[name] for name in sorted(set(_names(result)) & _UNITS.keys())}
     if verb == "benchmark":
         units |= dict.fromkeys(("sub8", "float32"), "milliseconds")
     document = {
-        "schema": f"sub8/{verb}/{_VERSIONS.get(verb, 1)}",
+        "schema": schema_name(verb),
         "version": __version__,
         **result,
         "units": units,
