@@ -210,7 +210,7 @@ void check(const Kernel& kernel, decltype(KernelSet::requantize) KernelSet::* pl
                         wanted[i] = to_8_bit(sum);
                     }
                 }
-                (kernel.set.*place)(t);
+                (kernel.set.*place)(c)(t);
                 kernel.require(out == wanted, std::to_string(variant) + ", " +
                                                   std::to_string(columns) + " columns");
             }

@@ -106,6 +106,8 @@ struct RequantizeArguments {
     ptrdiff_t pitch;          // bytes from row to row of out and residual
 };
 
+using RequantizeKernel = void (*)(const RequantizeArguments&);
+
 // How the channels of a position become 4-byte slots (conv/strip.h).
 enum class SlotOrder {
     contiguous,   // slot q: channels 4q .. 4q+3
@@ -177,7 +179,8 @@ struct KernelSet {
     // be codes.
     void (*scale)(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
                   int8_t* out);
-    void (*requantize)(const RequantizeArguments&);
+    // The requantisation with these constants: chosen once a layer.
+    RequantizeKernel (*requantize)(const RequantizeConstants&);
     void (*gather_slots)(const SlotArguments&);
     DepthwiseKernel depthwise;
     const WinogradForms* winograd;  // null where there are none

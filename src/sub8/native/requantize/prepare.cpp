@@ -156,6 +156,7 @@ void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
     constants_.has_residual = residual != 0;
     constants_.residual_signed = params.residual_signed;
     constants_.out_signed = out_signed;
+    kernel_ = kernels_.requantize(constants_);
 }
 
 void Prepared::prepare(const Accumulators& accumulators, const ToFloat& params) {
@@ -198,7 +199,7 @@ void Prepared::apply(const int32_t* acc, int64_t acc_pitch, int rows, int column
             constants_.has_residual ? static_cast<const uint8_t*>(residual) + start : nullptr;
         arguments.out = static_cast<uint8_t*>(result) + start;
         arguments.pitch = outputs_;
-        kernels_.requantize(arguments);
+        kernel_(arguments);
         return;
     }
     for (int row = 0; row < rows; ++row) {

@@ -45,6 +45,7 @@ class Prepared {
     const kernels::KernelSet& kernels_;
     int outputs_;
     Form form_;
+    kernels::RequantizeKernel kernel_ = nullptr;  // Form::to_8_bit
     kernels::RequantizeConstants constants_{};
     std::vector<int64_t> multiplier_;
     std::vector<int64_t> offset_;

@@ -144,55 +144,27 @@ void requantize_narrow(const RequantizeArguments& arguments) {
             put(_mm256_castsi256_si128(narrow(last, last)));
         }
     }
-    if (column + 8 > t.columns) return;
-    // Half a vector of outputs, of two rows at once; a last row alone is paired with itself.
-    const __m256i offset = load_unaligned(offsets + column);
-    const auto row_values = [&](int row) {
-        const uint8_t* residual =
-            Form::has_residual ? t.residual + row * t.pitch + column : nullptr;
-        return rounded(t.acc + row * t.acc_pitch + column, residual, offset);
-    };
-    for (int row = 0; row < t.rows; row += 2) {
-        const int other = row + 1 < t.rows ? row + 1 : row;
-        const __m256i both = _mm256_packs_epi32(row_values(row), row_values(other));
-        const __m128i bytes = _mm256_castsi256_si128(narrow(both, both));
-        const auto put = [&](int at, __m128i eight) {
-            _mm_storel_epi64(reinterpret_cast<__m128i*>(t.out + at * t.pitch + column), eight);
+    if (column + 8 <= t.columns) {
+        // Half a vector of outputs, of two rows at once; a last row alone is paired with itself.
+        const __m256i offset = load_unaligned(offsets + column);
+        const auto row_values = [&](int row) {
+            const uint8_t* residual =
+                Form::has_residual ? t.residual + row * t.pitch + column : nullptr;
+            return rounded(t.acc + row * t.acc_pitch + column, residual, offset);
         };
-        put(row, bytes);
-        put(other, _mm_unpackhi_epi64(bytes, bytes));
+        for (int row = 0; row < t.rows; row += 2) {
+            const int other = row + 1 < t.rows ? row + 1 : row;
+            const __m256i both = _mm256_packs_epi32(row_values(row), row_values(other));
+            const __m128i bytes = _mm256_castsi256_si128(narrow(both, both));
+            const auto put = [&](int at, __m128i eight) {
+                _mm_storel_epi64(reinterpret_cast<__m128i*>(t.out + at * t.pitch + column), eight);
+            };
+            put(row, bytes);
+            put(other, _mm_unpackhi_epi64(bytes, bytes));
+        }
+        column += 8;
     }
-}
-
-// From run-time properties to the instance of requantize_narrow.
-template <typename Rounding, bool... flags>
-void choose(const RequantizeArguments& t) {
-    requantize_narrow<Form<Rounding, flags...>>(t);
-}
-
-template <typename Rounding, bool... flags, typename... Rest>
-void choose(const RequantizeArguments& t, bool flag, Rest... rest) {
-    if (flag) {
-        choose<Rounding, flags..., true>(t, rest...);
-    } else {
-        choose<Rounding, flags..., false>(t, rest...);
-    }
-}
-
-bool is_saturating(const RequantizeConstants& c) {
-    const int low = c.out_signed ? -128 : 0;
-    return c.zero_point == 0 && c.low == low && c.high == low + 255;
-}
-
-void requantize_whole_vectors(const RequantizeArguments& t) {
-    const RequantizeConstants& c = *t.constants;
-    const bool saturating = is_saturating(c);
-    if (c.shift <= FloatRounding::kLargestShift) {
-        choose<FloatRounding>(t, t.residual != nullptr, c.acc_shift != 0, saturating, c.out_signed);
-    } else {
-        choose<IntegerRounding>(t, t.residual != nullptr, c.acc_shift != 0, saturating,
-                                c.out_signed);
-    }
+    if (column < t.columns) scalar::requantize_from(arguments, column);
 }
 
 // Multipliers of 31 bits, sums of 64: eight accumulators, the even ones in one vector, the odd ones
@@ -254,7 +226,8 @@ void requantize_wide(const RequantizeArguments& arguments) {
     const RequantizeConstants c = *t.constants;
     const __m256i residual_multiplier = _mm256_set1_epi64x(c.residual_multiplier);
     const Narrowing<Form<IntegerRounding, has_residual, false, saturating, out_signed>> narrow(c);
-    for (int column = 0; column + 8 <= t.columns; column += 8) {
+    int column = 0;
+    for (; column + 8 <= t.columns; column += 8) {
         const WideRounding<ties> rounding(c.shift, c.multiplier + t.output + column,
                                           c.offset + t.output + column);
         const int32_t* acc = t.acc + column;
@@ -294,35 +267,44 @@ void requantize_wide(const RequantizeArguments& arguments) {
             put(_mm256_castsi256_si128(narrow(both, both)));
         }
     }
+    if (column < t.columns) scalar::requantize_from(arguments, column);
+}
+
+// From properties of the constants to the instance for them.
+template <typename Rounding, bool... flags>
+RequantizeKernel narrow() {
+    return requantize_narrow<Form<Rounding, flags...>>;
+}
+
+template <typename Rounding, bool... flags, typename... Rest>
+RequantizeKernel narrow(bool flag, Rest... rest) {
+    return flag ? narrow<Rounding, flags..., true>(rest...)
+                : narrow<Rounding, flags..., false>(rest...);
 }
 
 template <bool... flags>
-void choose_wide(const RequantizeArguments& t) {
-    requantize_wide<flags...>(t);
+RequantizeKernel wide() {
+    return requantize_wide<flags...>;
 }
 
 template <bool... flags, typename... Rest>
-void choose_wide(const RequantizeArguments& t, bool flag, Rest... rest) {
-    if (flag) {
-        choose_wide<flags..., true>(t, rest...);
-    } else {
-        choose_wide<flags..., false>(t, rest...);
-    }
+RequantizeKernel wide(bool flag, Rest... rest) {
+    return flag ? wide<flags..., true>(rest...) : wide<flags..., false>(rest...);
 }
 
-void requantize_any(const RequantizeArguments& t) {
-    const RequantizeConstants& c = *t.constants;
-    if (c.narrow) {
-        requantize_whole_vectors(t);
-    } else if (c.wide) {
-        choose_wide(t, c.ties, t.residual != nullptr, is_saturating(c), c.out_signed);
-    }
-    const int done = c.narrow || c.wide ? t.columns / 8 * 8 : 0;
-    if (done < t.columns) scalar::requantize_some(t, done, t.columns);
+RequantizeKernel choose(const RequantizeConstants& c) {
+    const int low = c.out_signed ? -128 : 0;
+    const bool saturating = c.zero_point == 0 && c.low == low && c.high == low + 255;
+    if (c.narrow && c.shift <= FloatRounding::kLargestShift)
+        return narrow<FloatRounding>(c.has_residual, c.acc_shift != 0, saturating, c.out_signed);
+    if (c.narrow)
+        return narrow<IntegerRounding>(c.has_residual, c.acc_shift != 0, saturating, c.out_signed);
+    if (c.wide) return wide(c.ties, c.has_residual, saturating, c.out_signed);
+    return scalar::requantize(c);
 }
 
 }  // namespace
 
-decltype(KernelSet::requantize) const requantize = requantize_any;
+decltype(KernelSet::requantize) const requantize = choose;
 
 }  // namespace sub8::kernels::avx2

@@ -111,7 +111,7 @@ inline __m256i load_alpha(const uint8_t* from) {
 template <int rows>
 SUB8_INLINE void read_totals(const TileArguments& t, const int32_t* total,
                              __m256i (&acc)[rows][2]) {
-    if (t.first) {
+    if (__builtin_expect(t.first, 1)) {  // most layers have but one block
         SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
     } else {
         SUB8_ROWS(acc[r][0] = load(total + r * kPanel); acc[r][1] = load(total + r * kPanel + 8);)

@@ -29,8 +29,9 @@ int16x8_t load_residual(const uint8_t* from, bool is_signed) {
     return is_signed ? vmovl_s8(vreinterpret_s8_u8(bytes)) : vreinterpretq_s16_u16(vmovl_u8(bytes));
 }
 
-void requantize_narrow(const RequantizeArguments& t, int columns) {
+void requantize_narrow(const RequantizeArguments& t) {
     const RequantizeConstants& c = *t.constants;
+    const int columns = t.columns / 8 * 8;
     const Rounding round(c.shift);
     const int32x4_t acc_shift = vdupq_n_s32(c.acc_shift);
     const int32x4_t residual_shift = vdupq_n_s32(c.residual_shift);
@@ -54,6 +55,7 @@ void requantize_narrow(const RequantizeArguments& t, int columns) {
             vst1_u8(t.out + row * t.pitch + column, vreinterpret_u8_s8(vmovn_s16(v)));
         }
     }
+    if (columns < t.columns) scalar::requantize_from(t, columns);
 }
 
 // Four sums of 64 bits, rounded: vrshl rounds ties upwards, and those go back to even.
@@ -79,8 +81,9 @@ struct WideRounding {
     }
 };
 
-void requantize_wide(const RequantizeArguments& t, int columns) {
+void requantize_wide(const RequantizeArguments& t) {
     const RequantizeConstants& c = *t.constants;
+    const int columns = t.columns / 8 * 8;
     const WideRounding round(c.shift, c.ties);
     const int32x2_t residual_multiplier = vdup_n_s32(int32_t(c.residual_multiplier));
     const int16x8_t zero_point = vdupq_n_s16(int16_t(c.zero_point));
@@ -113,16 +116,16 @@ void requantize_wide(const RequantizeArguments& t, int columns) {
             vst1_u8(t.out + row * t.pitch + column, vreinterpret_u8_s8(vmovn_s16(v)));
         }
     }
+    if (columns < t.columns) scalar::requantize_from(t, columns);
 }
 
-void requantize_any(const RequantizeArguments& t) {
-    const int whole = t.constants->narrow || t.constants->wide ? t.columns / 8 * 8 : 0;
-    if (whole > 0) t.constants->narrow ? requantize_narrow(t, whole) : requantize_wide(t, whole);
-    if (whole < t.columns) scalar::requantize_some(t, whole, t.columns);
+RequantizeKernel choose(const RequantizeConstants& c) {
+    if (c.narrow) return requantize_narrow;
+    return c.wide ? requantize_wide : scalar::requantize(c);
 }
 
 }  // namespace
 
-decltype(KernelSet::requantize) const requantize = requantize_any;
+decltype(KernelSet::requantize) const requantize = choose;
 
 }  // namespace sub8::kernels::neon

@@ -13,8 +13,8 @@ inline int32_t* started(const TileArguments& t, int32_t* acc) {
     return acc;
 }
 
-// Columns [first_column, columns) of a requantisation.
-void requantize_some(const RequantizeArguments& arguments, int first_column, int columns);
+// The columns of a requantisation from first_column on.
+void requantize_from(const RequantizeArguments& arguments, int first_column);
 
 // Part of SlotArguments' job; every slot order through its table.
 void gather_some(const SlotArguments& arguments, int first_slot, int last_slot, int first_position,

@@ -6,12 +6,12 @@
 
 namespace sub8::kernels::scalar {
 
-void requantize_some(const RequantizeArguments& t, int first_column, int columns) {
+void requantize_from(const RequantizeArguments& t, int first_column) {
     const RequantizeConstants& c = *t.constants;
     const sub8::requantize::SumTo8Bit<int64_t> to_8_bit(c.shift, c.zero_point, c.low, c.high);
     for (int row = 0; row < t.rows; ++row) {
         const int32_t* acc = t.acc + row * t.acc_pitch;
-        for (int j = first_column; j < columns; ++j) {
+        for (int j = first_column; j < t.columns; ++j) {
             // The sum of the true accumulator is in range; single products may wrap around, which
             // cancels.
             uint64_t sum = uint64_t(int64_t(acc[j])) * uint64_t(c.multiplier[t.output + j]) +
@@ -28,10 +28,12 @@ void requantize_some(const RequantizeArguments& t, int first_column, int columns
 
 namespace {
 
-void requantize_any(const RequantizeArguments& t) { requantize_some(t, 0, t.columns); }
+void requantize_all(const RequantizeArguments& t) { requantize_from(t, 0); }
+
+RequantizeKernel choose(const RequantizeConstants&) { return requantize_all; }
 
 }  // namespace
 
-decltype(KernelSet::requantize) const requantize = requantize_any;
+decltype(KernelSet::requantize) const requantize = choose;
 
 }  // namespace sub8::kernels::scalar
