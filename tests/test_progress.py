@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from sub8.progress import StageLines
+from sub8.progress import StageLines, Work
 
 
 @pytest.fixture
@@ -38,3 +38,13 @@ def test_every_stage_is_told_where_that_is_wanted(clock):
     lines = []
     run(StageLines(lines.append, every=True), clock, 1)
     assert lines == ["layers: 1 of 10", "layers: 10 of 10 in 1 s"]
+
+
+def test_work_tells_whom_it_may_under_the_name_it_is_given():
+    told: list[tuple[str, int, int]] = []
+    work = Work(threads=2, progress=lambda *stage: told.append(stage))
+    work.tell("layers", 1, 3)
+    trial = work.named("trial: layers")
+    trial.tell("layers", 2, 3)
+    Work().tell("layers", 3, 3)
+    assert told == [("layers", 1, 3), ("trial: layers", 2, 3)] and trial.threads == 2

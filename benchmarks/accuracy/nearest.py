@@ -12,6 +12,7 @@ import numpy as np
 import sub8
 from sub8.graph.qdq import QuantizedLayer, write_qdq
 from sub8.numerics.cluster import ClusteredWeight
+from sub8.progress import Work
 from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass
 from sub8.ptq.integer_limits import fits_int32, integer_bias, minimum_exponent
 from sub8.ptq.prepare import prepare_network
@@ -27,7 +28,7 @@ def round_to_nearest(task: Task) -> QuantizedModel:
     """
     recipe = task.setting.recipe()
     samples = Samples(task.calibration, task.calibration_images, task.preprocess)
-    network = prepare_network(task.model, samples, recipe, threads=task.threads)
+    network = prepare_network(task.model, samples, recipe, work=Work(threads=task.threads))
 
     def visit(layer: CalibratedLayer) -> QuantizedLayer:
         group = layer.group
@@ -43,7 +44,7 @@ def round_to_nearest(task: Task) -> QuantizedModel:
         return QuantizedLayer((term,), *integer_bias(bias, (term,), layer.input_format))
 
     parts = (network.graph, network.groups, network.formats, network.inputs)
-    calibrated = calibration_pass(*parts, visit, threads=task.threads)
+    calibrated = calibration_pass(*parts, visit, work=Work(threads=task.threads))
     metadata = {"sub8.version": sub8.__version__, "sub8.recipe": json.dumps(recipe.to_dict())}
     model = write_qdq(network.graph, calibrated.layers, network.formats, metadata)
     return QuantizedModel(model, layer_summaries(calibrated.layers, calibrated.signal_to_noise))

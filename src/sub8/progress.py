@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 # What the verbs tell of their stages, for Python programs: INFO.
@@ -44,6 +45,25 @@ class StageLines:
             more = "" if left is None else f", about {_duration(left)} left"
             self._write(f"{stage}: {done} of {total}{more}")
             self._stages[stage] = begun, now + _NEXT
+
+
+@dataclass(frozen=True)
+class Work:
+    """How long work is done. threads: at most so many, None: as many as there are processors.
+    progress: whom it tells how far it is.
+    """
+
+    threads: int | None = None
+    progress: Progress | None = None
+
+    def tell(self, stage: str, done: int, total: int) -> None:
+        """Call the progress, where there is one."""
+        if self.progress is not None:
+            self.progress(stage, done, total)
+
+    def named(self, stage: str) -> "Work":
+        """The same work, which tells all its stages as this one."""
+        return Work(self.threads, lambda _, done, total: self.tell(stage, done, total))
 
 
 def logged(progress: Progress | None) -> Progress:

@@ -5,7 +5,7 @@ import warnings
 
 from sub8.errors import InputError, Sub8Warning
 from sub8.extras import install_command, missing_extra
-from sub8.progress import Progress
+from sub8.progress import Work
 from sub8.ptq.calibration_pass import CalibrationResult, calibration_pass
 from sub8.ptq.prepare import PreparedNetwork
 from sub8.ptq.quantiser import LayerQuantiser
@@ -30,8 +30,7 @@ def solve_layers(
     recipe: Recipe,
     *,
     one_exponent: bool = False,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    work: Work = Work(),
 ) -> CalibrationResult:
     """Solve all layers on the network's calibration inputs. recipe: may differ from the one
     prepared with in its weights. one_exponent: see ``LayerQuantiser``.
@@ -42,15 +41,8 @@ def solve_layers(
     if recipe.method == "reconstruct" or (recipe.method == "auto" and _can_fit_blocks(recipe)):
         from sub8.reconstruct.network import reconstruct
 
-        return reconstruct(
-            *parts, recipe, one_exponent=one_exponent, threads=threads, progress=progress
-        )
-    return calibration_pass(
-        *parts,
-        LayerQuantiser(recipe, one_exponent=one_exponent),
-        threads=threads,
-        progress=progress,
-    )
+        return reconstruct(*parts, recipe, one_exponent=one_exponent, work=work)
+    return calibration_pass(*parts, LayerQuantiser(recipe, one_exponent=one_exponent), work)
 
 
 def _can_fit_blocks(recipe: Recipe) -> bool:

@@ -14,6 +14,7 @@ from sub8.mixed.drop import expected_drop
 from sub8.mixed.latency import Stopwatch
 from sub8.mixed.options import OPTIONS, options_of, worthwhile
 from sub8.mixed.sensitivity import measure_sensitivities
+from sub8.progress import Work
 from sub8.ptq.calibrate import calibrate
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
 from sub8.verbs.quantize import quantize
@@ -112,7 +113,7 @@ def test_every_option_of_every_layer_is_timed(network, images, exponent):
         groups,
         formats,
         {network.graph.inputs[0].name: np.zeros((1, 3, 8, 8), np.float32)},
-        threads=1,
+        work=Work(threads=1),
     )
     times = stopwatch.times(options)
     assert {name: set(found) for name, found in times.layers.items()} == {
@@ -133,7 +134,7 @@ def test_predicted_errors_add_up_to_the_measured_one(network, many):
     formats = calibrate(network, groups, given(network, [many]), recipe.activations)
     options = {group.name: [Int4(4)] for group in groups if group.kind == "layer"}
     found = measure_sensitivities(
-        network, groups, formats, given(network, [many]), options, threads=1
+        network, groups, formats, given(network, [many]), options, work=Work(threads=1)
     )
     predicted = sum(layer.errors[Int4(4)] for layer in found)
     every = Int4(4)

@@ -13,6 +13,7 @@ from inputs_of import given
 from sub8.errors import InputError
 from sub8.graph.groups import find_groups
 from sub8.numerics.dfp import Format
+from sub8.progress import Work
 from sub8.ptq.activation_cache import Kept, KeptQuantised, Memory, Quantised, Repeated
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import calibration_pass
@@ -106,7 +107,7 @@ def test_the_limit_changes_no_bit(network, images, tmp_path, monkeypatch, method
     groups = find_groups(network)
     batches = [images[:10], images[10:20], images[20:]]
     how = Dfp8(exponent=exponent)
-    formats = calibrate(network, groups, given(network, batches), how, threads=1)
+    formats = calibrate(network, groups, given(network, batches), how, work=Work(threads=1))
     recipe = Recipe(weights=Ternary(4), method=method, activations=how)
     found = [
         calibration_pass(
@@ -115,7 +116,7 @@ def test_the_limit_changes_no_bit(network, images, tmp_path, monkeypatch, method
             formats,
             given(network, kept(batches, limit)),
             LayerQuantiser(recipe),
-            threads=1,
+            work=Work(threads=1),
         )
         for limit in (1 << 30, 20_000, 0)
     ]

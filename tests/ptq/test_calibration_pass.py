@@ -10,6 +10,7 @@ from sub8.graph.groups import find_groups
 from sub8.graph.inference import infer_shapes
 from sub8.graph.qdq import write_qdq
 from sub8.oracle import OnnxRuntime
+from sub8.progress import Work
 from sub8.ptq.activation_cache import ActivationCache
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import calibration_pass
@@ -45,7 +46,7 @@ def test_quantised_stream_is_what_the_artifact_computes(network, images, recipe)
     groups = find_groups(network)
     batches = [images[:16], images[16:]]
     formats = calibrate(
-        network, groups, given(network, batches), RECIPES[recipe].activations, threads=1
+        network, groups, given(network, batches), RECIPES[recipe].activations, work=Work(threads=1)
     )
     seen = {}
 
@@ -54,7 +55,7 @@ def test_quantised_stream_is_what_the_artifact_computes(network, images, recipe)
         return LayerQuantiser(RECIPES[recipe])(layer)
 
     calibrated = calibration_pass(
-        network, groups, formats, given(network, batches), visit, threads=1
+        network, groups, formats, given(network, batches), visit, work=Work(threads=1)
     )
     artifact = write_qdq(network, calibrated.layers, formats, {})
     names = {name: f"{name}.real" for name in seen}
@@ -66,7 +67,7 @@ def test_quantised_stream_is_what_the_artifact_computes(network, images, recipe)
 @pytest.mark.parametrize("recipe", ["ternary", "int4", "int8"])
 def test_accumulators_are_exact_in_float_and_int32(network, images, recipe):
     groups = find_groups(network)
-    formats = calibrate(network, groups, given(network, [images]), Dfp8(), threads=1)
+    formats = calibrate(network, groups, given(network, [images]), Dfp8(), work=Work(threads=1))
 
     def visit(layer):
         chosen = LayerQuantiser(RECIPES[recipe])(layer)
@@ -80,13 +81,15 @@ def test_accumulators_are_exact_in_float_and_int32(network, images, recipe):
         )
         return chosen
 
-    calibration_pass(network, groups, formats, given(network, [images]), visit, threads=1)
+    calibration_pass(
+        network, groups, formats, given(network, [images]), visit, work=Work(threads=1)
+    )
 
 
 @pytest.mark.parametrize("recipe", ["ternary", "int8"])
 def test_corrected_channels_have_the_float_models_mean(network, images, recipe):
     groups = find_groups(network)
-    formats = calibrate(network, groups, given(network, [images]), Dfp8(), threads=1)
+    formats = calibrate(network, groups, given(network, [images]), Dfp8(), work=Work(threads=1))
 
     def visit(layer):
         chosen = LayerQuantiser(RECIPES[recipe])(layer)
@@ -101,12 +104,14 @@ def test_corrected_channels_have_the_float_models_mean(network, images, recipe):
         )
         return chosen
 
-    calibration_pass(network, groups, formats, given(network, [images]), visit, threads=1)
+    calibration_pass(
+        network, groups, formats, given(network, [images]), visit, work=Work(threads=1)
+    )
 
 
 def test_correction_brings_the_logits_closer(network, images):
     groups = find_groups(network)
-    formats = calibrate(network, groups, given(network, [images]), Dfp8(), threads=1)
+    formats = calibrate(network, groups, given(network, [images]), Dfp8(), work=Work(threads=1))
     noise = [
         calibration_pass(
             network,
@@ -114,7 +119,7 @@ def test_correction_brings_the_logits_closer(network, images):
             formats,
             given(network, [images]),
             LayerQuantiser(RECIPES[name]),
-            threads=1,
+            work=Work(threads=1),
         ).signal_to_noise
         for name in ("corrected", "uncorrected")
     ]
@@ -153,8 +158,10 @@ def test_an_island_that_reads_nothing_has_a_result_for_every_batch():
     assert any(not group.inputs for group in groups)
     batches = [random.standard_normal((3, 3, 8, 8)).astype(np.float32) for _ in range(2)]
     recipe = RECIPES["int8"]
-    formats = calibrate(model, groups, given(model, batches), recipe.activations, threads=1)
+    formats = calibrate(
+        model, groups, given(model, batches), recipe.activations, work=Work(threads=1)
+    )
     calibrated = calibration_pass(
-        model, groups, formats, given(model, batches), LayerQuantiser(recipe), threads=1
+        model, groups, formats, given(model, batches), LayerQuantiser(recipe), work=Work(threads=1)
     )
     assert set(calibrated.layers) == {"first", "last"}

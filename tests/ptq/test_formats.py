@@ -9,6 +9,7 @@ import sub8
 from sub8.errors import InputError
 from sub8.graph.groups import find_groups
 from sub8.oracle import OnnxRuntime
+from sub8.progress import Work
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.formats import SharedFormats, dynamic_tensors, never_negative
 from sub8.recipe import Dfp8, Int8, Recipe
@@ -18,7 +19,7 @@ W = np.ones((4, 4, 1, 1), np.float32)
 
 def formats_of(model, images, **options):
     groups = find_groups(model)
-    return calibrate(model, groups, given(model, [images]), Dfp8(**options), threads=1)
+    return calibrate(model, groups, given(model, [images]), Dfp8(**options), work=Work(threads=1))
 
 
 def test_unsigned_exactly_where_the_operators_prove_it(network):

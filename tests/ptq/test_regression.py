@@ -9,6 +9,7 @@ from inputs_of import given
 from sub8.graph.groups import find_groups
 from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.dfp import Format
+from sub8.progress import Work
 from sub8.ptq import patches
 from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
@@ -50,7 +51,7 @@ def case(net) -> Case:
         {"x": Format.dfp(True, 0)},
         given(model, [images]),
         visit,
-        threads=1,
+        work=Work(threads=1),
     )
     return seen[0]
 

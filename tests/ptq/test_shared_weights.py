@@ -10,6 +10,7 @@ from sub8.engine.session import Session
 from sub8.graph.groups import find_groups
 from sub8.graph.qdq import QuantizedLayer, write_qdq
 from sub8.oracle import OnnxRuntime
+from sub8.progress import Work
 from sub8.ptq import quantiser
 from sub8.ptq.calibration_pass import CalibrationResult
 from sub8.ptq.prepare import PreparedNetwork, prepare_network
@@ -63,8 +64,8 @@ def unrolled(net, places: int = 3, **constants: np.ndarray) -> ir.Model:
 def solved(
     model: ir.Model, x: np.ndarray, recipe: Recipe
 ) -> tuple[PreparedNetwork, CalibrationResult]:
-    network = prepare_network(model, Samples(x), recipe, threads=1)
-    return network, solve_layers(network, recipe, threads=1)
+    network = prepare_network(model, Samples(x), recipe, work=Work(threads=1))
+    return network, solve_layers(network, recipe, work=Work(threads=1))
 
 
 def numbers(layer: QuantizedLayer) -> tuple[object, ...]:

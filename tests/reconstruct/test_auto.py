@@ -9,6 +9,7 @@ from inputs_of import given
 import sub8
 from sub8.errors import InputError, Sub8Warning
 from sub8.graph.groups import find_groups
+from sub8.progress import Work
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
@@ -25,9 +26,14 @@ SECOND_ORDER = Recipe(weights=Ternary(4))
 
 def run(network, images, recipe, progress=None):
     groups = find_groups(network)
-    formats = calibrate(network, groups, given(network, [images]), Dfp8(), threads=1)
+    formats = calibrate(network, groups, given(network, [images]), Dfp8(), work=Work(threads=1))
     return reconstruct(
-        network, groups, formats, given(network, [images]), recipe, threads=1, progress=progress
+        network,
+        groups,
+        formats,
+        given(network, [images]),
+        recipe,
+        work=Work(threads=1, progress=progress),
     ).layers
 
 
@@ -44,9 +50,9 @@ def solved(network, images):
     """The second-order layers."""
     groups = find_groups(network)
     inputs = given(network, [images])
-    formats = calibrate(network, groups, inputs, Dfp8(), threads=1)
+    formats = calibrate(network, groups, inputs, Dfp8(), work=Work(threads=1))
     solver = LayerQuantiser(SECOND_ORDER)
-    return calibration_pass(network, groups, formats, inputs, solver, threads=1).layers
+    return calibration_pass(network, groups, formats, inputs, solver, work=Work(threads=1)).layers
 
 
 @pytest.fixture(scope="module")

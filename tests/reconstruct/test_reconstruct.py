@@ -13,6 +13,7 @@ import sub8
 from sub8.errors import InputError
 from sub8.graph.groups import find_groups
 from sub8.oracle import OnnxRuntime
+from sub8.progress import Work
 from sub8.ptq.activation_cache import Kept, KeptQuantised, Memory, Quantised
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import calibration_pass
@@ -35,8 +36,8 @@ def quantised(model, images, recipe, batches=None):
     """Groups, formats and the layers that reconstruction chooses."""
     groups = find_groups(model)
     inputs = given(model, batches or [images])
-    formats = calibrate(model, groups, inputs, recipe.activations, threads=1)
-    calibrated = reconstruct(model, groups, formats, inputs, recipe, threads=1)
+    formats = calibrate(model, groups, inputs, recipe.activations, work=Work(threads=1))
+    calibrated = reconstruct(model, groups, formats, inputs, recipe, work=Work(threads=1))
     return groups, formats, calibrated.layers
 
 
@@ -89,10 +90,10 @@ def result(plain, images):
 
 def test_a_blocks_error_falls(plain, images):
     groups = find_groups(plain)
-    formats = calibrate(plain, groups, given(plain, [images]), Dfp8(), threads=1)
+    formats = calibrate(plain, groups, given(plain, [images]), Dfp8(), work=Work(threads=1))
     recipe = Recipe(weights=Ternary("all"), first=Ternary("all"), method="optimal")
     layers = calibration_pass(
-        plain, groups, formats, given(plain, [images]), LayerQuantiser(recipe), threads=1
+        plain, groups, formats, given(plain, [images]), LayerQuantiser(recipe), work=Work(threads=1)
     ).layers
     places = next(i for i, group in enumerate(groups) if group.residual) + 1
     outputs = groups[places - 1].results
@@ -188,7 +189,7 @@ def test_every_kind_of_layer_and_weight(network, images, weights):
         assert same(
             layers,
             calibration_pass(
-                network, groups, formats, given(network, [images]), solver, threads=1
+                network, groups, formats, given(network, [images]), solver, work=Work(threads=1)
             ).layers,
         )
 
@@ -211,7 +212,9 @@ def test_a_float_island_keeps_its_blocks_solution(net, images):
     solver = LayerQuantiser(Recipe(Ternary(1), Ternary(1), Ternary(1)))
     assert same(
         layers,
-        calibration_pass(model, groups, formats, given(model, [images]), solver, threads=1).layers,
+        calibration_pass(
+            model, groups, formats, given(model, [images]), solver, work=Work(threads=1)
+        ).layers,
     )
 
 
@@ -233,7 +236,9 @@ def test_a_reshape_to_a_fixed_number_of_images_keeps_its_blocks_solution(net, im
     solver = LayerQuantiser(Recipe(Ternary(1), Ternary(1), Ternary(1)))
     assert same(
         layers,
-        calibration_pass(model, groups, formats, given(model, [images]), solver, threads=1).layers,
+        calibration_pass(
+            model, groups, formats, given(model, [images]), solver, work=Work(threads=1)
+        ).layers,
     )
 
 

@@ -22,7 +22,7 @@ from sub8.mixed.options import options_of, worthwhile
 from sub8.mixed.sensitivity import Sensitivity, measure_sensitivities
 from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
-from sub8.progress import Progress
+from sub8.progress import Work
 from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.network_inputs import NetworkInputs
 from sub8.ptq.quantiser import LayerQuantiser
@@ -114,12 +114,11 @@ class Chooser:
         formats: dict[str, Format],
         inputs: NetworkInputs,
         recipe: Recipe,
-        threads: int | None = None,
-        progress: Progress | None = None,
+        work: Work = Work(),
     ):
         self._model, self._groups, self._formats = model, groups, formats
         self._inputs, self._recipe = inputs, recipe
-        self._threads, self._progress = threads, progress
+        self._work = work
         self._layers = [group for group in groups if group.kind == "layer"]
 
     def choose(self, budget: Budget) -> Choice:
@@ -164,8 +163,7 @@ class Chooser:
             self._formats,
             self._inputs,
             options,
-            threads=self._threads,
-            progress=self._progress,
+            self._work,
         )
 
     def _choice(
@@ -197,7 +195,9 @@ class Chooser:
         """The cheapest point of the front that keeps the drop, found by trials between failing and
         passing ones.
         """
-        session = OnnxRuntime(ir.to_proto(self._model).SerializeToString(), threads=self._threads)
+        session = OnnxRuntime(
+            ir.to_proto(self._model).SerializeToString(), threads=self._work.threads
+        )
         judged_by = self._inputs.every(1, 2)
         reference = [session.run_all(feed) for feed in judged_by]
         if budget.metric == TOP1 and (shape := _logits(reference).shape)[2:]:
@@ -221,8 +221,7 @@ class Chooser:
                 passing = place
             else:
                 failing = place
-            if self._progress is not None:
-                self._progress("trials", len(trials), TRIALS)
+            self._work.tell("trials", len(trials), TRIALS)
             place = _next(points, failing, passing, place, drop, budget.points)
         if passing == len(points):
             least = trials[max(trials)].drop
@@ -231,8 +230,7 @@ class Chooser:
                 f"{least.bound:.2f} points (95 % confidence); allow more, or give more calibration "
                 "images"
             )
-        if self._progress is not None:
-            self._progress("trials", TRIALS, TRIALS)
+        self._work.tell("trials", TRIALS, TRIALS)
         ordered = tuple(trials[place] for place in sorted(trials))
         return self._choice(budget, measured, points[passing], points, trials=ordered)
 
@@ -253,11 +251,6 @@ class Chooser:
         self, allocation: Allocation, judged_by: NetworkInputs
     ) -> list[dict[str, NDArray[Any]]]:
         """Quantise on every other batch; the result's outputs on the given ones."""
-
-        def renamed(stage: str, done: int, total: int) -> None:
-            if self._progress is not None:
-                self._progress("trial: layers", done, total)
-
         visit = LayerQuantiser(self._as_recipe(allocation))
         calibrated = calibration_pass(
             self._model,
@@ -265,11 +258,10 @@ class Chooser:
             self._formats,
             self._inputs.every(0, 2),
             visit,
-            threads=self._threads,
-            progress=renamed,
+            self._work.named("trial: layers"),
         )
         model = write_qdq(self._model, calibrated.layers, self._formats, {})
-        session = Session(model, threads=self._threads)
+        session = Session(model, threads=self._work.threads)
         return [session.run_all(feed) for feed in judged_by]
 
     def _fast(self, budget: MaxLatencyRatio) -> Choice:
@@ -277,10 +269,8 @@ class Chooser:
         network keeps it.
         """
         one = {name: array[:1] if array.ndim else array for name, array in self._inputs[0].items()}
-        stopwatch = Stopwatch(self._model, self._groups, self._formats, one, self._threads)
-        times = stopwatch.times(
-            {layer.name: self._options(layer) for layer in self._layers}, self._progress
-        )
+        stopwatch = Stopwatch(self._model, self._groups, self._formats, one, self._work)
+        times = stopwatch.times({layer.name: self._options(layer) for layer in self._layers})
         measured = self._measure(times.layers)
         layers = [_layer(one, times.layers[one.name]) for one in measured]
         front = Front(layers, "time")

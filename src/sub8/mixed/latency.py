@@ -22,7 +22,7 @@ from sub8.latency import WARM_UP_RUNS, interleaved_medians
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.numerics.rounding import divide_up
-from sub8.progress import Progress
+from sub8.progress import Work
 from sub8.ptq.integer_limits import integer_bias
 from sub8.recipe import Int8, WeightFormat
 
@@ -55,17 +55,13 @@ class Stopwatch:
         groups: Sequence[Group],
         formats: Mapping[str, Format],
         x: Mapping[str, NDArray[Any]],
-        threads: int | None = None,
+        work: Work = Work(),
     ):
-        self._model, self._formats, self._threads = model, formats, threads
+        self._model, self._formats, self._work = model, formats, work
         self._layers = [group for group in groups if group.kind == "layer"]
         self._x = x
 
-    def times(
-        self,
-        options: Mapping[str, Sequence[WeightFormat]],
-        progress: Progress | None = None,
-    ) -> Times:
+    def times(self, options: Mapping[str, Sequence[WeightFormat]]) -> Times:
         """Every layer with every one of its options, and with int8. Medians of ``RUNS`` profiled
         runs.
         """
@@ -80,8 +76,7 @@ class Stopwatch:
                     layers[name][fmt] = taken
             if fmt == Int8():
                 rest = sum(profile.values())
-            if progress is not None:
-                progress("times", place + 1, len(wanted))
+            self._work.tell("times", place + 1, len(wanted))
         return Times(dict(layers), rest)
 
     def ratio(self, chosen: Mapping[str, WeightFormat]) -> float:
@@ -104,7 +99,9 @@ class Stopwatch:
             group.name: _random_layer(group, chosen[group.name], self._formats)
             for group in self._layers
         }
-        return Session(write_qdq(self._model, layers, self._formats, {}), threads=self._threads)
+        return Session(
+            write_qdq(self._model, layers, self._formats, {}), threads=self._work.threads
+        )
 
 
 def _random_layer(group: Group, fmt: WeightFormat, formats: Mapping[str, Format]) -> QuantizedLayer:

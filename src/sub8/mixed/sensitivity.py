@@ -19,7 +19,7 @@ from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer, write_qdq
 from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
-from sub8.progress import Progress
+from sub8.progress import Work
 from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass, dequantized
 from sub8.ptq.correct import channel_variances
 from sub8.ptq.network_inputs import NetworkInputs
@@ -60,9 +60,7 @@ def measure_sensitivities(
     formats: dict[str, Format],
     inputs: NetworkInputs,
     options: Mapping[str, Sequence[WeightFormat]],
-    *,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    work: Work = Work(),
 ) -> list[Sensitivity]:
     """The sensitivity of every layer, in execution order, for its options.
 
@@ -71,29 +69,17 @@ def measure_sensitivities(
     """
     probe = _Probe(options)
     images = inputs.first(IMAGES)
-
-    def renamed(stage: str, done: int, total: int) -> None:
-        if progress is not None:
-            progress("sensitivities", done, total)
-
-    calibration_pass(
-        model,
-        groups,
-        formats,
-        images,
-        probe,
-        threads=threads,
-        progress=renamed,
-    )
-    reference = _outputs(model, images, threads)
+    calibration_pass(model, groups, formats, images, probe, work.named("sensitivities"))
+    reference = _outputs(model, images, work.threads)
     found = []
     for place, layer in enumerate(probe.layers):
         changed = write_qdq(model, {layer.name: layer.probe}, {}, {})
-        gain = _relative_error(reference, _outputs(changed, images, threads)) / layer.probe_power
+        gain = (
+            _relative_error(reference, _outputs(changed, images, work.threads)) / layer.probe_power
+        )
         errors = {fmt: gain * power for fmt, power in layer.powers.items()}
         found.append(Sensitivity(layer.name, layer.shape, gain, errors))
-        if progress is not None:
-            progress("gains", place + 1, len(probe.layers))
+        work.tell("gains", place + 1, len(probe.layers))
     return found
 
 

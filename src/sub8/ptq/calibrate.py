@@ -11,7 +11,7 @@ from sub8.graph.groups import Group
 from sub8.numerics.dfp import Format
 from sub8.numerics.dynamic import HIGHEST_EXPONENT, LOWEST_EXPONENT
 from sub8.oracle import OnnxRuntime
-from sub8.progress import Progress
+from sub8.progress import Work
 from sub8.ptq.exponent import Observer, choose_exponent
 from sub8.ptq.formats import (
     SharedFormats,
@@ -35,9 +35,7 @@ def calibrate(
     groups: Sequence[Group],
     inputs: NetworkInputs,
     how: Dfp8,
-    *,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    work: Work = Work(),
 ) -> dict[str, Format]:
     """The Format of every tensor that the groups quantise, and of the quantised graph inputs.
 
@@ -46,7 +44,7 @@ def calibrate(
     ``Format.scale`` is None where ``dynamic_tensors`` allows it and the values lie well within the
     reach of those exponents. Raises InputError naming the first tensor that holds NaN or infinity.
     """
-    observers = observe(model, groups, inputs, threads=threads, progress=progress)
+    observers = observe(model, groups, inputs, work)
     for value in model.graph.inputs:
         if value.name in observers:
             _tell_extremes(str(value.name), observers[value.name])
@@ -84,9 +82,7 @@ def observe(
     model: ir.Model,
     groups: Sequence[Group],
     inputs: NetworkInputs,
-    *,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    work: Work = Work(),
 ) -> dict[str, Observer]:
     """Ranges and samples of every tensor to be quantised, except those made by data movement
     alone.
@@ -95,7 +91,7 @@ def observe(
     names = [name for name in quantised_tensors(model, groups) if name not in kept]
     made = [name for name in names if name not in inputs.by_name]
     images = inputs.images
-    session = _with_outputs(model, made, threads) if made else None  # a lone layer makes none
+    session = _with_outputs(model, made, work.threads) if made else None  # a lone layer makes none
     observers = {name: Observer.for_images(images) for name in names}
     rng = np.random.default_rng(0)
     for place, feed in enumerate(inputs):
@@ -109,8 +105,7 @@ def observe(
                     f"tensor {name!r} holds NaN or infinity on the calibration data; check the "
                     "float model and the preprocessing"
                 )
-        if progress is not None:
-            progress("activations", place + 1, len(inputs))
+        work.tell("activations", place + 1, len(inputs))
     return observers
 
 

@@ -19,7 +19,7 @@ from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
-from sub8.progress import Progress
+from sub8.progress import Work
 from sub8.ptq import submodel
 from sub8.ptq.activation_cache import (
     ActivationCache,
@@ -158,20 +158,17 @@ def calibration_pass(
     formats: Mapping[str, Format],
     inputs: NetworkInputs,
     visit: Visit,
-    *,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    work: Work = Work(),
 ) -> CalibrationResult:
     """Quantise every layer in topological order.
 
     model: normalised float model; inputs: its own. formats: by tensor name; a tensor without one
     stays float32. ``visit`` decides on each layer; its answer feeds the layers behind.
     """
-    calibration = CalibrationPass(model, groups, formats, inputs, threads=threads)
+    calibration = CalibrationPass(model, groups, formats, inputs, threads=work.threads)
     for place in range(len(groups)):
         calibration.step(place, visit)
-        if progress is not None:
-            progress("layers", place + 1, len(groups))
+        work.tell("layers", place + 1, len(groups))
     return calibration.calibrated
 
 

@@ -32,7 +32,7 @@ from sub8.graph.naming import node_name
 from sub8.graph.normalise import normalise
 from sub8.model_file import ModelFile, plain_shapes
 from sub8.numerics.dfp import Format
-from sub8.progress import Progress
+from sub8.progress import Work
 from sub8.ptq.activation_cache import Kept, Memory
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import CalibrationResult
@@ -102,9 +102,7 @@ def prepare_network(
     model: Source,
     samples: Samples,
     recipe: Recipe,
-    *,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    work: Work = Work(),
 ) -> PreparedNetwork:
     """Open a float model, cut its calibration inputs into batches and choose the activations'
     formats.
@@ -128,9 +126,7 @@ def prepare_network(
             Sub8Warning,
             stacklevel=2,
         )
-    formats = calibrate(
-        graph, groups, inputs, recipe.activations, threads=threads, progress=progress
-    )
+    formats = calibrate(graph, groups, inputs, recipe.activations, work)
     return PreparedNetwork(
         graph,
         groups,

@@ -11,7 +11,7 @@ import torch
 from sub8.errors import UnsupportedModelError
 from sub8.graph.groups import Group
 from sub8.numerics.dfp import Format
-from sub8.progress import Progress
+from sub8.progress import Work
 from sub8.ptq.activation_cache import FloatArray, KeptQuantised
 from sub8.ptq.calibration_pass import CalibrationPass, CalibrationResult, Visit
 from sub8.ptq.integer_limits import fits_int32
@@ -34,8 +34,7 @@ def reconstruct(
     recipe: Recipe,
     *,
     one_exponent: bool = False,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    work: Work = Work(),
 ) -> CalibrationResult:
     """Quantise every layer as ``calibration_pass`` does with the second-order solver, then improve
     block after block.
@@ -54,15 +53,16 @@ def reconstruct(
     blocks = find_blocks(model, groups)
     quantiser = LayerQuantiser(recipe, one_exponent=one_exponent)
     outputs = [str(value.name) for value in model.graph.outputs]
-    calibration = CalibrationPass(model, groups, formats, inputs, keep=outputs, threads=threads)
+    calibration = CalibrationPass(
+        model, groups, formats, inputs, keep=outputs, threads=work.threads
+    )
     auto, steps = recipe.method == "auto", recipe.reconstruction.steps
     limit = Limit(recipe.reconstruction.minutes if auto else None)
-    with _torch_threads(threads):
+    with _torch_threads(work.threads):
         for number, block in enumerate(blocks):
 
             def told(done: int, number: int = number) -> None:
-                if progress is not None:
-                    progress("blocks", number * steps + done, len(blocks) * steps)
+                work.tell("blocks", number * steps + done, len(blocks) * steps)
 
             fit = _Fit(groups, formats, recipe, calibration, block)
             try:

@@ -8,7 +8,7 @@ from sub8.data import ImageRange
 from sub8.data.preprocess import Preparation
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.qdq import QuantizedLayer
-from sub8.progress import Progress
+from sub8.progress import Progress, Work
 from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass, dequantized
 from sub8.ptq.correct import channel_means, channel_variances
 from sub8.ptq.integer_limits import minimum_exponent
@@ -49,13 +49,8 @@ def prepare(
         raise InputError(f"recipe: {two_terms[0].label} cannot be trained; use one term")
     if track_every < 1:
         raise InputError(f"track_every {track_every} must be at least 1")
-    network = prepare_network(
-        model,
-        Samples(calibration, images, preprocess),
-        recipe,
-        threads=threads,
-        progress=progress,
-    )
+    work = Work(threads, progress)
+    network = prepare_network(model, Samples(calibration, images, preprocess), recipe, work)
     image = network.source.input  # retraining takes one, of float32
     if network.source.baked_batch is not None:
         raise UnsupportedModelError(
@@ -63,7 +58,7 @@ def prepare(
             f"{network.source.baked_batch}, and cannot be trained; export the model with an open "
             "batch (reshape to x.shape[0], not to a number)"
         )
-    solved = solve_layers(network, recipe, one_exponent=True, threads=threads, progress=progress)
+    solved = solve_layers(network, recipe, one_exponent=True, work=work)
     maker = _LayerMaker(solved.layers)
     calibrated = calibration_pass(
         network.graph,
@@ -71,8 +66,7 @@ def prepare(
         network.formats,
         network.inputs,
         maker,
-        threads=threads,
-        progress=progress,
+        work,
     )
     return Network(
         network.graph,

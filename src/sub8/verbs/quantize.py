@@ -9,7 +9,7 @@ from sub8.data import ImageRange
 from sub8.data.preprocess import Preparation
 from sub8.errors import Sub8Warning
 from sub8.graph.qdq import write_qdq
-from sub8.progress import Progress, logged
+from sub8.progress import Progress, Work, logged
 from sub8.ptq.prepare import Source, prepare_network
 from sub8.ptq.samples import Calibration, Samples
 from sub8.quantized_model import LayerSummary, QuantizedModel, layer_summaries
@@ -57,32 +57,20 @@ def quantize(
     calibration images, NaN; the method "reconstruct" without PyTorch or with dynamic exponents) and
     UnsupportedModelError.
     """
-    progress = logged(progress)
+    work = Work(threads, logged(progress))
     recipe = recipe or Recipe()
     check_method(recipe)
-    network = prepare_network(
-        model,
-        Samples(calibration, images, preprocess, hold_out),
-        recipe,
-        threads=threads,
-        progress=progress,
-    )
+    samples = Samples(calibration, images, preprocess, hold_out)
+    network = prepare_network(model, samples, recipe, work)
     choice = None
     if budget is not None:
         from sub8.mixed.choose import Chooser
 
-        chooser = Chooser(
-            network.graph,
-            network.groups,
-            network.formats,
-            network.inputs,
-            recipe,
-            threads,
-            progress,
-        )
+        parts = (network.graph, network.groups, network.formats, network.inputs)
+        chooser = Chooser(*parts, recipe, work)
         choice = chooser.choose(budget)
         recipe = choice.recipe
-    calibrated = solve_layers(network, recipe, threads=threads, progress=progress)
+    calibrated = solve_layers(network, recipe, work=work)
     metadata = network.metadata(recipe, calibrated)
     if choice is not None:
         metadata["sub8.choice"] = json.dumps(choice.to_dict())
