@@ -153,6 +153,14 @@ CHOICE = table(
 INSPECTION = dict(
     layers=listed(INSPECTED_LAYER),
     islands=ISLANDS,
+    island_costs=listed(
+        table(
+            reason=text("why it is one"),
+            milliseconds=maybe(number("of a run; null for a float model")),
+            part=maybe(part("of a run's time")),
+        ),
+        "of every island, in their order",
+    ),
     input_shape=SHAPES,
     totals=table(
         macs=count("multiply-accumulates of one image"),

@@ -18,7 +18,7 @@ OPERATORS = (
     "mul",
     "constant", "gate", "resize", "slice", "pad", "transpose", "reshape", "split", "activation",
     "shuffle",
-    "normalise", "max", "mix", "mix",
+    "normalise", "max", "mix", "attend", "mix", "attend",
 )  # fmt: skip
 FURTHER_INPUTS = ("image", "same", "half", "bytes", "vector", "indices", "mask", "number")
 FURTHER_OUTPUTS = ("tensor", "tensor", "tensor", "half", "indices", "size")
@@ -435,6 +435,38 @@ class _Network:
         y = self.node("Transpose", [y], (batch, channels, height * width), perm=[0, 2, 1])
         target = self.constant_of(np.array([0, channels, height, width]))
         return self.node("Reshape", [y, target], (batch, channels, height, width))
+
+    def attend(self, x: str) -> str:
+        """Products of two activations: every position asks every other one, in one or two heads."""
+        batch, channels, height, width = self.shapes[x]
+        places, heads = height * width, self.between(1, 2)
+        inner = self.between(1, 9)
+        rows = self.constant_of(np.array([0, channels, places]))
+        y = self.node("Reshape", [x, rows], (batch, channels, places))
+        y = self.node("Transpose", [y], (batch, places, channels), perm=[0, 2, 1])
+
+        def part(perm: list[int]) -> str:
+            weight = self.normal(channels, heads * inner, spread=channels**-0.5)
+            found = self.node("MatMul", [y, weight], (batch, places, heads * inner))
+            target = self.constant_of(np.array([0, places, heads, inner]))
+            found = self.node("Reshape", [found, target], (batch, places, heads, inner))
+            shape = tuple((batch, places, heads, inner)[axis] for axis in perm)
+            return self.node("Transpose", [found], shape, perm=perm)
+
+        asked, known = part([0, 2, 1, 3]), part([0, 2, 3, 1])
+        if self.chance(0.5):
+            factor = self.constant_of(np.float32(inner**-0.5))
+            asked = self.node("Mul", [asked, factor], self.shapes[asked])
+        scores = self.node("MatMul", [asked, known], (batch, heads, places, places))
+        kind = self.pick("Softmax", "Softmax", "Relu", "")
+        if kind:
+            attributes = {"axis": -1} if kind == "Softmax" else {}
+            scores = self.node(kind, [scores], self.shapes[scores], **attributes)
+        shape = (batch, heads, places, inner)
+        mixed = self.node("MatMul", [scores, part([0, 2, 1, 3])], shape)
+        mixed = self.node("Transpose", [mixed], (batch, heads, inner, places), perm=[0, 1, 3, 2])
+        target = self.constant_of(np.array([0, heads * inner, height, width]))
+        return self.node("Reshape", [mixed, target], (batch, heads * inner, height, width))
 
     def normalise(self, x: str) -> str:
         channels = self.shapes[x][1]

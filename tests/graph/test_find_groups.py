@@ -314,3 +314,37 @@ def test_what_a_model_without_layers_lacks(net, random, body, shape, lack):
     graph = normalise(model)
     assert not any(group.layer for group in find_groups(graph))
     assert re.search(lack, why_no_layer(graph))
+
+
+def test_generalised_means_are_islands(cut):
+    """Cubes span three times the octaves of what they are made of; 8 bits hold neither them nor
+    their mean.
+    """
+    body = (
+        "a = Conv(x, w0) b = Relu(a) c = {before} d = GlobalAveragePool(c) e = Reshape(d, flat) "
+        "f = Pow(e, third) y = Gemm<transB=1>(f, head)"
+    )
+    constants = {
+        "three": np.float32(3), "third": np.float32(1 / 3), "flat": np.array([0, -1]),
+        "head": np.ones((2, 4), np.float32),
+    }  # fmt: skip
+    power = cut(body.format(before="Pow(b, three)"), **constants)
+    assert shape_of(power)[1] == ("island", ["Pow", "GlobalAveragePool", "Reshape", "Pow"])
+    assert [g.kind for g in power] == ["layer", "island", "layer"]
+    bounded = cut(body.format(before="Sigmoid(b)"), **constants)
+    assert [g.kind for g in bounded] == ["layer", "table", "pool", "move", "table", "layer"]
+
+
+def test_products_of_two_activations(cut):
+    body = (
+        "a = Conv(x, w0) b = Conv(a, w1) t = Transpose<perm=[0, 1, 3, 2]>(b) "
+        "s = MatMul(a, t) p = Softmax(s) m = MatMul(p, a) y = Conv(m, w2)"
+    )
+    groups = cut(body, x="1,3,6,6")
+    assert [g.kind for g in groups] == [
+        "layer", "layer", "move", "product", "island", "product", "layer",
+    ]  # fmt: skip
+    scores, mixed = [group for group in groups if group.kind == "product"]
+    assert scores.inputs == ("a", "t") and mixed.inputs == ("p", "a")
+    assert scores.outputs == () and scores.results == ("s",)  # Softmax takes the plain sums
+    assert mixed.outputs == ("m",)

@@ -17,7 +17,7 @@ _UNITS = {
         ("top1_margin", "top5_margin", "margin", "expected_drop", "drop_bound", "drop"),
         "per cent points",
     ),
-    **dict.fromkeys(("replaced", "replaced_as_published", "probability"), "part of 1"),
+    **dict.fromkeys(("replaced", "replaced_as_published", "probability", "part"), "part of 1"),
     **dict.fromkeys(("bytes", "source_bytes", "bytes_moved"), "bytes"),
     **dict.fromkeys(("milliseconds", "sub8_ms", "float32_ms", "latency"), "milliseconds"),
     "seconds": "seconds",

@@ -288,7 +288,7 @@ def quantize(
         terminal.print_line(show.summary(report.choice))
     if exported is not None:
         print_export(exported)
-    _print_islands(report.islands)
+    _print_islands(report)
     used = result["calibration"]
     terminal.print_line(f"calibrated on {used['images']} of {used['offered']} images")
     if quality is not None:
@@ -526,7 +526,7 @@ def inspect(
             show.FRONT_COLUMNS, show.front_rows(report.choice), title="Front of bits and error"
         )
         terminal.print_line(show.summary(report.choice))
-    _print_islands(report.islands)
+    _print_islands(report)
 
 
 @app.command(epilog=example("sub8 benchmark resnet50-t4.onnx --threads 2 --profile"))
@@ -739,9 +739,14 @@ def _refuse_islands(model: str) -> None:
         )
 
 
-def _print_islands(islands: tuple[tuple[str, ...], ...]) -> None:
-    for nodes in islands:
-        terminal.print_line(f"float island, run by ONNX Runtime: {', '.join(nodes)}")
+def _print_islands(report: "sub8.Inspection") -> None:
+    for nodes, cost in zip(report.islands, report.island_costs, strict=True):
+        taken = ""
+        if cost.milliseconds is not None and cost.part is not None:
+            taken = f", {cost.milliseconds:.2f} ms, {terminal.per_cent(cost.part)} of a run"
+        terminal.print_line(
+            f"float island, run by ONNX Runtime{taken}: {', '.join(nodes)} ({cost.reason})"
+        )
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from sub8.graph.naming import node_name
 from sub8.graph.sorting import sort_topologically
 from sub8.graph.tables import find_tables
 
-GroupKind = Literal["layer", "add", "mul", "table", "pool", "move", "island"]
+GroupKind = Literal["layer", "product", "add", "mul", "table", "pool", "move", "island"]
 
 # Of a network's weights, what a layer behind a float island has if it is no layer to speak of.
 _SMALL_PART = 1e-3
@@ -31,9 +31,10 @@ class Group:
     """Nodes that become one integer operator, or one float island.
 
     kind: "layer": Conv/Gemm/MatMul [+ constant bias Add] [+ residual Add] [+ Relu/Clip ...];
-        "add", "mul": two activations [add: + Relu/Clip ...]; "table": an element-wise function of
-        one tensor; "pool": MaxPool, AveragePool, GlobalAveragePool; "move": Reshape, Transpose,
-        Concat, Slice, Split, Pad; "island": float nodes outside the integer set.
+        "product": MatMul of two activations; "add", "mul": two activations [add: + Relu/Clip ...];
+        "table": an element-wise function of one tensor; "pool": MaxPool, AveragePool,
+        GlobalAveragePool; "move": Reshape, Transpose, Concat, Slice, Split, Pad; "island": float
+        nodes outside the integer set.
     name: the layer's node name, else the last node's.
     nodes: in topological order. layer: the Conv, Gemm or MatMul of a "layer".
     inputs: names of the activations read, in order of first use; a layer's are (x,) or (x,
@@ -214,11 +215,14 @@ class _Partition:
         for node in self.nodes:
             if node not in self.owner:
                 kind: GroupKind = "island"
-                if patterns.is_pool(node):
+                if patterns.is_product(node):
+                    kind = "product"
+                elif patterns.is_pool(node):
                     kind = "pool"
                 elif patterns.is_move(node):
                     kind = "move"
                 self._claim(kind, [node])
+        self._release_power_means()
         self._release_float_tails()
         self._merge_islands()
         return self._sorted()
@@ -280,6 +284,35 @@ class _Partition:
                 )
         for nodes in find_tables([n for n in candidates if n not in self.owner]).values():
             self._claim("table", nodes)
+
+    def _release_power_means(self) -> None:
+        """Turn generalised means, such as ``mean(x ** 3) ** (1 / 3)``, into float islands.
+
+        What stands between the two functions spans far more than 8 bits hold.
+        """
+        for draft in self._drafts():
+            if draft.kind != "pool" or draft.nodes[0].op_type not in patterns.MEANS:
+                continue
+            sources, behind = draft.sources(), self._only_reader(draft)
+            moves = []
+            while behind is not None and behind.kind == "move":
+                moves.append(behind)
+                behind = self._only_reader(behind)
+            if behind is None or behind.kind != "table" or len(sources) != 1:
+                continue
+            (before,) = sources
+            power = before.kind == "table" and any(map(patterns.grows, before.nodes))
+            if power and self._only_reader(before) is draft:
+                for part in (before, draft, *moves, behind):
+                    part.kind = "island"
+
+    def _only_reader(self, draft: _Draft) -> _Draft | None:
+        """The one group that reads a group's one result, which the graph does not return."""
+        results = draft.results()
+        if len(results) != 1 or results[0].is_graph_output():
+            return None
+        readers = draft.readers(results[0])
+        return readers[0] if len(readers) == 1 else None
 
     def _release_float_tails(self) -> None:
         """Turn arithmetic and movements that lead only to the graph's outputs into float islands.
@@ -433,11 +466,11 @@ def _finish(draft: _Draft, *, first: bool, last: bool) -> Group:
 
 
 def _is_quantised(draft: _Draft, value: ir.Value) -> bool:
-    """What integer groups read is 8-bit; of the rest, a plain accumulator and an island's result
+    """What integer groups read is 8-bit; of the rest, plain accumulators and an island's result
     stay float.
     """
     if any(reader.kind != "island" for reader in draft.readers(value)):
         return True
-    if draft.kind == "island":
+    if draft.kind in ("island", "product"):
         return False
     return draft.kind != "layer" or patterns.is_clamp(draft.nodes[-1])

@@ -9,6 +9,7 @@ from sub8.errors import InputError, UnsupportedModelError, innermost, one_line
 from sub8.graph import constants, patterns
 from sub8.graph.affine import fold_affine
 from sub8.graph.convert import convert
+from sub8.graph.factors import factors_behind_products
 from sub8.graph.folding import fold_constants
 from sub8.graph.inference import infer_shapes
 from sub8.graph.inlining import inline_functions
@@ -64,6 +65,7 @@ def normalise(model: ir.Model) -> ir.Model:
     infer_shapes(model)
     normalise_linear(graph)
     fold_affine(graph)
+    factors_behind_products(graph)
     passes.RemoveUnusedNodesPass()(model)
     graph.sort()
     passes.NameFixPass()(model)

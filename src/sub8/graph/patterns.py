@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.graph import constants
+from sub8.numerics.accumulators import LONGEST_PRODUCT
 
 ELEMENTWISE = frozenset({
     "Abs", "Ceil", "Celu", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid",
@@ -21,6 +22,8 @@ MOVES = frozenset({
     "Reshape", "Transpose", "Concat", "Slice", "Split", "Pad", "DepthToSpace", "SpaceToDepth",
     "Resize",
 })  # fmt: skip
+
+MEANS = frozenset({"AveragePool", "GlobalAveragePool"})
 
 
 def standard_nodes(graph: ir.Graph) -> Iterator[ir.Node]:
@@ -232,6 +235,18 @@ def varying_axis(shape: tuple[int, ...], axes: int) -> int | None:
     return wide[0] if len(wide) == 1 and len(shape) <= axes else None
 
 
+def is_product(node: ir.Node) -> bool:
+    """MatMul of two float32 activations of at least two axes, whose sums fit 32 bits."""
+    if node.domain != "" or node.op_type != "MatMul":
+        return False
+    a, b = node.inputs
+    if any(not is_float(value) or constants.is_constant(value) for value in (a, b)):
+        return False
+    if (rank(a) or 0) < 2 or (rank(b) or 0) < 2:
+        return False
+    return max(size(a, -1) or 0, size(b, -2) or 0) <= LONGEST_PRODUCT
+
+
 def is_pool(node: ir.Node) -> bool:
     """MaxPool, AveragePool (2-D, explicit padding), GlobalAveragePool or linear Resize of rank-4
     activations.
@@ -251,6 +266,16 @@ def is_pool(node: ir.Node) -> bool:
         and attribute(node, "auto_pad", "NOTSET") == "NOTSET"
         and set(attribute(node, "dilations", (1,))) == {1}
     )
+
+
+def grows(node: ir.Node) -> bool:
+    """Whether an element-wise function's results may span many times the octaves of what it
+    reads.
+    """
+    if node.op_type == "Mul":
+        return not any(constants.is_constant(value) for value in node.inputs)
+    exponent = constants.scalar(node.inputs[1]) if node.op_type == "Pow" else None
+    return node.op_type == "Exp" or (exponent is not None and abs(exponent) > 1)
 
 
 def is_move(node: ir.Node) -> bool:

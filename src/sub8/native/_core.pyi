@@ -174,6 +174,11 @@ def layer(layer: PreparedLayer, geometry: ConvGeometry, input: Buffer, residual:
     Convolution over 8-bit [B, H, W, I]. A linear layer is a convolution over one line of rows.
     """
 
+def matmul(isa: str, a: Buffer, strides_a: Sequence[int], signed_a: bool, zero_a: int, b: Buffer, strides_b: Sequence[int], signed_b: bool, zero_b: int, out: Buffer, sizes: Sequence[int], result: RequantizeTo8Bit | RequantizeToFloat) -> Step:
+    """
+    Products of 8-bit matrices. sizes: leading axes, rows, inner, columns; strides: of the leading axes, rows and columns of an operand.
+    """
+
 class Exponent:
     """A tensor's exponent: fixed, plus int32 per image if given."""
 

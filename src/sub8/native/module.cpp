@@ -11,6 +11,7 @@ NB_MODULE(_core, m) {
     sub8::bindings::bind_requantize(m);
     sub8::bindings::bind_elements(m);
     sub8::bindings::bind_convolution(m);
+    sub8::bindings::bind_matmul(m);
     sub8::bindings::bind_dynamic(m);
     sub8::bindings::bind_program(m);
     sub8::bindings::bind_solver(m);

@@ -9,6 +9,9 @@ from sub8.numerics.cluster import WeightTerm
 
 LARGEST_ACTIVATION = 255
 LARGEST_INT32 = 2**31 - 1
+# Products of two 8-bit numbers, each less its zero point, and as much again that zero points add
+# on the way: so many of them fit 32 bits.
+LONGEST_PRODUCT = LARGEST_INT32 // (2 * LARGEST_ACTIVATION**2)
 # Between the exponents of a layer's terms: aligned integers of further ones would leave 64 bits.
 _LARGEST_SPREAD = 31
 

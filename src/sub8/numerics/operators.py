@@ -50,6 +50,15 @@ def linear(x: NDArray[np.integer], weight: Int64Array) -> Int64Array:
     return (x.astype(np.float64) @ weight.T.astype(np.float64)).astype(np.int64)
 
 
+def matmul(a: Int64Array, b: Int64Array) -> Int64Array:
+    """Sums ``[..., M, N]`` of ``a [..., M, K] @ b [..., K, N]``, leading axes broadcast."""
+    largest = int(np.abs(a).max(initial=0)) * int(np.abs(b).max(initial=0)) * a.shape[-1]
+    if largest >= LARGEST_EXACT_DOUBLE:
+        return a @ b
+    product: Int64Array = (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
+    return product
+
+
 def per_channel(values: NDArray, rank: int, axis: int) -> NDArray:
     """``values [O]`` shaped to broadcast along ``axis`` of a tensor of ``rank`` axes."""
     shape = [1] * rank

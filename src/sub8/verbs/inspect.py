@@ -15,11 +15,13 @@ from typing import Any
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.operators import Conv, Island, Linear, Plan
 from sub8.engine.reader.prepare import prepare
-from sub8.errors import InputError
+from sub8.engine.session import Session
+from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.count import LayerCount, count_layers, replaced_multiplications
 from sub8.graph.groups import Group, find_groups
 from sub8.graph.naming import node_name
 from sub8.graph.normalise import normalise
+from sub8.graph.reasons import why_float
 from sub8.model_file import InputShapes, ModelFile, ModelSource, plain_shapes
 from sub8.numerics.cluster import WeightTerm
 from sub8.numerics.dfp import Format
@@ -59,8 +61,19 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
+class IslandCost:
+    """Why a float island is one, and what it takes of a run: milliseconds, and its part, 0..1;
+    None where the model is not quantised yet, or does not run on random inputs.
+    """
+
+    reason: str
+    milliseconds: float | None = None
+    part: float | None = None
+
+
+@dataclass(frozen=True)
 class Inspection:
-    """All layers, the float islands (names of their nodes), and the totals.
+    """All layers, the float islands (names of their nodes), their costs, and the totals.
 
     replaced_as_published: for a float model planned with ternary weights, the count as the paper
     takes it: every layer but the first is ternary, whatever the recipe keeps in 8 bits.
@@ -69,6 +82,7 @@ class Inspection:
 
     layers: tuple[LayerReport, ...]
     islands: tuple[tuple[str, ...], ...]
+    island_costs: tuple[IslandCost, ...]
     input_shapes: dict[str, tuple[int, ...]]
     replaced_as_published: float | None = None
     choice: dict[str, Any] | None = None
@@ -102,6 +116,7 @@ class Inspection:
         found: dict[str, Any] = {
             "layers": [asdict(layer) for layer in self.layers],
             "islands": [list(nodes) for nodes in self.islands],
+            "island_costs": [asdict(cost) for cost in self.island_costs],
             "input_shape": plain_shapes(self.input_shapes),
             "totals": totals,
         }
@@ -163,7 +178,28 @@ def _inspect_quantised(opened: ModelFile, shapes: dict[str, tuple[int, ...]]) ->
     for island in islands:
         layers += [_float_layer(counts[node], None) for node in island.nodes if node in counts]
     nodes = tuple(island.nodes for island in islands)
-    return Inspection(tuple(layers), nodes, shapes, choice=opened.choice)
+    costs = _island_costs(opened, islands, shapes)
+    return Inspection(tuple(layers), nodes, costs, shapes, choice=opened.choice)
+
+
+def _island_costs(
+    opened: ModelFile, islands: Sequence[Island], shapes: dict[str, tuple[int, ...]]
+) -> tuple[IslandCost, ...]:
+    """Of one run on random inputs, after one that makes its programs."""
+    if not islands:
+        return ()
+    try:
+        session, x = Session(opened.model), opened.random_inputs(shapes)
+        session.run_all(x)
+        steps = session.profile(x)
+    except (InputError, UnsupportedModelError):
+        return tuple(IslandCost(island.reason) for island in islands)
+    total = sum(step.milliseconds for step in steps)
+    taken = {step.name: step.milliseconds for step in steps if step.operator == "Island"}
+    return tuple(
+        IslandCost(island.reason, taken[island.name], taken[island.name] / max(total, 1e-9))
+        for island in islands
+    )
 
 
 def _quantised_layer(
@@ -217,7 +253,8 @@ def _inspect_float(
         cluster = sys.maxsize if recipe.weights.cluster == "all" else recipe.weights.cluster
         first = frozenset(str(g.layer.name) for g in groups if g.layer is not None and g.first)
         published = replaced_multiplications(list(counts.values()), cluster, first)
-    return Inspection(tuple(layers), _islands_of(groups), shapes, published)
+    costs = tuple(IslandCost(why_float(g.nodes)) for g in groups if g.kind == "island")
+    return Inspection(tuple(layers), _islands_of(groups), costs, shapes, published)
 
 
 def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:

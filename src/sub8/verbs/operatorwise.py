@@ -96,6 +96,8 @@ class OperatorCheck:
         if fmt is None:
             if isinstance(operator, p.Layer):
                 allowed = rounding + _bias_rounding(operator, tensors, self._plan.formats)
+            elif isinstance(operator, p.MatMul):
+                allowed = rounding
             else:
                 allowed = FLOAT_TOLERANCE * _largest(theirs)
             return Difference(operator.name, 0, _apart(ours, theirs, allowed))
@@ -124,7 +126,8 @@ def _cut_names(model: ir.Model, plan: p.Plan) -> dict[str, str]:
             continue
         producer = values[operator.out].producer()
         rounds = producer is not None and producer.op_type in _ROUNDING
-        if rounds or (isinstance(operator, p.Layer) and plan.formats[operator.out] is None):
+        sums = isinstance(operator, (p.Layer, p.MatMul))
+        if rounds or (sums and plan.formats[operator.out] is None):
             place = f"{operator.out}.given"
             while place in taken:
                 place += "_"
@@ -202,10 +205,18 @@ def _scaled(values: NDArray[Any], scale: NDArray[np.float32]) -> NDArray[np.floa
 def _sum_rounding(
     operator: p.Operator, tensors: Environment, formats: Mapping[str, Format | None]
 ) -> float:
-    """How far rounding in float32 may move a layer's sums, in real units; 0 for other operators.
+    """How far rounding in float32 may move sums of products, in real units; 0 for other operators.
 
     Roundings of K products add up like a random walk; four times that is allowed.
     """
+    if isinstance(operator, p.MatMul):
+        inner, largest = tensors[operator.a].values.shape[-1], 1.0
+        for name in operator.inputs:
+            fmt = formats[name]
+            assert fmt is not None and fmt.scale is not None
+            centred = np.abs(tensors[name].values.astype(np.int64) - fmt.zero_point)
+            largest *= float(centred.max(initial=0)) * fmt.scale
+        return inner * largest * ROUNDING * 4.0 * math.sqrt(inner + 2)
     if not isinstance(operator, p.Layer):
         return 0.0
     weight = np.abs(np.sum(aligned_integers(operator.terms), axis=0)).reshape(

@@ -20,7 +20,7 @@ from sub8.numerics.requantize import To8Bit, requantize
 
 def interleaving(layout: Layout) -> tuple[int, int, int]:
     """Batch, channels and positions of the interleaving between float and 8-bit layouts."""
-    if len(layout.shape) == 4:
+    if not layout.is_row_major:
         batch, channels, height, width = layout.shape
         return batch, channels, height * width
     images = layout.shape[0] if layout.shape else 1

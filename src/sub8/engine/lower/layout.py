@@ -1,7 +1,7 @@
-"""How tensors lie in the native core's memory: 8-bit ``[B, C, H, W]`` as ``[B, H, W, C]``, all else
-row-major.
+"""How tensors lie in the native core's memory: 8-bit ``[B, C, H, W]`` as ``[B, H, W, C]`` or
+row-major (``orders``), all else row-major.
 
->>> layout = Layout.of((1, 3, 2, 2), 1)
+>>> layout = Layout.channels_last((1, 3, 2, 2), 1)
 >>> layout.order, layout.strides
 ((0, 2, 3, 1), (12, 1, 6, 3))
 """
@@ -25,14 +25,6 @@ class Layout:
     itemsize: int
 
     @classmethod
-    def of(cls, shape: Shape, itemsize: int) -> "Layout":
-        """The layout between operators: floats (4 bytes) are row-major, as callers and islands see
-        them.
-        """
-        channels_last = len(shape) == 4 and itemsize == 1
-        return cls(shape, CHANNELS_LAST if channels_last else tuple(range(len(shape))), itemsize)
-
-    @classmethod
     def row_major(cls, shape: Shape, itemsize: int) -> "Layout":
         return cls(shape, tuple(range(len(shape))), itemsize)
 
@@ -40,6 +32,15 @@ class Layout:
     def channels_last(cls, shape: Shape, itemsize: int) -> "Layout":
         """``[B, H, W, C]`` where there are four axes, whatever the element."""
         return cls(shape, CHANNELS_LAST if len(shape) == 4 else tuple(range(len(shape))), itemsize)
+
+    @property
+    def is_row_major(self) -> bool:
+        return self.order == tuple(range(len(self.shape)))
+
+    def transposed(self, perm: tuple[int, ...]) -> "Layout":
+        """The same bytes, their axes in another order."""
+        order = tuple(perm.index(axis) for axis in self.order)
+        return Layout(tuple(self.shape[axis] for axis in perm), order, self.itemsize)
 
     @property
     def count(self) -> int:

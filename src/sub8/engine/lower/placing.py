@@ -1,6 +1,6 @@
 """The state of lowering one segment: where every tensor lies, and the copies between layouts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from sub8.native import _core
 from sub8.numerics.dfp import Format
 
 EXPONENT_BYTES = 4  # int32 per image
+FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,10 @@ class Placed:
 
 
 class Lowering:
-    """One segment in the making, over the tensors of a plan at given shapes."""
+    """One segment in the making, over the tensors of a plan at given shapes.
+
+    row_major, views: see ``orders``.
+    """
 
     def __init__(
         self,
@@ -40,6 +44,8 @@ class Lowering:
         constants: Mapping[str, Constant],
         images: Mapping[str, int],
         packed: PackedLayers,
+        row_major: Container[str] = (),
+        views: Container[str] = (),
     ) -> None:
         self.formats = formats
         self.shapes = shapes
@@ -48,6 +54,8 @@ class Lowering:
         self.tensors: dict[str, Placed] = {}
         self.constants = constants
         self._images = images
+        self._row_major = row_major
+        self.views = views
 
     def format(self, name: str) -> Format:
         """The format of an 8-bit tensor."""
@@ -56,8 +64,14 @@ class Lowering:
         return fmt
 
     def layout(self, name: str) -> Layout:
-        """The layout of a tensor between operators."""
-        return Layout.of(self.shapes[name], 4 if self.formats[name] is None else 1)
+        """The layout of a tensor between operators: floats are row-major, as callers and islands
+        see them.
+        """
+        if self.formats[name] is None:
+            return Layout.row_major(self.shapes[name], FLOAT_BYTES)
+        if name in self._row_major:
+            return Layout.row_major(self.shapes[name], 1)
+        return Layout.channels_last(self.shapes[name], 1)
 
     def place(self, name: str) -> Placed:
         """Where a tensor lies; one that this segment did not make is taken as an input array."""

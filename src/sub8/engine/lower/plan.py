@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from sub8.engine.lower import dynamic, elements, moves
 from sub8.engine.lower.layers import lower_layer
+from sub8.engine.lower.matmul import lower_matmul
+from sub8.engine.lower.orders import row_major_tensors, views
 from sub8.engine.lower.packing import PackedLayers
 from sub8.engine.lower.placing import Lowering
 from sub8.engine.lower.segment import NativeSegment
@@ -123,7 +125,9 @@ def _lower_run(
             plan, {name: (shape[0] // parts, *shape[1:]) for name, shape in known.items()}
         )
     constants = {op.out: op for op in plan.operators if isinstance(op, p.Constant)}
-    to = Lowering(plan.formats, shapes, constants, images, packed)
+    to = Lowering(
+        plan.formats, shapes, constants, images, packed, row_major_tensors(plan), views(plan, run)
+    )
     for operator in run:
         if 0 in shapes[operator.out]:
             to.result(operator.out)
@@ -153,6 +157,7 @@ _STEPS: dict[type[p.IntegerOperator], tuple[Lower, Lower | None]] = {
     p.Linear: (lower_layer, dynamic.lower_dynamic_layer),
     p.Add: (elements.lower_binary, dynamic.lower_dynamic_add),
     p.Mul: (elements.lower_binary, None),
+    p.MatMul: (lower_matmul, None),
     p.Reformat: (elements.lower_reformat, dynamic.lower_dynamic_add),
     p.Table: (elements.lower_table, None),
     p.MaxPool: (elements.lower_max_pool, None),

@@ -15,6 +15,7 @@ from sub8.engine.reader.values import Integers, Pending
 from sub8.errors import UnsupportedModelError
 from sub8.graph.constants import follows_from_constants
 from sub8.graph.naming import node_name
+from sub8.graph.reasons import why_float
 from sub8.graph.sorting import sort_topologically
 from sub8.numerics.dfp import Format
 
@@ -81,7 +82,7 @@ class _Assembly:
         if isinstance(known, Integers):
             self._check_real(value)
             return p.Dequantize(name=_name(value), x=known.tensor, out=name)
-        if isinstance(known, Pending) and known.plain_layer:
+        if isinstance(known, Pending) and known.plain:
             return dataclasses.replace(known.core, out=name)
         node = value.producer()
         assert node is not None
@@ -151,9 +152,15 @@ class _Assembly:
                     inputs=tuple(read),
                     outputs=left,
                     nodes=tuple(node_name(node) for node in nodes),
+                    reason=self._why_float(nodes),
                 )
             )
         return result
+
+    def _why_float(self, nodes: list[ir.Node]) -> str:
+        names = map(node_name, nodes)
+        told = (self.state.left_float[name] for name in names if name in self.state.left_float)
+        return next(told, None) or why_float(nodes)
 
 
 def _node_inputs(node: ir.Node) -> list[ir.Value]:

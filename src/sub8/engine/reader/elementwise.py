@@ -9,14 +9,15 @@ import numpy as np
 import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
-from sub8.engine.reader.layers import add_bias
+from sub8.engine.reader.layers import add_bias, read_linear
 from sub8.engine.reader.state import GraphState, both_inputs, bounds_of_clip
 from sub8.engine.reader.values import Clamp, Function, Integers, Joined, Known, Lazy, Moved, Pending
 from sub8.engine.reader.weights import read_terms, real_scalar, real_values
 from sub8.graph import constants, patterns
 from sub8.graph.constants import follows_from_constants
 from sub8.graph.naming import node_name
-from sub8.graph.patterns import rank, same_shape
+from sub8.graph.patterns import rank, same_shape, sizes
+from sub8.numerics.accumulators import LONGEST_PRODUCT
 from sub8.numerics.dfp import Format
 
 
@@ -72,6 +73,27 @@ def read_mul(state: GraphState, node: ir.Node) -> list[Known] | None:
     if pair is None or pair[0].fmt.dynamic or pair[1].fmt.dynamic:
         return None
     core = p.Mul(name=node_name(node), a=pair[0].tensor, b=pair[1].tensor, out="", low=0, high=0)
+    return [Pending(core)]
+
+
+def read_matmul(state: GraphState, node: ir.Node) -> list[Known] | None:
+    """A layer, or the product of two dequantised tensors of matrices."""
+    a, b = both_inputs(node)
+    if follows_from_constants(b):
+        layer = read_linear(state, node)
+        if layer is not None or node_name(node) in state.left_float:
+            return layer
+    pair = _operands(state, a, b)
+    if pair is None or pair[0].fmt.dynamic or pair[1].fmt.dynamic:
+        return None
+    inner = [(sizes(a) or (None,))[-1], *(sizes(b) or (None,))[-2:-1]]
+    axes = (rank(a), rank(b))
+    if None in axes or min(count for count in axes if count is not None) < 2:
+        return None
+    if any(isinstance(size, int) and size > LONGEST_PRODUCT for size in inner):
+        state.left_float[node_name(node)] = "its sums could pass 32 bits"
+        return None
+    core = p.MatMul(name=node_name(node), a=pair[0].tensor, b=pair[1].tensor, out="", low=0, high=0)
     return [Pending(core)]
 
 

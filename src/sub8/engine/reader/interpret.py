@@ -201,7 +201,7 @@ _READERS: dict[tuple[str, str], Reader] = {
     ("", "Dropout"): _read_same,
     ("", "Conv"): layers.read_conv,
     ("", "Gemm"): layers.read_gemm,
-    ("", "MatMul"): layers.read_matmul,
+    ("", "MatMul"): elementwise.read_matmul,
     ("", "Add"): elementwise.read_add,
     ("", "Mul"): elementwise.read_mul,
     ("", "Relu"): elementwise.read_clamp,

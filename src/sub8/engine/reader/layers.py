@@ -60,7 +60,7 @@ def read_gemm(state: GraphState, node: ir.Node) -> list[Known] | None:
     return None if terms is None else _layer(state, _linear(node, x, terms), x, input_at(node, 2))
 
 
-def read_matmul(state: GraphState, node: ir.Node) -> list[Known] | None:
+def read_linear(state: GraphState, node: ir.Node) -> list[Known] | None:
     """``x @ W`` of a dequantised tensor with a constant matrix on the right."""
     x = state.real_integers(node.inputs[0])
     known_rank = rank(node.inputs[0])

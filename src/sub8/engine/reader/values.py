@@ -48,8 +48,14 @@ class Pending:
     clamp: Clamp = Clamp()
 
     @property
+    def plain(self) -> bool:
+        """Whether the accumulator can leave as float32."""
+        product = isinstance(self.core, p.MatMul) and self.clamp == Clamp()
+        return product or self.plain_layer
+
+    @property
     def plain_layer(self) -> bool:
-        """Whether more can be added to the accumulator, or it can leave as float32."""
+        """Whether more can be added to a layer's accumulator."""
         return (
             isinstance(self.core, (p.Conv, p.Linear))
             and self.core.residual is None

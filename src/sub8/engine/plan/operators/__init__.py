@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from sub8.engine.plan.operators.constant import Constant
 from sub8.engine.plan.operators.elementwise import Add, Mul, Reformat, Table
 from sub8.engine.plan.operators.layers import Conv, Layer, Linear
+from sub8.engine.plan.operators.matmul import MatMul
 from sub8.engine.plan.operators.movement import (
     Blocks,
     Border,
@@ -47,6 +48,7 @@ __all__ = [
     "Island",
     "Layer",
     "Linear",
+    "MatMul",
     "MaxPool",
     "Mul",
     "Operator",
@@ -67,7 +69,7 @@ __all__ = [
 @dataclass(frozen=True, kw_only=True)
 class Island:
     """Float nodes outside the integer set, run by ONNX Runtime: serialised model, float inputs and
-    outputs.
+    outputs. reason: why it is one.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Island:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     nodes: tuple[str, ...]
+    reason: str = ""
 
 
 Operator = IntegerOperator | Island
