@@ -274,7 +274,8 @@ def test_three_dimensional_convolution_is_an_island(net, random):
 
 
 def test_weights_computed_from_the_input_are_an_island(cut):
-    groups = cut("a = Conv(x, w0) p = Reshape(x, s) y = MatMul(a, a)", s=np.array([0, -1]))
+    body = "a = Conv(x, w0) p = Transpose<perm=[1, 0, 2, 3]>(a) y = Conv(a, p)"
+    groups = cut(body, x="4,3,6,6")
     assert groups[-1].kind == "island"
 
 
