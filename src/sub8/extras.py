@@ -19,6 +19,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "study": ("the report and the charts (sub8 report)", ("altair", "jinja2", "vl_convert")),
     "records": ("open-graph records (sub8 record)", ("cryptography", "fastjsonschema")),
+    "openvino": ("the target openvino of sub8 export", ("openvino",)),
     "ray": ("sweeps on many machines (sub8 sweep --ray)", ("ray",)),
 }
 

@@ -15,7 +15,7 @@ from sub8.errors import InputError, Sub8Error
 from sub8.oracle import OnnxRuntime
 from sub8.targets import TARGETS
 
-EXACT = [target for target in TARGETS.values() if target.exact]
+EXACT = [target for target in TARGETS.values() if target.exact and target.runtimes is None]
 
 
 def _images(count=6, seed=0):
@@ -52,7 +52,9 @@ def test_plain_has_nothing_that_old_runtimes_lack(ternary, tmp_path):
     kinds = {node.op_type for node in model.graph.node}
     assert "DequantizeLinear" not in kinds
     assert not any(a.name == "block_size" for node in model.graph.node for a in node.attribute)
-    assert ("Round" in kinds) == ("DynamicScale" in str(ternary.model.functions))
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    stored = {types[n.input[2]] for n in model.graph.node if n.op_type == "QuantizeLinear"}
+    assert stored <= {onnx.TensorProto.UINT8} and "Round" in kinds
 
 
 def test_opset_21_keeps_blocks_in_4_bits(ternary, tmp_path):
@@ -144,3 +146,50 @@ def test_a_runtime_that_cannot_load_the_file_says_why(tmp_path):
         assert check.error and "\n" not in check.error
     with pytest.raises(InputError, match="does not start"):
         check_runtimes(tmp_path / "broken.onnx", {}, [], pythons=[str(tmp_path / "python")])
+
+
+def test_openvinos_own_files(ternary, tmp_path):
+    """Also of numbers that lie as close to halves of the input's steps as floats can."""
+    pytest.importorskip("openvino")
+    path, x = tmp_path / "out.xml", _images(6, 3)
+    halves = np.float32(np.arange(x.size).reshape(x.shape) % 99 - 49.5) * np.float32(2.0**-6)
+    x[:3] = np.nextafter(halves, np.float32(0))[:3]
+    result = sub8.export(ternary, "openvino", path, data=x, check=True, threads=1)
+    assert result.differing == 0
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "out.bin", path]
+    assert result.bytes == sum(file.stat().st_size for file in tmp_path.iterdir())
+    (check,) = result.runtimes
+    assert check.runtime == "openvino" and check.error is None and check.differing == 0
+
+
+def test_openvinos_files_have_their_ending(ternary, tmp_path):
+    pytest.importorskip("openvino")
+    with pytest.raises(InputError, match=r"ends in \.xml"):
+        sub8.export(ternary, "openvino", tmp_path / "out.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_converter_is_told(ternary, tmp_path, monkeypatch):
+    from sub8.targets import openvino_ir
+
+    monkeypatch.setattr(openvino_ir.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="the target 'openvino' needs the package 'openvino'; pip"):
+        sub8.export(ternary, "openvino", tmp_path / "out.xml")
+
+
+def test_files_that_their_runtime_computes_otherwise_are_not_written(
+    ternary, tmp_path, monkeypatch
+):
+    pytest.importorskip("openvino")
+    from sub8.verbs import export
+
+    def other(path, inputs, expected, **options):
+        found = check_runtimes(path, inputs, [part + 1 for part in expected], **options)
+        assert found
+        return found
+
+    check_runtimes = export.check_runtimes
+    monkeypatch.setattr(export, "check_runtimes", other)
+    with pytest.raises(InputError, match="differ from the engine's in openvino"):
+        sub8.export(ternary, "openvino", tmp_path / "out.xml", threads=1)
+    assert not list(tmp_path.iterdir())

@@ -65,7 +65,7 @@ TargetName = Annotated[
         "--target",
         metavar="NAME",
         help="onnx (smallest), onnx-opset21 (no 2-bit types), onnx-plain (any runtime),"
-        " onnx-int8 (int8 kernels, not exact).",
+        " onnx-int8 (int8 kernels, not exact), openvino (NAME.xml).",
     ),
 ]
 

@@ -52,18 +52,20 @@ def check_runtimes(
     pythons: Sequence[str] = (),
     repeats: int = 5,
     threads: int = 1,
+    runtimes: Sequence[str] = tuple(runner.RUNTIMES),
 ) -> list[RuntimeCheck]:
     """Run a file in every runtime that is installed, each in a process of its own.
 
     inputs: by name. expected: the engine's outputs, in the graph's order. pythons: interpreters
-    besides this one whose packages are looked through. Raises InputError where one does not start.
+    besides this one whose packages are looked through. runtimes: of ``runner.RUNTIMES``. Raises
+    InputError where an interpreter does not start.
     """
     found = []
     with tempfile.TemporaryDirectory(prefix="sub8-") as folder:
         given = Path(folder) / "inputs.npz"
         np.savez(given, allow_pickle=False, **dict(inputs))
         for python in dict.fromkeys([sys.executable, *pythons]):
-            for name in runner.RUNTIMES:
+            for name in runtimes:
                 results = Path(folder) / "outputs.npz"
                 results.unlink(missing_ok=True)
                 command = [python, str(Path(runner.__file__)), name, str(path), str(given)]

@@ -145,8 +145,9 @@ def _real_constant(writer: Writer, node: ir.Node, x: ir.Value, name: str) -> ir.
 
 
 def _quantize(writer: Writer, node: ir.Node) -> None:
-    """A QuantizeLinear of opset 13, or single steps where its scale is no constant: many runtimes
-    want one.
+    """A QuantizeLinear of opset 13, or single steps: where its scale is no constant, as many
+    runtimes want one, and where 0 is not the lowest integer. OpenVINO adds the distance before it
+    rounds, and so loses bits of what lies close to halves.
     """
     x, scale, zero = _operands(node)
     kind = int(patterns.attribute(node, "output_dtype", 0))
@@ -154,7 +155,7 @@ def _quantize(writer: Writer, node: ir.Node) -> None:
     if stored not in _LIMITS or patterns.attribute(node, "block_size", 0):
         raise _without_form(node, "blocks of activations, and other types than int8 and uint8")
     node.attributes.pop("output_dtype", None)
-    if constants.follows_from_constants(scale):
+    if constants.follows_from_constants(scale) and stored == ir.DataType.UINT8 and _is_zero(zero):
         if len(node.inputs) < 3 or zero is None:
             node.resize_inputs(3)
             elements = constants.array(scale)
@@ -170,6 +171,11 @@ def _quantize(writer: Writer, node: ir.Node) -> None:
         whole = writer.before(node, "Add", [whole, offset], "offset")
     whole = writer.before(node, "Clip", [whole, low, high], "clipped")
     replace(node, ir.node("Cast", [whole], {"to": int(stored)}))
+
+
+def _is_zero(zero: ir.Value | None) -> bool:
+    elements = constants.array(zero)
+    return zero is None or (elements is not None and not elements.any())
 
 
 def _operands(node: ir.Node) -> tuple[ir.Value, ir.Value, ir.Value | None]:

@@ -39,7 +39,7 @@ def _onnxruntime_plain(path: str, inputs: Arrays, threads: int) -> Run:
 
 
 def _openvino(path: str, inputs: Arrays, threads: int) -> Run:
-    import openvino as ov  # type: ignore[import-not-found]
+    import openvino as ov
 
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
     core = ov.Core()

@@ -20,7 +20,6 @@ from sub8.engine.session import Session
 from sub8.errors import InputError
 from sub8.files import check_writable
 from sub8.graph.operator_form import in_qdq_form
-from sub8.graph.write import write_model
 from sub8.latency import interleaved_medians
 from sub8.machine import thread_count
 from sub8.model_file import ModelFile, ModelSource, refuse_unquantised
@@ -28,6 +27,7 @@ from sub8.numerics.comparison import differences, largest_difference
 from sub8.oracle import OnnxRuntime
 from sub8.targets import find_target
 from sub8.targets.check import RuntimeCheck, check_runtimes
+from sub8.targets.runner import RUNTIMES
 from sub8.targets.target import Target
 
 SAMPLES = 16  # images that an export is verified on by default
@@ -77,7 +77,7 @@ def export(
     overwrite: bool = True,
 ) -> Export:
     """Write a quantised model in the form ``target``: "onnx", "onnx-opset21", "onnx-plain",
-    "onnx-int8".
+    "onnx-int8", "openvino".
 
     The new file is compared with the engine on sample inputs before it takes the place of an old
     one. data: the samples, see ``open_dataset``; images: which, by default the first 16; without
@@ -88,6 +88,10 @@ def export(
     """
     chosen = find_target(target)
     path = Path(output)
+    if chosen.ending is not None and path.suffix != chosen.ending:
+        raise InputError(
+            f"{path}: the target {target!r} writes a file that ends in {chosen.ending}"
+        )
     check_writable(path, overwrite=overwrite)
     opened = ModelFile.open(model)
     refuse_unquantised(opened, "export takes quantised ones")
@@ -96,12 +100,14 @@ def export(
     comparison = _Comparison(opened, chosen, rewritten.model, threads)
     for sample in samples:
         comparison.add(sample)
-    write_model(rewritten.model, path, overwrite=overwrite)
+    files = chosen.write(
+        rewritten.model, path, overwrite, lambda new: comparison.check_file(new, samples)
+    )
     runtimes = comparison.check(path, samples[0], pythons) if check else []
     return Export(
         str(path),
         target,
-        path.stat().st_size,
+        sum(file.stat().st_size for file in files),
         count,
         comparison.elements,
         comparison.differing,
@@ -149,12 +155,41 @@ class _Comparison:
         for runtime in self._runtimes:
             got = runtime.run_all(sample)
             count = self._count(expected, got)
-            if count and self._target.exact and self._is_exact(sample):
-                raise InputError(
-                    f"{self._opened.name}: is not written: {count} output elements of the target "
-                    f"{self._target.name!r} differ from the engine's in ONNX Runtime"
-                )
+            if count:
+                self._refuse(f"{count} output elements", "ONNX Runtime", sample)
         self._compare_top1(expected, got)
+
+    def check_file(self, path: Path, samples: Sequence[Arrays]) -> None:
+        """Compare files that ONNX Runtime does not read in the runtimes that do. Raises
+        InputError.
+        """
+        for sample in samples:
+            expected = list(self._session.run_all(sample).values())
+            for found in check_runtimes(
+                path,
+                sample,
+                expected,
+                repeats=0,
+                threads=self._threads,
+                runtimes=self._target.runtimes or (),
+            ):
+                self.elements += found.elements
+                self.differing += found.differing
+                self.largest = max(self.largest, found.largest)
+                if found.error is not None:
+                    raise InputError(
+                        f"{self._opened.name}: is not written: {found.runtime}: {found.error}"
+                    )
+                if found.differing:
+                    self._refuse(f"{found.differing} output elements", found.runtime, sample)
+
+    def _refuse(self, what: str, runtime: str, sample: Arrays) -> None:
+        """Raise InputError where an exact target's results differ although float32 is exact."""
+        if self._target.exact and self._is_exact(sample):
+            raise InputError(
+                f"{self._opened.name}: is not written: {what} of the target "
+                f"{self._target.name!r} differ from the engine's in {runtime}"
+            )
 
     def check(self, path: Path, sample: Arrays, pythons: Sequence[str]) -> list[RuntimeCheck]:
         """The written file in other runtimes."""
@@ -167,6 +202,7 @@ class _Comparison:
             pythons=pythons,
             repeats=_REPEATS,
             threads=self._threads,
+            runtimes=self._target.runtimes or tuple(RUNTIMES),
         )
 
     def _count(self, expected: Arrays, got: Arrays) -> int:
