@@ -43,6 +43,6 @@ LD_PRELOAD=$preload "$python" -m pytest -q --capture=sys "$@" 2>&1 | tee "$findi
 shopt -s nullglob
 reports=$(cat "$findings".* | grep -c "^SUMMARY: .*Sanitizer\|: runtime error: " || true)
 cat "$findings".* | grep "^SUMMARY: .*Sanitizer\|: runtime error: " | sort | uniq -c || true
-echo "$sanitizers: $reports reports in $findings.*"
+echo "$sanitizers: $reports reports in $findings.*; pytest's exit code: $code"
 [ "$reports" = 0 ] || code=1
 exit "$code"
