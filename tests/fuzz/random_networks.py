@@ -89,8 +89,9 @@ class _Network:
         self.results: dict[str, int] = {}
         for x in [name for name in self.tensors if name not in read]:
             self.results[self.ending(x)] = TensorProto.FLOAT
+        floats = self.tensors
         for _ in range(self.pick(0, 0, 0, 0, 1, 2)):
-            self.further_output(self.pick(*self.tensors))
+            self.further_output(self.pick(*floats))
 
     @property
     def tensors(self) -> list[str]:

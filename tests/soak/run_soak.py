@@ -26,7 +26,7 @@ LARGEST_GROWTH = 2e6  # bytes, of 300 loads
 
 def sessions(models: list[str]) -> int:
     faults = 0
-    plan = [("shared", 16, 2000), ("own", 16, 2000), ("dropped", 16, 2000), ("loads", 2, 330)]
+    plan = [("shared", 16, 2000), ("own", 16, 2000), ("dropped", 16, 2000), ("loads", 2, 300)]
     plan += [("signals", 4, 2000), ("forks", 4, 100)]
     plan += [("exit_while_running", 4, 50 * number) for number in range(10)]
     for scenario, threads, runs in plan:

@@ -53,8 +53,7 @@ class TensorInfo:
     @classmethod
     def of(cls, value: ir.Value) -> "TensorInfo":
         dtype = value.dtype or ir.DataType.FLOAT
-        kind = {"float32": "float", "float64": "double"}.get(dtype.numpy().name, dtype.name.lower())
-        return cls(str(value.name), f"tensor({kind})", patterns.sizes(value))
+        return cls(str(value.name), f"tensor({dtype.name.lower()})", patterns.sizes(value))
 
     def __str__(self) -> str:
         sizes = "any shape" if self.shape is None else list(self.shape)
