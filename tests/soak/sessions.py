@@ -121,6 +121,8 @@ def loads(models: list[Expected], threads: int, runs: int) -> None:
     be collected: 4 to 6 MB for these models, reached after 50 to 100 loads and kept from then on.
     """
     before = None
+    gc.collect()
+    gc.freeze()  # what is there already need not be looked at every time
     for number in range(runs + 1):
         for expected in models:
             expected.check(sub8.Session(expected.path, threads=threads), number)

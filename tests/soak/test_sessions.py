@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).with_name("sessions.py")
 LARGEST_GROWTH = 2e6  # bytes
 
 
-def soak(scenario: str, models: list[Path], threads: int, runs: int, timeout: float = 60) -> str:
+def soak(scenario: str, models: list[Path], threads: int, runs: int, timeout: float = 300) -> str:
     command = [sys.executable, str(SCRIPT), scenario, *map(str, models)]
     command += ["--threads", str(threads), "--runs", str(runs)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
