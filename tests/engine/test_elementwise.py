@@ -22,6 +22,20 @@ def test_sum_of_two_tensors(formats, exponent, relu):
     assert "Add" in operators(plan)
 
 
+@pytest.mark.parametrize(
+    "formats", [(-4, True, -6, True), (-3, False, -7, True), (-5, False, -5, False)]
+)
+@pytest.mark.parametrize("relu", [False, True])
+def test_difference_of_two_tensors(formats, relu):
+    g = Graph()
+    a = g.quantised("x", 2.0 ** formats[0], signed=formats[1])
+    b = g.quantised(g.node("GlobalAveragePool", a), 2.0 ** formats[2], signed=formats[3])
+    y = g.node("Sub", *((b, a) if relu else (a, b)))
+    y = g.quantised(g.node("Relu", y) if relu else y, 2.0**-5, signed=not relu)
+    plan = assert_same(g.model(y), reals(SHAPE, 1, 2.0))
+    assert "Sub" in operators(plan)
+
+
 @pytest.mark.parametrize("other", [(1, 3, 1, 1), (8,), (2, 1, 8, 8), (2, 3, 1, 1)])
 def test_broadcast_with_a_constant_tensor(other):
     for op in ("Add", "Mul"):

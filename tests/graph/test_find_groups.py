@@ -201,7 +201,7 @@ def test_unknown_operators_are_one_island_with_quantised_boundary(cut):
 
 def test_islands_do_not_join_across_integer_groups(cut):
     groups = cut(
-        "a = Conv(x, w0) s = Softmax<axis=1>(a) b = Conv(s, w1) t = Softmax<axis=1>(b) u = Sub(s, "
+        "a = Conv(x, w0) s = Softmax<axis=1>(a) b = Conv(s, w1) t = Softmax<axis=1>(b) u = Div(s, "
         "t) y = Conv(u, w2)"
     )
     assert [group.kind for group in groups] == ["layer", "island", "layer", "island", "layer"]
@@ -349,3 +349,16 @@ def test_products_of_two_activations(cut):
     assert scores.inputs == ("a", "t") and mixed.inputs == ("p", "a")
     assert scores.outputs == () and scores.results == ("s",)  # Softmax takes the plain sums
     assert mixed.outputs == ("m",)
+
+
+def test_differences_are_integers_except_within_islands(cut):
+    """A layer norm in parts is one island; a difference between layers is an operator."""
+    parts = (
+        "a = Conv(x, w0) m = ReduceMean<keepdims=1>(a, last) d = Sub(a, m) q = Pow(d, two) "
+        "v = ReduceMean<keepdims=1>(q, last) s = Sqrt(v) n = Div(d, s) y = Conv(n, w1)"
+    )
+    constants = {"last": np.array([1]), "two": np.float32(2)}
+    groups = cut(parts, **constants)
+    assert [group.kind for group in groups] == ["layer", "island", "layer"]
+    body = "a = Conv(x, w0) p = GlobalAveragePool(a) d = Sub(a, p) r = Relu(d) y = Conv(r, w1)"
+    assert shape_of(cut(body))[2] == ("sub", ["Sub", "Relu"])

@@ -20,8 +20,9 @@ from sub8.graph.naming import node_name
 from sub8.graph.sorting import sort_topologically
 from sub8.graph.tables import find_tables
 
-GroupKind = Literal["layer", "product", "add", "mul", "table", "pool", "move", "island"]
+GroupKind = Literal["layer", "product", "add", "sub", "mul", "table", "pool", "move", "island"]
 
+_OF_TWO: dict[str, GroupKind] = {"Add": "add", "Sub": "sub", "Mul": "mul"}
 # Of a network's weights, what a layer behind a float island has if it is no layer to speak of.
 _SMALL_PART = 1e-3
 
@@ -31,10 +32,10 @@ class Group:
     """Nodes that become one integer operator, or one float island.
 
     kind: "layer": Conv/Gemm/MatMul [+ constant bias Add] [+ residual Add] [+ Relu/Clip ...];
-        "product": MatMul of two activations; "add", "mul": two activations [add: + Relu/Clip ...];
-        "table": an element-wise function of one tensor; "pool": MaxPool, AveragePool,
-        GlobalAveragePool; "move": Reshape, Transpose, Concat, Slice, Split, Pad; "island": float
-        nodes outside the integer set.
+        "product": MatMul of two activations; "add", "sub": two activations [+ Relu/Clip ...];
+        "mul": two activations; "table": an element-wise function of one tensor; "pool": MaxPool,
+        AveragePool, GlobalAveragePool; "move": Reshape, Transpose, Concat, Slice, Split, Pad;
+        "island": float nodes outside the integer set.
     name: the layer's node name, else the last node's.
     nodes: in topological order. layer: the Conv, Gemm or MatMul of a "layer".
     inputs: names of the activations read, in order of first use; a layer's are (x,) or (x,
@@ -276,12 +277,10 @@ class _Partition:
         tables = find_tables(candidates)
         in_table = {node for nodes in tables.values() for node in nodes}
         for node in candidates:
-            if node not in in_table and node.op_type in ("Add", "Mul"):
+            if node not in in_table and node.op_type in _OF_TWO:
                 # The sum takes the clamps behind it, so the tables are sought again without them.
-                self._claim(
-                    "add" if node.op_type == "Add" else "mul",
-                    [node, *(self._clamps(node) if node.op_type == "Add" else ())],
-                )
+                clamps = [] if node.op_type == "Mul" else self._clamps(node)
+                self._claim(_OF_TWO[node.op_type], [node, *clamps])
         for nodes in find_tables([n for n in candidates if n not in self.owner]).values():
             self._claim("table", nodes)
 
@@ -325,7 +324,9 @@ class _Partition:
         ordered = self._sorted()
         tail: set[_Draft] = set()
         for draft in reversed(ordered):
-            if (draft.kind in ("table", "move", "add", "mul") or self._is_small(draft)) and all(
+            if (
+                draft.kind in ("table", "move", "add", "sub", "mul") or self._is_small(draft)
+            ) and all(
                 reader.kind == "island" or reader in tail
                 for value in draft.results()
                 for reader in draft.readers(value)

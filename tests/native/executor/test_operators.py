@@ -66,8 +66,8 @@ def binary(s, kind, fmt_a, fmt_b, fmt_out, **limits):
 
 
 @few
-@given(st.data(), st.sampled_from([p.Add, p.Mul]))
-def test_add_and_mul_with_broadcasting(data, kind):
+@given(st.data(), st.sampled_from([p.Add, p.Sub, p.Mul]))
+def test_sums_and_products_with_broadcasting(data, kind):
     s = Sketch(data.draw)
     fmt = s.format()
     out = binary(s, kind, s.format(), s.format(), fmt, **s.limits(fmt))

@@ -156,6 +156,7 @@ _STEPS: dict[type[p.IntegerOperator], tuple[Lower, Lower | None]] = {
     p.Conv: (lower_layer, dynamic.lower_dynamic_layer),
     p.Linear: (lower_layer, dynamic.lower_dynamic_layer),
     p.Add: (elements.lower_binary, dynamic.lower_dynamic_add),
+    p.Sub: (elements.lower_binary, None),
     p.Mul: (elements.lower_binary, None),
     p.MatMul: (lower_matmul, None),
     p.Reformat: (elements.lower_reformat, dynamic.lower_dynamic_add),

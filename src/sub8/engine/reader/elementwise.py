@@ -64,15 +64,16 @@ def read_add(state: GraphState, node: ir.Node) -> list[Known] | None:
     return [Pending(core)] if _fits_dynamic(state, core) else None
 
 
-def read_mul(state: GraphState, node: ir.Node) -> list[Known] | None:
-    """The product of two dequantised tensors, or a function of one."""
+def read_two(state: GraphState, node: ir.Node) -> list[Known] | None:
+    """The product or the difference of two dequantised tensors, or a function of one."""
     function = read_function(state, node)
     if function is not None:
         return function
     pair = _operands(state, *both_inputs(node))
     if pair is None or pair[0].fmt.dynamic or pair[1].fmt.dynamic:
         return None
-    core = p.Mul(name=node_name(node), a=pair[0].tensor, b=pair[1].tensor, out="", low=0, high=0)
+    kind = p.Mul if node.op_type == "Mul" else p.Sub
+    core = kind(name=node_name(node), a=pair[0].tensor, b=pair[1].tensor, out="", low=0, high=0)
     return [Pending(core)]
 
 

@@ -58,10 +58,11 @@ void copy_columns(const std::uint8_t* from, std::int64_t pitch, std::int64_t ste
 }  // namespace
 
 struct MatMul::Room {
-    std::uint8_t* packed;       // [panels of a block][steps][panel], kStepBytes each
-    std::int32_t* column_sums;  // [panels of a block][panel], of what is packed
+    std::uint8_t* packed;  // [panels of a block][steps][panel], kStepBytes each
+    std::uint32_t*
+        column_starts;          // [panels of a block][panel], where accumulators start for zero_a
     std::uint8_t* strip;        // [steps][kLine], kStepBytes each
-    std::int32_t* row_sums;     // [kLine], of what the strip holds
+    std::uint32_t* row_starts;  // [kLine], the same for zero_b
     std::int32_t* acc;          // [kLine][panel]
     std::uint8_t* apart;        // a line's rows or a panel's columns, made contiguous
 
@@ -69,9 +70,9 @@ struct MatMul::Room {
         const std::int64_t panel = step.kernels_.panel;
         const std::int64_t block = step.block_panels_ * panel;
         packed = take<std::uint8_t>(block * step.steps_ * kStepBytes);
-        column_sums = take<std::int32_t>(block * std::int64_t(sizeof(std::int32_t)));
+        column_starts = take<std::uint32_t>(block * std::int64_t(sizeof(std::uint32_t)));
         strip = take<std::uint8_t>(kLine * step.steps_ * kStepBytes);
-        row_sums = take<std::int32_t>(kLine * std::int64_t(sizeof(std::int32_t)));
+        row_starts = take<std::uint32_t>(kLine * std::int64_t(sizeof(std::uint32_t)));
         acc = take<std::int32_t>(kLine * panel * std::int64_t(sizeof(std::int32_t)));
         apart = take<std::uint8_t>(std::max<std::int64_t>(kLine, panel) * step.inner_);
     }
@@ -162,20 +163,15 @@ void MatMul::run(const Frame& frame, const Worker& worker) const {
                 copy_columns(a, stride(a_, 2), stride(a_, 1), rows, inner_, room.apart);
                 gather(room.apart, inner_, rows, rows * inner_, flip_a_, kLine, room.strip);
             }
-            if (zero_b_ != 0) sum_rows(a, rows, room);
+            if (zero_b_ != 0) start_rows(a, rows, room);
             for (std::int64_t panel = 0; panel < panels_of_block(first); ++panel) {
-                const std::int32_t* sums = room.column_sums + panel * width;
+                const std::uint32_t* starts = room.column_starts + panel * width;
                 kernels::TileArguments tile{};
                 tile.first = zero_a_ == 0 && zero_b_ == 0;
                 for (int r = 0; r < rows && !tile.first; ++r) {
-                    const std::uint32_t own =
-                        zero_b_ == 0 ? 0
-                                     : std::uint32_t(zero_b_) * (std::uint32_t(inner_ * zero_a_) -
-                                                                 std::uint32_t(room.row_sums[r]));
-                    for (int j = 0; j < width; ++j) {
-                        room.acc[r * width + j] =
-                            std::int32_t(own - std::uint32_t(zero_a_) * std::uint32_t(sums[j]));
-                    }
+                    const std::uint32_t own = zero_b_ == 0 ? 0 : room.row_starts[r];
+                    for (int j = 0; j < width; ++j)
+                        room.acc[r * width + j] = std::int32_t(own + starts[j]);
                 }
                 tile.activations = room.strip;
                 tile.pitch = kLine * kStepBytes;
@@ -198,7 +194,7 @@ void MatMul::run(const Frame& frame, const Worker& worker) const {
 }
 
 // The sums of a line's rows as the kernels see them.
-void MatMul::sum_rows(const std::uint8_t* a, int rows, const Room& room) const {
+void MatMul::start_rows(const std::uint8_t* a, int rows, const Room& room) const {
     const std::int64_t step = stride(a_, 1);
     for (int r = 0; r < rows; ++r, a += stride(a_, 2)) {
         std::int32_t sum = 0;
@@ -206,7 +202,8 @@ void MatMul::sum_rows(const std::uint8_t* a, int rows, const Room& room) const {
             const std::uint8_t byte = std::uint8_t(a[k * step] ^ flip_a_);
             sum += kernels_.signed_activations ? std::int8_t(byte) : byte;
         }
-        room.row_sums[r] = sum;
+        room.row_starts[r] =
+            std::uint32_t(zero_b_) * (std::uint32_t(inner_ * zero_a_) - std::uint32_t(sum));
     }
 }
 
@@ -261,7 +258,7 @@ void MatMul::pack(const std::uint8_t* b, std::int64_t readable, std::int64_t fir
             for (int j = 0; j < width; ++j, step += kStepBytes)
                 std::memset(step + used * lane_bytes, 0, std::size_t((lanes_ - used) * lane_bytes));
         }
-        if (zero_a_ != 0) sum_columns(to, room.column_sums + panel * width);
+        start_columns(to, room.column_starts + panel * width);
     }
 }
 
@@ -288,22 +285,24 @@ void MatMul::pack_across(const std::uint8_t* from, int columns, std::uint8_t* pa
     }
 }
 
-void MatMul::sum_columns(const std::uint8_t* packed, std::int32_t* sums) const {
+void MatMul::start_columns(const std::uint8_t* packed, std::uint32_t* starts) const {
     const int width = kernels_.panel;
-    std::fill(sums, sums + width, 0);
+    std::fill(starts, starts + width, 0);
+    if (zero_a_ == 0) return;
     const std::int8_t* bytes = reinterpret_cast<const std::int8_t*>(packed);
     const std::int16_t* wide = reinterpret_cast<const std::int16_t*>(packed);
     for (std::int64_t step = 0; step < steps_; ++step) {
         for (int j = 0; j < width; ++j) {
             if (lanes_ == 4) {
                 const std::int8_t* four = bytes + (step * width + j) * 4;
-                sums[j] += four[0] + four[1] + four[2] + four[3];
+                starts[j] += std::uint32_t(four[0] + four[1] + four[2] + four[3]);
             } else {
                 const std::int16_t* two = wide + (step * width + j) * 2;
-                sums[j] += two[0] + two[1];
+                starts[j] += std::uint32_t(two[0] + two[1]);
             }
         }
     }
+    for (int j = 0; j < width; ++j) starts[j] *= std::uint32_t(-zero_a_);
 }
 
 }  // namespace sub8::executor

@@ -42,8 +42,8 @@ class MatMul : public Step {
     void pack_across(const std::uint8_t* from, int columns, std::uint8_t* packed) const;
     void gather(const std::uint8_t* from, std::int64_t pitch, int positions, std::int64_t readable,
                 std::uint8_t flip, std::int64_t out_pitch, void* out) const;
-    void sum_columns(const std::uint8_t* packed, std::int32_t* sums) const;
-    void sum_rows(const std::uint8_t* a, int rows, const Room& room) const;
+    void start_columns(const std::uint8_t* packed, std::uint32_t* starts) const;
+    void start_rows(const std::uint8_t* a, int rows, const Room& room) const;
     std::int64_t panels_of_block(std::int64_t first) const;
 
     const kernels::KernelSet& kernels_;

@@ -216,6 +216,9 @@ void Prepared::apply(const int32_t* acc, int64_t acc_pitch, int rows, int column
                 const int64_t* offset = offset_.data() + output;
                 for (int j = 0; j < columns; ++j)
                     to[j] = float(from[j] * multiplier_[0] + offset[j]) * scale[j];
+            } else if (multiplier_[0] == 1) {
+                const int32_t* offset = offset32_.data() + output;
+                for (int j = 0; j < columns; ++j) to[j] = float(from[j] + offset[j]) * scale[j];
             } else {  // every total fits int32; made in vectors
                 const int32_t* offset = offset32_.data() + output;
                 const int32_t multiplier = int32_t(multiplier_[0]);

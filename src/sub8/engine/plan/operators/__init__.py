@@ -16,7 +16,7 @@ stay apart, what it means. A family of operators is a module; this one lists the
 from dataclasses import dataclass, field
 
 from sub8.engine.plan.operators.constant import Constant
-from sub8.engine.plan.operators.elementwise import Add, Mul, Reformat, Table
+from sub8.engine.plan.operators.elementwise import Add, Mul, Reformat, Sub, Table
 from sub8.engine.plan.operators.layers import Conv, Layer, Linear
 from sub8.engine.plan.operators.matmul import MatMul
 from sub8.engine.plan.operators.movement import (
@@ -61,6 +61,7 @@ __all__ = [
     "Reshape",
     "RoundedOperator",
     "Slice",
+    "Sub",
     "Table",
     "Transpose",
 ]

@@ -1,6 +1,6 @@
 """Sums, products and functions of 8-bit tensors, element by element."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from sub8.engine.plan.operators.values import Shape, Shapes, Tensor, Values
 from sub8.engine.plan.requantize import Accumulator, Formats, real_scale, static
 from sub8.numerics import operators
 from sub8.numerics.accumulators import LARGEST_ACTIVATION
-from sub8.numerics.requantize import requantize
+from sub8.numerics.requantize import To8Bit, requantize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,21 @@ class Add(BinaryOperator):
     def exact_in_float32(self, values: Values) -> bool:
         parts = [part for name in self.inputs if (part := element(name, values)) is not None]
         return len(parts) == len(self.inputs) and sum_is_exact(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sub(Add):
+    """``a - b``, both aligned exactly."""
+
+    static_only = True
+
+    def to_8_bit(self, formats: Formats) -> To8Bit:
+        of_sum, b = super().to_8_bit(formats), static(formats[self.b])
+        return replace(
+            of_sum,
+            residual_multiplier=-of_sum.residual_multiplier,
+            offset=of_sum.offset + 2 * b.zero_point * of_sum.residual_multiplier,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
