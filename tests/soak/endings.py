@@ -7,14 +7,20 @@ a moment drawn at random falls into its work and not into imports.
 
 import atexit
 import ctypes
+import fcntl
+import json
 import os
+import pty
 import random
+import re
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import traceback
@@ -23,7 +29,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from writing_verbs import Verb, check_whole, files, result, verbs, write_inputs
+import jsonschema
+from every_verb import Verb, check_whole, files, result, verbs, write_inputs
+from tests.conftest import SIZE, small_network
+from tools.json_schemas import schemas
 
 SUB8 = (sys.executable, "-m", "sub8")
 
@@ -49,13 +58,17 @@ def load(training: bool) -> None:
     import sub8.cli.main
     import sub8.cli.start
     import sub8.verbs.quantize
+    import sub8.verbs.quickstart
     import sub8.zoo
 
+    # The packages' network would take minutes.
+    sub8.verbs.quickstart.float_model = small_network
+    sub8.verbs.quickstart.PREPROCESS = sub8.Preprocess(size=SIZE, scale=1 / 128, mean=(1, 1, 1))
     if training:
         import vl_convert  # noqa: F401
 
         import sub8.study.sweep
-        import sub8.train.finetune  # noqa: F401
+        import sub8.train.finetune
 
 
 def start(arguments: list[str], out: int, err: int, first: Callable[[], None]) -> int:
@@ -166,7 +179,7 @@ class Endings:
             ended = run(verb.command(out))
             assert ended.code == 0, (verb.name, ended)
             faults = _whole(out)
-            assert not faults and list(files(out)), (verb.name, faults)
+            assert not faults and bool(list(files(out))) == verb.writes, (verb.name, faults)
             return ended.seconds, result(out)
 
     def kill(self, verb: Verb, times: int, chain: int = 5) -> list[str]:
@@ -265,6 +278,42 @@ class Endings:
                 faults.append(f"/dev/full: {ended}")
             return faults
 
+    def no_reader(self, verb: Verb) -> list[str]:
+        """stdout to a pipe that nobody reads, as of ``| true``: silence, and the shell's code."""
+        with folder() as out:
+            ended = run(verb.command(out), first=_pipe_without_reader)
+            faults = _whole(out)
+            if (ended.code, ended.err) not in ((141, ""), (0, "")):
+                faults.append(f"pipe: {ended}")
+            return faults
+
+    def as_json(self, verb: Verb) -> list[str]:
+        """One document, as its schema says; on stderr nothing but warnings."""
+        with folder() as place:
+            target = place / "stdout"
+            ended = run([*verb.command(place), "--json"], out=target)
+            if ended.code not in (0, 1):
+                return [f"--json: {ended}"]
+            if any(not line.startswith("sub8: warning: ") for line in ended.err.splitlines()):
+                return [f"--json: {ended.err[-600:]}"]
+            document = json.loads(target.read_bytes())
+            _, name, version = document["schema"].split("/")
+            validator = jsonschema.Draft202012Validator(schemas()[f"{name}-{version}"])
+            return [f"--json: {error.message[:300]}" for error in validator.iter_errors(document)]
+
+    def narrow(self, verb: Verb) -> list[str]:
+        """On a terminal of 80 columns: no table is wider, and no control characters but those
+        that rich draws with.
+        """
+        with folder() as place:
+            shown = _on_terminal(verb.command(place), columns=80)
+        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+        wide = [
+            line for line in plain.splitlines() if set(line.strip()) == {"─"} and len(line) > 80
+        ]
+        strange = {c for c in plain if not c.isprintable() and c not in "\r\n"}
+        return [f"80 columns: {what!r}" for what in (wide, strange) if what]
+
     def interrupt_start(self, verb: Verb, times: int, within: float) -> list[str]:
         """SIGINT within the first seconds of a process of its own: while libraries are imported."""
         faults = []
@@ -312,6 +361,33 @@ def _wait_for_answers(pid: int) -> None:
         if caught >> (signal.SIGTERM - 1) & 1:  # Python leaves this one alone; sub8 does not
             return
         time.sleep(0.001)
+
+
+def _pipe_without_reader() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(writing, 1)
+    os.close(writing)
+
+
+def _on_terminal(arguments: list[str], columns: int) -> str:
+    """All that a command shows on a terminal."""
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    child = start(arguments, end, end, lambda: None)
+    os.close(end)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(terminal, 1 << 16)
+        except OSError:  # Linux's way to say that nobody holds the other end
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(terminal)
+    os.waitpid(child, 0)
+    return shown.decode("utf-8", "replace")
 
 
 def _default() -> None:

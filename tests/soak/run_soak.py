@@ -1,8 +1,9 @@
 """The long soak: ``python tests/soak/run_soak.py [sessions|endings] [--verb NAME] [--times N]``.
 
 sessions: 16 threads with 2,000 runs each, 300 loads and unloads, signals, forks, ends of the
-interpreter. endings: every writing verb is killed and interrupted at random moments, and meets full
-disks, folders that are not writable and a stdout that takes nothing. Exit code 1 on any fault.
+interpreter. endings: every verb is interrupted at random moments, and meets a stdout that takes
+nothing, a pipe without reader and a narrow terminal, and its --json is checked; those that write
+files are killed, and meet full disks and folders that are not writable. Exit code 1 on any fault.
 """
 
 import argparse
@@ -58,14 +59,18 @@ def endings(inputs: Path, chosen: list[str], checks: list[str], times: int, seed
         "limit": lambda verb: all_of_them.full_disk(verb, (0, 100, 3000, 10_000, 50_000)),
         "read-only": all_of_them.read_only,
         "stdout": all_of_them.no_room_for_stdout,
+        "pipe": all_of_them.no_reader,
+        "json": all_of_them.as_json,
+        "80 columns": all_of_them.narrow,
     }
+    of_files = {"kill", "limit", "read-only", "disk"}
     if os.getuid() == 0:
         sizes = (0, 4096, 16384, 65536)
         table["disk"] = lambda verb: all_of_them.full_file_system(verb, sizes)
     faults = 0
     for verb in all_of_them.verbs:
         for name, check in table.items():
-            if checks and name not in checks:
+            if (checks and name not in checks) or (name in of_files and not verb.writes):
                 continue
             began = time.monotonic()
             found = check(verb)

@@ -1,4 +1,4 @@
-"""Every verb that writes files, as a command line on small inputs, and what it leaves."""
+"""Every verb as a command line on small inputs, and what it leaves."""
 
 import hashlib
 import json
@@ -20,14 +20,15 @@ from sub8.record.keys import PrivateKey
 
 @dataclass(frozen=True)
 class Verb:
-    """command: of a run that writes into a folder. once: where its files are there, it refuses.
-    fixed: the same run always leaves the same ``result``.
+    """command: of a run that may write into a folder. once: where its files are there, it refuses.
+    fixed: the same run always leaves the same ``result``. writes: files.
     """
 
     name: str
     command: Callable[[Path], list[str]]
     once: bool = False
     fixed: bool = False
+    writes: bool = True
 
 
 def write_inputs(folder: Path, run: Callable[[list[str]], str], study: bool) -> None:
@@ -111,7 +112,34 @@ def verbs(at: Path) -> list[Verb]:
         Verb("record keygen", to("k.pem", "record", "keygen"), once=True),
         Verb("record replicate", over("e.json", "record", *_replicate(at))),
         Verb("record merge", over("s.json", *merge), fixed=True),
+        Verb("quickstart", lambda out: ["quickstart", "-o", str(out), "--force"], fixed=True),
+        *(
+            Verb(
+                " ".join(words[:2] if words[0] == "record" else words[:1]),
+                _always(words),
+                writes=False,
+            )
+            for words in _reading(at)
+        ),
     ]
+
+
+def _reading(at: Path) -> list[list[str]]:
+    quantized, data = str(at / "quantized.onnx"), str(at / "data.npz")
+    return [
+        ["evaluate", quantized, data],
+        ["verify", quantized, data],
+        ["run", quantized, data],
+        ["inspect", quantized],
+        ["benchmark", quantized, "--runs", "20", "--profile"],
+        ["compare", quantized, str(at / "mixed.onnx")],
+        ["doctor"],
+        ["record", "verify", str(at / "state.json")],
+    ]
+
+
+def _always(words: list[str]) -> Callable[[Path], list[str]]:
+    return lambda out: words
 
 
 def _copy(source: Path, target: Path) -> Path:
