@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx_text import network_of_many_kinds, parsed
 
 PROJECT = Path(__file__).resolve().parents[1]
 CLASSES = 6
@@ -94,6 +95,31 @@ def small_network(seed: int = 0) -> ir.Model:
         },
     )
     return ir.from_proto(model)
+
+
+@pytest.fixture(scope="session")
+def net() -> Callable[..., ir.Model]:
+    """``net(body, x="b,3,8,8", **constants)``: a normalised float model from ``x`` to ``y``."""
+    from sub8.graph.normalise import normalise
+
+    def build(body: str, *, x: str = "b,3,8,8", **constants: np.ndarray) -> ir.Model:
+        return normalise(parsed(body, x=x, **constants))
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def network() -> ir.Model:
+    """Layers of many kinds, normalised."""
+    from sub8.graph.normalise import normalise
+
+    return normalise(network_of_many_kinds())
+
+
+@pytest.fixture(scope="session")
+def images() -> np.ndarray:
+    """Inputs for ``network``, float32 ``[24, 3, 8, 8]``."""
+    return np.random.default_rng(7).normal(size=(24, 3, 8, 8)).astype(np.float32)
 
 
 @pytest.fixture(scope="session")

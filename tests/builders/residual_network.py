@@ -19,6 +19,17 @@ class Images(q.CalibrationDataReader):
         return next(self.batches, None)
 
 
+def quantised_residual_network(folder: Path, variant: str, form: q.QuantFormat) -> Path:
+    """The network in 8 bits, as one of VARIANTS."""
+    activations, weights, per_channel = VARIANTS[variant]
+    residual_network(folder / "float.onnx")
+    q.quantize_static(
+        folder / "float.onnx", folder / "int8.onnx", Images(), quant_format=form,
+        activation_type=activations, weight_type=weights, per_channel=per_channel,
+    )  # fmt: skip
+    return folder / "int8.onnx"
+
+
 def residual_network(path: Path) -> None:
     random = np.random.default_rng(0)
     initializers = []

@@ -7,13 +7,12 @@ What holds: every operator, on the same 8-bit inputs, gives ONNX Runtime's resul
 """
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
 from onnxruntime import quantization as q
 from qdq_graphs import Graph, assert_same, in_onnx_runtime, operators, reals
-from residual_network import VARIANTS, Images, residual_network
+from residual_network import VARIANTS, quantised_residual_network
 
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.operators import Constant, Conv, Linear, Plan, Quantize
@@ -24,14 +23,8 @@ from sub8.oracle import OnnxRuntime
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=str)
 def foreign(request, tmp_path_factory):
-    activations, weights, per_channel = VARIANTS[request.param]
     folder = tmp_path_factory.mktemp("foreign")
-    residual_network(folder / "float.onnx")
-    q.quantize_static(
-        folder / "float.onnx", folder / "int8.onnx", Images(), quant_format=q.QuantFormat.QDQ,
-        activation_type=activations, weight_type=weights, per_channel=per_channel,
-    )  # fmt: skip
-    return ir.from_proto(onnx.load(folder / "int8.onnx"))
+    return ir.load(quantised_residual_network(folder, request.param, q.QuantFormat.QDQ))
 
 
 def test_whole_network_runs_in_integers(foreign):

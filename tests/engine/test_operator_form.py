@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnxruntime import quantization as q
 from qdq_graphs import Graph, assert_same, in_onnx_runtime, operators, reals
-from residual_network import VARIANTS, Images, residual_network
+from residual_network import VARIANTS, quantised_residual_network, residual_network
 
 import sub8
 from sub8.engine.compile import compile_plan
@@ -26,15 +26,8 @@ SMALL = 60  # two products with bytes stay below 2^15, where ONNX Runtime's kern
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=str)
 def network(request, tmp_path_factory):
-    activations, weights, per_channel = VARIANTS[request.param]
     folder = tmp_path_factory.mktemp("operators")
-    residual_network(folder / "float.onnx")
-    q.quantize_static(
-        folder / "float.onnx", folder / "int8.onnx", Images(),
-        quant_format=q.QuantFormat.QOperator, activation_type=activations, weight_type=weights,
-        per_channel=per_channel,
-    )  # fmt: skip
-    return folder / "int8.onnx"
+    return quantised_residual_network(folder, request.param, q.QuantFormat.QOperator)
 
 
 def test_whole_network_runs_in_integers(network):

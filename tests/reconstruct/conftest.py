@@ -1,28 +1,15 @@
-"""Small random networks as ONNX text, and inputs for them."""
+"""A network of several blocks, and inputs for it."""
 
 from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
 import pytest
-from onnx_text import parsed, random_weight
-
-from sub8.graph.normalise import normalise
-
-
-def build(body: str, **constants: np.ndarray) -> ir.Model:
-    """A normalised float model from ``x`` ``[b, 3, 8, 8]`` to ``y``."""
-    return normalise(parsed(body, x="b,3,8,8", **constants))
+from onnx_text import random_weight
 
 
 @pytest.fixture(scope="session")
-def net() -> Callable[..., ir.Model]:
-    """``net(body, **constants)``: a model."""
-    return build
-
-
-@pytest.fixture(scope="session")
-def network() -> ir.Model:
+def network(net: Callable[..., ir.Model]) -> ir.Model:
     """A stem; a residual block; a strided block of grouped, depthwise and 1x1 layers with a gate; a
     classifier.
     """
@@ -39,7 +26,7 @@ def network() -> ir.Model:
         "zero": np.float32(0),
         "six": np.float32(6),
     }
-    return build(
+    return net(
         """
         c1 = Conv <pads = [1,1,1,1]> (x, w1, b1)
         r1 = Relu(c1)

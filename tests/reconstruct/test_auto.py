@@ -5,14 +5,13 @@ import importlib.util
 import numpy as np
 import pytest
 from inputs_of import given
+from solved_layers import same_layers, second_order
 
 import sub8
 from sub8.errors import InputError, Sub8Warning
 from sub8.graph.groups import find_groups
 from sub8.progress import Work
 from sub8.ptq.calibrate import calibrate
-from sub8.ptq.calibration_pass import calibration_pass
-from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Dfp8, Recipe, Reconstruction, Ternary
 
 pytest.importorskip("torch", reason="reconstruction needs PyTorch")
@@ -37,22 +36,12 @@ def run(network, images, recipe, progress=None):
     ).layers
 
 
-def same(a, b) -> bool:
-    return all(
-        np.array_equal(x.values, y.values) and np.array_equal(x.alpha, y.alpha)
-        for name in a
-        for x, y in zip(a[name].terms, b[name].terms, strict=True)
-    )
-
-
 @pytest.fixture(scope="module")
 def solved(network, images):
     """The second-order layers."""
     groups = find_groups(network)
-    inputs = given(network, [images])
-    formats = calibrate(network, groups, inputs, Dfp8(), work=Work(threads=1))
-    solver = LayerQuantiser(SECOND_ORDER)
-    return calibration_pass(network, groups, formats, inputs, solver, work=Work(threads=1)).layers
+    formats = calibrate(network, groups, given(network, [images]), Dfp8(), work=Work(threads=1))
+    return second_order(network, groups, formats, images, SECOND_ORDER)
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +52,12 @@ def whole(network, images):
 
 def test_without_time_it_is_the_second_order_method(network, images, solved):
     recipe = Recipe(weights=Ternary(4), method="auto", reconstruction=Reconstruction(minutes=1e-9))
-    assert same(run(network, images, recipe), solved)
+    assert same_layers(run(network, images, recipe), solved)
 
 
 def test_with_time_it_is_reconstruction(network, images, solved, whole):
     recipe = Recipe(weights=Ternary(4), method="reconstruct", reconstruction=QUICK)
-    assert same(whole, run(network, images, recipe)) and not same(whole, solved)
+    assert same_layers(whole, run(network, images, recipe)) and not same_layers(whole, solved)
 
 
 @pytest.mark.parametrize("fitted", [0, 1])
@@ -84,9 +73,9 @@ def test_an_interrupt_keeps_the_blocks_that_are_done(network, images, solved, wh
     layers = run(network, images, AUTO, interrupted)
     assert layers.keys() == solved.keys()
     assert len(begun) == fitted + 1
-    assert same(layers, solved) == (fitted == 0)
-    assert not same(layers, whole)
-    assert same({"w2": layers["w2"]}, {"w2": whole["w2"]}) == (fitted == 1)
+    assert same_layers(layers, solved) == (fitted == 0)
+    assert not same_layers(layers, whole)
+    assert same_layers({"w2": layers["w2"]}, {"w2": whole["w2"]}) == (fitted == 1)
 
 
 def test_a_second_interrupt_ends_it(network, images):

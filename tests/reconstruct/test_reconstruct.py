@@ -23,6 +23,7 @@ from sub8.recipe import Dfp8, Int4, Int8, Recipe, Reconstruction, Ternary
 torch = pytest.importorskip("torch", reason="reconstruction needs PyTorch")
 
 from inputs_of import given  # noqa: E402
+from solved_layers import same_layers, second_order  # noqa: E402
 
 from sub8.reconstruct.descent import Calibrated, Samples, descend  # noqa: E402
 from sub8.reconstruct.network import reconstruct  # noqa: E402
@@ -39,17 +40,6 @@ def quantised(model, images, recipe, batches=None):
     formats = calibrate(model, groups, inputs, recipe.activations, work=Work(threads=1))
     calibrated = reconstruct(model, groups, formats, inputs, recipe, work=Work(threads=1))
     return groups, formats, calibrated.layers
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(
-        np.array_equal(x.values, y.values)
-        and np.array_equal(x.alpha, y.alpha)
-        and x.exponent == y.exponent
-        and np.array_equal(a[name].bias, b[name].bias)
-        for name in a
-        for x, y in zip(a[name].terms, b[name].terms, strict=True)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -144,14 +134,14 @@ def test_the_logits_come_closer_than_by_the_second_order_method(plain, images):
 def test_the_seed_alone_decides(plain, images, result):
     torch.manual_seed(12345)
     before = torch.get_num_threads()
-    assert same(quantised(plain, images, TERNARY)[2], result[2])
+    assert same_layers(quantised(plain, images, TERNARY)[2], result[2])
     assert torch.get_num_threads() == before
 
 
 def test_where_the_samples_lie_changes_no_bit(plain, images, result):
     on_disk = Kept(Memory(0))
     on_disk.append(images)
-    assert same(quantised(plain, images, TERNARY, on_disk)[2], result[2])
+    assert same_layers(quantised(plain, images, TERNARY, on_disk)[2], result[2])
 
 
 @pytest.mark.parametrize("limit", [0, 700, 1 << 20])
@@ -185,13 +175,8 @@ def test_every_kind_of_layer_and_weight(network, images, weights):
     if weights.kind == "int8":
         _, formats, layers = quantised(network, images, recipe)
         groups = find_groups(network)
-        solver = LayerQuantiser(Recipe(weights=weights))
-        assert same(
-            layers,
-            calibration_pass(
-                network, groups, formats, given(network, [images]), solver, work=Work(threads=1)
-            ).layers,
-        )
+        plain = Recipe(weights=weights)
+        assert same_layers(layers, second_order(network, groups, formats, images, plain))
 
 
 def test_a_float_island_keeps_its_blocks_solution(net, images):
@@ -209,13 +194,8 @@ def test_a_float_island_keeps_its_blocks_solution(net, images):
     recipe = Recipe(Ternary(1), Ternary(1), Ternary(1), method="reconstruct", reconstruction=QUICK)
     groups, formats, layers = quantised(model, images, recipe)
     assert any(group.kind == "island" for group in groups)
-    solver = LayerQuantiser(Recipe(Ternary(1), Ternary(1), Ternary(1)))
-    assert same(
-        layers,
-        calibration_pass(
-            model, groups, formats, given(model, [images]), solver, work=Work(threads=1)
-        ).layers,
-    )
+    plain = Recipe(Ternary(1), Ternary(1), Ternary(1))
+    assert same_layers(layers, second_order(model, groups, formats, images, plain))
 
 
 def test_a_reshape_to_a_fixed_number_of_images_keeps_its_blocks_solution(net, images):
@@ -233,13 +213,8 @@ def test_a_reshape_to_a_fixed_number_of_images_keeps_its_blocks_solution(net, im
     )
     recipe = Recipe(Ternary(1), Ternary(1), Ternary(1), method="reconstruct", reconstruction=QUICK)
     groups, formats, layers = quantised(model, images, recipe)
-    solver = LayerQuantiser(Recipe(Ternary(1), Ternary(1), Ternary(1)))
-    assert same(
-        layers,
-        calibration_pass(
-            model, groups, formats, given(model, [images]), solver, work=Work(threads=1)
-        ).layers,
-    )
+    plain = Recipe(Ternary(1), Ternary(1), Ternary(1))
+    assert same_layers(layers, second_order(model, groups, formats, images, plain))
 
 
 def test_dynamic_exponents_are_refused(plain, images):
