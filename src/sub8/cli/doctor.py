@@ -2,17 +2,16 @@
 
 import typer
 
-from sub8.cli import terminal
+from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
-from sub8.cli.options import Json, example
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command(epilog=example("sub8 doctor"))(doctor)
+    app.command(epilog=options.example("sub8 doctor"))(doctor)
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(as_json: options.Json = False) -> None:
     """Show what this installation runs on and what it lacks; for bug reports too.
 
     Exit code 1 where something is wrong."""

@@ -5,26 +5,14 @@ from typing import Annotated
 import typer
 
 import sub8
-from sub8.cli import terminal
+from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
-from sub8.cli.options import (
-    Force,
-    Images,
-    Json,
-    OutputModel,
-    PreprocessText,
-    TargetName,
-    Threads,
-    example,
-    output_path,
-    preprocess_from,
-)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
     app.command(
-        epilog=example(
+        epilog=options.example(
             "sub8 export resnet50-t4.onnx --target onnx-plain -o resnet50-plain.onnx --check"
         )
     )(export)
@@ -34,16 +22,16 @@ def export(
     model: Annotated[
         str, typer.Argument(metavar="Q.onnx", help="A quantised model.", show_default=False)
     ],
-    target: TargetName,
-    output: OutputModel,
+    target: options.TargetName,
+    output: options.OutputModel,
     data: Annotated[
         str | None,
         typer.Option(
             "--data", metavar="DATA", help="Samples to compare on. Default: random inputs."
         ),
     ] = None,
-    images: Images = None,
-    preprocess: PreprocessText = None,
+    images: options.Images = None,
+    preprocess: options.PreprocessText = None,
     check: Annotated[
         bool, typer.Option("--check", help="Run the file in every runtime that is installed.")
     ] = False,
@@ -54,21 +42,21 @@ def export(
             help="With --check: another Python interpreter, with runtimes of its own (repeatable).",
         ),
     ] = None,
-    threads: Threads = None,
-    force: Force = False,
-    as_json: Json = False,
+    threads: options.Threads = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write a quantised model in the form that another runtime takes, compared with the engine
     first.
     """
-    output_path(output, force=force, not_over=model)
+    options.output_path(output, force=force, not_over=model)
     result = sub8.export(
         model,
         target,
         output,
         data=data,
         images=images,
-        preprocess=preprocess_from(preprocess),
+        preprocess=options.preprocess_from(preprocess),
         check=check,
         pythons=python or (),
         threads=threads,

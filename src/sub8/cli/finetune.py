@@ -4,21 +4,8 @@ from typing import Annotated
 
 import typer
 
-from sub8.cli import terminal
+from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
-from sub8.cli.options import (
-    Cluster,
-    FloatModel,
-    Force,
-    Json,
-    OutputModel,
-    PreprocessText,
-    RecipeFile,
-    Weights,
-    example,
-    output_path,
-    preprocess_from,
-)
 from sub8.extras import missing_extra
 from sub8.machine import thread_count
 
@@ -26,7 +13,7 @@ from sub8.machine import thread_count
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
-        epilog=example(
+        epilog=options.example(
             "sub8 finetune resnet20.onnx --train train.parquet --validation held-out.parquet"
             " --epochs 4 --weights ternary --cluster 64 -o resnet20-t64.onnx"
         )
@@ -34,21 +21,21 @@ def register(app: typer.Typer) -> None:
 
 
 def finetune(
-    model: FloatModel,
+    model: options.FloatModel,
     train: Annotated[str, typer.Option(metavar="DATA", help="Labelled training images.")],
     validation: Annotated[
         str, typer.Option(metavar="DATA", help="Labelled images that choose the best epoch.")
     ],
-    output: OutputModel,
+    output: options.OutputModel,
     train_images: Annotated[
         str | None, typer.Option(metavar="K|START:END", help="Only these training images.")
     ] = None,
     validation_images: Annotated[
         str | None, typer.Option(metavar="K|START:END", help="Only these validation images.")
     ] = None,
-    weights: Weights = None,
-    cluster: Cluster = None,
-    recipe: RecipeFile = None,
+    weights: options.Weights = None,
+    cluster: options.Cluster = None,
+    recipe: options.RecipeFile = None,
     epochs: Annotated[int, typer.Option(metavar="E", help="Passes over the training images.")] = 4,
     batch: Annotated[
         int, typer.Option(metavar="B", help="Images per step, all processes together.")
@@ -90,9 +77,9 @@ def finetune(
     threads: Annotated[
         int | None, typer.Option(metavar="T", help="Threads of each process.")
     ] = None,
-    preprocess: PreprocessText = None,
-    force: Force = False,
-    as_json: Json = False,
+    preprocess: options.PreprocessText = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Retrain a float model in low precision and write the quantised file; goes on where it was
     killed.
@@ -108,7 +95,7 @@ def finetune(
 
     if threads is not None:
         torch.set_num_threads(thread_count(threads))
-    target = output_path(output, force=force, not_over=model)
+    target = options.output_path(output, force=force, not_over=model)
     settings = Training(
         epochs=epochs,
         batch=batch,
@@ -132,7 +119,7 @@ def finetune(
             settings,
             train_images=train_images,
             validation_images=validation_images,
-            preprocess=preprocess_from(preprocess),
+            preprocess=options.preprocess_from(preprocess),
             folder=checkpoints or f"{target}.training",
             progress=progress,
         )

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +38,26 @@ Threads = Annotated[
     typer.Option("--threads", metavar="T", help="Threads; default: the processors at hand."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL.onnx", help="An ONNX model.", show_default=False)
+]
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder of class folders, a .parquet with image and label, .npz or .npy arrays, or"
+        " one image.",
+        show_default=False,
+    ),
+]
+Shape = Annotated[
+    str | None,
+    typer.Option(
+        "--input-shape",
+        metavar="B,C,H,W",
+        help="Default: what the model declares. Of several inputs: a=1,3,8,8;b=1,5.",
+    ),
+]
 FloatModel = Annotated[
     str, typer.Argument(metavar="MODEL.onnx", help="A float model.", show_default=False)
 ]
@@ -117,3 +138,22 @@ def preprocess_from(text: str | None) -> "Preprocess | None":
 def example(*lines: str) -> str:
     """The end of a command's help."""
     return "Example:\n\n" + "\n\n".join(lines)
+
+
+def shapes_from(text: str | None) -> "tuple[int, ...] | dict[str, tuple[int, ...]] | None":
+    """What the option ``--input-shape`` says. Raises InputError."""
+    if text is None:
+        return None
+    if "=" not in text:
+        return _shape(text)
+    parts = [part.rpartition("=") for part in text.split(";")]
+    return {name.strip(): _shape(shape) for name, _, shape in parts}
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    parts = text.replace("x", ",").split(",")
+    if not all(re.fullmatch(" *0*[1-9][0-9]{0,8} *", part) for part in parts):
+        raise InputError(
+            f"input shape {text!r} must be whole numbers of at least 1, such as 1,3,224,224"
+        )
+    return tuple(int(part) for part in parts)

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from sub8.cli import terminal
+from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
-from sub8.cli.options import Force, Json, output_path
 from sub8.errors import InputError
 from sub8.files import write_file
 from sub8.record.bundles import pack
@@ -39,7 +38,7 @@ def verify(
             help="The registry's public key: a PEM file, or the raw key in hexadecimal or base64.",
         ),
     ] = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Recompute what a state says of itself, a line per check. Exit code 1 where anything is
     invalid.
@@ -69,11 +68,11 @@ def merge(
         ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", metavar="STATE.json", help="To write.")],
-    force: Force = False,
-    as_json: Json = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Merge signed events into a record: any order, any duplication, the same bytes."""
-    merged = merge_files(bundles, output_path(output, force=force), overwrite=force)
+    merged = merge_files(bundles, options.output_path(output, force=force), overwrite=force)
     if as_json:
         print_json("record-merge", {"output": output, **merged.to_dict()})
         return
@@ -119,8 +118,8 @@ def replicate(
     subject: Annotated[
         str, typer.Option("--subject", metavar="PITH", help="The paper's Pith number.")
     ] = PAPER,
-    force: Force = False,
-    as_json: Json = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Sign a replication record: setting, figures, sha256 of source, artifact and data, machine.
 
@@ -131,7 +130,7 @@ def replicate(
     several = study is not None and model is None and metrics is None and data is None
     if not (single or several):
         raise InputError("give --model and --metrics (and --data), or --study alone")
-    target = output_path(output, force=force)
+    target = options.output_path(output, force=force)
     private = PrivateKey.load(key, _passphrase(confirm=False) if is_encrypted(key) else None)
     if study is not None:
         event = replicate_study(study, private, statement=claim, subject=subject)
@@ -165,7 +164,7 @@ def keygen(
         bool,
         typer.Option("--passphrase", help="Protect it: asks, or takes SUB8_KEY_PASSPHRASE."),
     ] = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Make an Ed25519 key. An existing file is never replaced, and there is no --force."""
     public = generate_key_files(output, _passphrase(confirm=True) if passphrase else None)

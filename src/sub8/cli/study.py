@@ -4,16 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sub8.cli import terminal
+from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
-from sub8.cli.options import (
-    FloatModel,
-    Images,
-    Json,
-    PreprocessText,
-    example,
-    preprocess_from,
-)
 
 if TYPE_CHECKING:
     from sub8.verbs.inspect import Inspection
@@ -22,17 +14,17 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command(
-        epilog=example(
+        epilog=options.example(
             "sub8 sweep resnet20.onnx --data test.parquet --calibration train.parquet"
             " --cluster 1,4,16,64,all --weights ternary,int4 -o study/"
         )
     )(sweep)
-    app.command(epilog=example("sub8 report study/"))(report)
-    app.command(epilog=example("sub8 compare resnet50-t4.onnx resnet50-t64.onnx"))(compare)
+    app.command(epilog=options.example("sub8 report study/"))(report)
+    app.command(epilog=options.example("sub8 compare resnet50-t4.onnx resnet50-t64.onnx"))(compare)
 
 
 def sweep(
-    model: FloatModel,
+    model: options.FloatModel,
     data: Annotated[str, typer.Option("--data", metavar="TEST", help="Labelled test images.")],
     calibration: Annotated[
         str, typer.Option("--calibration", "-c", metavar="DATA", help="Sample images.")
@@ -49,7 +41,7 @@ def sweep(
     method: Annotated[
         str, typer.Option(metavar="SOLVER,...", help="How layers are solved.")
     ] = "hessian",
-    images: Images = None,
+    images: options.Images = None,
     calibration_images: Annotated[
         str | None,
         typer.Option(
@@ -66,11 +58,11 @@ def sweep(
         str | None,
         typer.Option(metavar="ADDRESS", help="Measure on a Ray cluster: its address, or auto."),
     ] = None,
-    preprocess: PreprocessText = None,
+    preprocess: options.PreprocessText = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write also into a folder with files of others.")
     ] = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Measure accuracy, size, work and time at many settings; finished points are kept, so it can
     go on later.
@@ -91,7 +83,7 @@ def sweep(
             threads=threads,
             jobs=jobs,
             ray=ray,
-            preprocess=preprocess_from(preprocess),
+            preprocess=options.preprocess_from(preprocess),
             overwrite=force,
             progress=progress,
         )
@@ -128,7 +120,7 @@ def report(
     force: Annotated[
         bool, typer.Option("--force", help="Replace also a report.html that sub8 did not write.")
     ] = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write report.html, one page that works offline, and the charts as PNG and SVG."""
     from sub8.study.report import report as write_report
@@ -148,7 +140,7 @@ def compare(
         list[str],
         typer.Argument(metavar="MODEL.onnx...", help="Two models or more.", show_default=False),
     ],
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Show models side by side, layer by layer and in all."""
     from sub8.study.compare import compare as compare_models

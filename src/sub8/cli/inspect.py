@@ -1,0 +1,133 @@
+"""The command inspect."""
+
+from typing import Annotated, Any
+
+import typer
+
+import sub8
+from sub8.cli import mixed as show
+from sub8.cli import options, terminal
+from sub8.cli.json_output import print_json
+from sub8.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=options.example(
+            "sub8 inspect resnet50-t4.onnx",
+            "sub8 inspect resnet50.onnx --weights ternary --cluster 64",
+        )
+    )(inspect)
+
+
+def inspect(
+    model: options.Model,
+    weights: options.Weights = None,
+    cluster: options.Cluster = None,
+    recipe: options.RecipeFile = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.svg",
+            help="Draw what a budget's weights were chosen from (.svg, .png or .html).",
+        ),
+    ] = None,
+    cost: Annotated[
+        bool,
+        typer.Option("--cost", help="Count operations and bytes moved instead, beside float32."),
+    ] = False,
+    shape: options.Shape = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show every layer: shape, bits, cluster, exponents, replaced multiplications, bytes.
+
+    A float model is counted as the options would quantise it."""
+    from sub8.cli.recipe_options import recipe_from_options
+
+    planned = None
+    if (weights, cluster, recipe) != (None, None, None):
+        planned = recipe_from_options(recipe, weights=weights, cluster=cluster)
+    report = sub8.inspect(model, recipe=planned, input_shape=options.shapes_from(shape))
+    if plot is not None:
+        if report.choice is None:
+            raise InputError(
+                f"{model}: its weights were not chosen to a budget (sub8 quantize --max-drop "
+                "POINTS)"
+            )
+        drawn = options.output_path(plot, force=force, not_over=model)
+        show.plot(report.choice, drawn, overwrite=force)
+    if cost:
+        from sub8.cli.study import print_cost
+
+        print_cost(report, as_json)
+        return
+    if as_json:
+        print_json("inspect", report.to_dict())
+        return
+
+    def shown(value: Any) -> str:
+        return "-" if value is None else str(value)
+
+    terminal.print_table(
+        [
+            "layer",
+            "shape",
+            "weights",
+            "N|",
+            "e in|",
+            "e w|",
+            "e out|",
+            "MMAC|",
+            "replaced|",
+            "bytes|",
+            "SNR dB|",
+        ],
+        [
+            [
+                layer.name,
+                "x".join(map(str, layer.shape)),
+                layer.kind,
+                shown(layer.cluster),
+                shown(layer.input_exponent),
+                shown(layer.weight_exponent),
+                shown(layer.output_exponent),
+                f"{layer.macs / 1e6:.2f}",
+                terminal.per_cent(layer.replaced),
+                str(layer.bytes),
+                "-" if layer.signal_to_noise is None else f"{layer.signal_to_noise:.1f}",
+            ]
+            for layer in report.layers
+        ],
+    )
+    terminal.print_line(
+        f"{len(report.layers)} layers, {report.macs / 1e6:.1f} million multiply-accumulates an "
+        f"image, {terminal.per_cent(report.replaced)} of multiplications replaced, "
+        f"{terminal.megabytes(report.bytes)} of weights"
+    )
+    if report.replaced_as_published is not None:
+        terminal.print_line(
+            f"as the paper counts, every layer but the first ternary:"
+            f" {terminal.per_cent(report.replaced_as_published)} of multiplications replaced"
+        )
+    if report.choice is not None:
+        terminal.print_table(
+            show.LAYER_COLUMNS, show.layer_rows(report.choice), title="Choice of weights"
+        )
+        terminal.print_table(
+            show.FRONT_COLUMNS, show.front_rows(report.choice), title="Front of bits and error"
+        )
+        terminal.print_line(show.summary(report.choice))
+    print_islands(report)
+
+
+def print_islands(report: "sub8.Inspection") -> None:
+    """Name the nodes of every float island."""
+    for nodes, cost in zip(report.islands, report.island_costs, strict=True):
+        taken = ""
+        if cost.milliseconds is not None and cost.part is not None:
+            taken = f", {cost.milliseconds:.2f} ms, {terminal.per_cent(cost.part)} of a run"
+        terminal.print_line(
+            f"float island, run by ONNX Runtime{taken}: {', '.join(nodes)} ({cost.reason})"
+        )
