@@ -46,6 +46,7 @@ def main(
     ] = None,
     repeats: Annotated[int, typer.Option(help="runs that are timed")] = 20,
     again: Annotated[bool, typer.Option(help="measure what is there anew")] = False,
+    times: Annotated[bool, typer.Option(help="times in the table; not on a busy machine")] = True,
 ) -> None:
     """Measure every form that is not there yet, then write the table."""
     output.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,7 @@ def main(
             own = name in given
             answer = measure(path, form, None if own else name, python or [], web, repeats)
             kept.write_text(json.dumps(answer, indent=1))
-    (output / "export.md").write_text("\n".join(table(output, models)) + "\n")
+    (output / "export.md").write_text("\n".join(table(output, models, times)) + "\n")
 
 
 def measure(
@@ -152,7 +153,7 @@ def in_web(
     )
 
 
-def table(folder: Path, models: list[Path]) -> list[str]:
+def table(folder: Path, models: list[Path], times: bool) -> list[str]:
     """One table a model, the reasons below it."""
     lines: list[str] = []
     for path in models:
@@ -182,6 +183,8 @@ def table(folder: Path, models: list[Path]) -> list[str]:
         rows: dict[tuple[str, str], dict[str, str]] = {}
         for name in order:
             for check in answers[name]["runtimes"]:
+                if not times:
+                    check |= {"milliseconds": None}
                 cell = _cell(check, answers[name]["own"], why)
                 rows.setdefault((check["runtime"], check["version"]), {})[name] = cell
         for (runtime, version), cells in sorted(rows.items()):
@@ -194,12 +197,12 @@ def table(folder: Path, models: list[Path]) -> list[str]:
 def _cell(check: dict[str, Any], own: bool, why: Any) -> str:
     if check["error"]:
         return str(why(check["error"]))
-    taken = f"{check['milliseconds']:.2f} ms" if check["milliseconds"] is not None else ""
+    taken = f", {check['milliseconds']:.2f} ms" if check["milliseconds"] is not None else ""
     if not own:
-        return taken
+        return f"runs{taken}"
     if not check["differing"]:
-        return f"equal, {taken}"
-    return f"{check['differing']} of {check['elements']} by {check['largest']:.2g}, {taken}"
+        return f"equal{taken}"
+    return f"{check['differing']} of {check['elements']} by {check['largest']:.2g}{taken}"
 
 
 if __name__ == "__main__":
