@@ -169,7 +169,7 @@ def test_the_command_line_names_inputs(sub8_command, tmp_path):
     shapes = sub8_command("inspect", target, "--input-shape", "a=2,3,8,8;b=2,3,8,8", "--json").json
     assert shapes["input_shape"] == {"a": [2, 3, 8, 8], "b": [2, 3, 8, 8]}
     for wrong in (["--input", "a"], [*named, *named], [*named, "-c", "x.npy"], []):
-        found = sub8_command("quantize", source, *wrong, "-o", target)
+        found = sub8_command("quantize", source, *wrong, "-o", tmp_path / "other.onnx")
         assert found.code == 2
         assert "--input" in found.err
 
