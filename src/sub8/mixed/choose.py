@@ -20,11 +20,11 @@ from sub8.mixed.latency import Stopwatch
 from sub8.mixed.metric import TOP1, Outputs, find_metric, has_best, measure
 from sub8.mixed.options import options_of, worthwhile
 from sub8.mixed.sensitivity import Sensitivity, measure_sensitivities
-from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Work
 from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.network_inputs import NetworkInputs
+from sub8.ptq.prepare import PreparedNetwork
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Recipe, WeightFormat
 
@@ -103,23 +103,13 @@ def _point(allocation: Allocation) -> dict[str, float]:
 
 
 class Chooser:
-    """Everything that choices for one network need; the arguments are those of
-    ``ptq.calibration_pass``.
-    """
+    """Everything that choices for one network need."""
 
-    def __init__(
-        self,
-        model: ir.Model,
-        groups: Sequence[Group],
-        formats: dict[str, Format],
-        inputs: NetworkInputs,
-        recipe: Recipe,
-        work: Work = Work(),
-    ):
-        self._model, self._groups, self._formats = model, groups, formats
-        self._inputs, self._recipe = inputs, recipe
+    def __init__(self, network: PreparedNetwork, recipe: Recipe, work: Work = Work()):
+        self._model, self._groups, self._formats = network.graph, network.groups, network.formats
+        self._inputs, self._recipe = network.inputs, recipe
         self._work = work
-        self._layers = [group for group in groups if group.kind == "layer"]
+        self._layers = [group for group in network.groups if group.kind == "layer"]
 
     def choose(self, budget: Budget) -> Choice:
         """Measure and choose. Raises InputError where nothing keeps the budget."""

@@ -66,9 +66,7 @@ def quantize(
     if budget is not None:
         from sub8.mixed.choose import Chooser
 
-        parts = (network.graph, network.groups, network.formats, network.inputs)
-        chooser = Chooser(*parts, recipe, work)
-        choice = chooser.choose(budget)
+        choice = Chooser(network, recipe, work).choose(budget)
         recipe = choice.recipe
     calibrated = solve_layers(network, recipe, work=work)
     metadata = network.metadata(recipe, calibrated)
