@@ -177,7 +177,8 @@ void check(const Kernel& kernel, decltype(KernelSet::requantize) KernelSet::* pl
             for (int o = 0; o < 2 * panel; ++o) {
                 multiplier[o] = o % 2 == 0 ? int64_t(random() >> 1) : int64_t(1) << (c.shift - 15);
                 offset[o] = (int64_t(random()) - (int64_t(1) << 31)) * multiplier[o] / 4096;
-                if (o % 2 != 0) offset[o] = offset[o] >> (c.shift - 2) << (c.shift - 2);
+                if (o % 2 != 0)
+                    offset[o] = (offset[o] >> (c.shift - 2)) * (int64_t(1) << (c.shift - 2));
             }
         }
         c.multiplier = multiplier.data();
