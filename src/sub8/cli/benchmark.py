@@ -9,14 +9,6 @@ from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app.command(epilog=options.example("sub8 benchmark resnet50-t4.onnx --threads 2 --profile"))(
-        benchmark
-    )
-    app.command(epilog=options.example("sub8 quickstart --output quickstart/"))(quickstart)
-
-
 def benchmark(
     model: options.Model,
     baseline: Annotated[
@@ -124,3 +116,10 @@ def quickstart(
         terminal.print_line(f"files in {result.folder}; {result.seconds:.0f} s")
     if any(row.mismatches for row in result.rows):
         raise typer.Exit(1)
+
+
+# With examples of their use.
+COMMANDS = {
+    benchmark: ("sub8 benchmark resnet50-t4.onnx --threads 2 --profile",),
+    quickstart: ("sub8 quickstart --output quickstart/",),
+}

@@ -6,11 +6,6 @@ from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(epilog=options.example("sub8 doctor"))(doctor)
-
-
 def doctor(as_json: options.Json = False) -> None:
     """Show what this installation runs on and what it lacks; for bug reports too.
 
@@ -40,3 +35,9 @@ def doctor(as_json: options.Json = False) -> None:
             terminal.print_line(f"{'problem':<10} {problem}")
     if found.problems:
         raise typer.Exit(1)
+
+
+# With examples of their use.
+COMMANDS = {
+    doctor: ("sub8 doctor",),
+}

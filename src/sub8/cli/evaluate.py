@@ -9,17 +9,6 @@ from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app.command(
-        epilog=options.example(
-            "sub8 evaluate resnet50-t4.onnx imagenet/val --images 1000 --threads 2"
-        )
-    )(evaluate)
-    app.command(epilog=options.example("sub8 verify resnet50-t4.onnx photos/"))(verify)
-    app.command(epilog=options.example("sub8 run resnet50-t4.onnx cat.jpg dog.jpg"))(run)
-
-
 def evaluate(
     model: options.Model,
     data: options.Data = None,
@@ -133,3 +122,11 @@ def run(
             terminal.print_line(
                 f"  {score.label:<30} {score.logit:10.3f}  {terminal.per_cent(score.probability)}"
             )
+
+
+# With examples of their use.
+COMMANDS = {
+    evaluate: ("sub8 evaluate resnet50-t4.onnx imagenet/val --images 1000 --threads 2",),
+    verify: ("sub8 verify resnet50-t4.onnx photos/",),
+    run: ("sub8 run resnet50-t4.onnx cat.jpg dog.jpg",),
+}

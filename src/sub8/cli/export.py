@@ -9,15 +9,6 @@ from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to ``app``."""
-    app.command(
-        epilog=options.example(
-            "sub8 export resnet50-t4.onnx --target onnx-plain -o resnet50-plain.onnx --check"
-        )
-    )(export)
-
-
 def export(
     model: Annotated[
         str, typer.Argument(metavar="Q.onnx", help="A quantised model.", show_default=False)
@@ -104,3 +95,9 @@ def print_export(result: "sub8.Export") -> None:
             for check in result.runtimes
         ],
     )
+
+
+# With examples of their use.
+COMMANDS = {
+    export: ("sub8 export resnet50-t4.onnx --target onnx-plain -o resnet50-plain.onnx --check",),
+}

@@ -10,16 +10,6 @@ from sub8.extras import missing_extra
 from sub8.machine import thread_count
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=options.example(
-            "sub8 finetune resnet20.onnx --train train.parquet --validation held-out.parquet"
-            " --epochs 4 --weights ternary --cluster 64 -o resnet20-t64.onnx"
-        )
-    )(finetune)
-
-
 def finetune(
     model: options.FloatModel,
     train: Annotated[str, typer.Option(metavar="DATA", help="Labelled training images.")],
@@ -141,3 +131,12 @@ def finetune(
     for number, epoch in enumerate(result.epochs, 1):
         terminal.print_line(f"epoch {number}: loss {epoch.loss:.4f}, top-1 {epoch.top1:.2f} %")
     terminal.print_line(f"{target}: best top-1 on the validation images {result.top1:.2f} %")
+
+
+# With examples of their use.
+COMMANDS = {
+    finetune: (
+        "sub8 finetune resnet20.onnx --train train.parquet --validation held-out.parquet --epochs"
+        " 4 --weights ternary --cluster 64 -o resnet20-t64.onnx",
+    ),
+}

@@ -11,16 +11,6 @@ from sub8.cli.json_output import print_json
 from sub8.errors import InputError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=options.example(
-            "sub8 inspect resnet50-t4.onnx",
-            "sub8 inspect resnet50.onnx --weights ternary --cluster 64",
-        )
-    )(inspect)
-
-
 def inspect(
     model: options.Model,
     weights: options.Weights = None,
@@ -131,3 +121,12 @@ def print_islands(report: "sub8.Inspection") -> None:
         terminal.print_line(
             f"float island, run by ONNX Runtime{taken}: {', '.join(nodes)} ({cost.reason})"
         )
+
+
+# With examples of their use.
+COMMANDS = {
+    inspect: (
+        "sub8 inspect resnet50-t4.onnx",
+        "sub8 inspect resnet50.onnx --weights ternary --cluster 64",
+    ),
+}

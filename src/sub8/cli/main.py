@@ -12,18 +12,21 @@ from typing import Annotated, Any
 import typer
 
 import sub8
-from sub8.cli import signals, terminal
-from sub8.cli.benchmark import register as register_benchmark
-from sub8.cli.doctor import register as register_doctor
-from sub8.cli.evaluate import register as register_evaluate
-from sub8.cli.export import register as register_export
-from sub8.cli.finetune import register as register_training
-from sub8.cli.inspect import register as register_inspect
-from sub8.cli.quantize import register as register_quantize
+from sub8.cli import (
+    benchmark,
+    doctor,
+    evaluate,
+    export,
+    finetune,
+    inspect,
+    quantize,
+    signals,
+    study,
+    terminal,
+    zoo,
+)
 from sub8.cli.record import record_app
-from sub8.cli.study import register as register_study
 from sub8.cli.switches import with_switches
-from sub8.cli.zoo import register as register_zoo
 from sub8.errors import MissingPreprocessError, Sub8Error
 
 # Of wrong options and arguments. Typer gives this class no public name, only some that derive from
@@ -59,15 +62,9 @@ def _sub8(
 ) -> None: ...
 
 
-register_quantize(app)
-register_evaluate(app)
-register_inspect(app)
-register_benchmark(app)
-register_zoo(app)
-register_export(app)
-register_doctor(app)
-register_study(app)
-register_training(app)
+for _verbs in (quantize, evaluate, inspect, benchmark, zoo, export, doctor, study, finetune):
+    for _verb, _examples in _verbs.COMMANDS.items():
+        app.command(epilog="\n\n".join(("Example:", *_examples)))(_verb)
 app.add_typer(record_app)
 
 

@@ -135,11 +135,6 @@ def preprocess_from(text: str | None) -> "Preprocess | None":
     return None if text is None else Preprocess.from_option(text)
 
 
-def example(*lines: str) -> str:
-    """The end of a command's help."""
-    return "Example:\n\n" + "\n\n".join(lines)
-
-
 def shapes_from(text: str | None) -> "tuple[int, ...] | dict[str, tuple[int, ...]] | None":
     """What the option ``--input-shape`` says. Raises InputError."""
     if text is None:

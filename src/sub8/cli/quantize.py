@@ -16,18 +16,6 @@ from sub8.cli.json_output import print_json
 from sub8.errors import Sub8Error, Sub8Warning, UnsupportedModelError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(
-        epilog=options.example(
-            "sub8 quantize resnet50.onnx --calibration photos/ --weights ternary --cluster 4 -o "
-            "resnet50-t4.onnx",
-            "sub8 quantize resnet50.onnx --calibration photos/ --max-drop 1.0 -o"
-            " resnet50-mixed.onnx",
-        )
-    )(quantize)
-
-
 def quantize(
     model: options.Model,
     output: options.OutputModel,
@@ -256,3 +244,13 @@ def _refuse_islands(model: str) -> None:
         raise UnsupportedModelError(
             f"{model}: no integer form for node {nodes}; replace it, or leave --integer-only out"
         )
+
+
+# With examples of their use.
+COMMANDS = {
+    quantize: (
+        "sub8 quantize resnet50.onnx --calibration photos/ --weights ternary --cluster 4 -o"
+        " resnet50-t4.onnx",
+        "sub8 quantize resnet50.onnx --calibration photos/ --max-drop 1.0 -o resnet50-mixed.onnx",
+    ),
+}

@@ -11,18 +11,6 @@ if TYPE_CHECKING:
     from sub8.verbs.inspect import Inspection
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app.command(
-        epilog=options.example(
-            "sub8 sweep resnet20.onnx --data test.parquet --calibration train.parquet"
-            " --cluster 1,4,16,64,all --weights ternary,int4 -o study/"
-        )
-    )(sweep)
-    app.command(epilog=options.example("sub8 report study/"))(report)
-    app.command(epilog=options.example("sub8 compare resnet50-t4.onnx resnet50-t64.onnx"))(compare)
-
-
 def sweep(
     model: options.FloatModel,
     data: Annotated[str, typer.Option("--data", metavar="TEST", help="Labelled test images.")],
@@ -203,3 +191,14 @@ def print_cost(inspection: "Inspection", as_json: bool) -> None:
         f"{counted.potential:.1f}x less arithmetic and {counted.traffic:.1f}x fewer bytes than "
         "float32 (work in 8-bit additions; see docs/cost.md)"
     )
+
+
+# With examples of their use.
+COMMANDS = {
+    sweep: (
+        "sub8 sweep resnet20.onnx --data test.parquet --calibration train.parquet --cluster"
+        " 1,4,16,64,all --weights ternary,int4 -o study/",
+    ),
+    report: ("sub8 report study/",),
+    compare: ("sub8 compare resnet50-t4.onnx resnet50-t64.onnx",),
+}

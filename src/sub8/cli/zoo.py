@@ -9,11 +9,6 @@ from sub8.cli.json_output import print_json
 from sub8.errors import InputError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(epilog=options.example("sub8 zoo resnet101 -o resnet101.onnx"))(zoo)
-
-
 def zoo(
     name: Annotated[
         str,
@@ -45,3 +40,9 @@ def zoo(
         print_json("zoo", result)
     else:
         terminal.print_line(f"{target}: {terminal.megabytes(target.stat().st_size)}")
+
+
+# With examples of their use.
+COMMANDS = {
+    zoo: ("sub8 zoo resnet101 -o resnet101.onnx",),
+}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.packing import Result
 from sub8.engine.lower.placing import Lowering, Placed
+from sub8.engine.lower.requantize import Requantized, to_8_bit, to_float
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
 from sub8.native import _core
@@ -73,31 +74,13 @@ def lower_layer(layer: p.Layer, to: Lowering) -> None:
     layout = operand_layout(layer, layer.out, to, out.layout.itemsize)
     direct = layout.same_bytes(out.layout)
     target = out.buffer if direct else to.draft.buffer(layout.size)
-    result = _to_float if out_float else _to_8_bit
-    add_layer(layer, to, lambda: result(layer, to), x, residual, target)
+    add_layer(layer, to, lambda: _result(layer, to), x, residual, target)
     if not direct:
         to.relay(layer.name, Placed(target, layout), out.buffer, out.layout)
 
 
-def _to_8_bit(layer: p.Layer, to: Lowering) -> _core.RequantizeTo8Bit:
-    integers = layer.to_8_bit(to.formats)
-    return _core.RequantizeTo8Bit(
-        multiplier=integers.multiplier.tolist(),
-        offset=integers.offset.tolist(),
-        shift=integers.shift,
-        zero_point=integers.zero_point,
-        low=integers.low,
-        high=integers.high,
-        residual_multiplier=integers.residual_multiplier,
-        has_residual=layer.residual is not None,
-        residual_signed=layer.residual is not None and to.format(layer.residual).signed,
-    )
-
-
-def _to_float(layer: p.Layer, to: Lowering) -> _core.RequantizeToFloat:
-    integers = layer.to_float(to.formats)
-    return _core.RequantizeToFloat(
-        multiplier=integers.multiplier,
-        offset=integers.offset.tolist(),
-        scale=integers.scale.tolist(),
-    )
+def _result(layer: p.Layer, to: Lowering) -> Requantized:
+    if to.formats[layer.out] is None:
+        return to_float(layer.to_float(to.formats))
+    residual = None if layer.residual is None else to.format(layer.residual)
+    return to_8_bit(layer.to_8_bit(to.formats), residual)

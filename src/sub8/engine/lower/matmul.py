@@ -2,6 +2,7 @@
 
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.placing import Lowering, Placed
+from sub8.engine.lower.requantize import Requantized, to_8_bit, to_float
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
 from sub8.native import _core
@@ -37,21 +38,10 @@ def lower_matmul(operator: p.MatMul, to: Lowering) -> None:
         to.relay(operator.name, Placed(target, layout), out.buffer, out.layout)
 
 
-def _result(operator: p.MatMul, to: Lowering) -> _core.RequantizeTo8Bit | _core.RequantizeToFloat:
+def _result(operator: p.MatMul, to: Lowering) -> Requantized:
     if to.formats[operator.out] is None:
-        real = operator.to_float(to.formats)
-        return _core.RequantizeToFloat(
-            multiplier=real.multiplier, offset=real.offset.tolist(), scale=real.scale.tolist()
-        )
-    integers = operator.to_8_bit(to.formats)
-    return _core.RequantizeTo8Bit(
-        multiplier=integers.multiplier.tolist(),
-        offset=integers.offset.tolist(),
-        shift=integers.shift,
-        zero_point=integers.zero_point,
-        low=integers.low,
-        high=integers.high,
-    )
+        return to_float(operator.to_float(to.formats))
+    return to_8_bit(operator.to_8_bit(to.formats))
 
 
 def _strides(layout: Layout, axes: int) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine import forks
+from sub8.engine.lower.requantize import Requantized
 from sub8.engine.plan.operators import Conv, Layer
 from sub8.native import _core
 from sub8.numerics.accumulators import finest_exponent
@@ -17,7 +18,7 @@ from sub8.numerics.cluster import ClusteredWeight, WeightTerm
 from sub8.numerics.dfp import Format
 from sub8.numerics.weight_format import WEIGHT_FORMATS, IntegerFormat
 
-Result = _core.RequantizeTo8Bit | _core.RequantizeToFloat | _core.RawAccumulators
+Result = Requantized | _core.RawAccumulators
 
 
 @dataclass(frozen=True, eq=False)
