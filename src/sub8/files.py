@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +11,24 @@ from pathlib import Path
 
 from sub8.errors import InputError
 
+# How a model begins that sub8 has written: IR version, producer.
+_OWN_MODEL = re.compile(rb"\x08.\x12\x04sub8", re.DOTALL)
+
 
 def write_file(path: Path, data: bytes, *, overwrite: bool = True) -> None:
     """Write beside, then rename: a reader sees the old file or the new one, never a part.
 
     Through a symbolic link the file that it names is written. Raises InputError, also for devices
-    and pipes, which a rename would replace, and where a file is there that must not be replaced.
+    and pipes, which a rename would replace, and where a file is there that must not be replaced:
+    without ``overwrite`` all but models that sub8 has written.
     """
     target = real_target(path)
     with _written_beside(target, data, _permissions(target), path) as beside:
-        if overwrite:
-            os.replace(beside, target)
-        elif not _named(beside, target):
+        if not overwrite and _named(beside, target):
+            return
+        if not _may_replace(target, overwrite):
             raise _exists(path)
+        os.replace(beside, target)
 
 
 def create_file(path: Path, data: bytes, mode: int) -> None:
@@ -93,7 +99,7 @@ def real_target(path: Path) -> Path:
 def check_writable(path: Path, *, overwrite: bool = True) -> None:
     """InputError where ``write_file`` would fail, known before long work starts."""
     target = real_target(path)
-    if not overwrite and target.exists():
+    if target.exists() and not _may_replace(target, overwrite):
         raise _exists(path)
     try:
         descriptor, probe = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
@@ -101,6 +107,16 @@ def check_writable(path: Path, *, overwrite: bool = True) -> None:
         os.unlink(probe)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _may_replace(target: Path, overwrite: bool) -> bool:
+    if overwrite:
+        return True
+    try:
+        with target.open("rb") as file:
+            return _OWN_MODEL.match(file.read(8)) is not None
+    except OSError:
+        return False
 
 
 def _exists(path: Path) -> InputError:

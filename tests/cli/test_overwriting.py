@@ -1,4 +1,4 @@
-"""No command replaces a file that it has not made itself, unless --force says so."""
+"""No command replaces a file that sub8 has not made, unless --force says so."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +49,21 @@ def test_one_file(verb: str, folder: Path, mixed: Path, tmp_path: Path, sub8_com
     }
     command = commands[verb]
     refused_then_forced(sub8_command, Path(command[-1]), *command)
+
+
+def test_models_of_its_own_are_replaced(folder: Path, tmp_path: Path, sub8_command: Run) -> None:
+    target = tmp_path / "out.onnx"
+    for weights in ("ternary", "int8"):
+        done = sub8_command(
+            "quantize", folder / "model.onnx", "-c", folder / "data.npz", "--weights", weights,
+            "-o", target,
+        )  # fmt: skip
+        assert done.code == 0, done.err
+    own = target.read_bytes()
+    assert sub8_command("zoo", "resnet18", "--size", "32", "-o", target).code == 0
+    assert target.read_bytes() != own
+    target.write_bytes(own.replace(b"sub8", b"sub9", 1))
+    assert sub8_command("zoo", "resnet18", "--size", "32", "-o", target).code == 2
 
 
 def test_records(tmp_path: Path, sub8_command: Run) -> None:

@@ -61,7 +61,10 @@ Shape = Annotated[
 FloatModel = Annotated[
     str, typer.Argument(metavar="MODEL.onnx", help="A float model.", show_default=False)
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Replace a file that is there. Models of sub8's own always are."),
+]
 OutputModel = Annotated[
     str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
 ]
