@@ -2,10 +2,15 @@
 schemas of JSON.
 """
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # MkDocs loads this file alone
+
 from tools.json_schemas import schemas, text_of
 
 SCHEMAS = "<!-- the schemas: tools/mkdocs_hooks.py -->"
