@@ -12,6 +12,7 @@ from typing import Any
 from sub8.cli.json_output import schema_name
 from sub8.numerics.weight_format import WEIGHT_FORMATS
 from sub8.recipe import METHODS
+from sub8.targets import TARGETS
 
 Schema = dict[str, Any]
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -92,7 +93,7 @@ CLUSTER = {
     "anyOf": [{"type": "integer", "minimum": 1}, {"const": "all"}],
 }
 
-INSPECTED_LAYER = table(
+LAYER = dict(
     name=text("the layer's, as in the model"),
     operator=text("ONNX operator"),
     shape=listed(count("size of an axis"), "of the weight"),
@@ -108,6 +109,9 @@ INSPECTED_LAYER = table(
     bytes=count("of weights, scales and bias"),
     signal_to_noise=maybe(number("of the layer's output, in decibels")),
 )
+LAYER_OF_POINT = (
+    "name", "kind", "cluster", "macs", "replaced", "bytes", "signal_to_noise",
+)  # fmt: skip
 POINT_OF_FRONT = table(
     mean_bits=number("bits a weight"),
     error=number("predicted, relative to the output's power"),
@@ -151,7 +155,7 @@ CHOICE = table(
     ),
 )
 INSPECTION = dict(
-    layers=listed(INSPECTED_LAYER),
+    layers=listed(table(**LAYER)),
     islands=ISLANDS,
     island_costs=listed(
         table(
@@ -203,7 +207,7 @@ RUNTIME = table(
 )
 EXPORT = dict(
     output=OUTPUT,
-    target=either("onnx", "onnx-opset21", "onnx-plain", "onnx-int8"),
+    target=either(*TARGETS),
     bytes=BYTES,
     images=count("compared"),
     elements=count("output elements compared"),
@@ -225,17 +229,7 @@ POINT = table(
     artifact_sha256=sha256("of the file"),
     seconds=number("of quantising"),
     mismatches=count("with ONNX Runtime, on a few test images"),
-    layers=listed(
-        table(
-            name=text("the layer"),
-            kind=text("of weights"),
-            cluster=maybe(count("input channels that share a scale; null: all")),
-            macs=count("multiply-accumulates of one image"),
-            replaced=part("multiplications replaced by additions"),
-            bytes=count("of weights, scales and bias"),
-            signal_to_noise=maybe(number("in decibels")),
-        )
-    ),
+    layers=listed(table(**{key: LAYER[key] for key in LAYER_OF_POINT})),
     latency={
         **by_name(number("milliseconds of one image"), "sub8's and the peers'; null until timed"),
         "type": ["object", "null"],

@@ -49,7 +49,7 @@ class StageLines:
 
 @dataclass(frozen=True)
 class Work:
-    """How long work is done. threads: at most so many, None: as many as there are processors.
+    """How long work is to be done. threads: at most so many, None: as many as there are processors.
     progress: whom it tells how far it is.
     """
 

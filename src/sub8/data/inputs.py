@@ -162,25 +162,25 @@ def load_feeds(
         return
     if not isinstance(dataset, NamedData):
         ((name, dtype),) = inputs.items()
-        prepared = _of_images(dataset)
+        rounded = _of_images(dataset)
         for x, labels in load_batches(dataset, preprocess, batch=batch, filled=filled):
             where = f"{dataset.name}: input {name!r}"
-            yield {name: _as_type(x, dtype, where, rounded=prepared)}, labels
+            yield {name: _as_type(x, dtype, where, rounded=rounded)}, labels
         return
-    images = {
-        name: load_batches(column, preprocess, batch=batch, filled=filled)
-        for name, column in dataset.columns.items()
-        if not isinstance(column, _Column)
-    }
+    images, prepared = {}, {}
+    for name, column in dataset.columns.items():
+        if not isinstance(column, _Column):
+            images[name] = load_batches(column, preprocess, batch=batch, filled=filled)
+            prepared[name] = _of_images(column)
     for start in range(0, len(dataset), batch):
         feed = dict(dataset.same)
         for name, column in dataset.columns.items():
             where = f"{dataset.name}: input {name!r}"
             if isinstance(column, _Column):
-                x, prepared = column.rows(start, batch, filled=filled), False
+                x = column.rows(start, batch, filled=filled)
             else:
-                x, prepared = next(images[name])[0], _of_images(column)
-            feed[name] = _as_type(x, inputs[name], where, rounded=prepared)
+                x = next(images[name])[0]
+            feed[name] = _as_type(x, inputs[name], where, rounded=prepared.get(name, False))
         known = [dataset.label(i) for i in range(start, min(start + batch, len(dataset)))]
         yield (
             {name: feed[name] for name in inputs},
@@ -280,6 +280,7 @@ def _as_type(
         raise InputError(f"{where}: holds NaN")
     if array.dtype == dtype:
         return array
+    remedy = ""
     if _is_float(array.dtype) and _is_float(dtype):
         with np.errstate(over="ignore"):
             made = array.astype(dtype)
@@ -291,7 +292,4 @@ def _as_type(
         whole = array.dtype.kind != "f" or bool(np.all(np.rint(array) == array))
         if whole and (not array.size or (array.min() >= low and array.max() <= high)):
             return array.astype(dtype)
-        remedy = ""
-    else:
-        remedy = ""
     raise InputError(f"{where} takes {dtype} and cannot hold these values of {array.dtype}{remedy}")

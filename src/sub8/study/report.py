@@ -15,7 +15,6 @@ from sub8.study.sweep import PEER_FLOAT, PEER_INT8, Study
 from sub8.uncertainty import FEW_IMAGES, margin
 
 MARK = b'<meta name="generator" content="sub8">'
-_KINDS = ("svg", "png")
 _HEAD = 4096  # bytes within which the mark stands
 _SOURCES = ("model", "data", "calibration")
 
@@ -81,11 +80,11 @@ def report(folder: str | Path, *, max_drop: float = 1.0, overwrite: bool = True)
     (target / "charts").mkdir(exist_ok=True)
     for name, specification in drawn.items():
         fixed = {**specification, "width": 640, "background": "white"}
-        for suffix, content in (
-            ("svg", vl_convert.vegalite_to_svg(fixed).encode()),
-            ("png", vl_convert.vegalite_to_png(fixed, scale=2)),
-        ):
-            path = target / "charts" / f"{name}.{suffix}"
+        contents = (
+            vl_convert.vegalite_to_svg(fixed).encode(),
+            vl_convert.vegalite_to_png(fixed, scale=2),
+        )
+        for path, content in zip(_pictures(target, name), contents, strict=True):
             write_file(path, content)
             pictures.append(str(path))
     return Report(str(page_path), tuple(pictures), advice.point.setting.label)
@@ -97,11 +96,14 @@ def _check_own(page: Path, charts: list[str]) -> None:
         if MARK not in page.read_bytes()[:_HEAD]:
             raise InputError(f"{page}: exists and is no report of sub8; --force replaces it")
         return
-    for path in (
-        page.parent / "charts" / f"{name}.{suffix}" for name in charts for suffix in _KINDS
-    ):
-        if path.exists():
-            check_writable(path, overwrite=False)
+    for name in charts:
+        for path in _pictures(page.parent, name):
+            if path.exists():
+                check_writable(path, overwrite=False)
+
+
+def _pictures(folder: Path, chart: str) -> list[Path]:
+    return [folder / "charts" / f"{chart}.{kind}" for kind in ("svg", "png")]
 
 
 def _choice_rows(study: Study, advice: Recommendation) -> list[dict[str, Any]]:

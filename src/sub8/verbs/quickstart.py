@@ -7,7 +7,7 @@ calibrated on photographs that come with scikit-image, and shown on others.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -211,7 +211,7 @@ def _times(
 
 
 def _side_by_side(
-    work: Callable[[str, Progress], _Made], names: Iterable[str], progress: Progress
+    work: Callable[[str, Progress], _Made], names: Collection[str], progress: Progress
 ) -> dict[str, _Made]:
     """``work(name, its progress)`` of every name, all at once: each alone leaves processors idle.
 
@@ -232,7 +232,7 @@ def _side_by_side(
         return tell
 
     # BLAS with threads of its own in each of them would wait for itself.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(PRECISIONS)) as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(names)) as pool:
         running = {name: pool.submit(work, name, part(name)) for name in names}
         try:
             for future in as_completed(running.values()):

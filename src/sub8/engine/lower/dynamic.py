@@ -167,8 +167,7 @@ def _lower_sum(
     """
     out = to.result(operator.out)
     layout = Layout(layout.shape, layout.order, out.layout.itemsize)
-    direct = layout.same_bytes(out.layout)
-    target = out.buffer if direct else to.draft.buffer(layout.size)
+    target = to.made_in(layout, out)
     terms = tuple(buffer for operand in operands for buffer in _buffers(operand.placed))
 
     def make_sum(at: Locate) -> _core.DynamicSum:
@@ -205,8 +204,7 @@ def _lower_sum(
                 constants.high,
             ),
         )
-    if not direct:
-        to.relay(operator.name, Placed(target, layout), out.buffer, out.layout)
+    to.settle(operator.name, target, layout, out)
 
 
 def _largest_if_needed(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.packing import Result
-from sub8.engine.lower.placing import Lowering, Placed
+from sub8.engine.lower.placing import Lowering
 from sub8.engine.lower.requantize import Requantized, to_8_bit, to_float
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
@@ -72,11 +72,9 @@ def lower_layer(layer: p.Layer, to: Lowering) -> None:
         residual = to.relaid(layer.name, placed, operand_layout(layer, layer.residual, to, 1))
     out = to.result(layer.out)
     layout = operand_layout(layer, layer.out, to, out.layout.itemsize)
-    direct = layout.same_bytes(out.layout)
-    target = out.buffer if direct else to.draft.buffer(layout.size)
+    target = to.made_in(layout, out)
     add_layer(layer, to, lambda: _result(layer, to), x, residual, target)
-    if not direct:
-        to.relay(layer.name, Placed(target, layout), out.buffer, out.layout)
+    to.settle(layer.name, target, layout, out)
 
 
 def _result(layer: p.Layer, to: Lowering) -> Requantized:

@@ -1,7 +1,7 @@
 """Products of two tensors as native steps."""
 
 from sub8.engine.lower.layout import Layout
-from sub8.engine.lower.placing import Lowering, Placed
+from sub8.engine.lower.placing import Lowering
 from sub8.engine.lower.requantize import Requantized, to_8_bit, to_float
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
@@ -13,8 +13,7 @@ def lower_matmul(operator: p.MatMul, to: Lowering) -> None:
     format_a, format_b = to.format(operator.a), to.format(operator.b)
     shape = out.layout.shape
     layout = Layout.row_major(shape, out.layout.itemsize)
-    direct = layout.same_bytes(out.layout)
-    target = out.buffer if direct else to.draft.buffer(layout.size)
+    target = to.made_in(layout, out)
     result = _result(operator, to)
 
     def make(at: Locate) -> _core.Step:
@@ -34,8 +33,7 @@ def lower_matmul(operator: p.MatMul, to: Lowering) -> None:
         )
 
     to.draft.step(operator.name, (a.buffer, b.buffer, target), make)
-    if not direct:
-        to.relay(operator.name, Placed(target, layout), out.buffer, out.layout)
+    to.settle(operator.name, target, layout, out)
 
 
 def _result(operator: p.MatMul, to: Lowering) -> Requantized:

@@ -161,6 +161,17 @@ class Lowering:
             layout.itemsize,
         )
 
+    def made_in(self, layout: Layout, out: Placed) -> int:
+        """A buffer for a result that is made in a layout: its own where the bytes are the same;
+        else ``settle`` copies them there.
+        """
+        return out.buffer if layout.same_bytes(out.layout) else self.draft.buffer(layout.size)
+
+    def settle(self, operator: str, made: int, layout: Layout, out: Placed) -> None:
+        """See ``made_in``."""
+        if made != out.buffer:
+            self.relay(operator, Placed(made, layout), out.buffer, out.layout)
+
     def export(self, name: str, dtype: np.dtype) -> None:
         """Make a tensor an output array in its logical row-major form."""
         x = self.place(name)
