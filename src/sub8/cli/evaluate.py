@@ -11,10 +11,8 @@ from sub8.cli.json_output import print_json
 
 def evaluate(
     model: options.Model,
-    data: options.Data = None,
-    inputs: options.Inputs = None,
-    images: options.Images = None,
-    preprocess: options.PreprocessText = None,
+    *,
+    samples: options.Samples,
     threads: options.Threads = None,
     runtime: Annotated[
         str | None,
@@ -29,9 +27,8 @@ def evaluate(
     with terminal.progress_bars() as progress:
         result = sub8.evaluate(
             model,
-            options.data_source(data, inputs, "DATA"),
-            images=images,
-            preprocess=options.preprocess_from(preprocess),
+            samples.source(),
+            **samples.selected(),
             threads=threads,
             runtime=runtime,  # type: ignore[arg-type]  # checked there, with one line for the user
             batch=batch,
@@ -49,10 +46,8 @@ def evaluate(
 
 def verify(
     model: options.Model,
-    data: options.Data = None,
-    inputs: options.Inputs = None,
-    images: options.Images = None,
-    preprocess: options.PreprocessText = None,
+    *,
+    samples: options.Samples,
     threads: options.Threads = None,
     batch: options.Batch = 32,
     as_json: options.Json = False,
@@ -65,9 +60,8 @@ def verify(
     with terminal.progress_bars() as progress:
         result = sub8.verify(
             model,
-            options.data_source(data, inputs, "DATA"),
-            images=images,
-            preprocess=options.preprocess_from(preprocess),
+            samples.source(),
+            **samples.selected(),
             threads=threads,
             batch=batch,
             progress=progress,

@@ -15,14 +15,14 @@ def export(
     ],
     target: options.TargetName,
     output: options.OutputModel,
+    *,
     data: Annotated[
         str | None,
         typer.Option(
             "--data", metavar="DATA", help="Samples to compare on. Default: random inputs."
         ),
     ] = None,
-    images: options.Images = None,
-    preprocess: options.PreprocessText = None,
+    selection: options.Selection,
     check: Annotated[
         bool, typer.Option("--check", help="Run the file in every runtime that is installed.")
     ] = False,
@@ -46,8 +46,7 @@ def export(
         target,
         output,
         data=data,
-        images=images,
-        preprocess=options.preprocess_from(preprocess),
+        **selection.selected(),
         check=check,
         pythons=python or (),
         threads=threads,

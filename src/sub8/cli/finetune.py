@@ -1,13 +1,53 @@
 """The command finetune."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
+from sub8.cli.recipe_options import WeightOptions
 from sub8.extras import missing_extra
 from sub8.machine import thread_count
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Fields of ``Training``."""
+
+    epochs: Annotated[int, typer.Option(metavar="E", help="Passes over the training images.")] = 4
+    batch: Annotated[
+        int, typer.Option(metavar="B", help="Images per step, all processes together.")
+    ] = 128
+    learning_rate: Annotated[float, typer.Option(metavar="R", help="Adam's, the highest.")] = 0.001
+    distillation: Annotated[
+        float, typer.Option(metavar="PART", help="Part of the loss that the float model gives.")
+    ] = 0.5
+    mirror_teacher: Annotated[
+        bool,
+        typer.Option(
+            "--mirror-teacher", help="The float model's answer to an image and its mirror image."
+        ),
+    ] = False
+    label_smoothing: Annotated[
+        float, typer.Option(metavar="PART", help="Spread over all classes.")
+    ] = 0.0
+    freeze: Annotated[
+        float,
+        typer.Option(metavar="PART", help="Part of the training after which batch norm is folded."),
+    ] = 0.9
+    augment: Annotated[
+        bool, typer.Option("--augment/--no-augment", help="Random flips and crops.")
+    ] = True
+    patience: Annotated[
+        int, typer.Option(metavar="E", help="Epochs without a better one before it stops.")
+    ] = 5
+    precision: Annotated[str, typer.Option(metavar="KIND", help="no or bf16.")] = "no"
+    seed: Annotated[int, typer.Option(metavar="S", help="Of order and augmentation.")] = 0
+    checkpoint_every: Annotated[
+        int, typer.Option(metavar="STEPS", help="Steps between checkpoints.")
+    ] = 200
 
 
 def finetune(
@@ -17,53 +57,21 @@ def finetune(
         str, typer.Option(metavar="DATA", help="Labelled images that choose the best epoch.")
     ],
     output: options.OutputModel,
+    *,
     train_images: Annotated[
         str | None, typer.Option(metavar="K|START:END", help="Only these training images.")
     ] = None,
     validation_images: Annotated[
         str | None, typer.Option(metavar="K|START:END", help="Only these validation images.")
     ] = None,
-    weights: options.Weights = None,
-    cluster: options.Cluster = None,
-    recipe: options.RecipeFile = None,
-    epochs: Annotated[int, typer.Option(metavar="E", help="Passes over the training images.")] = 4,
-    batch: Annotated[
-        int, typer.Option(metavar="B", help="Images per step, all processes together.")
-    ] = 128,
-    learning_rate: Annotated[float, typer.Option(metavar="R", help="Adam's, the highest.")] = 0.001,
-    distillation: Annotated[
-        float, typer.Option(metavar="PART", help="Part of the loss that the float model gives.")
-    ] = 0.5,
-    mirror_teacher: Annotated[
-        bool,
-        typer.Option(
-            "--mirror-teacher", help="The float model's answer to an image and its mirror image."
-        ),
-    ] = False,
-    label_smoothing: Annotated[
-        float, typer.Option(metavar="PART", help="Spread over all classes.")
-    ] = 0.0,
-    freeze: Annotated[
-        float,
-        typer.Option(metavar="PART", help="Part of the training after which batch norm is folded."),
-    ] = 0.9,
-    augment: Annotated[
-        bool, typer.Option("--augment/--no-augment", help="Random flips and crops.")
-    ] = True,
-    patience: Annotated[
-        int, typer.Option(metavar="E", help="Epochs without a better one before it stops.")
-    ] = 5,
-    precision: Annotated[str, typer.Option(metavar="KIND", help="no or bf16.")] = "no",
-    seed: Annotated[int, typer.Option(metavar="S", help="Of order and augmentation.")] = 0,
+    weights: WeightOptions,
+    training: TrainingOptions,
     checkpoints: Annotated[
         str | None,
         typer.Option(
             metavar="FOLDER", help="Checkpoints and TensorBoard logs. Default: OUT.onnx.training"
         ),
     ] = None,
-    checkpoint_every: Annotated[
-        int, typer.Option(metavar="STEPS", help="Steps between checkpoints.")
-    ] = 200,
     threads: Annotated[
         int | None, typer.Option(metavar="T", help="Threads of each process.")
     ] = None,
@@ -80,33 +88,18 @@ def finetune(
         from sub8.train.finetune import finetune as run_finetune
     except ImportError as error:
         raise missing_extra("train", error.name, "finetune") from error
-    from sub8.cli.recipe_options import recipe_from_options
     from sub8.train.settings import Training
 
     if threads is not None:
         torch.set_num_threads(thread_count(threads))
     target = options.output_path(output, force=force, not_over=model)
-    settings = Training(
-        epochs=epochs,
-        batch=batch,
-        learning_rate=learning_rate,
-        distillation=distillation,
-        mirror_teacher=mirror_teacher,
-        label_smoothing=label_smoothing,
-        freeze=freeze,
-        augment=augment,
-        patience=patience,
-        checkpoint_every=checkpoint_every,
-        precision=precision,  # type: ignore[arg-type]  # checked there
-        seed=seed,
-    )
     with terminal.progress_bars() as progress:
         result = run_finetune(
             model,
             train,
             validation,
-            recipe_from_options(recipe, weights=weights, cluster=cluster),
-            settings,
+            weights.recipe(),
+            Training(**vars(training)),
             train_images=train_images,
             validation_images=validation_images,
             preprocess=options.preprocess_from(preprocess),

@@ -8,14 +8,14 @@ import sub8
 from sub8.cli import mixed as show
 from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
+from sub8.cli.recipe_options import WeightOptions
 from sub8.errors import InputError
 
 
 def inspect(
     model: options.Model,
-    weights: options.Weights = None,
-    cluster: options.Cluster = None,
-    recipe: options.RecipeFile = None,
+    *,
+    weights: WeightOptions,
     plot: Annotated[
         str | None,
         typer.Option(
@@ -34,11 +34,7 @@ def inspect(
     """Show every layer: shape, bits, cluster, exponents, replaced multiplications, bytes.
 
     A float model is counted as the options would quantise it."""
-    from sub8.cli.recipe_options import recipe_from_options
-
-    planned = None
-    if (weights, cluster, recipe) != (None, None, None):
-        planned = recipe_from_options(recipe, weights=weights, cluster=cluster)
+    planned = None if weights == WeightOptions() else weights.recipe()
     report = sub8.inspect(model, recipe=planned, input_shape=options.shapes_from(shape))
     if plot is not None:
         if report.choice is None:

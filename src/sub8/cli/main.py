@@ -25,6 +25,7 @@ from sub8.cli import (
     terminal,
     zoo,
 )
+from sub8.cli.option_groups import with_single_options
 from sub8.cli.record import record_app
 from sub8.cli.switches import with_switches
 from sub8.errors import MissingPreprocessError, Sub8Error
@@ -64,7 +65,7 @@ def _sub8(
 
 for _verbs in (quantize, evaluate, inspect, benchmark, zoo, export, doctor, study, finetune):
     for _verb, _examples in _verbs.COMMANDS.items():
-        app.command(epilog="\n\n".join(("Example:", *_examples)))(_verb)
+        app.command(epilog="\n\n".join(("Example:", *_examples)))(with_single_options(_verb))
 app.add_typer(record_app)
 
 

@@ -1,8 +1,9 @@
 """Options that several commands share."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -68,20 +69,6 @@ Force = Annotated[
 OutputModel = Annotated[
     str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
 ]
-Weights = Annotated[
-    str | None,
-    typer.Option(
-        metavar="KIND", help="int8 (default), int4 or ternary: smaller, and less accurate."
-    ),
-]
-Cluster = Annotated[
-    str | None,
-    typer.Option(metavar="N|all", help="Input channels that share a scale. Default: 4; int8: all."),
-]
-RecipeFile = Annotated[
-    str | None,
-    typer.Option(metavar="FILE.toml", help="A recipe; the other options go before it."),
-]
 Batch = Annotated[int, typer.Option(metavar="B", help="Images per call.")]
 TargetName = Annotated[
     str,
@@ -92,6 +79,35 @@ TargetName = Annotated[
         " onnx-int8 (int8 kernels, not exact), openvino (NAME.xml).",
     ),
 ]
+
+
+class Selected(TypedDict):
+    """Arguments of a verb."""
+
+    images: str | None
+    preprocess: "Preprocess | None"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which samples, and how their images are prepared."""
+
+    images: Images = None
+    preprocess: PreprocessText = None
+
+    def selected(self) -> Selected:
+        return {"images": self.images, "preprocess": preprocess_from(self.preprocess)}
+
+
+@dataclass(frozen=True)
+class Samples(Selection):
+    """What a model is run on."""
+
+    data: Data = None
+    inputs: Inputs = None
+
+    def source(self) -> "str | dict[str, str]":
+        return data_source(self.data, self.inputs, "DATA")
 
 
 def data_source(data: str | None, inputs: list[str] | None, what: str) -> "str | dict[str, str]":

@@ -13,12 +13,14 @@ from sub8.cli import options, terminal
 from sub8.cli.export import check_target, print_export
 from sub8.cli.inspect import print_islands
 from sub8.cli.json_output import print_json
+from sub8.cli.recipe_options import BudgetOptions, RecipeOptions
 from sub8.errors import Sub8Error, Sub8Warning, UnsupportedModelError
 
 
 def quantize(
     model: options.Model,
     output: options.OutputModel,
+    *,
     calibration: Annotated[
         str | None,
         typer.Option(
@@ -26,101 +28,22 @@ def quantize(
         ),
     ] = None,
     inputs: options.Inputs = None,
-    weights: options.Weights = None,
-    cluster: options.Cluster = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOLVER",
-            help="hessian (default), optimal, paper, reconstruct (best, slowest; needs PyTorch), or"
-            " auto: the best that --minutes and what is installed allow.",
-        ),
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(metavar="S", help="Of reconstruct and auto, per block. Default: 600."),
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(metavar="M", help="Of auto. Default: 10. Ctrl-C, too, keeps the best so far."),
-    ] = None,
-    exponent: Annotated[
-        str | None,
-        typer.Option(metavar="WHEN", help="Activation exponents: static (default) or dynamic."),
-    ] = None,
-    calibration_method: Annotated[
-        str | None,
-        typer.Option(metavar="RULE", help="Static exponents by mse (default), max or percentile."),
-    ] = None,
-    percentile: Annotated[
-        float | None,
-        typer.Option(metavar="P", help="For the rule percentile, above 50 and up to 100."),
-    ] = None,
-    recipe: options.RecipeFile = None,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            "--max-drop",
-            metavar="POINTS",
-            help="Choose each layer's weights: fewest bits that lose at most so much top-1.",
-        ),
-    ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="What --max-drop is measured in: top1 (default), snr (dB), cosine (per cent), or"
-            " FILE.py:function of both networks' outputs.",
-        ),
-    ] = None,
-    mean_bits: Annotated[
-        float | None,
-        typer.Option(
-            "--mean-bits", metavar="B", help="Choose each layer's weights: so many bits on average."
-        ),
-    ] = None,
-    max_latency_ratio: Annotated[
-        float | None,
-        typer.Option(
-            "--max-latency-ratio",
-            metavar="R",
-            help="Choose each layer's weights: at most R times the latency of int8.",
-        ),
-    ] = None,
+    recipe: RecipeOptions,
+    budget: BudgetOptions,
     integer_only: Annotated[
         bool, typer.Option("--integer-only", help="Refuse models with nodes that must stay float.")
     ] = False,
     target: options.TargetName = "onnx",
-    images: options.Images = None,
-    preprocess: options.PreprocessText = None,
+    selection: options.Selection,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Quantise a float model and write a standard ONNX Q/DQ file, or another form of it."""
-    from sub8.cli.recipe_options import budget_from_options, recipe_from_options
     from sub8.graph.read import model_bytes
     from sub8.ptq.samples import HELD_OUT
 
-    budget = budget_from_options(
-        max_drop=max_drop,
-        metric=metric,
-        mean_bits=mean_bits,
-        max_latency_ratio=max_latency_ratio,
-        weights=weights,
-        cluster=cluster,
-    )
-
-    chosen = recipe_from_options(
-        recipe,
-        weights=weights,
-        cluster=cluster,
-        method=method,
-        steps=steps,
-        minutes=minutes,
-        exponent=exponent,
-        calibration=calibration_method,
-        percentile=percentile,
-    )
+    chosen_budget = budget.budget(recipe)
+    chosen_recipe = recipe.recipe()
     path = options.output_path(output, force=force, not_over=model)
     check_target(target)
     source = options.data_source(calibration, inputs, "--calibration DATA")
@@ -130,10 +53,9 @@ def quantize(
         quantised = sub8.quantize(
             model,
             source,
-            chosen,
-            budget=budget,
-            preprocess=options.preprocess_from(preprocess),
-            images=images,
+            chosen_recipe,
+            budget=chosen_budget,
+            **selection.selected(),
             hold_out=HELD_OUT,
             progress=progress,
         )
@@ -148,8 +70,7 @@ def quantize(
                 target,
                 path,
                 data=calibration,
-                images=images,
-                preprocess=options.preprocess_from(preprocess),
+                **selection.selected(),
                 overwrite=force,
             )
     for message in told:

@@ -2,97 +2,170 @@
 its option.
 """
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from sub8.errors import InputError
-from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
-from sub8.mixed.metric import TOP1
-from sub8.recipe import METHODS, Dfp8, Recipe, weight_format
+
+if TYPE_CHECKING:
+    from sub8.mixed.budget import Budget
+    from sub8.recipe import Recipe
 
 
-def recipe_from_options(
-    path: str | None = None,
-    *,
-    weights: str | None = None,
-    cluster: str | None = None,
-    method: str | None = None,
-    steps: int | None = None,
-    minutes: float | None = None,
-    exponent: str | None = None,
-    calibration: str | None = None,
-    percentile: float | None = None,
-) -> Recipe:
-    """The recipe of ``path`` (default: ``Recipe()``) with every given option in its place. Raises
-    InputError.
-    """
-    recipe = Recipe() if path is None else Recipe.load(path)
-    chosen = recipe.weights
-    if weights is not None:
-        chosen = weight_format(weights)
-    if cluster is not None:
-        chosen = replace(chosen, cluster=_cluster(cluster))
-    activations: dict[str, Any] = {
-        key: value
-        for key, value in (
-            ("exponent", exponent),
-            ("calibration", calibration),
-            ("percentile", percentile),
+@dataclass(frozen=True)
+class WeightOptions:
+    """How weights are stored."""
+
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND", help="int8 (default), int4 or ternary: smaller, and less accurate."
+        ),
+    ] = None
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|all", help="Input channels that share a scale. Default: 4; int8: all."
+        ),
+    ] = None
+    recipe_file: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe", metavar="FILE.toml", help="A recipe; the other options go before it."
+        ),
+    ] = None
+
+    def recipe(self) -> "Recipe":
+        """The file's (default: ``Recipe()``) with every given option in its place. Raises
+        InputError.
+        """
+        from sub8.recipe import Recipe, weight_format
+
+        recipe = Recipe() if self.recipe_file is None else Recipe.load(self.recipe_file)
+        chosen = recipe.weights if self.weights is None else weight_format(self.weights)
+        if self.cluster is not None:
+            chosen = replace(chosen, cluster=_cluster(self.cluster))
+        return replace(recipe, weights=chosen)
+
+
+@dataclass(frozen=True)
+class RecipeOptions(WeightOptions):
+    """The whole recipe."""
+
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOLVER",
+            help="hessian (default), optimal, paper, reconstruct (best, slowest; needs PyTorch), or"
+            " auto: the best that --minutes and what is installed allow.",
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="S", help="Of reconstruct and auto, per block. Default: 600."),
+    ] = None
+    minutes: Annotated[
+        float | None,
+        typer.Option(metavar="M", help="Of auto. Default: 10. Ctrl-C, too, keeps the best so far."),
+    ] = None
+    exponent: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="Activation exponents: static (default) or dynamic."),
+    ] = None
+    calibration_method: Annotated[
+        str | None,
+        typer.Option(metavar="RULE", help="Static exponents by mse (default), max or percentile."),
+    ] = None
+    percentile: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="For the rule percentile, above 50 and up to 100."),
+    ] = None
+
+    def recipe(self) -> "Recipe":
+        from sub8.recipe import Dfp8
+
+        recipe = super().recipe()
+        reconstruction = _given(steps=self.steps, minutes=self.minutes)
+        activations = _given(
+            exponent=self.exponent,
+            calibration=self.calibration_method,
+            percentile=self.percentile,
         )
-        if value is not None
-    }
-    if method is not None and method not in METHODS:
-        raise InputError(f"method {method!r} unknown; use {', '.join(METHODS)}")
-    reconstruction = recipe.reconstruction
-    if steps is not None:
-        reconstruction = replace(reconstruction, steps=steps)
-    if minutes is not None:
-        reconstruction = replace(reconstruction, minutes=minutes)
-    made = replace(
-        recipe,
-        weights=chosen,
-        reconstruction=reconstruction,
-        activations=Dfp8(**{**vars(recipe.activations), **activations}),
-        method=recipe.method if method is None else method,  # type: ignore[arg-type]
-    )
-    if steps is not None and made.method not in ("reconstruct", "auto"):
-        raise InputError("--steps belongs to --method reconstruct or auto")
-    if minutes is not None and made.method != "auto":
-        raise InputError("--minutes belongs to --method auto")
-    if percentile is not None and made.activations.calibration != "percentile":
-        raise InputError("--percentile belongs to --calibration-method percentile")
-    return made
-
-
-def budget_from_options(
-    *,
-    max_drop: float | None = None,
-    metric: str | None = None,
-    mean_bits: float | None = None,
-    max_latency_ratio: float | None = None,
-    weights: str | None = None,
-    cluster: str | None = None,
-) -> Budget | None:
-    """The one budget that is given, None where none is. Raises InputError for two, or beside fixed
-    weights.
-    """
-    budgets: list[Budget] = []
-    if max_drop is not None:
-        budgets.append(MaxDrop(max_drop, metric or TOP1))
-    elif metric is not None:
-        raise InputError("--metric says what --max-drop is measured in; give that too")
-    if mean_bits is not None:
-        budgets.append(MeanBits(mean_bits))
-    if max_latency_ratio is not None:
-        budgets.append(MaxLatencyRatio(max_latency_ratio))
-    if len(budgets) > 1:
-        raise InputError("give one of --max-drop, --mean-bits and --max-latency-ratio")
-    if budgets and (weights, cluster) != (None, None):
-        raise InputError(
-            "a budget chooses the weights of every layer; leave --weights and --cluster out"
-            " (a recipe's overrides stay)"
+        made = replace(
+            recipe,
+            reconstruction=replace(recipe.reconstruction, **reconstruction),
+            activations=Dfp8(**{**vars(recipe.activations), **activations}),
+            **_given(method=self.method),
         )
-    return budgets[0] if budgets else None
+        if self.steps is not None and made.method not in ("reconstruct", "auto"):
+            raise InputError("--steps belongs to --method reconstruct or auto")
+        if self.minutes is not None and made.method != "auto":
+            raise InputError("--minutes belongs to --method auto")
+        if self.percentile is not None and made.activations.calibration != "percentile":
+            raise InputError("--percentile belongs to --calibration-method percentile")
+        return made
+
+
+@dataclass(frozen=True)
+class BudgetOptions:
+    """What a choice of every layer's weights may cost."""
+
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="Choose each layer's weights: fewest bits that lose at most so much top-1.",
+        ),
+    ] = None
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What --max-drop is measured in: top1 (default), snr (dB), cosine (per cent), or"
+            " FILE.py:function of both networks' outputs.",
+        ),
+    ] = None
+    mean_bits: Annotated[
+        float | None,
+        typer.Option(metavar="B", help="Choose each layer's weights: so many bits on average."),
+    ] = None
+    max_latency_ratio: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R", help="Choose each layer's weights: at most R times the latency of int8."
+        ),
+    ] = None
+
+    def budget(self, fixed: WeightOptions) -> "Budget | None":
+        """The one that is given, None where none is. Raises InputError for two, or beside
+        ``fixed`` weights.
+        """
+        from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
+        from sub8.mixed.metric import TOP1
+
+        budgets: list[Budget] = []
+        if self.max_drop is not None:
+            budgets.append(MaxDrop(self.max_drop, self.metric or TOP1))
+        elif self.metric is not None:
+            raise InputError("--metric says what --max-drop is measured in; give that too")
+        if self.mean_bits is not None:
+            budgets.append(MeanBits(self.mean_bits))
+        if self.max_latency_ratio is not None:
+            budgets.append(MaxLatencyRatio(self.max_latency_ratio))
+        if len(budgets) > 1:
+            raise InputError("give one of --max-drop, --mean-bits and --max-latency-ratio")
+        if budgets and (fixed.weights, fixed.cluster) != (None, None):
+            raise InputError(
+                "a budget chooses the weights of every layer; leave --weights and --cluster out"
+                " (a recipe's overrides stay)"
+            )
+        return budgets[0] if budgets else None
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _cluster(text: str) -> Any:
