@@ -14,12 +14,19 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from hypothesis import settings
 from onnx import TensorProto, helper, numpy_helper
 from onnx_text import network_of_many_kinds, parsed
 
 PROJECT = Path(__file__).resolve().parents[1]
 CLASSES = 6
 SIZE = 12
+
+# How long an example takes is the machine's business. Under tools/sanitize.sh all take many times
+# as long: there, tests that do not say how many examples they need make do with fewer.
+settings.register_profile("any machine", deadline=None)
+settings.register_profile("sanitized", deadline=None, max_examples=25)
+settings.load_profile("sanitized" if os.environ.get("SUB8_SANITIZE") else "any machine")
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ def images(seed, spread=1.0):
     return x * np.float32([spread, 0.01, 0.0, 30.0]).reshape(4, 1, 1, 1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(0, 2**16),
     st.sampled_from(["none", "relu", "clip", "residual", "residual relu"]),

@@ -17,7 +17,7 @@ def random_weight(random, *shape):
     return random.integers(-127, 128, shape).astype(np.int8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     strides=pairs,

@@ -203,7 +203,7 @@ def test_padding_with_the_zero_point():
     assert operators(plan) == ["Quantize", "Pad", "Dequantize"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     op=st.sampled_from(["MaxPool", "AveragePool"]),
     size=st.tuples(st.integers(4, 9), st.integers(4, 9)),

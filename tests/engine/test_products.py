@@ -46,7 +46,7 @@ def test_sessions_agree_for_threads_and_batches(threads):
             np.testing.assert_array_equal(got[name], values)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.integers(1, 3), max_size=2), st.integers(1, 20), st.integers(1, 20),
     st.integers(1, 20), st.booleans(), st.booleans(), st.booleans(),

@@ -58,7 +58,7 @@ class Models:
             (folder / "sub").mkdir()
         with warnings.catch_warnings():
             warnings.simplefilter("default")
-            verdict = self._judge_file(model, inputs)
+            verdict = self._judge_file(model, inputs, _verified(model, inputs))
             if verdict.problem is not None or not (kind in FLOAT_KINDS or again):
                 return verdict
             return self._judge_quantize(model, inputs, recipe, verdict)
@@ -79,17 +79,16 @@ class Models:
         if quantized.code == 2:
             kept = "written although refused" if written.exists() else None
             return Verdict(f"{before.outcome}, not quantized", kept)
-        verified = command("verify", written, inputs, "--threads", 1)
+        verified = _verified(written, inputs)
         if verified.code == 2 and "nothing to compare" in verified.err:
             return Verdict("quantized, nothing to compare")
         if verified.code != 0:
             told = f"verify of what quantize wrote: {verified.out}{verified.err}"
             return Verdict("quantized", told)
-        verdict = self._judge_file(written, inputs)
+        verdict = self._judge_file(written, inputs, verified)
         return Verdict(f"quantized, {verdict.outcome}", verdict.problem)
 
-    def _judge_file(self, model: Path, inputs: Path) -> Verdict:
-        verified = command("verify", model, inputs, "--threads", 1)
+    def _judge_file(self, model: Path, inputs: Path, verified: Done) -> Verdict:
         for done in (verified, command("inspect", model), command("run", model, inputs)):
             problem = problem_of(done, warns=True)
             if problem is not None:
@@ -118,6 +117,10 @@ class Models:
                 told = f"{name!r} differs silently: {mine.flat[:4]}, ONNX Runtime {values.flat[:4]}"
                 return Verdict("wrong", told)
         return Verdict("exact" if verified.code == 0 else "exact, not verified")
+
+
+def _verified(model: Path, inputs: Path) -> Done:
+    return command("verify", model, inputs, "--threads", 1)
 
 
 def problem_of(done: Done, *, warns: bool) -> str | None:

@@ -580,7 +580,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS, seed=st.integers(0, 2**16))
 def test_random_networks(net, same, steps, seed):
     random = np.random.default_rng(seed)

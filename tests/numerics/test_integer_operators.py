@@ -35,7 +35,7 @@ kernels = st.tuples(st.integers(1, 3), st.integers(1, 3))
 pads = st.tuples(*[st.integers(0, 2)] * 4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(kernels, pairs, pads, pairs, st.integers(1, 2), st.integers(0, 2**32 - 1))
 def test_convolution(kernel, strides, pads, dilations, groups, seed):
     random = np.random.default_rng(seed)

@@ -44,9 +44,7 @@ def pool(key: PrivateKey, make_event: Callable[..., Event]) -> list[bytes]:
     return [*valid, *contradicting, *damaged, make_event(key, 0, subject=FOREIGN).data]
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_permutation_duplication_and_concatenation_give_one_state(
     data: st.DataObject, pool: list[bytes], state: dict[str, Any]

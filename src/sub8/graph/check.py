@@ -2,6 +2,8 @@
 follows them.
 """
 
+from collections.abc import Iterable, Iterator
+
 import onnx
 import onnx_ir as ir
 
@@ -29,26 +31,100 @@ def without_elements(model: ir.Model) -> ir.Model:
     return model
 
 
+def proto_without_elements(model: ir.Model) -> onnx.ModelProto:
+    """``without_elements``, serialized; no copy of the model is made."""
+    graph = model.graph
+    large = {
+        name: tensor
+        for name, value in graph.initializers.items()
+        if (tensor := value.const_value) is not None and tensor.nbytes > _LARGE
+    }
+    view = ir.GraphView(
+        [value for value in graph.inputs if value.name not in large],
+        graph.outputs,
+        nodes=graph,
+        initializers=[value for name, value in graph.initializers.items() if name not in large],
+        doc_string=graph.doc_string,
+        opset_imports=graph.opset_imports,
+        name=graph.name,
+        metadata_props=graph.metadata_props,
+    )
+    proto = ir.to_proto(
+        ir.Model(
+            view,  # type: ignore[arg-type]
+            ir_version=model.ir_version,
+            functions=tuple(model.functions.values()),
+            metadata_props=model.metadata_props,
+            device_configurations=tuple(model.device_configurations),
+        )
+    )
+    proto.graph.input.extend(
+        onnx.helper.make_tensor_value_info(name, tensor.dtype.value, tensor.shape.numpy())
+        for name, tensor in large.items()
+    )
+    return proto
+
+
+def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph and those inside it, in the order of ``ir.Model.graphs``."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from graphs_of(inner)
+
+
 def check_model(model: ir.Model) -> None:
     """Raise ValueError where a sorted model is not valid, InputError where ONNX's own code ends
     abruptly on it.
 
     What the file claims about the shapes of results is not held against it: it may be stale or
     absent."""
-    model = without_elements(model)
-    for graph in model.graphs():
-        for node in graph:
-            for value in node.outputs:
-                value.shape = None
-                if not value.is_graph_output():
-                    value.type = None
-    proto = ir.to_proto(model)
+    proto = proto_without_elements(model)
+    _check_scopes(proto.graph.node, _given(proto.graph))
+    for function in proto.functions:
+        _check_scopes(function.node, function.input)
+    for graph in graphs_of(proto.graph):
+        results = {name for node in graph.node for name in node.output}
+        claims = [value for value in graph.value_info if value.name not in results]
+        del graph.value_info[:]
+        graph.value_info.extend(claims)
+        for value in graph.output:
+            if value.name in results:
+                _forget_shape(value.type)
     onnx_calls.infer_shapes(proto, check_type=True, strict_mode=True)
     for value in [*proto.graph.input, *proto.graph.output]:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()  # the checker wants one
     _hide_deprecated(proto)
     onnx_calls.check_model(proto)
+
+
+def _check_scopes(nodes: Iterable[onnx.NodeProto], outside: Iterable[str]) -> None:
+    """Raise ValueError where a sorted node reads what nothing before it gives."""
+    known = {"", *outside}
+    for node in nodes:
+        for name in node.input:
+            if name not in known:
+                where = f"node {node.name or ', '.join(node.output)!r} ({node.op_type})"
+                raise ValueError(f"{where} reads {name!r}, which nothing gives")
+        for attribute in node.attribute:
+            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                _check_scopes(graph.node, {*known, *_given(graph)})
+        known.update(node.output)
+
+
+def _given(graph: onnx.GraphProto) -> Iterator[str]:
+    yield from (value.name for value in graph.input)
+    yield from (value.name for value in graph.initializer)
+
+
+def _forget_shape(claimed: onnx.TypeProto) -> None:
+    kind = claimed.WhichOneof("value")
+    if kind in ("tensor_type", "sparse_tensor_type"):
+        getattr(claimed, kind).ClearField("shape")
+    elif kind in ("sequence_type", "optional_type"):
+        _forget_shape(getattr(claimed, kind).elem_type)
 
 
 def _hide_deprecated(proto: onnx.ModelProto) -> None:

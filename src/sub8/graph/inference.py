@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from sub8.errors import UnsupportedModelError
 from sub8.graph import onnx_calls, patterns
-from sub8.graph.check import without_elements
+from sub8.graph.check import graphs_of, proto_without_elements, without_elements
 from sub8.oracle import OnnxRuntime
 
 _LONGEST_VECTOR = 1 << 16
@@ -46,22 +46,28 @@ def infer_shapes(model: ir.Model) -> None:
 
 
 def _infer(model: ir.Model, *, data_prop: bool) -> None:
-    proto = ir.to_proto(without_elements(model))
+    proto = proto_without_elements(model)
     try:
-        inferred = ir.from_proto(onnx_calls.infer_shapes(proto, data_prop=data_prop))
+        inferred = onnx_calls.infer_shapes(proto, data_prop=data_prop)
     except ValueError:
         return
-    for graph, with_shapes in zip(model.graphs(), inferred.graphs(), strict=True):
-        found = ir.convenience.create_value_mapping(with_shapes)
-        for name, value in ir.convenience.create_value_mapping(graph).items():
-            if name not in found:
+    for graph, with_shapes in zip(model.graphs(), graphs_of(inferred.graph), strict=True):
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                value.shape = ir.Shape(value.const_value.shape.numpy())
+                value.dtype = value.const_value.dtype
+        values = ir.convenience.create_value_mapping(graph, include_subgraphs=False)
+        for found in (*with_shapes.input, *with_shapes.value_info, *with_shapes.output):
+            if found.name not in values:
                 continue
-            shape, dtype = found[name].shape, found[name].dtype
+            value = values[found.name]
+            shape = ir.serde.deserialize_type_proto_for_shape(found.type)
+            kind = ir.serde.deserialize_type_proto_for_type(found.type)
             if shape is not None:
                 _reject_negative(value, shape)
                 value.shape = shape
-            if dtype is not None:
-                value.dtype = dtype
+            if kind is not None:
+                value.dtype = kind.dtype
 
 
 def _reject_negative(value: ir.Value, shape: ir.Shape) -> None:

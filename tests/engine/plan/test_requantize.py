@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sub8.engine.plan.operators import Add, AveragePool, Conv, Mul, Reformat
@@ -44,7 +44,6 @@ def test_powers_of_two_are_exact(x, weight, out, residual):
         assert offset == int(bias) * int(integers.multiplier[0])
 
 
-@settings(deadline=None)
 @given(
     st.floats(1e-4, 1.0), st.floats(1e-4, 1.0), st.floats(1e-4, 0.1), st.floats(1e-4, 0.1),
     st.integers(0, 255), st.integers(0, 255),

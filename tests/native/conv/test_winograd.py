@@ -47,7 +47,7 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(cases(), st.integers(1, 3))
 def test_any_layer_is_exact(case: Case, threads: int) -> None:
     layer = Layer(case)
@@ -143,7 +143,7 @@ def stems(draw: st.DrawFn) -> Case:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(stems(), st.integers(1, 3))
 def test_any_stem_is_exact(case: Case, threads: int) -> None:
     layer = Layer(case)

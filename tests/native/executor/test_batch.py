@@ -154,7 +154,7 @@ def test_parts_keep_all_threads_busy_and_their_tensors_small(images, size, threa
     assert batch_parts(plan, shapes, threads) == parts
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.data())
 def test_parts_of_random_layers(data):
     s = Sketch(data.draw)

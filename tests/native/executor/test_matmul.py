@@ -14,7 +14,7 @@ from sub8.errors import InputError
 from sub8.numerics.accumulators import LARGEST_INT32, LONGEST_PRODUCT
 from sub8.numerics.dfp import Format
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 
 def broadcast(s, leading):
@@ -56,7 +56,7 @@ def test_small_products(data):
     check(plan, s.arrays(), threads=(1, 2))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.data())
 def test_products_of_several_blocks_of_columns(data):
     """More packed columns than the second-level cache is given."""

@@ -11,7 +11,7 @@ from sub8.engine.plan import operators as p
 from sub8.errors import UnsupportedModelError
 from sub8.numerics.dfp import Format
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 sizes = st.integers(1, 6)
 
 
@@ -372,7 +372,7 @@ def layer(s, x_format, out_format, *, dynamic=False, **limits):
     return s.add(make(), out_format)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.data())
 def test_layers(data):
     s = Sketch(data.draw)
@@ -386,7 +386,7 @@ def test_layers(data):
         assert "too far apart" in str(error)  # the random scales, not the core
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_dynamic_layers(data):
     s = Sketch(data.draw)

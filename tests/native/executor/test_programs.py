@@ -81,7 +81,7 @@ def random_plan(data, length=9):
     return s.plan(*sorted(outputs)), s.arrays()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_random_plans(data):
     plan, arrays = random_plan(data)

@@ -145,7 +145,7 @@ def _wide(draw: st.DrawFn) -> Requantization:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(_wide(), st.integers(0, 2**32 - 1))
 def test_any_multiplier_is_exact(isa: str, requantization: Requantization, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -43,7 +43,7 @@ def test_empty_clusters_have_alpha_zero_and_no_others(kind, method):
     assert not empty.alpha.any() and not empty.values.any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 5), st.integers(0, 10_000))
 def test_ternary_optimum_equals_brute_force(n, seed):
     row = np.random.default_rng(seed).normal(0, 1, n)
