@@ -70,8 +70,8 @@ struct RowKernel {
     Arithmetic arithmetic;             // of the streams that it takes
 };
 
-// Packed codes to int8; `vectors` of 2 * panel bytes, a whole number of packing units.
-using Expand = void (*)(const uint8_t* packed, int vectors, int8_t* out);
+// Packed codes to int8; `rows` of 2 * panel bytes, a whole number of packing units.
+using Expand = void (*)(const uint8_t* packed, int rows, int8_t* out);
 
 // Integers of an 8-bit result, prepared by requantize/prepare.cpp for `panel`-aligned access.
 struct RequantizeConstants {

@@ -1,6 +1,6 @@
 // Tiles of two vectors a row for dot.inl (x86 with VNNI). The including file defines, in an
-// anonymous namespace, Vector, kPanel, zero, load, load_weights and store, and how its assembly is
-// written: what stands before vpdpbusd, and the letter of its registers.
+// anonymous namespace, Vector, kPanel, zero, load, load_unaligned and store, and how its assembly
+// is written: what stands before vpdpbusd, and the letter of its registers.
 
 // sums += u8 quads * s8 quads. In assembly, because gcc copies and spills the sums otherwise.
 SUB8_INLINE void multiply_quads(const uint8_t* a, Vector w0, Vector w1, Vector& sum0,
@@ -26,8 +26,8 @@ struct Tile {
         SUB8_ROWS(store(acc + r * kPanel, v[r][0]); store(acc + r * kPanel + kPanel / 2, v[r][1]);)
     }
     SUB8_INLINE void step(const uint8_t* a, const int8_t* w) {
-        const Vector w0 = load_weights(w);
-        const Vector w1 = load_weights(w + 2 * kPanel);
+        const Vector w0 = load_unaligned(w);
+        const Vector w1 = load_unaligned(w + 2 * kPanel);
         SUB8_ROWS(multiply_quads(a + 4 * r, w0, w1, v[r][0], v[r][1]);)
     }
 };

@@ -10,6 +10,9 @@ namespace sub8::kernels::avx2 {
 
 constexpr int kPanel = 16;
 
+using Vector = __m256i;
+
+SUB8_INLINE __m256i zero() { return _mm256_setzero_si256(); }
 inline __m256i load(const void* from) {
     return _mm256_load_si256(static_cast<const __m256i*>(from));
 }
@@ -112,7 +115,7 @@ template <int rows>
 SUB8_INLINE void read_totals(const TileArguments& t, const int32_t* total,
                              __m256i (&acc)[rows][2]) {
     if (__builtin_expect(t.first, 1)) {  // most layers have but one block
-        SUB8_ROWS(acc[r][0] = _mm256_setzero_si256(); acc[r][1] = _mm256_setzero_si256();)
+        SUB8_ROWS(acc[r][0] = zero(); acc[r][1] = zero();)
     } else {
         SUB8_ROWS(acc[r][0] = load(total + r * kPanel); acc[r][1] = load(total + r * kPanel + 8);)
     }

@@ -9,11 +9,6 @@
 namespace sub8::kernels::avx512vnni {
 namespace {
 
-using Vector = __m512i;
-
-SUB8_INLINE Vector zero() { return _mm512_setzero_si512(); }
-SUB8_INLINE Vector load_weights(const int8_t* from) { return load(from); }
-
 #define SUB8_VNNI_PREFIX ""
 #define SUB8_VNNI_REGISTER "v"
 #include "kernels/vnni.inl"

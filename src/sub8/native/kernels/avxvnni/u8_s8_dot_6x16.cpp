@@ -11,20 +11,12 @@
 namespace sub8::kernels::avxvnni {
 namespace {
 
-using avx2::kPanel;
-using avx2::load;
-using avx2::load_unaligned;
-using avx2::store;
+using namespace avx2;
 
 // The first scales of 8 outputs, as int32.
 inline __m256i load_first_alpha(const uint8_t* from) {
-    return _mm256_and_si256(avx2::load_alpha(from), _mm256_set1_epi32(0xff));
+    return _mm256_and_si256(load_alpha(from), _mm256_set1_epi32(0xff));
 }
-
-using Vector = __m256i;
-
-SUB8_INLINE Vector zero() { return _mm256_setzero_si256(); }
-SUB8_INLINE Vector load_weights(const int8_t* from) { return load_unaligned(from); }
 
 #define SUB8_VNNI_PREFIX "%{vex%} "
 #define SUB8_VNNI_REGISTER "x"
