@@ -43,10 +43,9 @@ def round_to_nearest(task: Task) -> QuantizedModel:
         bias = layer.bias.astype(np.float64)
         return QuantizedLayer((term,), *integer_bias(bias, (term,), layer.input_format))
 
-    parts = (network.graph, network.groups, network.formats, network.inputs)
-    calibrated = calibration_pass(*parts, visit, work=Work(threads=task.threads))
+    calibrated = calibration_pass(network, visit, work=Work(threads=task.threads))
     metadata = {"sub8.version": sub8.__version__, "sub8.recipe": json.dumps(recipe.to_dict())}
-    model = write_qdq(network.graph, calibrated.layers, network.formats, metadata)
+    model = write_qdq(network.model, calibrated.layers, network.formats, metadata)
     return QuantizedModel(model, layer_summaries(calibrated.layers, calibrated.signal_to_noise))
 
 

@@ -37,12 +37,11 @@ def solve_layers(
 
     Method "auto" is "reconstruct" where that can be had, else "hessian", and then warns
     (Sub8Warning, one line) of what is missing."""
-    parts = (network.graph, network.groups, network.formats, network.inputs)
     if recipe.method == "reconstruct" or (recipe.method == "auto" and _can_fit_blocks(recipe)):
         from sub8.reconstruct.network import reconstruct
 
-        return reconstruct(*parts, recipe, one_exponent=one_exponent, work=work)
-    return calibration_pass(*parts, LayerQuantiser(recipe, one_exponent=one_exponent), work)
+        return reconstruct(network, recipe, one_exponent=one_exponent, work=work)
+    return calibration_pass(network, LayerQuantiser(recipe, one_exponent=one_exponent), work)
 
 
 def _can_fit_blocks(recipe: Recipe) -> bool:

@@ -1,15 +1,12 @@
 """Solved layers: compared, and by the second-order solver alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
-import onnx_ir as ir
-from inputs_of import given
 
-from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer
-from sub8.numerics.dfp import Format
 from sub8.progress import Work
+from sub8.ptq.calibrated_network import CalibratedNetwork
 from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Recipe
@@ -29,14 +26,6 @@ def same_layers(a: Layers, b: Layers) -> bool:
     )
 
 
-def second_order(
-    model: ir.Model,
-    groups: Sequence[Group],
-    formats: Mapping[str, Format],
-    images: np.ndarray,
-    recipe: Recipe,
-) -> Layers:
+def second_order(network: CalibratedNetwork, recipe: Recipe) -> Layers:
     """The layers as the second-order solver leaves them."""
-    inputs = given(model, [images])
-    solver = LayerQuantiser(recipe)
-    return calibration_pass(model, groups, formats, inputs, solver, Work(threads=1)).layers
+    return calibration_pass(network, LayerQuantiser(recipe), Work(threads=1)).layers

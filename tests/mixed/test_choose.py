@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from inputs_of import given
+from inputs_of import calibrated, given
 
 from sub8.errors import InputError
 from sub8.graph.groups import find_groups
@@ -15,7 +15,6 @@ from sub8.mixed.latency import Stopwatch
 from sub8.mixed.options import OPTIONS, options_of, worthwhile
 from sub8.mixed.sensitivity import measure_sensitivities
 from sub8.progress import Work
-from sub8.ptq.calibrate import calibrate
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
 from sub8.verbs.quantize import quantize
 
@@ -104,17 +103,9 @@ def test_a_generous_latency_takes_the_most_exact_weights(network, images):
 
 @pytest.mark.parametrize("exponent", ["static", "dynamic"])
 def test_every_option_of_every_layer_is_timed(network, images, exponent):
-    groups = find_groups(network)
-    formats = calibrate(network, groups, given(network, [images]), Dfp8(exponent=exponent))
-    layers = [group for group in groups if group.kind == "layer"]
-    options = {g.name: options_of(Recipe(), g.name, g.weight().shape[1]) for g in layers}
-    stopwatch = Stopwatch(
-        network,
-        groups,
-        formats,
-        {network.graph.inputs[0].name: np.zeros((1, 3, 8, 8), np.float32)},
-        work=Work(threads=1),
-    )
+    timed = calibrated(network, [images], Dfp8(exponent=exponent))
+    options = {g.name: options_of(Recipe(), g.name, g.weight().shape[1]) for g in timed.layers}
+    stopwatch = Stopwatch(timed, work=Work(threads=1))
     times = stopwatch.times(options)
     assert {name: set(found) for name, found in times.layers.items()} == {
         name: set(some) for name, some in options.items()
@@ -129,13 +120,9 @@ def test_predicted_errors_add_up_to_the_measured_one(network, many):
     """
     from sub8.mixed.sensitivity import _outputs, _relative_error
 
-    groups = find_groups(network)
-    recipe = Recipe(correct_statistics=False)
-    formats = calibrate(network, groups, given(network, [many]), recipe.activations)
-    options = {group.name: [Int4(4)] for group in groups if group.kind == "layer"}
-    found = measure_sensitivities(
-        network, groups, formats, given(network, [many]), options, work=Work(threads=1)
-    )
+    probed = calibrated(network, [many])
+    options = {group.name: [Int4(4)] for group in probed.layers}
+    found = measure_sensitivities(probed, options, work=Work(threads=1))
     predicted = sum(layer.errors[Int4(4)] for layer in found)
     every = Int4(4)
     model = quantize(

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inputs_of import given
+from inputs_of import calibrated, given
 
 from sub8.errors import InputError
-from sub8.graph.groups import find_groups
 from sub8.numerics.dfp import Format
 from sub8.progress import Work
 from sub8.ptq.activation_cache import Kept, KeptQuantised, Memory, Quantised, Repeated
-from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Dfp8, Recipe, Ternary
@@ -104,17 +102,13 @@ def test_a_block_is_used_again_only_when_its_arrays_are_gone():
 @pytest.mark.parametrize("exponent", ["static", "dynamic"])
 def test_the_limit_changes_no_bit(network, images, tmp_path, monkeypatch, method, exponent):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    groups = find_groups(network)
     batches = [images[:10], images[10:20], images[20:]]
     how = Dfp8(exponent=exponent)
-    formats = calibrate(network, groups, given(network, batches), how, work=Work(threads=1))
+    solved = calibrated(network, batches, how)
     recipe = Recipe(weights=Ternary(4), method=method, activations=how)
     found = [
         calibration_pass(
-            network,
-            groups,
-            formats,
-            given(network, kept(batches, limit)),
+            solved.on(given(network, kept(batches, limit))),
             LayerQuantiser(recipe),
             work=Work(threads=1),
         )

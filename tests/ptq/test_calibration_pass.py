@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from inputs_of import given
+from inputs_of import calibrated
 
 from sub8.graph.groups import find_groups
 from sub8.graph.inference import infer_shapes
@@ -12,7 +12,6 @@ from sub8.graph.qdq import write_qdq
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Work
 from sub8.ptq.activation_cache import ActivationCache
-from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.correct import channel_means
 from sub8.ptq.integer_limits import EXACT_MAGNITUDE, fits_int32
@@ -43,32 +42,24 @@ def run(model: ir.Model, x: np.ndarray, names: list[str]) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_quantised_stream_is_what_the_artifact_computes(network, images, recipe):
-    groups = find_groups(network)
     batches = [images[:16], images[16:]]
-    formats = calibrate(
-        network, groups, given(network, batches), RECIPES[recipe].activations, work=Work(threads=1)
-    )
+    floats = calibrated(network, batches, RECIPES[recipe].activations)
     seen = {}
 
     def visit(layer):
         seen[layer.group.inputs[0]] = np.concatenate(list(layer.inputs()))
         return LayerQuantiser(RECIPES[recipe])(layer)
 
-    calibrated = calibration_pass(
-        network, groups, formats, given(network, batches), visit, work=Work(threads=1)
-    )
-    artifact = write_qdq(network, calibrated.layers, formats, {})
+    solved = calibration_pass(floats, visit, work=Work(threads=1))
+    artifact = write_qdq(network, solved.layers, floats.formats, {})
     names = {name: f"{name}.real" for name in seen}
     for name, value in zip(names, run(artifact, images, list(names.values())), strict=True):
         np.testing.assert_array_equal(seen[name], value, err_msg=name)
-    assert set(calibrated.signal_to_noise) == set(calibrated.layers)
+    assert set(solved.signal_to_noise) == set(solved.layers)
 
 
 @pytest.mark.parametrize("recipe", ["ternary", "int4", "int8"])
 def test_accumulators_are_exact_in_float_and_int32(network, images, recipe):
-    groups = find_groups(network)
-    formats = calibrate(network, groups, given(network, [images]), Dfp8(), work=Work(threads=1))
-
     def visit(layer):
         chosen = LayerQuantiser(RECIPES[recipe])(layer)
         unit = layer.input_format.scale * 2.0 ** chosen.terms[0].exponent
@@ -81,16 +72,11 @@ def test_accumulators_are_exact_in_float_and_int32(network, images, recipe):
         )
         return chosen
 
-    calibration_pass(
-        network, groups, formats, given(network, [images]), visit, work=Work(threads=1)
-    )
+    calibration_pass(calibrated(network, [images]), visit, work=Work(threads=1))
 
 
 @pytest.mark.parametrize("recipe", ["ternary", "int8"])
 def test_corrected_channels_have_the_float_models_mean(network, images, recipe):
-    groups = find_groups(network)
-    formats = calibrate(network, groups, given(network, [images]), Dfp8(), work=Work(threads=1))
-
     def visit(layer):
         chosen = LayerQuantiser(RECIPES[recipe])(layer)
         bias = np.ldexp(chosen.bias * 1.0, chosen.bias_exponent)
@@ -104,26 +90,18 @@ def test_corrected_channels_have_the_float_models_mean(network, images, recipe):
         )
         return chosen
 
-    calibration_pass(
-        network, groups, formats, given(network, [images]), visit, work=Work(threads=1)
-    )
+    calibration_pass(calibrated(network, [images]), visit, work=Work(threads=1))
 
 
 def test_correction_brings_the_logits_closer(network, images):
-    groups = find_groups(network)
-    formats = calibrate(network, groups, given(network, [images]), Dfp8(), work=Work(threads=1))
+    floats = calibrated(network, [images])
     noise = [
         calibration_pass(
-            network,
-            groups,
-            formats,
-            given(network, [images]),
-            LayerQuantiser(RECIPES[name]),
-            work=Work(threads=1),
+            floats, LayerQuantiser(RECIPES[name]), work=Work(threads=1)
         ).signal_to_noise
         for name in ("corrected", "uncorrected")
     ]
-    last = groups[-1].name
+    last = floats.groups[-1].name
     assert noise[0][last] > noise[1][last]
 
 
@@ -154,14 +132,8 @@ def test_an_island_that_reads_nothing_has_a_result_for_every_batch():
         proto.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
     model = ir.from_proto(proto)
     infer_shapes(model)
-    groups = find_groups(model)
-    assert any(not group.inputs for group in groups)
     batches = [random.standard_normal((3, 3, 8, 8)).astype(np.float32) for _ in range(2)]
-    recipe = RECIPES["int8"]
-    formats = calibrate(
-        model, groups, given(model, batches), recipe.activations, work=Work(threads=1)
-    )
-    calibrated = calibration_pass(
-        model, groups, formats, given(model, batches), LayerQuantiser(recipe), work=Work(threads=1)
-    )
-    assert set(calibrated.layers) == {"first", "last"}
+    floats = calibrated(model, batches)
+    assert any(not group.inputs for group in floats.groups)
+    solved = calibration_pass(floats, LayerQuantiser(RECIPES["int8"]), work=Work(threads=1))
+    assert set(solved.layers) == {"first", "last"}

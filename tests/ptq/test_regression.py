@@ -11,6 +11,7 @@ from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.dfp import Format
 from sub8.progress import Work
 from sub8.ptq import patches
+from sub8.ptq.calibrated_network import CalibratedNetwork
 from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.ptq.regression import Regression, regress
@@ -46,10 +47,9 @@ def case(net) -> Case:
         return LayerQuantiser(Recipe(weights=Ternary(4)))(layer)
 
     calibration_pass(
-        model,
-        find_groups(model),
-        {"x": Format.dfp(True, 0)},
-        given(model, [images]),
+        CalibratedNetwork(
+            model, find_groups(model), {"x": Format.dfp(True, 0)}, given(model, [images])
+        ),
         visit,
         work=Work(threads=1),
     )

@@ -89,7 +89,7 @@ def test_one_solution_for_all_layers_of_a_weight(net, images, recipe):
     assert len(uses) == 3
     assert len({numbers(use) for use in uses}) == 1
     assert len({use.bias.tobytes() for use in uses}) == 3
-    artifact = write_qdq(network.graph, walked.layers, network.formats, {})
+    artifact = write_qdq(network.model, walked.layers, network.formats, {})
     stored = [
         v.const_value for v in artifact.graph.initializers.values() if v.const_value is not None
     ]

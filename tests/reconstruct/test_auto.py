@@ -4,14 +4,12 @@ import importlib.util
 
 import numpy as np
 import pytest
-from inputs_of import given
+from inputs_of import calibrated
 from solved_layers import same_layers, second_order
 
 import sub8
 from sub8.errors import InputError, Sub8Warning
-from sub8.graph.groups import find_groups
 from sub8.progress import Work
-from sub8.ptq.calibrate import calibrate
 from sub8.recipe import Dfp8, Recipe, Reconstruction, Ternary
 
 pytest.importorskip("torch", reason="reconstruction needs PyTorch")
@@ -24,24 +22,14 @@ SECOND_ORDER = Recipe(weights=Ternary(4))
 
 
 def run(network, images, recipe, progress=None):
-    groups = find_groups(network)
-    formats = calibrate(network, groups, given(network, [images]), Dfp8(), work=Work(threads=1))
-    return reconstruct(
-        network,
-        groups,
-        formats,
-        given(network, [images]),
-        recipe,
-        work=Work(threads=1, progress=progress),
-    ).layers
+    work = Work(threads=1, progress=progress)
+    return reconstruct(calibrated(network, [images]), recipe, work=work).layers
 
 
 @pytest.fixture(scope="module")
 def solved(network, images):
     """The second-order layers."""
-    groups = find_groups(network)
-    formats = calibrate(network, groups, given(network, [images]), Dfp8(), work=Work(threads=1))
-    return second_order(network, groups, formats, images, SECOND_ORDER)
+    return second_order(calibrated(network, [images]), SECOND_ORDER)
 
 
 @pytest.fixture(scope="module")

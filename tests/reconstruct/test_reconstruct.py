@@ -11,18 +11,16 @@ import pytest
 
 import sub8
 from sub8.errors import InputError
-from sub8.graph.groups import find_groups
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Work
 from sub8.ptq.activation_cache import Kept, KeptQuantised, Memory, Quantised
-from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Reconstruction, Ternary
 
 torch = pytest.importorskip("torch", reason="reconstruction needs PyTorch")
 
-from inputs_of import given  # noqa: E402
+from inputs_of import calibrated  # noqa: E402
 from solved_layers import same_layers, second_order  # noqa: E402
 
 from sub8.reconstruct.descent import Calibrated, Samples, descend  # noqa: E402
@@ -34,12 +32,9 @@ TERNARY = Recipe(weights=Ternary(4), method="reconstruct", reconstruction=QUICK)
 
 
 def quantised(model, images, recipe, batches=None):
-    """Groups, formats and the layers that reconstruction chooses."""
-    groups = find_groups(model)
-    inputs = given(model, batches or [images])
-    formats = calibrate(model, groups, inputs, recipe.activations, work=Work(threads=1))
-    calibrated = reconstruct(model, groups, formats, inputs, recipe, work=Work(threads=1))
-    return groups, formats, calibrated.layers
+    """The network, and the layers that reconstruction chooses."""
+    network = calibrated(model, batches or [images], recipe.activations)
+    return network, reconstruct(network, recipe, work=Work(threads=1)).layers
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +74,10 @@ def result(plain, images):
 
 
 def test_a_blocks_error_falls(plain, images):
-    groups = find_groups(plain)
-    formats = calibrate(plain, groups, given(plain, [images]), Dfp8(), work=Work(threads=1))
+    network = calibrated(plain, [images])
+    groups, formats = network.groups, network.formats
     recipe = Recipe(weights=Ternary("all"), first=Ternary("all"), method="optimal")
-    layers = calibration_pass(
-        plain, groups, formats, given(plain, [images]), LayerQuantiser(recipe), work=Work(threads=1)
-    ).layers
+    layers = calibration_pass(network, LayerQuantiser(recipe), work=Work(threads=1)).layers
     places = next(i for i, group in enumerate(groups) if group.residual) + 1
     outputs = groups[places - 1].results
     session = sub8.ptq.submodel.piece(plain, ["x"], outputs, 1)
@@ -106,10 +99,10 @@ def test_a_blocks_error_falls(plain, images):
 
 
 def test_fitted_integers_are_exactly_what_the_engine_runs(plain, images, result):
-    groups, formats, layers = result
-    block = SoftBlock(groups, ["y"], layers, formats)
+    network, layers = result
+    block = SoftBlock(network.groups, ["y"], layers, network.formats)
     with torch.no_grad():
-        seen = torch.from_numpy(Quantised.of(images, formats["x"]).real())
+        seen = torch.from_numpy(Quantised.of(images, network.formats["x"]).real())
         found = block({"x": seen}, 0.0, torch.Generator())[0].numpy()
     model = sub8.quantize(plain, images, TERNARY, threads=1)
     np.testing.assert_array_equal(found, model.session(threads=1).run(images))
@@ -134,14 +127,14 @@ def test_the_logits_come_closer_than_by_the_second_order_method(plain, images):
 def test_the_seed_alone_decides(plain, images, result):
     torch.manual_seed(12345)
     before = torch.get_num_threads()
-    assert same_layers(quantised(plain, images, TERNARY)[2], result[2])
+    assert same_layers(quantised(plain, images, TERNARY)[1], result[1])
     assert torch.get_num_threads() == before
 
 
 def test_where_the_samples_lie_changes_no_bit(plain, images, result):
     on_disk = Kept(Memory(0))
     on_disk.append(images)
-    assert same_layers(quantised(plain, images, TERNARY, on_disk)[2], result[2])
+    assert same_layers(quantised(plain, images, TERNARY, on_disk)[1], result[1])
 
 
 @pytest.mark.parametrize("limit", [0, 700, 1 << 20])
@@ -173,10 +166,8 @@ def test_every_kind_of_layer_and_weight(network, images, weights):
     assert stages[-1][1] == stages[-1][2]
     assert all(a[1] <= b[1] for a, b in itertools.pairwise(stages))
     if weights.kind == "int8":
-        _, formats, layers = quantised(network, images, recipe)
-        groups = find_groups(network)
-        plain = Recipe(weights=weights)
-        assert same_layers(layers, second_order(network, groups, formats, images, plain))
+        prepared, layers = quantised(network, images, recipe)
+        assert same_layers(layers, second_order(prepared, Recipe(weights=weights)))
 
 
 def test_a_float_island_keeps_its_blocks_solution(net, images):
@@ -192,10 +183,10 @@ def test_a_float_island_keeps_its_blocks_solution(net, images):
         w2=weight[::-1].copy(),
     )
     recipe = Recipe(Ternary(1), Ternary(1), Ternary(1), method="reconstruct", reconstruction=QUICK)
-    groups, formats, layers = quantised(model, images, recipe)
-    assert any(group.kind == "island" for group in groups)
+    network, layers = quantised(model, images, recipe)
+    assert any(group.kind == "island" for group in network.groups)
     plain = Recipe(Ternary(1), Ternary(1), Ternary(1))
-    assert same_layers(layers, second_order(model, groups, formats, images, plain))
+    assert same_layers(layers, second_order(network, plain))
 
 
 def test_a_reshape_to_a_fixed_number_of_images_keeps_its_blocks_solution(net, images):
@@ -212,9 +203,9 @@ def test_a_reshape_to_a_fixed_number_of_images_keeps_its_blocks_solution(net, im
         wl=weight[:, :1, 0, :4].reshape(4, 4).copy(),
     )
     recipe = Recipe(Ternary(1), Ternary(1), Ternary(1), method="reconstruct", reconstruction=QUICK)
-    groups, formats, layers = quantised(model, images, recipe)
+    network, layers = quantised(model, images, recipe)
     plain = Recipe(Ternary(1), Ternary(1), Ternary(1))
-    assert same_layers(layers, second_order(model, groups, formats, images, plain))
+    assert same_layers(layers, second_order(network, plain))
 
 
 def test_dynamic_exponents_are_refused(plain, images):

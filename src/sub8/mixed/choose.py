@@ -22,9 +22,9 @@ from sub8.mixed.options import options_of, worthwhile
 from sub8.mixed.sensitivity import Sensitivity, measure_sensitivities
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Work
+from sub8.ptq.calibrated_network import CalibratedNetwork
 from sub8.ptq.calibration_pass import calibration_pass
 from sub8.ptq.network_inputs import NetworkInputs
-from sub8.ptq.prepare import PreparedNetwork
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Recipe, WeightFormat
 
@@ -105,11 +105,8 @@ def _point(allocation: Allocation) -> dict[str, float]:
 class Chooser:
     """Everything that choices for one network need."""
 
-    def __init__(self, network: PreparedNetwork, recipe: Recipe, work: Work = Work()):
-        self._model, self._groups, self._formats = network.graph, network.groups, network.formats
-        self._inputs, self._recipe = network.inputs, recipe
-        self._work = work
-        self._layers = [group for group in network.groups if group.kind == "layer"]
+    def __init__(self, network: CalibratedNetwork, recipe: Recipe, work: Work = Work()):
+        self._network, self._recipe, self._work = network, recipe, work
 
     def choose(self, budget: Budget) -> Choice:
         """Measure and choose. Raises InputError where nothing keeps the budget."""
@@ -122,7 +119,7 @@ class Chooser:
                 group.name: {
                     fmt: stored_bits(group.weight().shape, fmt) for fmt in self._options(group)
                 }
-                for group in self._layers
+                for group in self._network.layers
             }
         )
         layers = [_layer(one, {}) for one in measured]
@@ -145,13 +142,10 @@ class Chooser:
         """Sensitivities to the options that are worth their cost."""
         options = {
             layer.name: worthwhile(self._options(layer), costs[layer.name])
-            for layer in self._layers
+            for layer in self._network.layers
         }
         return measure_sensitivities(
-            self._model,
-            self._groups,
-            self._formats,
-            self._inputs,
+            self._network,
             options,
             self._work,
         )
@@ -172,8 +166,8 @@ class Chooser:
         return replace(self._recipe, overrides=names)
 
     def _check_images(self) -> None:
-        images = self._inputs.images
-        if images < FEWEST_IMAGES or len(self._inputs) < 2:
+        images = self._network.inputs.images
+        if images < FEWEST_IMAGES or len(self._network.inputs) < 2:
             raise InputError(
                 f"calibration: {images} images do not show a drop of accuracy; give at least"
                 f" {FEWEST_IMAGES}, better 500"
@@ -186,9 +180,9 @@ class Chooser:
         passing ones.
         """
         session = OnnxRuntime(
-            ir.to_proto(self._model).SerializeToString(), threads=self._work.threads
+            ir.to_proto(self._network.model).SerializeToString(), threads=self._work.threads
         )
-        judged_by = self._inputs.every(1, 2)
+        judged_by = self._network.inputs.every(1, 2)
         reference = [session.run_all(feed) for feed in judged_by]
         if budget.metric == TOP1 and (shape := _logits(reference).shape)[2:]:
             raise InputError(
@@ -243,14 +237,11 @@ class Chooser:
         """Quantise on every other batch; the result's outputs on the given ones."""
         visit = LayerQuantiser(self._as_recipe(allocation))
         calibrated = calibration_pass(
-            self._model,
-            self._groups,
-            self._formats,
-            self._inputs.every(0, 2),
+            self._network.on(self._network.inputs.every(0, 2)),
             visit,
             self._work.named("trial: layers"),
         )
-        model = write_qdq(self._model, calibrated.layers, self._formats, {})
+        model = write_qdq(self._network.model, calibrated.layers, self._network.formats, {})
         session = Session(model, threads=self._work.threads)
         return [session.run_all(feed) for feed in judged_by]
 
@@ -258,9 +249,10 @@ class Chooser:
         """Least error within the time; the sum of layers' times is tightened until the whole
         network keeps it.
         """
-        one = {name: array[:1] if array.ndim else array for name, array in self._inputs[0].items()}
-        stopwatch = Stopwatch(self._model, self._groups, self._formats, one, self._work)
-        times = stopwatch.times({layer.name: self._options(layer) for layer in self._layers})
+        stopwatch = Stopwatch(self._network, self._work)
+        times = stopwatch.times(
+            {layer.name: self._options(layer) for layer in self._network.layers}
+        )
         measured = self._measure(times.layers)
         layers = [_layer(one, times.layers[one.name]) for one in measured]
         front = Front(layers, "time")

@@ -9,10 +9,8 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.engine.session import Session
@@ -23,6 +21,7 @@ from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
 from sub8.numerics.rounding import divide_up
 from sub8.progress import Work
+from sub8.ptq.calibrated_network import CalibratedNetwork
 from sub8.ptq.integer_limits import integer_bias
 from sub8.recipe import Int8, WeightFormat
 
@@ -47,19 +46,12 @@ class Times:
 
 
 class Stopwatch:
-    """Times choices of weights for one normalised model; x: its inputs of one image."""
+    """Times choices of weights for one network, on its first image."""
 
-    def __init__(
-        self,
-        model: ir.Model,
-        groups: Sequence[Group],
-        formats: Mapping[str, Format],
-        x: Mapping[str, NDArray[Any]],
-        work: Work = Work(),
-    ):
-        self._model, self._formats, self._work = model, formats, work
-        self._layers = [group for group in groups if group.kind == "layer"]
-        self._x = x
+    def __init__(self, network: CalibratedNetwork, work: Work = Work()):
+        self._network, self._work = network, work
+        first = network.inputs[0]
+        self._x = {name: array[:1] if array.ndim else array for name, array in first.items()}
 
     def times(self, options: Mapping[str, Sequence[WeightFormat]]) -> Times:
         """Every layer with every one of its options, and with int8. Medians of ``RUNS`` profiled
@@ -96,11 +88,12 @@ class Stopwatch:
 
     def _session(self, chosen: Mapping[str, WeightFormat]) -> Session:
         layers = {
-            group.name: _random_layer(group, chosen[group.name], self._formats)
-            for group in self._layers
+            group.name: _random_layer(group, chosen[group.name], self._network.formats)
+            for group in self._network.layers
         }
         return Session(
-            write_qdq(self._model, layers, self._formats, {}), threads=self._work.threads
+            write_qdq(self._network.model, layers, self._network.formats, {}),
+            threads=self._work.threads,
         )
 
 

@@ -15,11 +15,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sub8.graph.groups import Group
 from sub8.graph.qdq import QuantizedLayer, write_qdq
-from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Work
+from sub8.ptq.calibrated_network import CalibratedNetwork
 from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass, dequantized
 from sub8.ptq.correct import channel_variances
 from sub8.ptq.network_inputs import NetworkInputs
@@ -55,25 +54,22 @@ class Sensitivity:
 
 
 def measure_sensitivities(
-    model: ir.Model,
-    groups: Sequence[Group],
-    formats: dict[str, Format],
-    inputs: NetworkInputs,
+    network: CalibratedNetwork,
     options: Mapping[str, Sequence[WeightFormat]],
     work: Work = Work(),
 ) -> list[Sensitivity]:
     """The sensitivity of every layer, in execution order, for its options.
 
-    model: normalised float model; inputs: its own. Errors are those of the second-order solver,
-    whatever solver will be used: layers and options rank alike with all.
+    Errors are those of the second-order solver, whatever solver will be used: layers and options
+    rank alike with all.
     """
     probe = _Probe(options)
-    images = inputs.first(IMAGES)
-    calibration_pass(model, groups, formats, images, probe, work.named("sensitivities"))
-    reference = _outputs(model, images, work.threads)
+    images = network.inputs.first(IMAGES)
+    calibration_pass(network.on(images), probe, work.named("sensitivities"))
+    reference = _outputs(network.model, images, work.threads)
     found = []
     for place, layer in enumerate(probe.layers):
-        changed = write_qdq(model, {layer.name: layer.probe}, {}, {})
+        changed = write_qdq(network.model, {layer.name: layer.probe}, {}, {})
         gain = (
             _relative_error(reference, _outputs(changed, images, work.threads)) / layer.probe_power
         )

@@ -31,8 +31,8 @@ from sub8.ptq.activation_cache import (
     Repeated,
     signal_to_noise,
 )
+from sub8.ptq.calibrated_network import CalibratedNetwork
 from sub8.ptq.correct import ChannelMeans, ChannelMoments
-from sub8.ptq.network_inputs import NetworkInputs
 from sub8.ptq.shared_weights import shared_weights
 
 # From so many products for one element on, reading a result takes less time than computing it.
@@ -153,22 +153,15 @@ class CalibrationResult:
 
 
 def calibration_pass(
-    model: ir.Model,
-    groups: Sequence[Group],
-    formats: Mapping[str, Format],
-    inputs: NetworkInputs,
-    visit: Visit,
-    work: Work = Work(),
+    network: CalibratedNetwork, visit: Visit, work: Work = Work()
 ) -> CalibrationResult:
-    """Quantise every layer in topological order.
-
-    model: normalised float model; inputs: its own. formats: by tensor name; a tensor without one
-    stays float32. ``visit`` decides on each layer; its answer feeds the layers behind.
+    """Quantise every layer in topological order. ``visit`` decides on each layer; its answer feeds
+    the layers behind.
     """
-    calibration = CalibrationPass(model, groups, formats, inputs, threads=work.threads)
-    for place in range(len(groups)):
+    calibration = CalibrationPass(network, threads=work.threads)
+    for place in range(len(network.groups)):
         calibration.step(place, visit)
-        work.tell("layers", place + 1, len(groups))
+        work.tell("layers", place + 1, len(network.groups))
     return calibration.calibrated
 
 
@@ -176,25 +169,22 @@ class CalibrationPass:
     """The walk, one group at a time: ``step(0, visit)``, ``step(1, visit)`` and so on.
 
     streams: both networks' activations so far. calibrated: the answers so far. keep: names of
-    tensors whose activations stay although no later group reads them. The other parameters are
-    those of ``calibration_pass``. shared: layers that have a weight in common
-    (``shared_weights``)."""
+    tensors whose activations stay although no later group reads them. shared: layers that have a
+    weight in common (``shared_weights``)."""
 
     def __init__(
         self,
-        model: ir.Model,
-        groups: Sequence[Group],
-        formats: Mapping[str, Format],
-        inputs: NetworkInputs,
+        network: CalibratedNetwork,
         *,
         keep: Iterable[str] = (),
         threads: int | None = None,
     ):
-        self._model, self._groups, self._formats, self._threads = model, groups, formats, threads
-        self.streams = ActivationCache(groups, keep)
+        self._model, self._groups = network.model, network.groups
+        self._inputs, self._formats = inputs, formats = network.inputs, network.formats
+        self._threads = threads
+        self.streams = ActivationCache(self._groups, keep)
         self.calibrated = CalibrationResult({}, {})
-        self.shared = shared_weights(groups)
-        self._inputs = inputs
+        self.shared = shared_weights(self._groups)
         self._memory = Memory.beside(*inputs.by_name.values())
         for name, batches in inputs.by_name.items():
             quantised = (Quantised.of(batch, formats.get(name)) for batch in batches)

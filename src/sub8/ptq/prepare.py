@@ -9,7 +9,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -27,14 +27,14 @@ from sub8.data.dataset import Dataset
 from sub8.data.inputs import Feeds, NamedData
 from sub8.data.preprocess import Preparation, Preprocess, prepare_image
 from sub8.errors import InputError, Sub8Warning, UnsupportedModelError
-from sub8.graph.groups import Group, find_groups, why_no_layer
+from sub8.graph.groups import find_groups, why_no_layer
 from sub8.graph.naming import node_name
 from sub8.graph.normalise import normalise
 from sub8.model_file import ModelFile, plain_shapes
-from sub8.numerics.dfp import Format
 from sub8.progress import Work
 from sub8.ptq.activation_cache import Kept, Memory
 from sub8.ptq.calibrate import calibrate
+from sub8.ptq.calibrated_network import CalibratedNetwork
 from sub8.ptq.calibration_pass import CalibrationResult
 from sub8.ptq.network_inputs import NetworkInputs
 from sub8.ptq.samples import Samples
@@ -56,16 +56,11 @@ Source: TypeAlias = "str | os.PathLike[str] | ir.Model | torch.nn.Module"
 
 
 @dataclass(frozen=True)
-class PreparedNetwork:
-    """graph: normalised. groups: of its nodes. formats: of the activations, by tensor. inputs: the
-    calibration inputs. offered: how many samples the calibration data has. held_out: samples that
-    calibration did not see, to measure on; None where there are none.
+class PreparedNetwork(CalibratedNetwork):
+    """offered: how many samples the calibration data has. held_out: samples that calibration did
+    not see, to measure on; None where there are none.
     """
 
-    graph: ir.Model
-    groups: Sequence[Group]
-    formats: dict[str, Format]
-    inputs: NetworkInputs
     source: ModelFile
     calibration: str
     preprocess: Preparation | None

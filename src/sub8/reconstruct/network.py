@@ -2,20 +2,17 @@
 together.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-import onnx_ir as ir
 import torch
 
 from sub8.errors import UnsupportedModelError
-from sub8.graph.groups import Group
-from sub8.numerics.dfp import Format
 from sub8.progress import Work
 from sub8.ptq.activation_cache import FloatArray, KeptQuantised
+from sub8.ptq.calibrated_network import CalibratedNetwork
 from sub8.ptq.calibration_pass import CalibrationPass, CalibrationResult, Visit
 from sub8.ptq.integer_limits import fits_int32
-from sub8.ptq.network_inputs import NetworkInputs
 from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Recipe
 from sub8.reconstruct.blocks import Block, find_blocks
@@ -27,10 +24,7 @@ Streamed = dict[str, tuple[Sequence[FloatArray], KeptQuantised]]
 
 
 def reconstruct(
-    model: ir.Model,
-    groups: Sequence[Group],
-    formats: Mapping[str, Format],
-    inputs: NetworkInputs,
+    network: CalibratedNetwork,
     recipe: Recipe,
     *,
     one_exponent: bool = False,
@@ -47,15 +41,12 @@ def reconstruct(
     other layers share, nodes without a PyTorch form or reshapes to a fixed number of images.
     The method "auto" begins no fit once the recipe's minutes are over, and where it is interrupted
     (Ctrl-C): the rest of the network then has the second-order solution.
-    Parameters as for ``calibration_pass``; all formats static. one_exponent: see
-    ``LayerQuantiser``. The result depends on ``recipe.reconstruction.seed``, not on the state of
-    PyTorch's own random numbers."""
-    blocks = find_blocks(model, groups)
+    All formats must be static. one_exponent: see ``LayerQuantiser``. The result depends on
+    ``recipe.reconstruction.seed``, not on the state of PyTorch's own random numbers."""
+    blocks = find_blocks(network.model, network.groups)
     quantiser = LayerQuantiser(recipe, one_exponent=one_exponent)
-    outputs = [str(value.name) for value in model.graph.outputs]
-    calibration = CalibrationPass(
-        model, groups, formats, inputs, keep=outputs, threads=work.threads
-    )
+    outputs = [str(value.name) for value in network.model.graph.outputs]
+    calibration = CalibrationPass(network, keep=outputs, threads=work.threads)
     auto, steps = recipe.method == "auto", recipe.reconstruction.steps
     limit = Limit(recipe.reconstruction.minutes if auto else None)
     with _torch_threads(work.threads):
@@ -64,7 +55,7 @@ def reconstruct(
             def told(done: int, number: int = number) -> None:
                 work.tell("blocks", number * steps + done, len(blocks) * steps)
 
-            fit = _Fit(groups, formats, recipe, calibration, block)
+            fit = _Fit(network, recipe, calibration, block)
             try:
                 fit.run(quantiser, told, limit)
             except KeyboardInterrupt:
@@ -81,19 +72,14 @@ class _Fit:
 
     def __init__(
         self,
-        groups: Sequence[Group],
-        formats: Mapping[str, Format],
+        network: CalibratedNetwork,
         recipe: Recipe,
         calibration: CalibrationPass,
         block: Block,
     ):
-        self._groups = [groups[place] for place in block.places]
-        self._formats, self._recipe, self._calibration, self._block = (
-            formats,
-            recipe,
-            calibration,
-            block,
-        )
+        self._groups = [network.groups[place] for place in block.places]
+        self._formats, self._recipe = network.formats, recipe
+        self._calibration, self._block = calibration, block
         self._before = self._streamed(block.inputs)
 
     def run(self, quantiser: LayerQuantiser, told: Callable[[int], None], limit: Limit) -> None:

@@ -60,16 +60,9 @@ def prepare(
         )
     solved = solve_layers(network, recipe, one_exponent=True, work=work)
     maker = _LayerMaker(solved.layers)
-    calibrated = calibration_pass(
-        network.graph,
-        network.groups,
-        network.formats,
-        network.inputs,
-        maker,
-        work,
-    )
+    calibrated = calibration_pass(network, maker, work)
     return Network(
-        network.graph,
+        network.model,
         network.groups,
         network.formats,
         maker.twins,

@@ -74,7 +74,7 @@ def quantize(
         metadata["sub8.choice"] = json.dumps(choice.to_dict())
     layers = layer_summaries(calibrated.layers, calibrated.signal_to_noise)
     _tell_noise(layers)
-    written = write_qdq(network.graph, calibrated.layers, network.formats, metadata)
+    written = write_qdq(network.model, calibrated.layers, network.formats, metadata)
     return QuantizedModel(written, layers, Measurement.of(network, written, threads))
 
 
