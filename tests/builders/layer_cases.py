@@ -1,10 +1,14 @@
 """Random layers, their exact results in NumPy, and the same layers on the native core."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.engine.description import records
+from sub8.engine.description.write import write
+from sub8.engine.lower.packing import described_term
 from sub8.native import _core
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.rounding import shift_round_half_even
@@ -84,21 +88,15 @@ class Layer:
         self.accumulators = convolve(self.x.astype(np.int64) - case.zero_point, self.weight, case)
 
     def packed(self, isa: str) -> "_core.PackedWeights":
-        terms = [
-            _core.WeightTerm(term.kind, term.cluster, shift, term.values, term.alpha)
-            for term, shift in zip(self.terms, self.case.shifts, strict=True)
-        ]
-        return _core.PackedWeights.pack(isa, terms, self.case.groups)
+        return packed_weights(isa, self.terms, self.case.shifts, self.case.groups)
 
-    def prepared(self, isa: str, result: object) -> "_core.PreparedLayer":
-        return _core.PreparedLayer(
-            self.packed(isa), self.case.is_signed, self.case.zero_point, result
-        )
+    def prepared(self, isa: str, result: records.Result) -> "_core.PreparedLayer":
+        return prepared_layer(self.packed(isa), result, self.case.is_signed, self.case.zero_point)
 
     def run(
         self,
         isa: str,
-        result: object,
+        result: records.Result,
         dtype: type,
         residual: NDArray | None = None,
         threads: int = 1,
@@ -115,7 +113,26 @@ class Layer:
         return inner.reshape(self.accumulators.shape)
 
     def raw(self, isa: str, threads: int = 1) -> NDArray[np.int32]:
-        return self.run(isa, _core.RawAccumulators(), np.int32, threads=threads)
+        return self.run(isa, records.RawAccumulators(), np.int32, threads=threads)
+
+
+def packed_weights(
+    isa: str, terms: Sequence[ClusteredWeight], shifts: Sequence[int] = (0,), groups: int = 1
+) -> "_core.PackedWeights":
+    """Terms with values [O, I, KH, KW]; shifts: how far each lies above the finest."""
+    described = [described_term(term, shift) for term, shift in zip(terms, shifts, strict=True)]
+    weights = records.Weights(*terms[0].values.shape, groups, described)
+    return _core.PackedWeights.load(isa, write(weights))
+
+
+def prepared_layer(
+    weights: "_core.PackedWeights",
+    result: records.Result,
+    is_signed: bool = False,
+    zero_point: int = 0,
+) -> "_core.PreparedLayer":
+    described = records.Layer(0, is_signed, zero_point, result)
+    return _core.PreparedLayer.load(weights, write(described))
 
 
 def random_weight(
@@ -182,10 +199,10 @@ class Requantization:
     high: int = 255
     residual_signed: bool = False
 
-    def native(self) -> "_core.RequantizeTo8Bit":
-        return _core.RequantizeTo8Bit(
-            multiplier=[int(value) for value in self.multiplier],
-            offset=[int(value) for value in self.offset],
+    def native(self) -> records.To8Bit:
+        return records.To8Bit(
+            multiplier=self.multiplier,
+            offset=self.offset,
             residual_multiplier=self.residual_multiplier,
             shift=self.shift,
             zero_point=self.zero_point,

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layer_cases import KINDS, Case, Layer
+from layer_cases import KINDS, Case, Layer, packed_weights
 
 from sub8.native import _core
+from sub8.numerics.cluster import ClusteredWeight
 
 ISAS = _core.supported_isas()
 
@@ -206,8 +207,7 @@ def test_ternary_weights_stay_two_bits_wide(isa: str) -> None:
 
 
 def test_weights_that_could_overflow_are_refused() -> None:
-    term = _core.WeightTerm(
-        "int8", 600, 0, np.full((16, 600, 1, 1), 127, np.int8), np.full((16, 1), 255, np.uint8)
-    )
+    values = np.full((16, 600, 1, 1), 127, np.int8)
+    term = ClusteredWeight("int8", values, np.full((16, 1), 255, np.uint8), 0, 600)
     with pytest.raises(ValueError, match="int32"):
-        _core.PackedWeights.pack(ISAS[0], [term])
+        packed_weights(ISAS[0], [term])

@@ -8,16 +8,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layer_cases import KINDS, Case, Layer, convolve
+from layer_cases import (
+    KINDS,
+    Case,
+    Layer,
+    Requantization,
+    convolve,
+    packed_weights,
+    prepared_layer,
+)  # fmt: skip
 from numpy.typing import NDArray
 
+from sub8.engine.description import records
 from sub8.native import _core
+from sub8.numerics.cluster import ClusteredWeight
 
 pytestmark = pytest.mark.skipif("avx2" not in _core.supported_isas(), reason="transforms need AVX2")
 
 
 def algorithm(layer: Layer) -> str:
-    prepared = layer.prepared("avx2", _core.RawAccumulators())
+    prepared = layer.prepared("avx2", records.RawAccumulators())
     return _core.Convolution(prepared, layer.case.geometry()).algorithm
 
 
@@ -61,9 +71,8 @@ def check_form(expected: str, values: NDArray[np.int8], alpha: int, case: Case) 
     outputs, inputs = values.shape[:2]
     scales = np.full((outputs, 2), alpha, np.uint8)
     scales[:, 1] -= 1
-    term = _core.WeightTerm("int8", inputs // 2, 0, values, scales)
-    packed = _core.PackedWeights.pack("avx2", [term])
-    layer = _core.PreparedLayer(packed, False, case.zero_point, _core.RawAccumulators())
+    packed = packed_weights("avx2", [ClusteredWeight("int8", values, scales, 0, inputs // 2)])
+    layer = prepared_layer(packed, records.RawAccumulators(), zero_point=case.zero_point)
     convolution = _core.Convolution(layer, case.geometry())
     assert convolution.algorithm == expected
     shape = (case.batch, *case.size, inputs)
@@ -188,9 +197,8 @@ def test_a_residual_is_added_in_place() -> None:
     assert algorithm(layer) == "winograd 4x4"
     shape = layer.accumulators.shape
     residual = np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
-    result = _core.RequantizeTo8Bit(
-        multiplier=[1], offset=[1 << 21], residual_multiplier=1 << 14, shift=15, has_residual=True
-    )
+    one = np.array([1])
+    result = Requantization(one, one << 21, residual_multiplier=1 << 14, shift=15).native()
     given = residual.copy()
     convolution = _core.Convolution(layer.prepared("avx2", result), layer.case.geometry())
     convolution.run(layer.x, given, given, 2)

@@ -6,25 +6,32 @@ import sys
 
 import numpy as np
 import pytest
+from layer_cases import packed_weights, prepared_layer
 
+from sub8.engine.description import records as r
+from sub8.engine.description.write import write
 from sub8.native import _core
+from sub8.numerics.cluster import ClusteredWeight
 
 KIB = 1024
 
 
 def arena(offset=0, size=KIB):
-    return _core.Buffer.arena(offset, size)
+    return r.Buffer.arena(offset, size)
 
 
-def program(steps, arena_bytes=4 * KIB, inputs=(), outputs=(), threads=1, parts=1, isa="scalar"):
-    return _core.Program(
-        isa=isa, threads=threads, parts=parts, arena_bytes=arena_bytes,
-        input_bytes=list(inputs), output_bytes=list(outputs), steps=steps,
-    )  # fmt: skip
+def program(
+    operations, arena_bytes=4 * KIB, inputs=(), outputs=(), threads=1, parts=1, constants=(),
+    layers=(),
+):  # fmt: skip
+    steps = [r.Step(operation) for operation in operations]
+    held = [r.Constant(data) for data in constants]
+    described = r.Program(arena_bytes, list(inputs), list(outputs), held, steps)
+    return _core.Program.load("scalar", threads, parts, list(layers), write(described))
 
 
 def table(x, out, count=KIB):
-    return _core.table(x, out, count, np.zeros(256, np.uint8))
+    return r.LookUp(x, out, count, 1, np.zeros(256, np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -36,64 +43,56 @@ def table(x, out, count=KIB):
         (arena(0), arena(512)),
         (arena(0), arena(0)),
         (arena(1), arena(2 * KIB)),
-        (_core.Buffer.input(0, KIB), arena(0)),
-        (arena(0), _core.Buffer.output(3, KIB)),
-        (arena(0), _core.Buffer.constant(np.zeros(KIB, np.uint8))),
+        (r.Buffer.input(0, KIB), arena(0)),
+        (arena(0), r.Buffer.output(3, KIB)),
+        (arena(0), r.Buffer.constant(0, KIB)),
+        (r.Buffer.constant(1, KIB), arena(0)),
     ],
 )
 def test_buffers_outside_of_their_memory(x, out):
     with pytest.raises(ValueError, match="step 0"):
-        program([table(x, out)])
+        program([table(x, out)], constants=[np.zeros(KIB, np.uint8)])
 
 
 def test_inputs_are_never_written():
     with pytest.raises(ValueError, match="writes an input"):
-        program([table(arena(0), _core.Buffer.input(0, KIB))], inputs=[KIB])
+        program([table(arena(0), r.Buffer.input(0, KIB))], inputs=[KIB])
 
 
 @pytest.mark.parametrize("count", [KIB + 1, -1, 0, 2**62])
 def test_more_elements_than_the_buffer_holds(count):
     with pytest.raises(ValueError, match=r"bytes of a buffer|at least 1"):
-        table(arena(0), arena(KIB), count)
+        program([table(arena(0), arena(KIB), count)])
 
 
 def copy(sizes, source=(0, (1,)), target=(0, (1,)), itemsize=1):
-    return _core.copy(
-        arena(0),
-        source[0],
-        list(source[1]),
-        arena(KIB),
-        target[0],
-        list(target[1]),
-        sizes,
-        itemsize,
-    )
+    return r.Copy(r.View(arena(0), *source), r.View(arena(KIB), *target), sizes, itemsize)
 
 
 @pytest.mark.parametrize(
-    "make",
+    "operation",
     [
-        lambda: copy([KIB + 1]),
-        lambda: copy([KIB], itemsize=4),
-        lambda: copy([KIB], itemsize=3),
-        lambda: copy([2], source=(-1, (1,))),
-        lambda: copy([2], target=(0, (-1,))),
-        lambda: copy([2, 2], source=(0, (1,))),
-        lambda: copy([2**31, 2**31], source=(0, (0, 0)), target=(0, (0, 0))),
-        lambda: copy([3], source=(0, (2**62,))),
-        lambda: copy([0]),
-        lambda: _core.fill(arena(0), 300),
+        copy([KIB + 1]),
+        copy([KIB], itemsize=4),
+        copy([KIB], itemsize=3),
+        copy([2], source=(-1, (1,))),
+        copy([2], target=(0, (-1,))),
+        copy([2, 2], source=(0, (1,))),
+        copy([2**31, 2**31], source=(0, (0, 0)), target=(0, (0, 0))),
+        copy([3], source=(0, (2**62,))),
+        copy([0]),
+        r.Fill(arena(0), 300),
     ],
 )
-def test_copies_outside_of_their_buffers(make):
+def test_copies_outside_of_their_buffers(operation):
     with pytest.raises(ValueError):
-        make()
+        program([operation])
 
 
 def pool(
     x=(1, 8, 8, 16), out=(4, 4), kernel=(2, 2), strides=(2, 2), pads=(0,) * 4, dilations=(1, 1)
 ):
-    return _core.PoolShape(list(x), out, kernel, strides, list(pads), dilations)
+    return r.PoolShape(*x, *out, *kernel, *strides, *pads, *dilations)
 
 
 @pytest.mark.parametrize(
@@ -111,17 +110,18 @@ def pool(
 )
 def test_pools_that_do_not_fit(shape):
     with pytest.raises(ValueError):
-        _core.max_pool(arena(0), arena(KIB), shape, False)
+        program([r.MaxPool(arena(0), arena(KIB), shape, False)])
 
 
 def add(**changes):
-    values = {
-        "a": arena(0), "strides_a": [1], "signed_a": False, "b": arena(KIB), "strides_b": [1],
-        "signed_b": False, "out": arena(2 * KIB), "sizes": [KIB], "multiplier_a": 1,
-        "multiplier_b": 1,
+    given = {
+        "strides_a": [1], "strides_b": [1], "sizes": [KIB], "multiplier_a": 1, "multiplier_b": 1,
         "offset": 0, "shift": 0, "zero_point": 0, "low": 0, "high": 255,
-    }  # fmt: skip
-    return _core.add(**(values | changes))
+    } | changes  # fmt: skip
+    rounding = [given.pop(name) for name in ("shift", "zero_point", "low", "high")]
+    a = r.Operand(arena(0), given.pop("strides_a"), False, 0)
+    b = r.Operand(arena(KIB), given.pop("strides_b"), False, 0)
+    return r.Add(a, b, out=arena(2 * KIB), rounding=r.Rounding(*rounding), **given)
 
 
 @pytest.mark.parametrize(
@@ -133,18 +133,18 @@ def add(**changes):
     ],
 )  # fmt: skip
 def test_arithmetic_that_could_overflow(changes):
+    assert program([add()]) is not None
     with pytest.raises(ValueError):
-        add(**changes)
+        program([add(**changes)])
+
+
+def operand(kind=r.ElementType.S8, strides=(8, 1), exponent=None):
+    return r.DynamicOperand(arena(0), kind, strides, exponent or r.Exponent(0), 128)
 
 
 def dynamic_sum(**changes):
-    values = {
-        "sizes": [2, 8],
-        "operands": [_core.DynamicOperand(arena(0), "uint8", [8, 1], _core.Exponent(0))],
-        "minimum": None,
-        "maximum": None,
-    }
-    return _core.DynamicSum(**(values | changes))
+    given = {"sizes": [2, 8], "operands": [operand()], "minimum": None, "maximum": None}
+    return r.DynamicSum(**(given | changes))
 
 
 @pytest.mark.parametrize(
@@ -155,59 +155,52 @@ def dynamic_sum(**changes):
         {"sizes": [2, 8, 3]},
         {"sizes": [500, 8]},
         {"operands": []},
-        {"operands": [_core.DynamicOperand(arena(0), "int32", [KIB, 1], _core.Exponent(0))]},
-        {"operands": [_core.DynamicOperand(arena(0), "int8", [8, 1], _core.Exponent(2**20))]},
-        {
-            "operands": [
-                _core.DynamicOperand(arena(0), "int8", [8, 1], _core.Exponent(0, arena(0, 4), 2))
-            ]
-        },
-        {
-            "operands": [
-                _core.DynamicOperand(arena(0), "int8", [8, 1], _core.Exponent(0, arena(0), 3))
-            ]
-        },
-        {"minimum": (2**40, 0)},
-        {"maximum": (1, 2**20)},
+        {"operands": [operand(r.ElementType.S32, [KIB, 1])]},
+        {"operands": [operand(exponent=r.Exponent(2**20))]},
+        {"operands": [operand(exponent=r.Exponent(0, arena(0, 4), 2))]},
+        {"operands": [operand(exponent=r.Exponent(0, arena(0), 3))]},
+        {"operands": [operand(kind=3)]},
+        {"minimum": r.RealBound(2**40, 0)},
+        {"maximum": r.RealBound(1, 2**20)},
     ],
 )
 def test_sums_that_do_not_fit(changes):
+    assert program([r.DynamicLargest(dynamic_sum(), arena(KIB, 16))]) is not None
     with pytest.raises(ValueError):
-        dynamic_sum(**changes)
+        program([r.DynamicLargest(dynamic_sum(**changes), arena(KIB, 16))])
 
 
 def test_results_of_dynamic_steps_need_room():
     with pytest.raises(ValueError):
-        _core.dynamic_largest(dynamic_sum(), arena(KIB, 8))
+        program([r.DynamicLargest(dynamic_sum(), arena(KIB, 8))])
     with pytest.raises(ValueError):
-        _core.dynamic_round(dynamic_sum(), arena(KIB, 8), _core.ResultExponent.fixed(0), 0, 255)
-    chosen = _core.ResultExponent.chosen(False, arena(KIB, 16), arena(2 * KIB, 4))
+        program([r.DynamicRound(dynamic_sum(), arena(KIB, 8), r.ResultExponent(0), 0, 255)])
+    chosen = r.ResultExponent(0, False, arena(KIB, 16), arena(2 * KIB, 4))
     with pytest.raises(ValueError):
-        _core.dynamic_round(dynamic_sum(), arena(3 * KIB, 64), chosen, 0, 255)
-    with pytest.raises(ValueError, match="not summed"):
-        _core.DynamicOperand(arena(0), "float32", [1], _core.Exponent(0))
+        program([r.DynamicRound(dynamic_sum(), arena(3 * KIB, 64), chosen, 0, 255)])
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
 def test_scales_that_are_none(scale):
     with pytest.raises(ValueError, match="scale"):
-        _core.quantize(arena(0), arena(KIB), [1, 1, 16], False, scale, 0)
+        program([r.Quantize(arena(0), arena(KIB), r.PlanarShape(1, 1, 16), False, scale, 0)])
 
 
-def layer(batch=1, size=(1, 4), out=(1, 4), x=None, residual=None, output=None):
-    term = _core.WeightTerm(
-        "ternary", 4, 0, np.ones((16, 8, 1, 1), np.int8), np.ones((16, 2), np.uint8)
+def layer(batch=1, size=(1, 4), out=(1, 4), x=None, residual=None, output=None, number=0):
+    ones = np.ones((16, 8, 1, 1), np.int8)
+    weights = packed_weights(
+        "scalar", [ClusteredWeight("ternary", ones, np.ones((16, 2), np.uint8), 0, 4)]
     )
-    weights = _core.PackedWeights.pack("scalar", [term])
-    result = _core.RequantizeTo8Bit(multiplier=[1], offset=[0], shift=3)
-    return _core.layer(
-        _core.PreparedLayer(weights, False, 0, result), _core.ConvGeometry(batch, size, out),
-        x or arena(0, 32), residual, output or arena(KIB, 64),
+    result = r.To8Bit([1], [0], 0, 3, 0, 0, 255, False, False)
+    run = r.RunLayer(
+        number, r.Geometry(batch, *size, *out), x or arena(0, 32), residual,
+        output or arena(KIB, 64),
     )  # fmt: skip
+    return program([run], layers=[prepared_layer(weights, result)])
 
 
 def test_layers_that_do_not_fit_their_buffers():
-    assert program([layer()]) is not None
+    assert layer() is not None
     with pytest.raises(ValueError):
         layer(x=arena(0, 31))
     with pytest.raises(ValueError):
@@ -218,6 +211,45 @@ def test_layers_that_do_not_fit_their_buffers():
         layer(batch=2**31 - 1, size=(2**31 - 1, 2**31 - 1), out=(2**31 - 1, 2**31 - 1))
     with pytest.raises(ValueError, match="residual"):
         layer(residual=arena(2 * KIB, 64))
+    with pytest.raises(ValueError, match=r"step 0 \(RunLayer\): runs a missing layer"):
+        layer(number=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"outputs": 0}, "at least 1"),
+        ({"outputs": 2**31 - 1, "inputs": 2**31 - 1}, "product below"),
+        ({"groups": 3}, "groups do not divide"),
+        ({"terms": []}, "no term"),
+        ({"format": 3}, "unknown"),
+        ({"cluster": 0}, "cluster"),
+        ({"cluster": 2}, "do not fit together"),
+        ({"alpha": np.ones(3, np.uint8)}, "do not fit together"),
+        ({"codes": np.ones(31, np.uint8)}, "do not fit together"),
+        ({"codes": np.full(32, 2, np.uint8)}, "out of its format's range"),
+        ({"left_shift": -1}, "powers of two"),
+    ],
+)
+def test_weights_that_do_not_fit(changes, message):
+    term = {
+        "format": 0, "cluster": 4, "left_shift": 0, "alpha": np.ones(32, np.uint8),
+        "codes": np.zeros(32, np.uint8),
+    }  # fmt: skip
+    given = {"outputs": 16, "inputs": 8, "kernel_h": 1, "kernel_w": 1, "groups": 1}
+    term |= {name: value for name, value in changes.items() if name in term}
+    given |= {"terms": [r.WeightTerm(**term)]}
+    given |= {name: value for name, value in changes.items() if name in given}
+    with pytest.raises(ValueError, match=message):
+        _core.PackedWeights.load("scalar", write(r.Weights(**given)))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\0" * 3, b"\xff" * 64, write(r.Program(0, [], [], [], []))[:-9]]
+)
+def test_descriptions_that_are_none(data):
+    with pytest.raises(ValueError, match="damaged"):
+        _core.Program.load("scalar", 1, 1, [], data)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 10**6])
@@ -233,7 +265,7 @@ def test_no_parts(parts):
 
 
 def test_arrays_hold_all_parts():
-    step = table(_core.Buffer.input(0, KIB), _core.Buffer.output(0, KIB))
+    step = table(r.Buffer.input(0, KIB), r.Buffer.output(0, KIB))
     three = program([step], inputs=[KIB], outputs=[KIB], threads=2, parts=3)
     x, y = np.zeros(3 * KIB, np.uint8), np.ones(3 * KIB, np.uint8)
     three.run([x], [y])
@@ -245,7 +277,7 @@ def test_arrays_hold_all_parts():
 
 
 def test_arrays_of_the_wrong_kind():
-    step = table(_core.Buffer.input(0, KIB), _core.Buffer.output(0, KIB))
+    step = table(r.Buffer.input(0, KIB), r.Buffer.output(0, KIB))
     good = program([step], inputs=[KIB], outputs=[KIB])
     x, y = np.zeros(KIB, np.uint8), np.ones(KIB, np.uint8)
     good.run([x], [y])

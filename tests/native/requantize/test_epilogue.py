@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layer_cases import Case, Layer, Requantization
+from layer_cases import Case, Layer, Requantization, packed_weights, prepared_layer
 
+from sub8.engine.description import records
 from sub8.native import _core
+from sub8.numerics.cluster import ClusteredWeight
 
 ISAS = _core.supported_isas()
 OUTPUTS = [5, 16, 24, 32, 70]
@@ -113,7 +115,7 @@ def _column(weights: np.ndarray, isa: str) -> "_core.PackedWeights":
     """A product of one input with ``weights [O]``, so that accumulators are what a test wants."""
     values = weights.astype(np.int8).reshape(-1, 1, 1, 1)
     ones = np.ones((len(weights), 1), np.uint8)
-    return _core.PackedWeights.pack(isa, [_core.WeightTerm("int8", 1, 0, values, ones)])
+    return packed_weights(isa, [ClusteredWeight("int8", values, ones, 0, 1)])
 
 
 @st.composite
@@ -157,7 +159,7 @@ def test_any_multiplier_is_exact(isa: str, requantization: Requantization, seed:
         dtype = np.int8 if requantization.residual_signed else np.uint8
         residual = random.integers(0, 256, (1, 1, 256, outputs)).astype(np.uint8).view(dtype)
     output = np.zeros((1, 1, 256, outputs), np.int8 if requantization.low < 0 else np.uint8)
-    layer = _core.PreparedLayer(_column(weights, isa), False, 0, requantization.native())
+    layer = prepared_layer(_column(weights, isa), requantization.native())
     _core.Convolution(layer, _core.ConvGeometry(1, (1, 256), (1, 256))).run(x, residual, output)
     accumulators = x.astype(np.int64) * weights.astype(np.int64)
     np.testing.assert_array_equal(output, requantization.apply(accumulators, residual))
@@ -166,9 +168,8 @@ def test_any_multiplier_is_exact(isa: str, requantization: Requantization, seed:
 @pytest.mark.parametrize("isa", ISAS)
 def test_ties_go_to_even(isa: str) -> None:
     weight = np.ones((16, 4, 1, 1), np.int8)
-    packed = _core.PackedWeights.pack(
-        isa, [_core.WeightTerm("ternary", 4, 0, weight, np.ones((16, 1), np.uint8))]
-    )
+    ones = np.ones((16, 1), np.uint8)
+    packed = packed_weights(isa, [ClusteredWeight("ternary", weight, ones, 0, 4)])
     x = np.arange(256, dtype=np.uint8).repeat(4).reshape(1, 1, 256, 4)
     for shift, offset in ((3, 0), (3, -512), (1, 3), (4, -8)):
         requantization = Requantization(
@@ -176,7 +177,7 @@ def test_ties_go_to_even(isa: str) -> None:
         )
         geometry = _core.ConvGeometry(1, (1, 256), (1, 256))
         output = np.zeros((1, 1, 256, 16), np.int8)
-        layer = _core.PreparedLayer(packed, False, 0, requantization.native())
+        layer = prepared_layer(packed, requantization.native())
         _core.Convolution(layer, geometry).run(x, None, output)
         accumulators = (x.astype(np.int64).sum(-1, keepdims=True)).repeat(16, -1)
         np.testing.assert_array_equal(output, requantization.apply(accumulators, None))
@@ -189,7 +190,7 @@ def test_float_result_is_rounded_once(isa: str, outputs: int) -> None:
     for layer in layers(outputs):
         offset = random.integers(-(2**40), 2**40, outputs)
         scale = random.random(outputs).astype(np.float32)
-        form = _core.RequantizeToFloat(multiplier=8, offset=offset.tolist(), scale=scale.tolist())
+        form = records.ToFloat(multiplier=8, offset=offset, scale=scale)
         expected = (layer.accumulators * 8 + offset).astype(np.float32) * scale
         np.testing.assert_array_equal(layer.run(isa, form, np.float32), expected)
 
@@ -201,7 +202,7 @@ def test_operands_that_do_not_fit_are_refused() -> None:
             ISAS[0], Requantization(np.ones(3, np.int64), np.zeros(1, np.int64)).native(), np.uint8
         )
     convolution = _core.Convolution(
-        layer.prepared(ISAS[0], _core.RawAccumulators()), layer.case.geometry()
+        layer.prepared(ISAS[0], records.RawAccumulators()), layer.case.geometry()
     )
     with pytest.raises(ValueError, match="input"):
         convolution.run(layer.x[:, :2], None, np.zeros(layer.accumulators.shape, np.int32))

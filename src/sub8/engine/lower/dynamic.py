@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sub8.engine.lower.elements import average_shape, interleaving
+from sub8.engine.description import records
+from sub8.engine.lower.elements import interleaving, window_sums
 from sub8.engine.lower.layers import add_layer, operand_layout
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.placing import Lowering, Placed
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
 from sub8.engine.plan.requantize import DynamicSum
-from sub8.native import _core
 from sub8.numerics.accumulators import LARGEST_ACTIVATION, accumulator_bound
 
 MAGNITUDE_BYTES = 8  # one largest magnitude per image
@@ -23,8 +23,8 @@ def lower_dynamic_quantize(operator: p.Quantize, to: Lowering) -> None:
     x, out = to.place(operator.x), to.result(operator.out)
     signed, shape = to.format(operator.out).signed, interleaving(out.layout)
 
-    def find(at: Locate, slots: _core.Buffer) -> _core.Step:
-        return _core.quantize_largest(at(x.buffer), shape, slots)
+    def find(at: Locate, slots: records.Buffer) -> records.Operation:
+        return records.QuantizeLargest(at(x.buffer), shape, slots)
 
     largest = _largest_if_needed(operator.name, (x.buffer,), out, find, to)
     exponents = out.exponents
@@ -32,11 +32,11 @@ def lower_dynamic_quantize(operator: p.Quantize, to: Lowering) -> None:
     to.draft.step(
         operator.name,
         (x.buffer, largest, out.buffer, exponents),
-        lambda at: _core.quantize_dynamic(
+        lambda at: records.QuantizeDynamic(
             at(x.buffer),
             at(out.buffer),
             shape,
-            _core.ResultExponent.chosen(signed, at(largest), at(exponents)),
+            records.ResultExponent(0, signed, at(largest), at(exponents)),
         ),
     )
 
@@ -47,7 +47,7 @@ def lower_dynamic_dequantize(operator: p.Dequantize, to: Lowering) -> None:
     to.draft.step(
         operator.name,
         (*_buffers(x), out.buffer),
-        lambda at: _core.dequantize_dynamic(
+        lambda at: records.DequantizeDynamic(
             at(x.buffer), _exponent(None, x, 0, at), at(out.buffer), shape, signed
         ),
     )
@@ -62,12 +62,12 @@ def lower_dynamic_layer(layer: p.Layer, to: Lowering) -> None:
     source = to.relaid(layer.name, x, operand_layout(layer, layer.x, to, 1))
     raw = operand_layout(layer, layer.out, to, 4)
     accumulators = to.draft.buffer(raw.size)
-    add_layer(layer, to, _core.RawAccumulators, source, None, accumulators)
+    add_layer(layer, to, records.RawAccumulators, source, None, accumulators)
 
     operands = [
         _Operand(
             Placed(accumulators, raw, x.exponents, x.images),
-            "int32",
+            records.ElementType.S32,
             int(accumulator_bound(layer.terms).max()),
             constants.x_exponent,
             constants.exponent,
@@ -79,7 +79,7 @@ def lower_dynamic_layer(layer: p.Layer, to: Lowering) -> None:
         bias = to.draft.constant(constants.bias.astype(np.int32))
         placed = Placed(bias, Layout.row_major(sizes, 4))
         largest = int(np.abs(constants.bias).max())
-        operands.append(_Operand(placed, "int32", largest, constants.bias_exponent))
+        operands.append(_Operand(placed, records.ElementType.S32, largest, constants.bias_exponent))
     if layer.residual is not None:
         operands.append(_element(layer.residual, constants.residual_exponent, to))
     _lower_sum(layer, constants, operands, raw, to)
@@ -99,22 +99,17 @@ def lower_dynamic_add(operator: p.Add | p.Reformat, to: Lowering) -> None:
 
 def lower_dynamic_average_pool(operator: p.AveragePool, to: Lowering) -> None:
     constants = operator.dynamic_sum(to.formats)
-    x, out, fmt = to.place(operator.x), to.result(operator.out), to.format(operator.x)
-    sums = _core.WindowSums(
-        average_shape(operator, to, LARGEST_DYNAMIC_WINDOW),
-        fmt.signed,
-        fmt.zero_point,
-        operator.count_include_pad,
-    )
+    x, out = to.place(operator.x), to.result(operator.out)
+    sums = window_sums(operator, to, LARGEST_DYNAMIC_WINDOW)
 
-    def find(at: Locate, slots: _core.Buffer) -> _core.Step:
-        return _core.dynamic_mean_largest(at(x.buffer), sums, slots)
+    def find(at: Locate, slots: records.Buffer) -> records.Operation:
+        return records.DynamicMeanLargest(at(x.buffer), sums, slots)
 
     largest = _largest_if_needed(operator.name, (x.buffer,), out, find, to)
     to.draft.step(
         operator.name,
         (*_buffers(x), *_buffers(out), *(() if largest is None else (largest,))),
-        lambda at: _core.dynamic_mean_round(
+        lambda at: records.DynamicMeanRound(
             at(x.buffer),
             _exponent(constants.x_exponent, x, 0, at),
             sums,
@@ -132,7 +127,12 @@ class _Operand:
     """
 
     def __init__(
-        self, placed: Placed, kind: str, largest: int, static: int | None, added: int = 0
+        self,
+        placed: Placed,
+        kind: records.ElementType,
+        largest: int,
+        static: int | None,
+        added: int = 0,
     ) -> None:
         self.placed = placed
         self.kind = kind
@@ -140,8 +140,8 @@ class _Operand:
         self.static = static
         self.added = added
 
-    def make(self, target: Layout, at: Locate) -> _core.DynamicOperand:
-        return _core.DynamicOperand(
+    def make(self, target: Layout, at: Locate) -> records.DynamicOperand:
+        return records.DynamicOperand(
             values=at(self.placed.buffer),
             type=self.kind,
             strides=self.placed.layout.broadcast_strides(target),
@@ -151,7 +151,7 @@ class _Operand:
 
 
 def _element(name: str, static: int | None, to: Lowering) -> _Operand:
-    kind = "int8" if to.format(name).signed else "uint8"
+    kind = records.ElementType.S8 if to.format(name).signed else records.ElementType.U8
     return _Operand(to.place(name), kind, LARGEST_ACTIVATION, static)
 
 
@@ -170,33 +170,33 @@ def _lower_sum(
     target = to.made_in(layout, out)
     terms = tuple(buffer for operand in operands for buffer in _buffers(operand.placed))
 
-    def make_sum(at: Locate) -> _core.DynamicSum:
-        return _core.DynamicSum(
+    def make_sum(at: Locate) -> records.DynamicSum:
+        return records.DynamicSum(
             sizes=layout.sizes,
             operands=[operand.make(layout, at) for operand in operands],
-            minimum=constants.minimum,
-            maximum=constants.maximum,
+            minimum=_bound(constants.minimum),
+            maximum=_bound(constants.maximum),
         )
 
     if constants.out_float:
         to.draft.step(
             operator.name,
             (*terms, target),
-            lambda at: _core.dynamic_float(make_sum(at), at(target)),
+            lambda at: records.DynamicFloat(make_sum(at), at(target)),
         )
     else:
         largest = _largest_if_needed(
             operator.name,
             terms,
             out,
-            lambda at, slots: _core.dynamic_largest(make_sum(at), slots),
+            lambda at, slots: records.DynamicLargest(make_sum(at), slots),
             to,
         )
         exponents = () if out.exponents is None else (out.exponents,)
         to.draft.step(
             operator.name,
             (*terms, target, *exponents, *(() if largest is None else (largest,))),
-            lambda at: _core.dynamic_round(
+            lambda at: records.DynamicRound(
                 make_sum(at),
                 at(target),
                 _result_exponent(constants, out, largest, at),
@@ -211,7 +211,7 @@ def _largest_if_needed(
     operator: str,
     reads: tuple[int, ...],
     out: Placed,
-    find: Callable[[Locate, _core.Buffer], _core.Step],
+    find: Callable[[Locate, records.Buffer], records.Operation],
     to: Lowering,
 ) -> int | None:
     """The buffer that ``find`` fills with each image's largest magnitude, None where ``out`` has
@@ -220,7 +220,7 @@ def _largest_if_needed(
     if out.exponents is None:
         return None
     largest = to.draft.buffer(out.images * MAGNITUDE_BYTES)
-    to.draft.step(operator, (largest,), lambda at: _core.fill(at(largest), 0))
+    to.draft.step(operator, (largest,), lambda at: records.Fill(at(largest), 0))
     to.draft.step(operator, (*reads, largest), lambda at: find(at, at(largest)))
     return largest
 
@@ -229,18 +229,22 @@ def _buffers(x: Placed) -> tuple[int, ...]:
     return (x.buffer,) if x.exponents is None else (x.buffer, x.exponents)
 
 
-def _exponent(static: int | None, x: Placed, added: int, at: Locate) -> _core.Exponent:
+def _bound(bound: tuple[int, int] | None) -> records.RealBound | None:
+    return None if bound is None else records.RealBound(*bound)
+
+
+def _exponent(static: int | None, x: Placed, added: int, at: Locate) -> records.Exponent:
     if static is not None:
-        return _core.Exponent(static + added)
+        return records.Exponent(static + added)
     assert x.exponents is not None
-    return _core.Exponent(added, at(x.exponents), x.images)
+    return records.Exponent(added, at(x.exponents), x.images)
 
 
 def _result_exponent(
     constants: DynamicSum, out: Placed, largest: int | None, at: Locate
-) -> _core.ResultExponent:
+) -> records.ResultExponent:
     if largest is None:
         assert constants.out_exponent is not None
-        return _core.ResultExponent.fixed(constants.out_exponent)
+        return records.ResultExponent(constants.out_exponent)
     assert out.exponents is not None
-    return _core.ResultExponent.chosen(constants.signed, at(largest), at(out.exponents))
+    return records.ResultExponent(0, constants.signed, at(largest), at(out.exponents))

@@ -3,31 +3,25 @@
 import math
 from collections.abc import Callable
 
+from sub8.engine.description import records
 from sub8.engine.lower.layout import Layout
-from sub8.engine.lower.packing import Result
 from sub8.engine.lower.placing import Lowering
-from sub8.engine.lower.requantize import Requantized, to_8_bit, to_float
+from sub8.engine.lower.requantize import to_8_bit, to_float
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
-from sub8.native import _core
 
 
-def geometry(layer: p.Layer, to: Lowering) -> _core.ConvGeometry:
+def geometry(layer: p.Layer, to: Lowering) -> records.Geometry:
     """A layer as a convolution over [B, H, W, I]; a linear layer is a 1x1 convolution over one line
     of rows.
     """
     x, out = to.shapes[layer.x], to.shapes[layer.out]
     if isinstance(layer, p.Conv):
-        return _core.ConvGeometry(
-            batch=x[0],
-            input=[x[2], x[3]],
-            output=[out[2], out[3]],
-            strides=layer.strides,
-            pads=layer.pads[:2],
-            dilations=layer.dilations,
+        return records.Geometry(
+            x[0], x[2], x[3], out[2], out[3], *layer.strides, *layer.pads[:2], *layer.dilations
         )
     rows = math.prod(x[:-1])
-    return _core.ConvGeometry(1, (1, rows), (1, rows))
+    return records.Geometry(1, 1, rows, 1, rows)
 
 
 def operand_layout(layer: p.Layer, name: str, to: Lowering, itemsize: int) -> Layout:
@@ -41,21 +35,22 @@ def operand_layout(layer: p.Layer, name: str, to: Lowering, itemsize: int) -> La
 def add_layer(
     layer: p.Layer,
     to: Lowering,
-    result: Callable[[], Result],
+    result: Callable[[], records.Result],
     x: int,
     residual: int | None,
     out: int,
 ) -> None:
     """Append the step; buffers are in the kernels' layout."""
-    prepared, place = to.packed.prepared(layer, to.format(layer.x), result), geometry(layer, to)
+    number = to.draft.layer(to.packed.prepared(layer, to.format(layer.x), result))
+    place = geometry(layer, to)
 
-    def make(at: Locate) -> _core.Step:
-        return _core.layer(
-            layer=prepared,
+    def make(at: Locate) -> records.Operation:
+        return records.RunLayer(
+            layer=number,
             geometry=place,
-            input=at(x),
+            x=at(x),
             residual=None if residual is None else at(residual),
-            output=at(out),
+            out=at(out),
         )
 
     touches = (x, out) if residual is None else (x, residual, out)
@@ -77,7 +72,7 @@ def lower_layer(layer: p.Layer, to: Lowering) -> None:
     to.settle(layer.name, target, layout, out)
 
 
-def _result(layer: p.Layer, to: Lowering) -> Requantized:
+def _result(layer: p.Layer, to: Lowering) -> records.Result:
     if to.formats[layer.out] is None:
         return to_float(layer.to_float(to.formats))
     residual = None if layer.residual is None else to.format(layer.residual)

@@ -1,32 +1,28 @@
 """Products of two tensors as native steps."""
 
+from sub8.engine.description import records
 from sub8.engine.lower.layout import Layout
-from sub8.engine.lower.placing import Lowering
-from sub8.engine.lower.requantize import Requantized, to_8_bit, to_float
+from sub8.engine.lower.placing import Lowering, Placed
+from sub8.engine.lower.requantize import to_8_bit, to_float
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
-from sub8.native import _core
 
 
 def lower_matmul(operator: p.MatMul, to: Lowering) -> None:
     a, b, out = to.place(operator.a), to.place(operator.b), to.result(operator.out)
-    format_a, format_b = to.format(operator.a), to.format(operator.b)
     shape = out.layout.shape
     layout = Layout.row_major(shape, out.layout.itemsize)
     target = to.made_in(layout, out)
     result = _result(operator, to)
 
-    def make(at: Locate) -> _core.Step:
-        return _core.matmul(
-            isa=to.packed.isa,
-            a=at(a.buffer),
-            strides_a=_strides(a.layout, len(shape)),
-            signed_a=format_a.signed,
-            zero_a=format_a.zero_point,
-            b=at(b.buffer),
-            strides_b=_strides(b.layout, len(shape)),
-            signed_b=format_b.signed,
-            zero_b=format_b.zero_point,
+    def operand(name: str, x: Placed, at: Locate) -> records.Operand:
+        fmt, strides = to.format(name), _strides(x.layout, len(shape))
+        return records.Operand(at(x.buffer), strides, fmt.signed, fmt.zero_point)
+
+    def make(at: Locate) -> records.Operation:
+        return records.MatMul(
+            a=operand(operator.a, a, at),
+            b=operand(operator.b, b, at),
             out=at(target),
             sizes=[*shape[:-1], a.layout.shape[-1], shape[-1]],
             result=result,
@@ -36,7 +32,7 @@ def lower_matmul(operator: p.MatMul, to: Lowering) -> None:
     to.settle(operator.name, target, layout, out)
 
 
-def _result(operator: p.MatMul, to: Lowering) -> Requantized:
+def _result(operator: p.MatMul, to: Lowering) -> records.Result:
     if to.formats[operator.out] is None:
         return to_float(operator.to_float(to.formats))
     return to_8_bit(operator.to_8_bit(to.formats))

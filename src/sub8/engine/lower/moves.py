@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from sub8.engine.description import records
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.placing import Lowering, Placed
 from sub8.engine.plan import operators as p
 from sub8.errors import UnsupportedModelError
-from sub8.native import _core
 
 
 def lower_concat(operator: p.Concat, to: Lowering) -> None:
@@ -65,7 +65,7 @@ def lower_pad(operator: p.Pad, to: Lowering) -> None:
     )
     if kept != layout.shape:
         value = operator.value
-        to.draft.step(operator.name, (out.buffer,), lambda at: _core.fill(at(out.buffer), value))
+        to.draft.step(operator.name, (out.buffer,), lambda at: records.Fill(at(out.buffer), value))
     if min(kept) < 1:
         return
     source = sum(max(-begin, 0) * s for begin, s in zip(begins, x.layout.strides, strict=True))

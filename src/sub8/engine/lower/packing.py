@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine import forks
-from sub8.engine.lower.requantize import Requantized
+from sub8.engine.description import records
+from sub8.engine.description.write import write
 from sub8.engine.plan.operators import Conv, Layer
 from sub8.native import _core
 from sub8.numerics.accumulators import finest_exponent
 from sub8.numerics.cluster import ClusteredWeight, WeightTerm
 from sub8.numerics.dfp import Format
 from sub8.numerics.weight_format import WEIGHT_FORMATS, IntegerFormat
-
-Result = Requantized | _core.RawAccumulators
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +102,7 @@ class PackedLayers:
             return self._weights[layer.out]
 
     def prepared(
-        self, layer: Layer, input: Format, result: Callable[[], Result]
+        self, layer: Layer, input: Format, result: Callable[[], records.Result]
     ) -> _core.PreparedLayer:
         """The layer with its 8-bit input's format and what becomes of its accumulators; ``result``
         is asked once.
@@ -111,25 +110,39 @@ class PackedLayers:
         weights = self.get(layer)
         with self._lock:
             if layer.out not in self._prepared:
-                self._prepared[layer.out] = _core.PreparedLayer(
-                    weights, input.signed, input.zero_point, result()
-                )
+                described = records.Layer(0, input.signed, input.zero_point, result())
+                self._prepared[layer.out] = _core.PreparedLayer.load(weights, write(described))
             return self._prepared[layer.out]
 
 
 def _pack(layer: Layer, isa: str) -> _core.PackedWeights:
+    return _core.PackedWeights.load(isa, write(described_weights(layer)))
+
+
+def described_weights(layer: Layer) -> records.Weights:
+    """A layer's weights as data."""
     finest = finest_exponent(layer.terms)
-    terms = []
-    for term in layer.terms:
-        kernel = term.shape[2:] if len(term.shape) == 4 else (1, 1)
-        values = term.values.reshape(*term.shape[:2], *kernel)
-        terms.append(
-            _core.WeightTerm(
-                term.kind,
-                term.cluster,
-                term.exponent - finest,
-                np.ascontiguousarray(values),
-                np.ascontiguousarray(term.alpha),
-            )
-        )
-    return _core.PackedWeights.pack(isa, terms, layer.groups if isinstance(layer, Conv) else 1)
+    shape = layer.terms[0].shape
+    outputs, inputs, height, width = shape if len(shape) == 4 else (*shape, 1, 1)
+    groups = layer.groups if isinstance(layer, Conv) else 1
+    terms = [described_term(term, term.exponent - finest) for term in layer.terms]
+    return records.Weights(outputs, inputs, height, width, groups, terms)
+
+
+def described_term(term: WeightTerm, left_shift: int) -> records.WeightTerm:
+    """One term, ``2**left_shift`` times as large as its integers say."""
+    fmt = term.format
+    number = list(WEIGHT_FORMATS).index(fmt.name)
+    codes = _codes(term.values, fmt)
+    return records.WeightTerm(number, term.cluster, left_shift, term.alpha, codes)
+
+
+def _codes(values: NDArray[np.int8], fmt: IntegerFormat) -> NDArray[np.uint8]:
+    """In two's complement, as many a byte as fit, the first in the lowest bits, as in ONNX."""
+    each = fmt.codes_per_byte
+    codes = np.zeros(fmt.stored_bytes(values.size) * each, np.uint8)
+    codes[: values.size] = np.ravel(values).view(np.uint8) & ((1 << fmt.bits) - 1)
+    packed = codes[::each].copy()
+    for place in range(1, each):
+        packed |= codes[place::each] << (fmt.bits * place)
+    return packed

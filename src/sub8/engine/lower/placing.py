@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.engine.description import records
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.packing import PackedLayers
 from sub8.engine.lower.segment import ExponentsOf, Locate, SegmentDraft, SegmentOutput
 from sub8.engine.plan.operators import Constant
 from sub8.engine.plan.operators.values import Shape
 from sub8.errors import UnsupportedModelError
-from sub8.native import _core
 from sub8.numerics.dfp import Format
 
 EXPONENT_BYTES = 4  # int32 per image
@@ -125,16 +125,12 @@ class Lowering:
     ) -> None:
         """A strided copy; views are an offset and strides, in elements, over ``sizes``."""
 
-        def make(at: Locate) -> _core.Step:
-            return _core.copy(
-                source=at(source),
-                source_offset=source_view[0],
-                source_strides=list(source_view[1]),
-                target=at(target),
-                target_offset=target_view[0],
-                target_strides=list(target_view[1]),
-                sizes=list(sizes),
-                element_bytes=itemsize,
+        def make(at: Locate) -> records.Operation:
+            return records.Copy(
+                records.View(at(source), *source_view),
+                records.View(at(target), *target_view),
+                sizes,
+                itemsize,
             )
 
         self.draft.step(operator, (source, target), make)

@@ -136,7 +136,7 @@ def _lower_run(
     later = _read_by(runs[index + 1 :])
     for operator in run:
         _publish(operator.out, plan, later, to)
-    segment = to.draft.finish(packed.isa, threads, parts)
+    segment = to.draft.finish().load(packed.isa, threads, parts)
     return _Lowered(
         segment, {n: x.images for n, x in to.tensors.items() if x.exponents is not None}
     )

@@ -1,5 +1,5 @@
-"""Native segments: runs of integer operators as one program of the native core, and how they are
-put together.
+"""Segments: runs of integer operators as one program of the native core, first described, then
+loaded.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.engine.description import records
+from sub8.engine.description.write import write
 from sub8.engine.lower.memory import Lifetime, plan_memory
 from sub8.engine.plan.operators.values import Shape
 from sub8.native import _core
@@ -67,13 +69,38 @@ class NativeSegment:
         return results, times
 
 
-Locate = Callable[[int], _core.Buffer]
+@dataclass(frozen=True)
+class DescribedSegment:
+    """A segment as data, for any instruction set and number of threads.
+
+    layers: those that its steps run, by their numbers there, as ``Lowering`` was given them.
+    operators: see ``NativeSegment``.
+    """
+
+    program: records.Program
+    layers: tuple[Any, ...]
+    inputs: tuple[ArrayName, ...]
+    outputs: tuple[SegmentOutput, ...]
+    operators: tuple[str, ...]
+
+    def load(self, isa: str, threads: int, parts: int) -> NativeSegment:
+        """parts: how many parts of a batch like this one there are."""
+        return NativeSegment(
+            _core.Program.load(isa, threads, parts, self.layers, write(self.program)),
+            self.inputs,
+            tuple(output.repeated(parts) for output in self.outputs),
+            self.operators,
+        )
+
+
+Locate = Callable[[int], records.Buffer]
+Make = Callable[[Locate], records.Operation]
 
 
 @dataclass(frozen=True)
 class _DraftStep:
     operator: str
-    make: Callable[[Locate], _core.Step]
+    make: Make
     touches: tuple[int, ...]
 
 
@@ -88,6 +115,7 @@ class SegmentDraft:
         self._inputs: dict[int, ArrayName] = {}
         self._outputs: dict[int, SegmentOutput] = {}
         self._steps: list[_DraftStep] = []
+        self._layers: list[Any] = []
 
     def buffer(self, size: int) -> int:
         """A new buffer of ``size`` bytes."""
@@ -115,48 +143,49 @@ class SegmentDraft:
         self._outputs[buffer] = output
         return True
 
-    def step(
-        self, operator: str, touches: Iterable[int], make: Callable[[Locate], _core.Step]
-    ) -> None:
-        """Append a step. touches: all buffers it uses; make: builds it, given where buffers lie."""
+    def layer(self, layer: Any) -> int:
+        """The number by which steps call a layer."""
+        if layer not in self._layers:
+            self._layers.append(layer)
+        return self._layers.index(layer)
+
+    def step(self, operator: str, touches: Iterable[int], make: Make) -> None:
+        """Append a step. touches: all buffers it uses; make: describes it, given where buffers
+        lie.
+        """
         self._steps.append(_DraftStep(operator, make, tuple(touches)))
 
-    def finish(self, isa: str, threads: int, parts: int) -> NativeSegment:
-        """Place all buffers and build the program. parts: how many parts of a batch like this one
-        there are.
-        """
+    def finish(self) -> DescribedSegment:
+        """Place all buffers and describe the program."""
         inputs = list(self._inputs)
         outputs = list(self._outputs)
+        constants = list(self._constants)
         arena = self._lifetimes()
         memory = plan_memory(list(arena.values()))
         offsets = dict(zip(arena, memory.offsets, strict=True))
-        constants = {
-            buffer: _core.Buffer.constant(data) for buffer, data in self._constants.items()
-        }
 
-        def locate(buffer: int) -> _core.Buffer:
+        def locate(buffer: int) -> records.Buffer:
             size = self._sizes[buffer]
-            if buffer in constants:
-                return constants[buffer]
+            if buffer in self._constants:
+                return records.Buffer.constant(constants.index(buffer), size)
             if buffer in self._inputs:
-                return _core.Buffer.input(inputs.index(buffer), size)
+                return records.Buffer.input(inputs.index(buffer), size)
             if buffer in self._outputs:
-                return _core.Buffer.output(outputs.index(buffer), size)
-            return _core.Buffer.arena(offsets[buffer], size)
+                return records.Buffer.output(outputs.index(buffer), size)
+            return records.Buffer.arena(offsets[buffer], size)
 
-        program = _core.Program(
-            isa=isa,
-            threads=threads,
-            parts=parts,
+        program = records.Program(
             arena_bytes=memory.size,
             input_bytes=[self._sizes[buffer] for buffer in inputs],
             output_bytes=[self._sizes[buffer] for buffer in outputs],
-            steps=[step.make(locate) for step in self._steps],
+            constants=[records.Constant(data) for data in self._constants.values()],
+            steps=[records.Step(step.make(locate)) for step in self._steps],
         )
-        return NativeSegment(
+        return DescribedSegment(
             program,
+            tuple(self._layers),
             tuple(self._inputs.values()),
-            tuple(output.repeated(parts) for output in self._outputs.values()),
+            tuple(self._outputs.values()),
             tuple(step.operator for step in self._steps),
         )
 

@@ -3,7 +3,6 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/variant.h>
 #include <tbb/blocked_range.h>
 
 #include <array>
@@ -19,8 +18,9 @@
 #include "conv/convolution.h"
 #include "executor/buffer.h"
 #include "executor/fork.h"
-#include "executor/layer.h"
 #include "executor/parallel.h"
+#include "loader/fields.h"
+#include "loader/layers.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -89,27 +89,19 @@ class BoundConvolution {
     std::unique_ptr<const conv::Convolution> convolution_;
 };
 
-std::shared_ptr<executor::Step> layer(std::shared_ptr<const conv::PreparedLayer> prepared,
-                                      const conv::ConvGeometry& geometry,
-                                      const executor::Buffer& input,
-                                      const std::optional<executor::Buffer>& residual,
-                                      const executor::Buffer& output) {
-    return std::make_shared<executor::Layer>(std::move(prepared), geometry, input, residual,
-                                             output);
-}
-
 }  // namespace
 
 void bind_convolution(nb::module_& m) {
     nb::class_<conv::PreparedLayer>(m, "PreparedLayer", "A layer at whatever input shape.")
-        .def(
-            "__init__",
-            [](conv::PreparedLayer* self, std::shared_ptr<const conv::PackedWeights> weights,
-               bool is_signed, int zero_point, const requantize::Params& result) {
-                new (self) conv::PreparedLayer(std::move(weights), {is_signed, zero_point}, result);
+        .def_static(
+            "load",
+            [](std::shared_ptr<const conv::PackedWeights> weights, const nb::bytes& layer) {
+                return loader::load_layer(std::move(weights), loader::verified<description::Layer>(
+                                                                  layer.data(), layer.size()));
             },
-            "weights"_a, "is_signed"_a, "zero_point"_a, "result"_a,
-            "is_signed, zero_point: of the 8-bit input. result: what becomes of an accumulator.");
+            "weights"_a, "layer"_a,
+            "A described layer with its weights. Raises ValueError where they do not fit "
+            "together.");
     nb::class_<conv::ConvGeometry>(m, "ConvGeometry", "Sizes of one run.")
         .def(
             "__init__",
@@ -130,9 +122,6 @@ void bind_convolution(nb::module_& m) {
                      "What it does: direct, depthwise, winograd 4x4, ...")
         .def("run", &BoundConvolution::run, "input"_a, "residual"_a.none(), "output"_a,
              "threads"_a = 1, "Fill output (NHWC) from input and residual (8-bit NHWC).");
-    m.def("layer", &layer, "layer"_a, "geometry"_a, "input"_a, "residual"_a.none(), "output"_a,
-          "Convolution over 8-bit [B, H, W, I]. A linear layer is a convolution over one line of "
-          "rows.");
 }
 
 }  // namespace sub8::bindings

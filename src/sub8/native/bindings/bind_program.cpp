@@ -9,6 +9,8 @@
 
 #include "bindings/bindings.h"
 #include "bindings/without_interpreter.h"
+#include "loader/fields.h"
+#include "loader/program.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -57,21 +59,19 @@ void run(const executor::Program& program, const std::vector<InputArray>& inputs
 void bind_program(nb::module_& m) {
     nb::class_<executor::Program>(m, "Program",
                                   "Steps in order, one arena, a fixed number of threads.")
-        .def(
-            "__init__",
-            [](executor::Program* self, const std::string& isa, int threads, int parts,
-               std::size_t arena_bytes, std::vector<std::size_t> input_bytes,
-               std::vector<std::size_t> output_bytes,
-               const std::vector<std::shared_ptr<executor::Step>>& steps) {
-                new (self) executor::Program(select_isa(isa), threads, parts, arena_bytes,
-                                             std::move(input_bytes), std::move(output_bytes),
-                                             {steps.begin(), steps.end()});
+        .def_static(
+            "load",
+            [](const std::string& isa, int threads, int parts, const loader::Layers& layers,
+               const nb::bytes& program) {
+                return loader::load_program(
+                    select_isa(isa), threads, parts, layers,
+                    loader::verified<description::Program>(program.data(), program.size()));
             },
-            "isa"_a, "threads"_a, "parts"_a, "arena_bytes"_a, "input_bytes"_a, "output_bytes"_a,
-            "steps"_a,
-            "parts: how often the steps run, each time on the next input_bytes and output_bytes of "
-            "every array; threads share the parts where there are several. Raises ValueError where "
-            "a step's buffers do not fit the arena and the arrays.")
+            "isa"_a, "threads"_a, "parts"_a, "layers"_a, "program"_a,
+            "A described program and the layers that its steps run, by their numbers there. parts: "
+            "how often the steps run, each time on the next input_bytes and output_bytes of every "
+            "array; threads share the parts where there are several. Raises ValueError where "
+            "anything does not fit.")
         .def(
             "run",
             [](const executor::Program& self, const std::vector<InputArray>& inputs,

@@ -6,13 +6,8 @@
 namespace sub8::bindings {
 
 void bind_isa(nanobind::module_& m);
-void bind_buffers(nanobind::module_& m);
 void bind_weights(nanobind::module_& m);
-void bind_requantize(nanobind::module_& m);
 void bind_convolution(nanobind::module_& m);
-void bind_matmul(nanobind::module_& m);
-void bind_elements(nanobind::module_& m);
-void bind_dynamic(nanobind::module_& m);
 void bind_program(nanobind::module_& m);
 void bind_solver(nanobind::module_& m);
 

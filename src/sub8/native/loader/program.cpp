@@ -1,0 +1,41 @@
+#include "loader/program.h"
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "executor/buffer.h"
+#include "loader/fields.h"
+#include "loader/steps.h"
+
+namespace sub8::loader {
+
+std::shared_ptr<const executor::Program> load_program(Isa isa, int threads, int parts,
+                                                      const Layers& layers,
+                                                      const description::Program& program) {
+    std::vector<executor::Buffer> constants;
+    if (program.constants() != nullptr) {
+        for (const description::Constant* constant : *program.constants()) {
+            const auto& data = present(constant->data(), "a constant");
+            constants.push_back(executor::Buffer::constant(data.data(), data.size()));
+        }
+    }
+    const Reached reached{isa, layers, constants};
+    std::vector<std::shared_ptr<const executor::Step>> steps;
+    for (const description::Step* step : present(program.steps(), "steps")) {
+        try {
+            steps.push_back(load_step(*step, reached));
+        } catch (const std::invalid_argument& error) {
+            throw std::invalid_argument("step " + std::to_string(steps.size()) + " (" +
+                                        description::EnumNameOperation(step->operation_type()) +
+                                        "): " + error.what());
+        }
+    }
+    return std::make_shared<executor::Program>(
+        isa, threads, parts, program.arena_bytes(),
+        numbers<std::uint64_t, std::size_t>(program.input_bytes()),
+        numbers<std::uint64_t, std::size_t>(program.output_bytes()), std::move(steps));
+}
+
+}  // namespace sub8::loader
