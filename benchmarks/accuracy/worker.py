@@ -22,8 +22,9 @@ from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.study.peers import quantize_with_onnxruntime
 from sub8.study.point import Setting, Task, measure_quantised
-from sub8.verbs.evaluate import Runner, measure_accuracy
+from sub8.verbs.evaluate import measure_accuracy
 from sub8.verbs.quantize import quantize
+from sub8.verbs.run import Run, Runner
 
 
 class Cost:
@@ -118,7 +119,7 @@ def measure_peer(task: Task, name: str) -> dict[str, Any]:
         spent = cost.figures()
         opened = ModelFile.open(task.model)
         test = open_dataset(task.data, opened.labels).select(task.images)
-        accuracy = measure_accuracy(opened, open_runner(), test)
+        accuracy = measure_accuracy(Run(opened, open_runner(), test))
         return {**accuracy.to_dict(), "bytes": weights.stat().st_size, **spent}
 
 

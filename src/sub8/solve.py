@@ -37,11 +37,12 @@ def solve_layers(
 
     Method "auto" is "reconstruct" where that can be had, else "hessian", and then warns
     (Sub8Warning, one line) of what is missing."""
+    quantiser = LayerQuantiser(recipe, one_exponent=one_exponent)
     if recipe.method == "reconstruct" or (recipe.method == "auto" and _can_fit_blocks(recipe)):
         from sub8.reconstruct.network import reconstruct
 
-        return reconstruct(network, recipe, one_exponent=one_exponent, work=work)
-    return calibration_pass(network, LayerQuantiser(recipe, one_exponent=one_exponent), work)
+        return reconstruct(network, recipe, quantiser, work)
+    return calibration_pass(network, quantiser, work)
 
 
 def _can_fit_blocks(recipe: Recipe) -> bool:

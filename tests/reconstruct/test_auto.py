@@ -10,6 +10,7 @@ from solved_layers import same_layers, second_order
 import sub8
 from sub8.errors import InputError, Sub8Warning
 from sub8.progress import Work
+from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Dfp8, Recipe, Reconstruction, Ternary
 
 pytest.importorskip("torch", reason="reconstruction needs PyTorch")
@@ -23,7 +24,7 @@ SECOND_ORDER = Recipe(weights=Ternary(4))
 
 def run(network, images, recipe, progress=None):
     work = Work(threads=1, progress=progress)
-    return reconstruct(calibrated(network, [images]), recipe, work=work).layers
+    return reconstruct(calibrated(network, [images]), recipe, LayerQuantiser(recipe), work).layers
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ TERNARY = Recipe(weights=Ternary(4), method="reconstruct", reconstruction=QUICK)
 def quantised(model, images, recipe, batches=None):
     """The network, and the layers that reconstruction chooses."""
     network = calibrated(model, batches or [images], recipe.activations)
-    return network, reconstruct(network, recipe, work=Work(threads=1)).layers
+    return network, reconstruct(network, recipe, LayerQuantiser(recipe), Work(threads=1)).layers
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import onnx_ir as ir
 
@@ -14,14 +15,13 @@ from sub8.graph.inference import infer_shapes
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
-@dataclass(frozen=True)
-class LayerCount:
-    """One Conv, Gemm or MatMul whose weight does not depend on the input.
+@dataclass(frozen=True, kw_only=True)
+class LayerSize:
+    """A layer whose weight does not depend on the input.
 
-    name: of its node. operator: Conv, Gemm or MatMul. shape: of the weight, ``[O, I, *kernel]``
-    (I: input channels of one convolution group). input, output: of the activations, batch included.
-    macs: multiply-accumulates of one image (padding counted like the rest). parameters: weights and
-    biases."""
+    name, operator: of its node. shape: of the weight, ``[O, I, *kernel]`` (I: input channels of one
+    convolution group). input, output: shapes of the activations, batch included. macs:
+    multiply-accumulates of one image (padding counted like the rest)."""
 
     name: str
     operator: str
@@ -29,7 +29,17 @@ class LayerCount:
     input: tuple[int, ...]
     output: tuple[int, ...]
     macs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCount(LayerSize):
+    """A Conv, Gemm or MatMul. parameters: weights and biases."""
+
     parameters: int
+
+    def size(self) -> dict[str, Any]:
+        """The fields of ``LayerSize``."""
+        return {field.name: getattr(self, field.name) for field in fields(LayerSize)}
 
     def replaced(self, cluster: int) -> float:
         """The part of the layer's multiplications that clusters of N = ``cluster`` input channels

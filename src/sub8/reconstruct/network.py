@@ -24,14 +24,10 @@ Streamed = dict[str, tuple[Sequence[FloatArray], KeptQuantised]]
 
 
 def reconstruct(
-    network: CalibratedNetwork,
-    recipe: Recipe,
-    *,
-    one_exponent: bool = False,
-    work: Work = Work(),
+    network: CalibratedNetwork, recipe: Recipe, quantiser: LayerQuantiser, work: Work = Work()
 ) -> CalibrationResult:
-    """Quantise every layer as ``calibration_pass`` does with the second-order solver, then improve
-    block after block.
+    """Quantise every layer as ``calibration_pass`` does with the second-order ``quantiser``, then
+    improve block after block.
 
     A block's integers, scales and biases are fitted to the least mean squared error of its result
     against the float model's (BRECQ, arXiv 2102.05426), on the inputs that the already finished
@@ -41,10 +37,9 @@ def reconstruct(
     other layers share, nodes without a PyTorch form or reshapes to a fixed number of images.
     The method "auto" begins no fit once the recipe's minutes are over, and where it is interrupted
     (Ctrl-C): the rest of the network then has the second-order solution.
-    All formats must be static. one_exponent: see ``LayerQuantiser``. The result depends on
-    ``recipe.reconstruction.seed``, not on the state of PyTorch's own random numbers."""
+    All formats must be static. The result depends on ``recipe.reconstruction.seed``, not on the
+    state of PyTorch's own random numbers."""
     blocks = find_blocks(network.model, network.groups)
-    quantiser = LayerQuantiser(recipe, one_exponent=one_exponent)
     outputs = [str(value.name) for value in network.model.graph.outputs]
     calibration = CalibrationPass(network, keep=outputs, threads=work.threads)
     auto, steps = recipe.method == "auto", recipe.reconstruction.steps

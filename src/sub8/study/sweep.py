@@ -30,6 +30,7 @@ from sub8.study.peers import quantize_with_onnxruntime
 from sub8.study.point import Point, Setting, Task, pack_bits
 from sub8.study.workers import measure_locally, measure_on_ray
 from sub8.verbs.evaluate import measure_accuracy
+from sub8.verbs.run import Run
 from sub8.version import __version__
 
 FORMAT = 1
@@ -308,7 +309,7 @@ def _baselines(
     images_read = open_dataset(data, opened.labels).select(images)
     found = []
     for name, path in ((PEER_FLOAT, model), (PEER_INT8, int8)):
-        accuracy = measure_accuracy(opened, OnnxRuntime(path), images_read, preprocess)
+        accuracy = measure_accuracy(Run(opened, OnnxRuntime(path), images_read, preprocess))
         size, right = model_bytes(path), pack_bits(accuracy.right)
         found.append(Baseline(name, accuracy.top1, accuracy.top5, size, right))
     _write_json(kept, [asdict(baseline) for baseline in found])

@@ -9,7 +9,7 @@ from sub8.data import DataSource
 from sub8.data.preprocess import Preparation
 from sub8.errors import InputError
 from sub8.model_file import ModelFile, ModelSource
-from sub8.verbs.evaluate import open_runner, predictions
+from sub8.verbs.run import Run, open_runner
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def classify(
         raise InputError(f"top {top!r} must be a whole number of at least 1")
     opened = ModelFile.open(model)
     dataset = opened.dataset(data)
-    runner = open_runner(opened, None, threads)
+    run = Run(opened, open_runner(opened, None, threads), dataset, preprocess)
     found: list[Prediction] = []
-    for logits, _ in predictions(opened, runner, dataset, preprocess):
+    for logits, _ in run.predictions():
         if logits.ndim != 2:
             raise InputError(
                 f"{opened.name}: its output has shape {logits.shape}, not [images, classes]"

@@ -1,22 +1,19 @@
 """The verb ``evaluate``: top-1 and top-5 accuracy of a float or quantised model."""
 
 import warnings
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.data import Dataset, DataSource, Feed, ImageRange
+from sub8.data import Dataset, DataSource, ImageRange
 from sub8.data.preprocess import Preparation
 from sub8.errors import InputError, Sub8Warning
-from sub8.machine import thread_count
-from sub8.model_file import ModelFile, ModelSource, refuse_unquantised
+from sub8.model_file import ModelFile, ModelSource
 from sub8.progress import Progress, logged
 from sub8.uncertainty import FEW_IMAGES, margin
-
-RuntimeName = Literal["sub8", "onnxruntime"]
+from sub8.verbs.run import Run, RuntimeName, open_runner
 
 
 @dataclass(frozen=True)
@@ -56,17 +53,6 @@ class Evaluation:
         }
 
 
-class Runner(Protocol):
-    """Anything that turns the inputs of a call into all outputs, both by name. The first output is
-    the logits.
-    """
-
-    @property
-    def outputs(self) -> tuple[str, ...]: ...
-
-    def run_all(self, x: Feed, /) -> Mapping[str, NDArray[Any]]: ...
-
-
 def evaluate(
     model: ModelSource,
     data: DataSource,
@@ -89,31 +75,23 @@ def evaluate(
     runtime: "sub8" (default for quantised models) or "onnxruntime" (default for float models).
     Raises InputError and UnsupportedModelError.
     """
-    progress = logged(progress)
     opened = ModelFile.open(model)
     dataset = opened.dataset(data).select(images)
     if dataset.label(0) is None:
         raise InputError(f"{dataset.name}: holds no labels to compare with")
     runner = open_runner(opened, runtime, threads)
-    return measure_accuracy(opened, runner, dataset, preprocess, batch, progress)
+    return measure_accuracy(Run(opened, runner, dataset, preprocess, batch), logged(progress))
 
 
-def measure_accuracy(
-    model: ModelFile,
-    runner: Runner,
-    data: Dataset,
-    preprocess: Preparation | None = None,
-    batch: int = 32,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Accuracy of any runner of ``model`` on labelled data."""
+def measure_accuracy(run: Run, progress: Progress | None = None) -> Evaluation:
+    """Accuracy on labelled data."""
     fifth = done = 0
     right: list[NDArray[np.bool_]] = []
-    for logits, labels in predictions(model, runner, data, preprocess, batch, progress):
+    for logits, labels in run.predictions(progress):
         assert labels is not None
-        ranks = label_ranks(logits, labels, model.name)
+        ranks = label_ranks(logits, labels, run.model.name)
         if done == 0:
-            check_classes(data, logits.shape[1])
+            check_classes(run.data, logits.shape[1])
         right.append(ranks < 1)
         fifth += int((ranks < 5).sum())
         done += len(labels)
@@ -135,43 +113,6 @@ def check_classes(data: Dataset, classes: int) -> None:
             Sub8Warning,
             stacklevel=2,
         )
-
-
-def predictions(
-    model: ModelFile,
-    runner: Runner,
-    data: DataSource,
-    preprocess: Preparation | None = None,
-    batch: int = 32,
-    progress: Progress | None = None,
-) -> Iterator[tuple[NDArray[Any], NDArray[np.int64] | None]]:
-    """Logits and labels (None where unknown), batch by batch, in the order of the data."""
-    dataset = model.dataset(data)
-    done = 0
-    for feed, labels, count in model.feeds(dataset, preprocess, batch):
-        results = runner.run_all(feed)
-        yield results[runner.outputs[0]][:count], labels
-        done += count
-        if progress is not None:
-            progress("images", done, len(dataset))
-
-
-def open_runner(model: ModelFile, runtime: RuntimeName | None, threads: int | None) -> Runner:
-    """The engine for quantised models, ONNX Runtime for float ones, unless ``runtime`` says
-    otherwise.
-    """
-    if runtime not in (None, "sub8", "onnxruntime"):
-        raise InputError(f"runtime {runtime!r} unknown; use sub8 or onnxruntime")
-    threads = None if threads is None else thread_count(threads)
-    if runtime == "sub8":
-        refuse_unquantised(model, "the sub8 engine runs quantised ones")
-    if runtime == "sub8" or (runtime is None and model.quantised):
-        from sub8.engine.session import Session
-
-        return Session(model.model, threads=threads)
-    from sub8.oracle import OnnxRuntime
-
-    return OnnxRuntime(model.path or model.model, threads=threads, optimise=not model.quantised)
 
 
 def label_ranks(logits: NDArray[Any], labels: NDArray[np.int64], name: str) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from sub8.engine.plan.operators import Conv, Island, Linear, Plan
 from sub8.engine.reader.prepare import prepare
 from sub8.engine.session import Session
 from sub8.errors import InputError, UnsupportedModelError
-from sub8.graph.count import LayerCount, count_layers, replaced_multiplications
+from sub8.graph.count import LayerCount, LayerSize, count_layers, replaced_multiplications
 from sub8.graph.groups import Group, find_groups
 from sub8.graph.naming import node_name
 from sub8.graph.normalise import normalise
@@ -31,30 +31,22 @@ from sub8.recipe import Recipe, WeightFormat
 FLOAT_BYTES = 4
 
 
-@dataclass(frozen=True)
-class LayerReport:
+@dataclass(frozen=True, kw_only=True)
+class LayerReport(LayerSize):
     """One layer with weights.
 
-    shape: of the weight, ``[O, I, *kernel]`` (I: input channels of one group). input, output:
-    shapes of the activations. kind: float, ternary, int4 or int8, joined by "+" where a layer sums
-    several terms. cluster: N, input channels per scale. Exponents: powers of two of the input, the
-    weights and the output; None where there is none, "dynamic" where it is taken at run time. macs:
-    multiply-accumulates of one image. replaced: the part of them that needs no multiplication.
-    bytes: weights, scales and bias as stored. signal_to_noise: dB of the layer's output, measured
-    in calibration, where known.
+    kind: float, ternary, int4 or int8, joined by "+" where a layer sums several terms. cluster: N,
+    input channels per scale. Exponents: powers of two of the input, the weights and the output;
+    None where there is none, "dynamic" where it is taken at run time. replaced: the part of the
+    multiply-accumulates that needs no multiplication. bytes: weights, scales and bias as stored.
+    signal_to_noise: dB of the layer's output, measured in calibration, where known.
     """
 
-    name: str
-    operator: str
-    shape: tuple[int, ...]
-    input: tuple[int, ...]
-    output: tuple[int, ...]
     kind: str
     cluster: int | None
-    input_exponent: int | str | None
-    weight_exponent: int | None
-    output_exponent: int | str | None
-    macs: int
+    input_exponent: int | str | None = None
+    weight_exponent: int | None = None
+    output_exponent: int | str | None = None
     replaced: float
     bytes: int
     signal_to_noise: float | None = None
@@ -269,21 +261,7 @@ def _float_layer(count: LayerCount, fmt: WeightFormat | None) -> LayerReport:
         stored = fmt.terms * term + outputs * FLOAT_BYTES
         if not fmt.integers.multiplies:
             replaced = max(0.0, 1.0 - fmt.terms * scales / weights)
-    return LayerReport(
-        name=count.name,
-        operator=count.operator,
-        shape=count.shape,
-        input=count.input,
-        output=count.output,
-        kind=kind,
-        cluster=cluster,
-        input_exponent=None,
-        weight_exponent=None,
-        output_exponent=None,
-        macs=count.macs,
-        replaced=replaced,
-        bytes=stored,
-    )
+    return LayerReport(**count.size(), kind=kind, cluster=cluster, replaced=replaced, bytes=stored)
 
 
 def _multiplied(term: WeightTerm) -> float:

@@ -9,7 +9,7 @@ from sub8.data import DataSource, ImageRange
 from sub8.data.preprocess import Preparation
 from sub8.model_file import ModelFile, ModelSource
 from sub8.progress import Progress, logged
-from sub8.verbs.evaluate import RuntimeName, open_runner, predictions
+from sub8.verbs.run import Run, RuntimeName, open_runner
 
 
 def predict(
@@ -30,6 +30,5 @@ def predict(
     """
     opened = ModelFile.open(model)
     dataset = opened.dataset(data).select(images)
-    runner = open_runner(opened, runtime, threads)
-    found = predictions(opened, runner, dataset, preprocess, batch, logged(progress))
-    return np.concatenate([results for results, _ in found])
+    run = Run(opened, open_runner(opened, runtime, threads), dataset, preprocess, batch)
+    return np.concatenate([results for results, _ in run.predictions(logged(progress))])

@@ -1,8 +1,11 @@
 """Movement: elements go elsewhere, and stay as they are."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sub8.engine.plan.operators.operator import IntegerOperator, UnaryOperator
 from sub8.engine.plan.operators.values import Shape, Shapes, Tensor, Values
@@ -43,7 +46,26 @@ class Concat(IntegerOperator):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slice(UnaryOperator):
+class Movement(UnaryOperator):
+    """The elements of one tensor."""
+
+    @abstractmethod
+    def moved_shape(self, x: Shape) -> Shape:
+        """The result's shape. Raises InputError."""
+
+    @abstractmethod
+    def moved(self, x: NDArray[Any]) -> NDArray[Any]: ...
+
+    def output_shape(self, shapes: Shapes) -> Shape:
+        return self.moved_shape(shapes[self.x])
+
+    def evaluate(self, values: Values) -> Tensor:
+        x = values[self.x]
+        return Tensor(self.moved(x.values), x.exponents)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice(Movement):
     """ONNX Slice with positive steps; Split becomes several of these."""
 
     starts: tuple[int, ...]
@@ -51,8 +73,7 @@ class Slice(UnaryOperator):
     axes: tuple[int, ...]
     steps: tuple[int, ...]
 
-    def output_shape(self, shapes: Shapes) -> Shape:
-        x = shapes[self.x]
+    def moved_shape(self, x: Shape) -> Shape:
         sizes = list(x)
         for start, end, axis, step in zip(
             self.starts, self.ends, self.axes, self.steps, strict=True
@@ -65,14 +86,12 @@ class Slice(UnaryOperator):
     def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
         return super().images_apart(shapes, constants) and 0 not in self.axes
 
-    def evaluate(self, values: Values) -> Tensor:
-        x = values[self.x]
-        cut = operators.cut(x.values, self.starts, self.ends, self.axes, self.steps)
-        return Tensor(cut, x.exponents)
+    def moved(self, x: NDArray[Any]) -> NDArray[Any]:
+        return operators.cut(x, self.starts, self.ends, self.axes, self.steps)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pad(UnaryOperator):
+class Pad(Movement):
     """ONNX Pad, constant mode; pads as in ONNX (all begins, then all ends); value in x's
     integers.
     """
@@ -80,8 +99,7 @@ class Pad(UnaryOperator):
     pads: tuple[int, ...]
     value: int
 
-    def output_shape(self, shapes: Shapes) -> Shape:
-        x = shapes[self.x]
+    def moved_shape(self, x: Shape) -> Shape:
         if len(self.pads) != 2 * len(x):
             raise self.misfit(f"pads {list(self.pads)} do not fit {list(x)}")
         begins, ends = self.pads[: len(x)], self.pads[len(x) :]
@@ -94,13 +112,12 @@ class Pad(UnaryOperator):
         whole = self.pads[0] == self.pads[len(self.pads) // 2] == 0
         return super().images_apart(shapes, constants) and whole
 
-    def evaluate(self, values: Values) -> Tensor:
-        x = values[self.x]
-        return Tensor(operators.pad(x.values, self.pads, self.value), x.exponents)
+    def moved(self, x: NDArray[Any]) -> NDArray[Any]:
+        return operators.pad(x, self.pads, self.value)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Border(UnaryOperator):
+class Border(Movement):
     """ONNX Pad along one axis with the tensor's own elements. mode: "reflect", "edge" or "wrap"."""
 
     axis: int
@@ -108,8 +125,7 @@ class Border(UnaryOperator):
     end: int
     mode: str
 
-    def output_shape(self, shapes: Shapes) -> Shape:
-        x = shapes[self.x]
+    def moved_shape(self, x: Shape) -> Shape:
         if not 0 <= self.axis < len(x):
             raise self.misfit(f"axis {self.axis} is outside of {list(x)}")
         self.places(x[self.axis])
@@ -126,20 +142,17 @@ class Border(UnaryOperator):
     def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
         return super().images_apart(shapes, constants) and self.axis > 0
 
-    def evaluate(self, values: Values) -> Tensor:
-        x = values[self.x]
-        places = self.places(x.values.shape[self.axis])
-        return Tensor(np.take(x.values, places, axis=self.axis), x.exponents)
+    def moved(self, x: NDArray[Any]) -> NDArray[Any]:
+        return np.take(x, self.places(x.shape[self.axis]), axis=self.axis)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Repeat(UnaryOperator):
+class Repeat(Movement):
     """Every element ``factors[axis]`` times along each axis: ONNX Resize to the nearest."""
 
     factors: tuple[int, ...]
 
-    def output_shape(self, shapes: Shapes) -> Shape:
-        x = shapes[self.x]
+    def moved_shape(self, x: Shape) -> Shape:
         if len(self.factors) != len(x):
             raise self.misfit(f"factors {list(self.factors)} do not fit {list(x)}")
         return tuple(size * factor for size, factor in zip(x, self.factors, strict=True))
@@ -147,13 +160,12 @@ class Repeat(UnaryOperator):
     def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
         return super().images_apart(shapes, constants) and self.factors[0] == 1
 
-    def evaluate(self, values: Values) -> Tensor:
-        x = values[self.x]
-        return Tensor(operators.repeat(x.values, self.factors), x.exponents)
+    def moved(self, x: NDArray[Any]) -> NDArray[Any]:
+        return operators.repeat(x, self.factors)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blocks(UnaryOperator):
+class Blocks(Movement):
     """Between depth and space, ``[B, C, H, W]``: ``block * block`` channels and as many positions.
 
     to_space: ONNX DepthToSpace, else SpaceToDepth. together: the channels of one position lie
@@ -164,8 +176,8 @@ class Blocks(UnaryOperator):
     to_space: bool
     together: bool
 
-    def output_shape(self, shapes: Shapes) -> Shape:
-        x, block = shapes[self.x], self.block
+    def moved_shape(self, x: Shape) -> Shape:
+        block = self.block
         if len(x) != 4:
             raise self.misfit(f"input {list(x)} has no four axes")
         batch, channels, height, width = x
@@ -177,26 +189,23 @@ class Blocks(UnaryOperator):
             raise self.misfit(f"input {list(x)} has no blocks of {block}")
         return batch, channels * block**2, height // block, width // block
 
-    def evaluate(self, values: Values) -> Tensor:
-        x = values[self.x]
+    def moved(self, x: NDArray[Any]) -> NDArray[Any]:
         if self.to_space:
-            made = operators.depth_to_space(x.values, self.block, self.together)
-        else:
-            made = operators.space_to_depth(x.values, self.block)
-        return Tensor(made, x.exponents)
+            return operators.depth_to_space(x, self.block, self.together)
+        return operators.space_to_depth(x, self.block)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reshape(UnaryOperator):
+class Reshape(Movement):
     """Logical (row-major NCHW) reshape; shape as in ONNX (0 copies a dimension, one -1 is
     inferred).
     """
 
     shape: tuple[int, ...]
 
-    def output_shape(self, shapes: Shapes) -> Shape:
+    def moved_shape(self, x: Shape) -> Shape:
         try:
-            return operators.reshape_target(shapes[self.x], self.shape)
+            return operators.reshape_target(x, self.shape)
         except ValueError as error:
             raise self.misfit(str(error)) from error
 
@@ -207,20 +216,17 @@ class Reshape(UnaryOperator):
         # batch.
         return shapes[self.x][0] == shapes[self.out][0] and self.shape[0] in (0, -1)
 
-    def evaluate(self, values: Values) -> Tensor:
-        x = values[self.x]
-        target = operators.reshape_target(x.values.shape, self.shape)
-        return Tensor(x.values.reshape(target), x.exponents)
+    def moved(self, x: NDArray[Any]) -> NDArray[Any]:
+        return x.reshape(operators.reshape_target(x.shape, self.shape))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transpose(UnaryOperator):
+class Transpose(Movement):
     """Permutation of the logical axes."""
 
     perm: tuple[int, ...]
 
-    def output_shape(self, shapes: Shapes) -> Shape:
-        x = shapes[self.x]
+    def moved_shape(self, x: Shape) -> Shape:
         if len(self.perm) != len(x):
             raise self.misfit(f"permutation {list(self.perm)} does not fit {list(x)}")
         return tuple(x[axis] for axis in self.perm)
@@ -228,6 +234,5 @@ class Transpose(UnaryOperator):
     def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
         return super().images_apart(shapes, constants) and self.perm[0] == 0
 
-    def evaluate(self, values: Values) -> Tensor:
-        x = values[self.x]
-        return Tensor(x.values.transpose(self.perm), x.exponents)
+    def moved(self, x: NDArray[Any]) -> NDArray[Any]:
+        return x.transpose(self.perm)
