@@ -34,23 +34,22 @@ def export(
         ),
     ] = None,
     threads: options.Threads = None,
-    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Write a quantised model in the form that another runtime takes, compared with the engine
     first.
     """
-    options.output_path(output, force=force, not_over=model)
+    path = output.path(not_over=model)
     result = sub8.export(
         model,
         target,
-        output,
+        path,
         data=data,
         **selection.selected(),
         check=check,
         pythons=python or (),
         threads=threads,
-        overwrite=force,
+        overwrite=output.force,
     )
     if as_json:
         print_json("export", result.to_dict())

@@ -76,7 +76,6 @@ def finetune(
         int | None, typer.Option(metavar="T", help="Threads of each process.")
     ] = None,
     preprocess: options.PreprocessText = None,
-    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Retrain a float model in low precision and write the quantised file; goes on where it was
@@ -92,7 +91,7 @@ def finetune(
 
     if threads is not None:
         torch.set_num_threads(thread_count(threads))
-    target = options.output_path(output, force=force, not_over=model)
+    target = output.path(not_over=model)
     with terminal.progress_bars() as progress:
         result = run_finetune(
             model,
@@ -110,7 +109,7 @@ def finetune(
 
     if not PartialState().is_main_process:
         return
-    result.model.save(target, overwrite=force)
+    result.model.save(target, overwrite=output.force)
     if as_json:
         print_json(
             "finetune",

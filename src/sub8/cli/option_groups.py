@@ -1,7 +1,7 @@
 """Options that belong together, declared once: a dataclass whose fields are the options."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, get_type_hints
@@ -36,7 +36,8 @@ def with_single_options(verb: Callable[..., None]) -> Callable[..., None]:
 def _options(group: Any) -> Iterator[Parameter]:
     hints = get_type_hints(group, include_extras=True)
     for field in fields(group):
-        yield _option(field.name, hints[field.name], field.default)
+        default = Parameter.empty if field.default is MISSING else field.default
+        yield _option(field.name, hints[field.name], default)
 
 
 def _option(name: str, kind: Any, default: Any) -> Parameter:

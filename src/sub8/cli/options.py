@@ -66,9 +66,6 @@ Force = Annotated[
     bool,
     typer.Option("--force", help="Replace a file that is there. Models of sub8's own always are."),
 ]
-OutputModel = Annotated[
-    str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
-]
 Batch = Annotated[int, typer.Option(metavar="B", help="Images per call.")]
 TargetName = Annotated[
     str,
@@ -79,6 +76,20 @@ TargetName = Annotated[
         " onnx-int8 (int8 kernels, not exact), openvino (NAME.xml).",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class OutputModel:
+    """The model to write."""
+
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT.onnx", help="The file to write.")
+    ]
+    force: Force = False
+
+    def path(self, *, not_over: str | None = None) -> Path:
+        """See ``output_path``."""
+        return output_path(self.output, force=self.force, not_over=not_over)
 
 
 class Selected(TypedDict):

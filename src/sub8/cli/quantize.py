@@ -35,7 +35,6 @@ def quantize(
     ] = False,
     target: options.TargetName = "onnx",
     selection: options.Selection,
-    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Quantise a float model and write a standard ONNX Q/DQ file, or another form of it."""
@@ -44,7 +43,7 @@ def quantize(
 
     chosen_budget = budget.budget(recipe)
     chosen_recipe = recipe.recipe()
-    path = options.output_path(output, force=force, not_over=model)
+    path = output.path(not_over=model)
     check_target(target)
     source = options.data_source(calibration, inputs, "--calibration DATA")
     if integer_only:
@@ -63,7 +62,7 @@ def quantize(
         quality = _quality(quantised)
         exported = None
         if target == "onnx":
-            quantised.save(path, overwrite=force)
+            quantised.save(path, overwrite=output.force)
         else:
             exported = sub8.export(
                 quantised,
@@ -71,7 +70,7 @@ def quantize(
                 path,
                 data=calibration,
                 **selection.selected(),
-                overwrite=force,
+                overwrite=output.force,
             )
     for message in told:
         warnings.warn(message, Sub8Warning, stacklevel=2)

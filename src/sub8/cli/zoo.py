@@ -22,7 +22,6 @@ def zoo(
     ] = 224,
     classes: Annotated[int, typer.Option(metavar="C", help="Classes of the last layer.")] = 1000,
     seed: Annotated[int, typer.Option(metavar="S", help="Of the random weights.")] = 0,
-    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Write a known architecture with random weights: for counting, timing and file sizes."""
@@ -33,8 +32,8 @@ def zoo(
         raise InputError(
             f"size ({size}) and classes ({classes}) must be at least 1, seed ({seed}) at least 0"
         )
-    target = options.output_path(output, force=force)
-    write_model(build(name, seed=seed, size=size, classes=classes), target, overwrite=force)
+    target = output.path()
+    write_model(build(name, seed=seed, size=size, classes=classes), target, overwrite=output.force)
     result = {"output": str(target), "bytes": target.stat().st_size}
     if as_json:
         print_json("zoo", result)

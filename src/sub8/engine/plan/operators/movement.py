@@ -63,6 +63,11 @@ class Movement(UnaryOperator):
         x = values[self.x]
         return Tensor(self.moved(x.values), x.exponents)
 
+    def check_rank(self, x: Shape, rank: int) -> None:
+        """Raises InputError where ``x`` has another number of axes."""
+        if len(x) != rank:
+            raise self.misfit(f"input {list(x)} has {len(x)} axes, not {rank}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Slice(Movement):
@@ -100,8 +105,7 @@ class Pad(Movement):
     value: int
 
     def moved_shape(self, x: Shape) -> Shape:
-        if len(self.pads) != 2 * len(x):
-            raise self.misfit(f"pads {list(self.pads)} do not fit {list(x)}")
+        self.check_rank(x, len(self.pads) // 2)
         begins, ends = self.pads[: len(x)], self.pads[len(x) :]
         sizes = [size + begin + end for size, begin, end in zip(x, begins, ends, strict=True)]
         if min(sizes, default=0) < 0:
@@ -153,8 +157,7 @@ class Repeat(Movement):
     factors: tuple[int, ...]
 
     def moved_shape(self, x: Shape) -> Shape:
-        if len(self.factors) != len(x):
-            raise self.misfit(f"factors {list(self.factors)} do not fit {list(x)}")
+        self.check_rank(x, len(self.factors))
         return tuple(size * factor for size, factor in zip(x, self.factors, strict=True))
 
     def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
@@ -178,8 +181,7 @@ class Blocks(Movement):
 
     def moved_shape(self, x: Shape) -> Shape:
         block = self.block
-        if len(x) != 4:
-            raise self.misfit(f"input {list(x)} has no four axes")
+        self.check_rank(x, 4)
         batch, channels, height, width = x
         if self.to_space:
             if channels % block**2:
@@ -227,8 +229,7 @@ class Transpose(Movement):
     perm: tuple[int, ...]
 
     def moved_shape(self, x: Shape) -> Shape:
-        if len(self.perm) != len(x):
-            raise self.misfit(f"permutation {list(self.perm)} does not fit {list(x)}")
+        self.check_rank(x, len(self.perm))
         return tuple(x[axis] for axis in self.perm)
 
     def images_apart(self, shapes: Shapes, constants: set[str]) -> bool:
