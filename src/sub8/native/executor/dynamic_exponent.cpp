@@ -28,4 +28,16 @@ void ResultExponent::check() const {
             "a chosen exponent needs the largest magnitudes and a place");
 }
 
+RoundStep::RoundStep(const Buffer& out, std::int64_t count, std::int64_t batch,
+                     const ResultExponent& exponent, int low, int high)
+    : out_(out), batch_(batch), exponent_(exponent), low_(low), high_(high) {
+    require_8_bit_limits(low, high);
+    exponent.check();
+    writing(out, count);
+    if (exponent.largest) {
+        reading(*exponent.largest, batch * 8);
+        writing(*exponent.chosen, batch * 4);
+    }
+}
+
 }  // namespace sub8::executor

@@ -37,13 +37,6 @@ struct ResultExponent {
 
     // Throws where only one of the buffers is given, or `fixed` is absurd.
     void check() const;
-    // Writes to `chosen`, if there is one, exponent_of(image) for each image of `batch`.
-    template <typename ExponentOf>
-    void write(const Frame& frame, std::int64_t batch, const ExponentOf& exponent_of) const {
-        if (!chosen) return;
-        auto* exponents = reinterpret_cast<std::int32_t*>(chosen->write(frame));
-        for (std::int64_t image = 0; image < batch; ++image) exponents[image] = exponent_of(image);
-    }
 };
 
 // The step that finds them.
@@ -58,6 +51,34 @@ class LargestStep : public Step {
 
   private:
     Buffer largest_;
+};
+
+// The step that rounds to it, 8 bits an element.
+class RoundStep : public Step {
+  protected:
+    RoundStep(const Buffer& out, std::int64_t count, std::int64_t batch,
+              const ResultExponent& exponent, int low, int high);
+
+    // The exponent of an image's result: the fixed one, or what choose(largest) says.
+    template <typename Choose>
+    int exponent_of(const Frame& frame, std::int64_t image, const Choose& choose) const {
+        if (!exponent_.largest) return exponent_.fixed;
+        return choose(
+            reinterpret_cast<const std::uint64_t*>(exponent_.largest->read(frame))[image]);
+    }
+    // Where exponents are chosen, worker 0 writes exponent(image) of all images.
+    template <typename Exponents>
+    void write_exponents(const Frame& frame, const Worker& worker,
+                         const Exponents& exponent) const {
+        if (worker.share != 0 || !exponent_.chosen) return;
+        auto* exponents = reinterpret_cast<std::int32_t*>(exponent_.chosen->write(frame));
+        for (std::int64_t image = 0; image < batch_; ++image) exponents[image] = exponent(image);
+    }
+
+    Buffer out_;
+    std::int64_t batch_;
+    ResultExponent exponent_;
+    int low_, high_;
 };
 
 constexpr int kLowestExponent = -32;

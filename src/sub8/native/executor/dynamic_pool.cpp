@@ -20,12 +20,6 @@ int chosen_exponent(std::uint64_t largest, std::int64_t unit, bool is_signed) {
 
 }  // namespace
 
-DynamicMeanLargest::DynamicMeanLargest(const Buffer& x, const WindowSums& sums,
-                                       const Buffer& largest)
-    : LargestStep(largest, sums.shape().batch), x_(x), sums_(sums) {
-    reading(x, sums.shape().input_count());
-}
-
 void DynamicMeanLargest::run(const Frame& frame, const Worker& worker) const {
     std::uint64_t* const largest_of = slots(frame);
     for_window_sums(sums_, x_.read(frame), worker,
@@ -43,35 +37,21 @@ void DynamicMeanLargest::run(const Frame& frame, const Worker& worker) const {
 DynamicMeanRound::DynamicMeanRound(const Buffer& x, const Exponent& x_exponent,
                                    const WindowSums& sums, const Buffer& out,
                                    const ResultExponent& exponent, int low, int high)
-    : x_(x),
-      x_exponent_(x_exponent),
-      sums_(sums),
-      out_(out),
-      exponent_(exponent),
-      low_(low),
-      high_(high) {
-    const PoolShape& s = sums.shape();
-    require_8_bit_limits(low, high);
-    exponent.check();
-    x_exponent.check(s.batch);
-    reading(x, s.input_count());
-    writing(out, s.output_count());
+    : WindowStep(x, sums, out, sums.shape().output_count(), sums.shape().batch, exponent, low,
+                 high),
+      x_exponent_(x_exponent) {
+    x_exponent.check(sums.shape().batch);
     if (x_exponent.per_image) reading(*x_exponent.per_image, x_exponent.images * 4);
-    if (exponent.largest) {
-        reading(*exponent.largest, s.batch * 8);
-        writing(*exponent.chosen, s.batch * 4);
-    }
 }
 
 void DynamicMeanRound::run(const Frame& frame, const Worker& worker) const {
     const PoolShape& s = sums_.shape();
     const auto chosen = [&](std::int64_t image) {
-        if (!exponent_.largest) return exponent_.fixed;
-        const auto* largest =
-            reinterpret_cast<const std::uint64_t*>(exponent_.largest->read(frame));
-        return chosen_exponent(largest[image], x_exponent_.of(frame, image), exponent_.is_signed);
+        return exponent_of(frame, image, [&](std::uint64_t largest) {
+            return chosen_exponent(largest, x_exponent_.of(frame, image), exponent_.is_signed);
+        });
     };
-    if (worker.share == 0) exponent_.write(frame, s.batch, chosen);
+    write_exponents(frame, worker, chosen);
     std::uint8_t* out = out_.write(frame);
     for_window_sums(
         sums_, x_.read(frame), worker,

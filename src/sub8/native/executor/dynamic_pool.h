@@ -8,29 +8,21 @@
 
 namespace sub8::executor {
 
-class DynamicMeanLargest : public LargestStep {
+class DynamicMeanLargest : public WindowStep<LargestStep> {
   public:
-    DynamicMeanLargest(const Buffer& x, const WindowSums& sums, const Buffer& largest);
+    DynamicMeanLargest(const Buffer& x, const WindowSums& sums, const Buffer& largest)
+        : WindowStep(x, sums, largest, sums.shape().batch) {}
     void run(const Frame& frame, const Worker& worker) const override;
-
-  private:
-    Buffer x_;
-    WindowSums sums_;
 };
 
-class DynamicMeanRound : public Step {
+class DynamicMeanRound : public WindowStep<RoundStep> {
   public:
     DynamicMeanRound(const Buffer& x, const Exponent& x_exponent, const WindowSums& sums,
                      const Buffer& out, const ResultExponent& exponent, int low, int high);
     void run(const Frame& frame, const Worker& worker) const override;
 
   private:
-    Buffer x_;
     Exponent x_exponent_;
-    WindowSums sums_;
-    Buffer out_;
-    ResultExponent exponent_;
-    int low_, high_;
 };
 
 }  // namespace sub8::executor

@@ -19,12 +19,9 @@ float as_float(std::uint64_t bits) {
     return value;
 }
 
-}  // namespace
+int lowest(bool is_signed) { return is_signed ? -128 : 0; }
 
-QuantizeLargest::QuantizeLargest(const Buffer& x, const PlanarShape& shape, const Buffer& largest)
-    : LargestStep(largest, shape.batch), x_(x), shape_(shape) {
-    reading(x, shape.count() * 4);
-}
+}  // namespace
 
 void QuantizeLargest::run(const Frame& frame, const Worker& worker) const {
     const float* x = reinterpret_cast<const float*>(x_.read(frame));
@@ -41,29 +38,25 @@ void QuantizeLargest::run(const Frame& frame, const Worker& worker) const {
 
 QuantizeDynamic::QuantizeDynamic(const Buffer& x, const Buffer& out, const PlanarShape& shape,
                                  const ResultExponent& exponent)
-    : x_(x), out_(out), shape_(shape), exponent_(exponent) {
-    const std::int64_t count = shape.count();
+    : FloatStep(x, shape, out, shape.count(), shape.batch, exponent, lowest(exponent.is_signed),
+                lowest(exponent.is_signed) + 255) {
     require(exponent.largest && exponent.chosen,
             "a chosen exponent needs the largest magnitudes and a place");
-    reading(x, count * 4);
-    reading(*exponent.largest, shape.batch * 8);
-    writing(out, count);
-    writing(*exponent.chosen, shape.batch * 4);
 }
 
 void QuantizeDynamic::run(const Frame& frame, const Worker& worker) const {
     const float* x = reinterpret_cast<const float*>(x_.read(frame));
-    const auto* largest = reinterpret_cast<const std::uint64_t*>(exponent_.largest->read(frame));
     const auto chosen = [&](std::int64_t image) {
-        const double value = as_float(largest[image]);
-        // Where an image holds NaN the ladder of comparisons in the file fails at every step.
-        if (value == 0.0 || std::isnan(value)) return kLowestExponent;
-        if (std::isinf(value)) return kHighestExponent;
-        return choose_exponent(floor_log2(value), exponent_.is_signed);
+        return exponent_of(frame, image, [&](std::uint64_t largest) {
+            const double value = as_float(largest);
+            // Where an image holds NaN the ladder of comparisons in the file fails at every step.
+            if (value == 0.0 || std::isnan(value)) return kLowestExponent;
+            if (std::isinf(value)) return kHighestExponent;
+            return choose_exponent(floor_log2(value), exponent_.is_signed);
+        });
     };
-    if (worker.share == 0) exponent_.write(frame, shape_.batch, chosen);
+    write_exponents(frame, worker, chosen);
     std::uint8_t* out = out_.write(frame);
-    const int low = exponent_.is_signed ? -128 : 0, high = low + 255;
     const std::int64_t channels = shape_.channels, plane = shape_.plane;
     constexpr std::int64_t kPositions = 256;
     const std::int64_t blocks = pieces(plane, kPositions);
@@ -77,7 +70,7 @@ void QuantizeDynamic::run(const Frame& frame, const Worker& worker) const {
         for (std::int64_t channel = 0; channel < channels; ++channel) {
             std::uint8_t row[kPositions];
             worker.kernels.quantize(x + (image * channels + channel) * plane + begin, size, scale,
-                                    0, low, high, row);
+                                    0, low_, high_, row);
             std::uint8_t* target = out + (image * plane + begin) * channels + channel;
             for (std::int64_t i = 0; i < size; ++i) target[i * channels] = row[i];
         }

@@ -8,27 +8,33 @@
 
 namespace sub8::executor {
 
-class QuantizeLargest : public LargestStep {
-  public:
-    QuantizeLargest(const Buffer& x, const PlanarShape& shape, const Buffer& largest);
-    void run(const Frame& frame, const Worker& worker) const override;
+// A step that reads float32 x.
+template <typename Result>
+class FloatStep : public Result {
+  protected:
+    template <typename... Arguments>
+    FloatStep(const Buffer& x, const PlanarShape& shape, const Arguments&... result)
+        : Result(result...), x_(x), shape_(shape) {
+        this->reading(x, shape.count() * 4);
+    }
 
-  private:
     Buffer x_;
     PlanarShape shape_;
 };
 
+class QuantizeLargest : public FloatStep<LargestStep> {
+  public:
+    QuantizeLargest(const Buffer& x, const PlanarShape& shape, const Buffer& largest)
+        : FloatStep(x, shape, largest, shape.batch) {}
+    void run(const Frame& frame, const Worker& worker) const override;
+};
+
 // exponent: chosen, never fixed.
-class QuantizeDynamic : public Step {
+class QuantizeDynamic : public FloatStep<RoundStep> {
   public:
     QuantizeDynamic(const Buffer& x, const Buffer& out, const PlanarShape& shape,
                     const ResultExponent& exponent);
     void run(const Frame& frame, const Worker& worker) const override;
-
-  private:
-    Buffer x_, out_;
-    PlanarShape shape_;
-    ResultExponent exponent_;
 };
 
 class DequantizeDynamic : public Step {

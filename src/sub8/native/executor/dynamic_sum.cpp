@@ -258,11 +258,6 @@ void DynamicSum::compute(const Frame& frame, const Alignment& alignment, std::in
     }
 }
 
-DynamicLargest::DynamicLargest(const DynamicSum& sum, const Buffer& largest)
-    : LargestStep(largest, sum.batch()), sum_(sum) {
-    for (const Buffer& buffer : sum.buffers()) reading(buffer, 0);
-}
-
 void DynamicLargest::run(const Frame& frame, const Worker& worker) const {
     std::uint64_t* const largest_of = slots(frame);
     std::int64_t current = -1;
@@ -296,36 +291,16 @@ void DynamicLargest::run(const Frame& frame, const Worker& worker) const {
     if (current >= 0) raise_to(largest_of + current, largest);
 }
 
-SumStep::SumStep(const DynamicSum& sum, const Buffer& out, int element_bytes)
-    : sum_(sum), out_(out) {
-    for (const Buffer& buffer : sum.buffers()) reading(buffer, 0);
-    writing(out, sum.count() * element_bytes);
-}
-
-DynamicRound::DynamicRound(const DynamicSum& sum, const Buffer& out, const ResultExponent& exponent,
-                           int low, int high)
-    : SumStep(sum, out, 1), exponent_(exponent), low_(low), high_(high) {
-    require_8_bit_limits(low, high);
-    exponent.check();
-    if (exponent.largest) {
-        reading(*exponent.largest, sum.batch() * 8);
-        writing(*exponent.chosen, sum.batch() * 4);
-    }
-}
-
 void DynamicRound::run(const Frame& frame, const Worker& worker) const {
     const auto chosen = [&](std::int64_t image, std::int64_t unit) {
-        if (!exponent_.largest) return exponent_.fixed;
-        const std::uint64_t largest =
-            reinterpret_cast<const std::uint64_t*>(exponent_.largest->read(frame))[image];
-        if (largest == 0) return kLowestExponent;
-        return choose_exponent(63 - __builtin_clzll(largest) + unit, exponent_.is_signed);
-    };
-    if (worker.share == 0) {
-        exponent_.write(frame, sum_.batch(), [&](std::int64_t image) {
-            return chosen(image, sum_.align(frame, image).unit);
+        return exponent_of(frame, image, [&](std::uint64_t largest) {
+            if (largest == 0) return kLowestExponent;
+            return choose_exponent(63 - __builtin_clzll(largest) + unit, exponent_.is_signed);
         });
-    }
+    };
+    write_exponents(frame, worker, [&](std::int64_t image) {
+        return chosen(image, sum_.align(frame, image).unit);
+    });
     std::uint8_t* out = out_.write(frame);
     std::int64_t current = -1;
     int shift = 0;

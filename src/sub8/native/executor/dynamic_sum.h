@@ -74,40 +74,44 @@ class DynamicSum {
     std::int64_t batch_, rows_;
 };
 
-class DynamicLargest : public LargestStep {
-  public:
-    DynamicLargest(const DynamicSum& sum, const Buffer& largest);
-    void run(const Frame& frame, const Worker& worker) const override;
-
-  private:
-    DynamicSum sum_;
-};
-
-// A sum into a buffer of elements of so many bytes.
-class SumStep : public Step {
+// A step that reads a sum.
+template <typename Result>
+class SumStep : public Result {
   protected:
-    SumStep(const DynamicSum& sum, const Buffer& out, int element_bytes);
+    template <typename... Arguments>
+    explicit SumStep(const DynamicSum& sum, const Arguments&... result)
+        : Result(result...), sum_(sum) {
+        for (const Buffer& buffer : sum.buffers()) this->reading(buffer, 0);
+    }
 
     DynamicSum sum_;
-    Buffer out_;
 };
 
-class DynamicRound : public SumStep {
+class DynamicLargest : public SumStep<LargestStep> {
+  public:
+    DynamicLargest(const DynamicSum& sum, const Buffer& largest)
+        : SumStep(sum, largest, sum.batch()) {}
+    void run(const Frame& frame, const Worker& worker) const override;
+};
+
+class DynamicRound : public SumStep<RoundStep> {
   public:
     DynamicRound(const DynamicSum& sum, const Buffer& out, const ResultExponent& exponent, int low,
-                 int high);
+                 int high)
+        : SumStep(sum, out, sum.count(), sum.batch(), exponent, low, high) {}
     void run(const Frame& frame, const Worker& worker) const override;
-
-  private:
-    ResultExponent exponent_;
-    int low_, high_;
 };
 
 // float32 result.
-class DynamicFloat : public SumStep {
+class DynamicFloat : public SumStep<Step> {
   public:
-    DynamicFloat(const DynamicSum& sum, const Buffer& out) : SumStep(sum, out, 4) {}
+    DynamicFloat(const DynamicSum& sum, const Buffer& out) : SumStep(sum), out_(out) {
+        writing(out, sum.count() * 4);
+    }
     void run(const Frame& frame, const Worker& worker) const override;
+
+  private:
+    Buffer out_;
 };
 
 }  // namespace sub8::executor

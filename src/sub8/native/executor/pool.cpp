@@ -150,7 +150,7 @@ std::int64_t WindowSums::compute(const std::uint8_t* image, std::int64_t y, std:
 
 AveragePool::AveragePool(const Buffer& x, const Buffer& out, const WindowSums& sums,
                          const MeanArithmetic& arithmetic)
-    : x_(x), out_(out), sums_(sums), arithmetic_(arithmetic) {
+    : WindowStep(x, sums), out_(out), arithmetic_(arithmetic) {
     const MeanArithmetic& k = arithmetic;
     require(k.shift >= 0 && k.shift <= 40, "a shift must lie in 0..40");
     require(k.multiplier >= 0, "a multiplier must not be negative");
@@ -161,7 +161,6 @@ AveragePool::AveragePool(const Buffer& x, const Buffer& out, const WindowSums& s
             "the window and the scales lead past 64-bit sums");
     require_8_bit_limits(k.low, k.high);
     require(k.zero_point >= -128 && k.zero_point <= 255, "a zero point must fit 8 bits");
-    reading(x, sums.shape().input_count());
     writing(out, sums.shape().output_count());
 }
 

@@ -101,15 +101,28 @@ struct MeanArithmetic {
     int high = 255;
 };
 
-class AveragePool : public Step {
+// A step that reads the windows of x.
+template <typename Result>
+class WindowStep : public Result {
+  protected:
+    template <typename... Arguments>
+    WindowStep(const Buffer& x, const WindowSums& sums, const Arguments&... result)
+        : Result(result...), x_(x), sums_(sums) {
+        this->reading(x, sums.shape().input_count());
+    }
+
+    Buffer x_;
+    WindowSums sums_;
+};
+
+class AveragePool : public WindowStep<Step> {
   public:
     AveragePool(const Buffer& x, const Buffer& out, const WindowSums& sums,
                 const MeanArithmetic& arithmetic);
     void run(const Frame& frame, const Worker& worker) const override;
 
   private:
-    Buffer x_, out_;
-    WindowSums sums_;
+    Buffer out_;
     MeanArithmetic arithmetic_;
 };
 
