@@ -11,10 +11,16 @@ from onnx import TensorProto, helper, numpy_helper
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.operators import Plan
 from sub8.engine.plan.reference import run_reference
-from sub8.graph import dynamic
+from sub8.graph import dynamic, functions, rows
+from sub8.numerics.rows import STEPS_PER_UNIT, exponentials
 from sub8.oracle import OnnxRuntime
 
 OPSET = 21
+FUNCTIONS = {
+    dynamic.NAME: dynamic.dynamic_scale_function,
+    rows.SOFTMAX: rows.softmax_function,
+    rows.NORM: rows.norm_function,
+}
 
 
 class Graph:
@@ -55,9 +61,22 @@ class Graph:
     def dynamic(self, x: str, *, signed: bool = False) -> str:
         """QuantizeLinear and DequantizeLinear with one scale per image, taken from ``x``."""
         kind = TensorProto.INT8 if signed else TensorProto.UINT8
-        s = self.node(dynamic.NAME, x, domain=dynamic.DOMAIN, signed=int(signed))
+        s = self.node(dynamic.NAME, x, domain=functions.DOMAIN, signed=int(signed))
         q = self.node("QuantizeLinear", x, s, axis=0, output_dtype=kind)
         return self.node("DequantizeLinear", q, s, axis=0)
+
+    def softmax(self, x: str, factor: float, addend: NDArray | float = 0.0) -> str:
+        """``sub8.Softmax`` of ``x * factor + addend``."""
+        steps = np.float32(STEPS_PER_UNIT)
+        operands = (np.float32(factor) * steps, np.asarray(addend, np.float32) * steps)
+        constants = [self.constant(each) for each in (*operands, exponentials())]
+        return self.node(rows.SOFTMAX, x, *constants, domain=functions.DOMAIN)
+
+    def norm(self, x: str, gamma: NDArray, beta: NDArray, epsilon: float = 1e-5) -> str:
+        """``sub8.LayerNormalization``."""
+        operands = (np.float32(gamma.size), np.float64(epsilon) * gamma.size**2, gamma, beta)
+        constants = [self.constant(each) for each in operands]
+        return self.node(rows.NORM, x, *constants, domain=functions.DOMAIN)
 
     def weight(self, values: NDArray, scale: NDArray | float, axis: int = 0) -> str:
         """8-bit weights with one scale, or one per index of ``axis``."""
@@ -77,14 +96,13 @@ class Graph:
             self.initializers,
         )
         imports = [helper.make_opsetid("", self.opset)]
-        has_dynamic = any(node.domain == dynamic.DOMAIN for node in self.nodes)
-        if has_dynamic:
-            imports.append(helper.make_opsetid(dynamic.DOMAIN, 1))
+        called = {node.op_type for node in self.nodes if node.domain == functions.DOMAIN}
+        if called:
+            imports.append(helper.make_opsetid(functions.DOMAIN, 1))
         proto = helper.make_model(graph, opset_imports=imports, ir_version=13)
         model = ir.from_proto(proto)
-        if has_dynamic:
-            function = dynamic.dynamic_scale_function()
-            model.functions[function.identifier()] = function
+        for name in called:
+            functions.add_function(model, FUNCTIONS[name]())
         return model
 
 

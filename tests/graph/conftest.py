@@ -106,7 +106,7 @@ def quantised(run: Run) -> Callable[..., ir.Model]:
         layers = {
             g.name: _layer(g, formats, kind, cluster, terms) for g in groups if g.layer is not None
         }
-        return write_qdq(model, layers, formats, metadata or {})
+        return write_qdq(model, layers, formats, metadata or {}, groups)
 
     return build
 

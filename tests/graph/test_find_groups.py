@@ -343,12 +343,59 @@ def test_products_of_two_activations(cut):
     )
     groups = cut(body, x="1,3,6,6")
     assert [g.kind for g in groups] == [
-        "layer", "layer", "move", "product", "island", "product", "layer",
+        "layer", "layer", "move", "product", "softmax", "product", "layer",
     ]  # fmt: skip
     scores, mixed = [group for group in groups if group.kind == "product"]
     assert scores.inputs == ("a", "t") and mixed.inputs == ("p", "a")
     assert scores.outputs == () and scores.results == ("s",)  # Softmax takes the plain sums
     assert mixed.outputs == ("m",)
+
+
+def test_softmax_takes_its_factor_and_a_constant_addend(cut):
+    body = (
+        "a = Conv(x, w0) t = Transpose<perm=[0, 1, 3, 2]>(a) s = MatMul(a, t) m = Mul(s, factor) "
+        "b = Add(bias, m) p = Softmax(b) v = MatMul(p, a) y = Conv(v, w2)"
+    )
+    bias = np.ones((1, 4, 6, 6), np.float32)
+    for factor, taken in ((0.3, ["Mul", "Add", "Softmax"]), (-0.3, ["Add", "Softmax"])):
+        groups = cut(body, x="1,3,6,6", factor=np.float32(factor), bias=bias)
+        (softmax,) = [group for group in groups if group.kind == "softmax"]
+        assert [node.op_type for node in softmax.nodes] == taken
+        assert softmax.outputs == ("p",)
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [
+        ("p = Softmax(s)", "softmax"),
+        ("p = Softmax<axis=2>(s)", "island"),  # along columns
+        ("c = Cos(s) l = LpNormalization(c) p = Softmax(l)", "island"),  # of what an island makes
+        ("q = Softmax(s) p = LpNormalization(q)", "island"),  # for an island alone
+    ],
+)
+def test_softmax_that_stays_float(cut, rows, kind):
+    body = f"a = Conv(x, w0) s = Conv(a, w1) {rows} y = Conv(p, w2)"
+    groups = cut(body, x="1,3,6,6")
+    (group,) = [g for g in groups if any(n.op_type == "Softmax" for n in g.nodes)]
+    assert group.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sizes", "kind"),
+    [
+        ("axis=-1", 6, "norm"),
+        ("axis=2", 36, "island"),  # over two axes
+        ("axis=-1, epsilon=0.0", 6, "island"),  # rows of equal numbers would divide by zero
+    ],
+)
+def test_layer_normalisation_along_rows(cut, attributes, sizes, kind):
+    shape = (6,) if sizes == 6 else (6, 6)
+    body = f"a = Conv(x, w0) n = LayerNormalization<{attributes}>(a, g, b) y = Conv(n, w1)"
+    constants = {"g": np.ones(shape, np.float32), "b": np.zeros(shape, np.float32)}
+    groups = cut(body, x="1,3,6,6", **constants)
+    assert [group.kind for group in groups] == ["layer", kind, "layer"]
+    kept = cut(body, keep_float=[str(groups[1].nodes[0].name)], x="1,3,6,6", **constants)
+    assert [group.kind for group in kept] == ["layer", "island", "layer"]
 
 
 def test_differences_are_integers_except_within_islands(cut):

@@ -13,16 +13,22 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.errors import UnsupportedModelError
-from sub8.graph import constants, patterns
+from sub8.graph import constants, patterns, rows
 from sub8.graph.data_sizes import data_sized
 from sub8.graph.infinite import infinite
 from sub8.graph.naming import node_name
 from sub8.graph.sorting import sort_topologically
 from sub8.graph.tables import find_tables
 
-GroupKind = Literal["layer", "product", "add", "sub", "mul", "table", "pool", "move", "island"]
+GroupKind = Literal[
+    "layer", "product", "add", "sub", "mul", "table", "pool", "move", "norm", "softmax", "island"
+]
 
+# Groups that read true floats as well as dequantised tensors.
+_READ_FLOATS = ("island", "softmax")
 _OF_TWO: dict[str, GroupKind] = {"Add": "add", "Sub": "sub", "Mul": "mul"}
+# What stays float where it leads to the graph's outputs alone.
+_TAILS = ("table", "move", "add", "sub", "mul", "norm", "softmax")
 # Of a network's weights, what a layer behind a float island has if it is no layer to speak of.
 _SMALL_PART = 1e-3
 
@@ -35,7 +41,8 @@ class Group:
         "product": MatMul of two activations; "add", "sub": two activations [+ Relu/Clip ...];
         "mul": two activations; "table": an element-wise function of one tensor; "pool": MaxPool,
         AveragePool, GlobalAveragePool; "move": Reshape, Transpose, Concat, Slice, Split, Pad;
-        "island": float nodes outside the integer set.
+        "norm": LayerNormalization along rows; "softmax": the same of Softmax, with a factor and an
+        addend before it; "island": float nodes outside the integer set.
     name: the layer's node name, else the last node's.
     nodes: in topological order. layer: the Conv, Gemm or MatMul of a "layer".
     inputs: names of the activations read, in order of first use; a layer's are (x,) or (x,
@@ -124,7 +131,7 @@ def why_no_layer(model: ir.Model) -> str:
 
 def quantised_inputs(model: ir.Model, groups: Iterable[Group]) -> tuple[str, ...]:
     """The graph's inputs that integer groups read: they need a Format like any group's output."""
-    read = {name for group in groups if group.kind != "island" for name in group.inputs}
+    read = {name for group in groups if group.kind not in _READ_FLOATS for name in group.inputs}
     return tuple(value.name for value in model.graph.inputs if value.name in read)
 
 
@@ -212,6 +219,7 @@ class _Partition:
             if apart or node in self.kept:
                 self._claim("island", [node])
         self._claim_layers()
+        self._claim_rows()
         self._claim_elementwise()
         for node in self.nodes:
             if node not in self.owner:
@@ -224,6 +232,7 @@ class _Partition:
                     kind = "move"
                 self._claim(kind, [node])
         self._release_power_means()
+        self._release_rows()
         self._release_float_tails()
         self._merge_islands()
         return self._sorted()
@@ -272,6 +281,16 @@ class _Partition:
             user = patterns.only_user(user.outputs[0])
         return found
 
+    def _claim_rows(self) -> None:
+        for node in self.nodes:
+            if node in self.owner:
+                continue
+            softmax = rows.softmax_form(node, lambda other: other not in self.owner)
+            if softmax is not None:
+                self._claim("softmax", softmax.nodes)
+            elif rows.norm_form(node) is not None:
+                self._claim("norm", [node])
+
     def _claim_elementwise(self) -> None:
         candidates = [n for n in self.nodes if n not in self.owner and patterns.is_elementwise(n)]
         tables = find_tables(candidates)
@@ -305,6 +324,19 @@ class _Partition:
                 for part in (before, draft, *moves, behind):
                     part.kind = "island"
 
+    def _release_rows(self) -> None:
+        """Leave Softmax and normalisations that read from, or are read by, float islands alone to
+        those islands.
+        """
+        ordered = self._sorted()
+        for draft in (*ordered, *reversed(ordered)):
+            if draft.kind not in ("norm", "softmax"):
+                continue
+            readers = [reader for value in draft.results() for reader in draft.readers(value)]
+            for others in (draft.sources(), readers):
+                if others and all(other.kind == "island" for other in others):
+                    draft.kind = "island"
+
     def _only_reader(self, draft: _Draft) -> _Draft | None:
         """The one group that reads a group's one result, which the graph does not return."""
         results = draft.results()
@@ -324,9 +356,7 @@ class _Partition:
         ordered = self._sorted()
         tail: set[_Draft] = set()
         for draft in reversed(ordered):
-            if (
-                draft.kind in ("table", "move", "add", "sub", "mul") or self._is_small(draft)
-            ) and all(
+            if (draft.kind in _TAILS or self._is_small(draft)) and all(
                 reader.kind == "island" or reader in tail
                 for value in draft.results()
                 for reader in draft.readers(value)
@@ -470,7 +500,7 @@ def _is_quantised(draft: _Draft, value: ir.Value) -> bool:
     """What integer groups read is 8-bit; of the rest, plain accumulators and an island's result
     stay float.
     """
-    if any(reader.kind != "island" for reader in draft.readers(value)):
+    if any(reader.kind not in _READ_FLOATS for reader in draft.readers(value)):
         return True
     if draft.kind in ("island", "product"):
         return False

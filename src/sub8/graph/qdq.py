@@ -7,11 +7,12 @@ axes (alphas ``[O, G, 1, 1]``, ``block_size = N``), a matrix its two; MatMul rea
 Transpose.
 Activations: QuantizeLinear and DequantizeLinear right behind the tensor's producer, for every
 tensor that has a Format; dynamic ones by ``sub8.DynamicScale`` with one scale per image (axis 0).
+Softmax and LayerNormalization of integer groups: the functions of ``graph.rows``.
 """
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +20,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.errors import InputError
-from sub8.graph import constants, patterns
-from sub8.graph.dynamic import DOMAIN, dynamic_scale, dynamic_scale_function
+from sub8.graph import constants, patterns, rows
+from sub8.graph.dynamic import dynamic_scale, dynamic_scale_function
+from sub8.graph.functions import add_function
+from sub8.graph.groups import Group
 from sub8.graph.naming import unused_name
+from sub8.graph.new_nodes import Writer
 from sub8.graph.opset import IR_VERSION, OPSET
+from sub8.graph.rewire import replace
 from sub8.numerics.cluster import ClusteredWeight, in_powers_of_two
 from sub8.numerics.dfp import Format
 
@@ -55,6 +60,7 @@ def write_qdq(
     layers: Mapping[str, QuantizedLayer],
     formats: Mapping[str, Format],
     metadata: Mapping[str, str],
+    groups: Sequence[Group] = (),
 ) -> ir.Model:
     """The Q/DQ form of a normalised float model, as a new model.
 
@@ -62,6 +68,7 @@ def write_qdq(
     formats: by tensor name; exactly these tensors become 8-bit, their readers see the dequantised
     values.
     metadata: added to the model's own ``metadata_props``.
+    groups: the model's; those of kind "norm" and "softmax" are written in their integer form.
 
     Raises InputError where a name is not in the model, a layer's shapes do not fit its node, or a
     scale is not a power of two that float32 can hold.
@@ -69,6 +76,7 @@ def write_qdq(
     model = model.clone()
     graph = model.graph
     by_name = {str(node.name): node for node in graph if patterns.is_layer(node)}
+    _write_rows(model, groups)
     writer = _Writer(graph)
     for name, layer in layers.items():
         if name not in by_name:
@@ -84,9 +92,7 @@ def write_qdq(
         graph.initializers.pop(str(unused.name))
     graph.opset_imports[""] = OPSET
     if any(fmt.dynamic for fmt in formats.values()):
-        graph.opset_imports[DOMAIN] = 1
-        function = dynamic_scale_function()
-        model.functions[function.identifier()] = function
+        add_function(model, dynamic_scale_function())
     graph.sort()
     model.ir_version = max(IR_VERSION, model.ir_version or 0)
     model.producer_name = "sub8"
@@ -94,6 +100,26 @@ def write_qdq(
         del model.metadata_props[key]  # what a file said of how it was made is not true of this one
     model.metadata_props.update(metadata)
     return model
+
+
+def _write_rows(model: ir.Model, groups: Sequence[Group]) -> None:
+    """Call the functions of ``graph.rows`` in the place of the groups that have such a form."""
+    writer = Writer(model.graph)
+    nodes = {str(node.name): node for node in model.graph}
+    for group in groups:
+        last = nodes.get(group.name)
+        if last is None or group.kind not in ("norm", "softmax"):
+            continue
+        inside = {nodes[str(node.name)] for node in group.nodes}
+        form = rows.norm_form(last) or rows.softmax_form(last, inside.__contains__)
+        if form is None:
+            raise InputError(f"node {group.name!r}: the groups are of another model")
+        replace(last, form.call(writer.constant))
+        for before in reversed(form.nodes[:-1]):
+            model.graph.remove(before, safe=True)
+        add_function(
+            model, rows.norm_function() if group.kind == "norm" else rows.softmax_function()
+        )
 
 
 class _Writer:

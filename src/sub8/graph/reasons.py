@@ -12,7 +12,8 @@ _INTEGER = (
     | patterns.MOVES
     | patterns.MEANS
     | {"Conv", "Gemm", "MatMul", "MaxPool", "GlobalMaxPool", "Flatten", "Squeeze", "Unsqueeze",
-       "Identity", "ReduceMean", "QuantizeLinear", "DequantizeLinear"}
+       "Identity", "ReduceMean", "Softmax", "LayerNormalization", "QuantizeLinear",
+       "DequantizeLinear"}
 )  # fmt: skip
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from sub8.engine.session import Session
 from sub8.errors import InputError
 from sub8.graph.groups import Group
-from sub8.graph.qdq import write_qdq
 from sub8.mixed.allocate import Allocation, Front, Layer, Option, stored_bits
 from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits, plain
 from sub8.mixed.drop import Drop, expected_drop
@@ -241,7 +240,7 @@ class Chooser:
             visit,
             self._work.named("trial: layers"),
         )
-        model = write_qdq(self._network.model, calibrated.layers, self._network.formats, {})
+        model = self._network.written(calibrated.layers)
         session = Session(model, threads=self._work.threads)
         return [session.run_all(feed) for feed in judged_by]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sub8.engine.session import Session
 from sub8.graph.groups import Group
-from sub8.graph.qdq import QuantizedLayer, write_qdq
+from sub8.graph.qdq import QuantizedLayer
 from sub8.latency import WARM_UP_RUNS, interleaved_medians
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.numerics.dfp import Format
@@ -91,10 +91,7 @@ class Stopwatch:
             group.name: _random_layer(group, chosen[group.name], self._network.formats)
             for group in self._network.layers
         }
-        return Session(
-            write_qdq(self._network.model, layers, self._network.formats, {}),
-            threads=self._work.threads,
-        )
+        return Session(self._network.written(layers), threads=self._work.threads)
 
 
 def _random_layer(group: Group, fmt: WeightFormat, formats: Mapping[str, Format]) -> QuantizedLayer:

@@ -201,6 +201,13 @@ def _softmax(node: ir.Node, values: Values) -> Tensor:
     return torch.softmax(values[0], patterns.attribute(node, "axis", -1))
 
 
+def _layer_norm(node: ir.Node, values: Values) -> Tensor:
+    x, gamma, beta = (*values, None)[:3]
+    axis = patterns.attribute(node, "axis", -1)
+    shape = x.shape[axis % x.ndim :]
+    return F.layer_norm(x, shape, gamma, beta, patterns.attribute(node, "epsilon", 1e-5))
+
+
 def _flatten(node: ir.Node, values: Values) -> Tensor:
     axis = patterns.attribute(node, "axis", 1)
     return values[0].reshape(math.prod(values[0].shape[:axis]), -1)
@@ -285,6 +292,7 @@ FUNCTIONS: dict[str, Function] = {
     ),
     "Elu": lambda node, values: F.elu(values[0], patterns.attribute(node, "alpha", 1.0)),
     "Softmax": _softmax,
+    "LayerNormalization": _layer_norm,
 }
 
 

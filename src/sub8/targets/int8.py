@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sub8.engine.reader.state import bounds_of_clip
 from sub8.engine.reader.weights import real_values
 from sub8.errors import InputError, UnsupportedModelError
-from sub8.graph import constants, dynamic, patterns
+from sub8.graph import constants, dynamic, functions, patterns
 from sub8.graph.inference import infer_shapes
 from sub8.graph.new_nodes import Writer
 from sub8.graph.quantization import use_standard_domain
@@ -77,7 +77,7 @@ def _rewrite(model: ir.Model, samples: Samples) -> Rewritten:
 
 def _refuse_dynamic(model: ir.Model) -> None:
     for node in model.graph:
-        if (node.domain, node.op_type) == (dynamic.DOMAIN, dynamic.NAME):
+        if (node.domain, node.op_type) == (functions.DOMAIN, dynamic.NAME):
             raise UnsupportedModelError(
                 f"node {str(node.name)!r}: exponents that are taken at run time have no int8 form; "
                 "quantise with static ones, or export to the target 'onnx-plain'"

@@ -12,7 +12,7 @@ import onnx_ir.passes.common as passes
 
 from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns
-from sub8.graph.dynamic import DOMAIN
+from sub8.graph.functions import DOMAIN
 from sub8.graph.inference import infer_shapes
 from sub8.graph.inlining import inline_functions
 from sub8.graph.new_nodes import Writer

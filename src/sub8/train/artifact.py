@@ -15,5 +15,5 @@ def export(network: Network) -> QuantizedModel:
     if not isinstance(network, Network):
         raise InputError(f"export takes what prepare returned, not {type(network).__name__}")
     layers = network.integers()
-    model = write_qdq(network.model, layers, network.formats(), network.metadata)
+    model = write_qdq(network.model, layers, network.formats(), network.metadata, network.groups)
     return QuantizedModel(model, layer_summaries(layers, network.signal_to_noise))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sub8.data import ImageRange
 from sub8.data.preprocess import Preparation
 from sub8.errors import Sub8Warning
-from sub8.graph.qdq import write_qdq
 from sub8.progress import Progress, Work, logged
 from sub8.ptq.prepare import Source, prepare_network
 from sub8.ptq.samples import Calibration, Samples
@@ -74,7 +73,7 @@ def quantize(
         metadata["sub8.choice"] = json.dumps(choice.to_dict())
     layers = layer_summaries(calibrated.layers, calibrated.signal_to_noise)
     _tell_noise(layers)
-    written = write_qdq(network.model, calibrated.layers, network.formats, metadata)
+    written = network.written(calibrated.layers, metadata)
     return QuantizedModel(written, layers, Measurement.of(network, written, threads))
 
 

@@ -16,7 +16,8 @@ from sub8.engine.description.write import write
 SCHEMA = Path(sub8.__file__).parent / "native" / "description" / "model.fbs"
 # What a field is in the schema by how the records store it.
 STORED: dict[Any, str] = {
-    "B": "ubyte", "i": "int", "I": "uint", "q": "long", "Q": "ulong", "f": "float", "?": "bool",
+    "B": "ubyte", "i": "int", "I": "uint", "q": "long", "Q": "ulong", "f": "float", "d": "double",
+    "?": "bool",
     np.int64: "[long]", np.uint64: "[ulong]", np.float32: "[float]", np.uint8: "[ubyte]",
 }  # fmt: skip
 

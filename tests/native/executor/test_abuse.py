@@ -89,6 +89,36 @@ def test_copies_outside_of_their_buffers(operation):
         program([operation])
 
 
+def softmax(rows=4, size=8, addend=None, table=64):
+    x, out = arena(0, rows * size * 4), arena(KIB, rows * size)
+    return r.Softmax(x, out, rows, size, 1.0, addend, arena(0, table), False, 0.5)
+
+
+def layer_norm(size=8, gamma=8, beta=8, least=1e-5, scale=0.5):
+    gamma, beta = np.ones(gamma, np.float32), np.zeros(beta, np.float32)
+    return r.LayerNorm(arena(0), arena(KIB), 4, size, True, scale, least, gamma, beta, True, 0.5)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        softmax(),  # a table of 16 exponentials
+        softmax(size=0, table=4 * KIB),
+        softmax(size=2**40, table=4 * KIB),
+        softmax(addend=arena(0, 16), table=4 * KIB),
+        layer_norm(gamma=7),
+        layer_norm(beta=9),
+        layer_norm(size=300, gamma=300, beta=300),
+        layer_norm(size=2**17, gamma=2**17, beta=2**17),
+        layer_norm(least=0.0),
+        layer_norm(least=float("nan")),
+    ],
+)
+def test_rows_outside_of_their_buffers(operation):
+    with pytest.raises(ValueError):
+        program([operation])
+
+
 def pool(
     x=(1, 8, 8, 16), out=(4, 4), kernel=(2, 2), strides=(2, 2), pads=(0,) * 4, dilations=(1, 1)
 ):

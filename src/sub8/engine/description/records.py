@@ -17,6 +17,7 @@ UInt: TypeAlias = Annotated[int, "I"]
 Long: TypeAlias = Annotated[int, "q"]
 ULong: TypeAlias = Annotated[int, "Q"]
 Float: TypeAlias = Annotated[float, "f"]
+Double: TypeAlias = Annotated[float, "d"]
 Bool: TypeAlias = Annotated[bool, "?"]
 
 Longs: TypeAlias = Annotated[Sequence[int] | NDArray[np.int64], np.int64]
@@ -201,6 +202,34 @@ class MatMul(Table):
     out: Buffer
     sizes: Longs
     result: Result
+
+
+@dataclass(frozen=True)
+class Softmax(Table):
+    x: Buffer
+    out: Buffer
+    rows: Long
+    size: Long
+    factor: Float
+    addend: Buffer | None
+    exponentials: Buffer
+    is_signed: Bool
+    scale: Float
+
+
+@dataclass(frozen=True)
+class LayerNorm(Table):
+    x: Buffer
+    out: Buffer
+    rows: Long
+    size: Long
+    x_signed: Bool
+    x_scale: Float
+    least: Double
+    gamma: Floats
+    beta: Floats
+    is_signed: Bool
+    scale: Float
 
 
 @dataclass(frozen=True)
@@ -431,6 +460,8 @@ Operation: TypeAlias = (
     | Add
     | Multiply
     | MatMul
+    | Softmax
+    | LayerNorm
     | LookUp
     | Interpolate
     | MaxPool

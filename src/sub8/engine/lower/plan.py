@@ -15,6 +15,7 @@ from sub8.engine.lower.matmul import lower_matmul
 from sub8.engine.lower.orders import row_major_tensors, views
 from sub8.engine.lower.packing import PackedLayers
 from sub8.engine.lower.placing import Lowering
+from sub8.engine.lower.rows import lower_layer_norm, lower_softmax
 from sub8.engine.lower.segment import NativeSegment
 from sub8.engine.plan import operators as p
 from sub8.engine.plan.batch import batch_parts
@@ -159,6 +160,8 @@ _STEPS: dict[type[p.IntegerOperator], tuple[Lower, Lower | None]] = {
     p.Sub: (elements.lower_binary, None),
     p.Mul: (elements.lower_binary, None),
     p.MatMul: (lower_matmul, None),
+    p.Softmax: (lower_softmax, None),
+    p.LayerNorm: (lower_layer_norm, None),
     p.Reformat: (elements.lower_reformat, dynamic.lower_dynamic_add),
     p.Table: (elements.lower_table, None),
     p.MaxPool: (elements.lower_max_pool, None),

@@ -11,7 +11,17 @@ import onnx_ir as ir
 from sub8.engine.plan import operators as p
 from sub8.engine.reader.layers import add_bias, read_linear
 from sub8.engine.reader.state import GraphState, both_inputs, bounds_of_clip
-from sub8.engine.reader.values import Clamp, Function, Integers, Joined, Known, Lazy, Moved, Pending
+from sub8.engine.reader.values import (
+    Clamp,
+    Function,
+    Integers,
+    Joined,
+    Known,
+    Lazy,
+    Moved,
+    Pending,
+    Rows,
+)
 from sub8.engine.reader.weights import read_terms, real_scalar, real_values
 from sub8.graph import constants, patterns
 from sub8.graph.constants import follows_from_constants
@@ -188,7 +198,7 @@ def _clamped(state: GraphState, known: Lazy, clamp: Clamp) -> Lazy | None:
                     return None
                 parts.append(inner)
             return dataclasses.replace(known, parts=tuple(parts))
-        case Function():
+        case Function() | Rows():
             return None
         case _:
             assert_never(known)

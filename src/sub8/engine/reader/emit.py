@@ -20,6 +20,7 @@ from sub8.engine.reader.values import (
     Moved,
     Pending,
     Real,
+    Rows,
 )
 from sub8.graph.naming import unused_name
 from sub8.numerics.dfp import Format, dequantize, quantize
@@ -83,6 +84,10 @@ class Emitter:
                 if fmt.dynamic and known.core.static_only:
                     return None
                 return self.add(_bounded(known.core, known.clamp, fmt, out), fmt)
+            case Rows():
+                if fmt.dynamic or not fmt.is_power:
+                    return None
+                return self.add(dataclasses.replace(known.core, out=out), fmt)
             case Moved():
                 if fmt.dynamic and not known.rearranges:
                     return None

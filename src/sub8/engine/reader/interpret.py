@@ -7,10 +7,11 @@ import onnx_ir as ir
 
 from sub8.engine.plan import operators as p
 from sub8.engine.reader import bare_integers, elementwise, layers, movement
+from sub8.engine.reader import rows as row_reader
 from sub8.engine.reader.state import GraphState, Keep, input_at
 from sub8.engine.reader.values import DynamicScale, Integers, Known, Pending, Real
 from sub8.errors import UnsupportedModelError
-from sub8.graph import constants, dynamic, patterns, quantization
+from sub8.graph import constants, dynamic, functions, patterns, quantization, rows
 from sub8.graph.naming import node_name
 from sub8.numerics.dfp import Format
 
@@ -196,7 +197,9 @@ _READERS: dict[tuple[str, str], Reader] = {
     ("", "QuantizeLinear"): _read_quantize,
     (quantization.MICROSOFT, "QuantizeLinear"): _read_quantize,
     ("", "DequantizeLinear"): _read_dequantize,
-    (dynamic.DOMAIN, dynamic.NAME): _read_dynamic_scale,
+    (functions.DOMAIN, dynamic.NAME): _read_dynamic_scale,
+    (functions.DOMAIN, rows.SOFTMAX): row_reader.read_softmax,
+    (functions.DOMAIN, rows.NORM): row_reader.read_norm,
     ("", "Identity"): _read_same,
     ("", "Dropout"): _read_same,
     ("", "Conv"): layers.read_conv,

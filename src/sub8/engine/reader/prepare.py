@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from sub8.graph import constants, dynamic, quantization
+from sub8.graph import constants, functions, quantization
 from sub8.graph.inference import infer_shapes
 from sub8.graph.inlining import inline_functions
 from sub8.graph.library_logs import quiet
@@ -56,7 +56,7 @@ def prepare(model: ir.Model, leave: Container[str] = ()) -> Prepared:
     leave: results whose nodes stay in operator form.
     """
     model = model.clone()
-    inline_functions(model, lambda function: function.domain != dynamic.DOMAIN)
+    inline_functions(model, lambda function: function.domain != functions.DOMAIN)
     quantization.use_standard_domain(model)
     passes.RemoveInitializersFromInputsPass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)

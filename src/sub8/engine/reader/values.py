@@ -64,6 +64,13 @@ class Pending:
 
 
 @dataclass(frozen=True, eq=False)
+class Rows:
+    """An operator over rows whose result is not rounded yet; ``core`` lacks out."""
+
+    core: p.Softmax | p.LayerNorm
+
+
+@dataclass(frozen=True, eq=False)
 class Function:
     """An element-wise function of one 8-bit tensor.
 
@@ -115,5 +122,5 @@ class Real:
     """
 
 
-Lazy = Pending | Function | Moved | Joined
+Lazy = Pending | Rows | Function | Moved | Joined
 Known = Integers | Lazy | DynamicScale | Real

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "kernels/rows.h"
+
 namespace sub8::kernels {
 
 // How a sum becomes an 8-bit result: clamp(round_half_even(sum / 2**shift) + zero_point, low,
@@ -76,6 +78,14 @@ struct ElementKernels {
     // 0..30.
     void (*narrow_round)(const std::int32_t* totals, std::int64_t count, int shift, int low,
                          int high, std::uint8_t* out);
+    // One row of numerics/rows.py: softmax. addend: of the row, or null. scaled, parts:
+    // scratch of size elements.
+    void (*softmax)(const float* x, const float* addend, std::int64_t size,
+                    const SoftmaxArithmetic& arithmetic, float* scaled, std::int32_t* parts,
+                    std::uint8_t* out);
+    // One row of numerics/rows.py: normalise_rows.
+    void (*normalise_row)(const std::uint8_t* x, std::int64_t size,
+                          const NormArithmetic& arithmetic, std::uint8_t* out);
 };
 
 }  // namespace sub8::kernels

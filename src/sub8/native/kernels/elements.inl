@@ -17,10 +17,11 @@ using i64 = std::int64_t;
 
 using requantize::clamp;
 
+// Adding and taking away 1.5 * 2**23 rounds half to even every float below 2**22 in magnitude.
+constexpr float kRounder = 12582912.0F;
+
 inline void quantize(const float* __restrict x, i64 count, float scale, int zero_point, int low,
                      int high, u8* __restrict out) {
-    // Adding and taking away 1.5 * 2**23 rounds half to even every float below 2**22 in magnitude.
-    constexpr float kRounder = 12582912.0F;
     const float lowest = static_cast<float>(low - zero_point);
     const float highest = static_cast<float>(high - zero_point);
     for (i64 i = 0; i < count; ++i) {
@@ -236,9 +237,99 @@ inline void narrow_round(const i32* __restrict totals, i64 count, int shift, int
     for (i64 i = 0; i < count; ++i) out[i] = to_8_bit(totals[i]);
 }
 
+// clamp(rint(x * inverse_scale), low, high); NaN to the lowest.
+inline u8 to_result(float x, float inverse_scale, float low, float high) {
+    float value = x * inverse_scale;
+    value = value > low ? value : low;
+    value = value < high ? value : high;
+    return static_cast<u8>(static_cast<i32>((value + kRounder) - kRounder));
+}
+
+inline float largest_of(const float* x, i64 count) {
+    typedef float Vector __attribute__((vector_size(32)));
+    constexpr i64 kLanes = sizeof(Vector) / sizeof(float);
+    Vector lanes = {};
+    lanes += x[0];
+    i64 i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+        Vector next;
+        __builtin_memcpy(&next, x + i, sizeof next);
+        lanes = lanes > next ? lanes : next;
+    }
+    float largest = lanes[0];
+    for (i64 lane = 1; lane < kLanes; ++lane) {
+        largest = largest > lanes[lane] ? largest : lanes[lane];
+    }
+    for (; i < count; ++i) largest = largest > x[i] ? largest : x[i];
+    return largest;
+}
+
+inline void softmax(const float* __restrict x, const float* __restrict addend, i64 size,
+                    const SoftmaxArithmetic& k, float* __restrict scaled, i32* __restrict parts,
+                    u8* __restrict out) {
+    constexpr float kLast = kExponentials - 1;
+    const float factor = k.factor;
+    if (addend == nullptr) {
+        for (i64 i = 0; i < size; ++i) scaled[i] = x[i] * factor;
+    } else {
+        for (i64 i = 0; i < size; ++i) scaled[i] = x[i] * factor + addend[i];
+    }
+    const float largest = largest_of(scaled, size);
+    for (i64 i = 0; i < size; ++i) {
+        const float below = largest - scaled[i];
+        // Also of NaN, behind which the largest may be too small, the table holds something.
+        float steps = below < kLast ? below : kLast;
+        steps = steps > 0.0F ? steps : 0.0F;
+        parts[i] = static_cast<i32>((steps + kRounder) - kRounder);
+    }
+    i64 total = 0;
+    for (i64 i = 0; i < size; ++i) {
+        const i32 part = k.exponentials[parts[i]];
+        parts[i] = part;
+        total += part;
+    }
+    const float divisor = static_cast<float>(total), inverse_scale = k.result.inverse_scale;
+    const float low = static_cast<float>(k.result.low), high = static_cast<float>(k.result.high);
+    for (i64 i = 0; i < size; ++i) {
+        out[i] = to_result(static_cast<float>(parts[i]) / divisor, inverse_scale, low, high);
+    }
+}
+
+template <typename X>
+inline void normalise_as(const X* __restrict x, i64 size, const NormArithmetic& k,
+                         u8* __restrict out) {
+    i32 total = 0;
+    std::uint32_t squares = 0;
+    for (i64 i = 0; i < size; ++i) {
+        const i32 value = x[i];
+        total += value;
+        squares += static_cast<std::uint32_t>(value * value);
+    }
+    const i64 spread = size * static_cast<i64>(squares) - static_cast<i64>(total) * total;
+    const double unit = k.scale;
+    const double variance = static_cast<double>(spread) * (unit * unit) + k.least;
+    const float inverse = static_cast<float>(1.0 / __builtin_sqrt(variance));
+    const i32 count = static_cast<i32>(size);
+    const float scale = k.scale, inverse_scale = k.result.inverse_scale;
+    const float low = static_cast<float>(k.result.low), high = static_cast<float>(k.result.high);
+    const float* __restrict gamma = k.gamma;
+    const float* __restrict beta = k.beta;
+    for (i64 i = 0; i < size; ++i) {
+        const float centred = static_cast<float>(count * static_cast<i32>(x[i]) - total) * scale;
+        out[i] = to_result(centred * inverse * gamma[i] + beta[i], inverse_scale, low, high);
+    }
+}
+
+inline void normalise_row(const u8* x, i64 size, const NormArithmetic& k, u8* out) {
+    k.is_signed ? normalise_as(reinterpret_cast<const i8*>(x), size, k, out)
+                : normalise_as(x, size, k, out);
+}
+
 }  // namespace
 }  // namespace sub8::kernels
 
-#define SUB8_ELEMENT_KERNELS                                                               \
-    {quantize, interleave,        dequantize, binary,        look_up,     largest_of_rows, \
-     add_rows, largest_magnitude, narrow_sum, largest_total, narrow_round}
+#define SUB8_ELEMENT_KERNELS                                                       \
+    {                                                                              \
+        quantize,        interleave, dequantize,        binary,     look_up,       \
+        largest_of_rows, add_rows,   largest_magnitude, narrow_sum, largest_total, \
+        narrow_round,    softmax,    normalise_row}

@@ -17,6 +17,7 @@
 #include "executor/matmul.h"
 #include "executor/pool.h"
 #include "executor/quantize.h"
+#include "executor/rows.h"
 #include "executor/sizes.h"
 #include "executor/table.h"
 #include "kernels/catalogue.h"
@@ -134,6 +135,20 @@ StepPointer make(const d::Dequantize& s, const Reached& reached) {
     return std::make_shared<executor::Dequantize>(
         load(s.x(), reached), load(s.out(), reached), load(s.shape()),
         executor::StaticFormat{s.is_signed(), s.scale(), s.zero_point()});
+}
+
+StepPointer make(const d::Softmax& s, const Reached& reached) {
+    return std::make_shared<executor::Softmax>(
+        load(s.x(), reached), load(s.out(), reached), s.rows(), s.size(), s.factor(),
+        load_if_any(s.addend(), reached), load(s.exponentials(), reached),
+        executor::StaticFormat{s.is_signed(), s.scale(), 0});
+}
+
+StepPointer make(const d::LayerNorm& s, const Reached& reached) {
+    return std::make_shared<executor::LayerNorm>(
+        load(s.x(), reached), load(s.out(), reached), s.rows(), s.size(),
+        executor::StaticFormat{s.x_signed(), s.x_scale(), 0}, s.least(), numbers(s.gamma()),
+        numbers(s.beta()), executor::StaticFormat{s.is_signed(), s.scale(), 0});
 }
 
 template <typename Step>
@@ -307,11 +322,11 @@ StepPointer made_as_any(const d::Step& step, const Reached& reached) {
 }  // namespace
 
 StepPointer load_step(const d::Step& step, const Reached& reached) {
-    return made_as_any<d::Quantize, d::Dequantize, d::Add, d::Multiply, d::MatMul, d::LookUp,
-                       d::Interpolate, d::MaxPool, d::AveragePool, d::Copy, d::Fill, d::RunLayer,
-                       d::DynamicLargest, d::DynamicRound, d::DynamicFloat, d::DynamicMeanLargest,
-                       d::DynamicMeanRound, d::QuantizeLargest, d::QuantizeDynamic,
-                       d::DequantizeDynamic>(step, reached);
+    return made_as_any<d::Quantize, d::Dequantize, d::Add, d::Multiply, d::MatMul, d::Softmax,
+                       d::LayerNorm, d::LookUp, d::Interpolate, d::MaxPool, d::AveragePool, d::Copy,
+                       d::Fill, d::RunLayer, d::DynamicLargest, d::DynamicRound, d::DynamicFloat,
+                       d::DynamicMeanLargest, d::DynamicMeanRound, d::QuantizeLargest,
+                       d::QuantizeDynamic, d::DequantizeDynamic>(step, reached);
 }
 
 }  // namespace sub8::loader

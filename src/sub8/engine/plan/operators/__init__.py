@@ -32,6 +32,7 @@ from sub8.engine.plan.operators.movement import (
 from sub8.engine.plan.operators.operator import IntegerOperator, RoundedOperator
 from sub8.engine.plan.operators.pooling import AveragePool, Interpolate, MaxPool, Pool
 from sub8.engine.plan.operators.quantize import Dequantize, Quantize
+from sub8.engine.plan.operators.rows import LayerNorm, Softmax
 from sub8.numerics.dfp import Format
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Interpolate",
     "Island",
     "Layer",
+    "LayerNorm",
     "Linear",
     "MatMul",
     "MaxPool",
@@ -61,6 +63,7 @@ __all__ = [
     "Reshape",
     "RoundedOperator",
     "Slice",
+    "Softmax",
     "Sub",
     "Table",
     "Transpose",
