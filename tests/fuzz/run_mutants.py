@@ -4,9 +4,9 @@
 
 Mutant number N of a seed is always the same: ``--first N`` goes on from there, ``--only N`` makes
 one again, ``--keep FOLDER`` writes those that failed, without the changes that do not matter. With
-``--outcomes`` the counts by kind and outcome, every failure and the commits that were judged are
-written to a file, from which the same command goes on. A kind of input is a class with ``mutant``
-and ``judge``, named in targets.py.
+``--outcomes`` the counts by kind and outcome, every failure, every difference that ``sub8 verify``
+told and the commits that were judged are written to a file, from which the same command goes on.
+A kind of input is a class with ``mutant`` and ``judge``, named in targets.py.
 """
 
 import argparse
@@ -36,10 +36,10 @@ class Outcomes:
         self.path = path
         self.known: dict[str, Any] = {
             "target": target, "seed": seed, "first": first, "next": first, "runs": [],
-            "outcomes": {}, "failures": [],
+            "outcomes": {}, "told by verify": [], "failures": [],
         }  # fmt: skip
         if path is not None and path.exists():
-            self.known = json.loads(path.read_text())
+            self.known |= json.loads(path.read_text())
             if (self.known["target"], self.known["seed"]) != (target, seed):
                 sys.exit(f"{path} holds another target or seed")
         self.next: int = self.known["next"]
@@ -52,6 +52,8 @@ class Outcomes:
         kind = judged.kind.partition(":")[0]
         outcome = "wrong" if judged.verdict.problem is not None else judged.verdict.outcome
         self.counts.setdefault(kind, Counter())[outcome] += 1
+        if outcome.endswith("told by verify"):
+            self.known["told by verify"].append(judged.number)
         self.next = judged.number + 1
 
     def failed(self, number: int, kind: str, left_out: frozenset[int], problem: str) -> None:
