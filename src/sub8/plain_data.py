@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sub8.errors import InputError
+from sub8.reading import read_text
 
 LARGEST_JSON = 1 << 26  # bytes
 _SHOWN = 60  # characters of a wrong value
@@ -18,12 +19,7 @@ T = TypeVar("T")
 def read_json(path: Path) -> Any:
     """What a JSON file holds. Raises InputError: not readable, not JSON, or larger than 64 MiB."""
     try:
-        size = path.stat().st_size
-        if size > LARGEST_JSON:
-            raise InputError(f"{path}: {size:,} bytes are more than the {LARGEST_JSON:,} allowed")
-        return json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        return json.loads(read_text(path, LARGEST_JSON))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error})") from error
 

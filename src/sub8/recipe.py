@@ -3,6 +3,7 @@ Python.
 """
 
 import fnmatch
+import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, astuple, dataclass, field
@@ -11,10 +12,15 @@ from typing import Any, Literal, get_args
 
 from sub8.errors import InputError
 from sub8.numerics.weight_format import WEIGHT_FORMATS, IntegerFormat
+from sub8.reading import read_text
 
 Method = Literal["paper", "optimal", "hessian", "reconstruct", "auto"]
 METHODS: tuple[str, ...] = get_args(Method)
 
+LARGEST_RECIPE = 1 << 20  # bytes
+_DEEP_KEY = re.compile(  # of 32 parts
+    r"""(?<![\w-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}"""
+)
 
 Cluster = int | Literal["all"]
 
@@ -272,8 +278,14 @@ class Recipe:
     def load(cls, path: str | Path) -> "Recipe":
         """Read a TOML recipe; unknown keys and wrong types raise InputError with the key's name."""
         try:
-            data = tomllib.loads(Path(path).read_text("utf-8"))
-        except (OSError, ValueError, RecursionError) as error:  # ValueError: no text, or no TOML
+            text = read_text(Path(path), LARGEST_RECIPE)
+        except InputError as error:
+            raise InputError(f"recipe {error}") from error
+        if _DEEP_KEY.search(text):  # tomllib's time grows with the square of the parts
+            raise InputError(f"recipe {path}: a key has more than 32 parts")
+        try:
+            data = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
             raise InputError(f"recipe {path}: {error}") from error
         return cls.from_dict(data, source=str(path))
 

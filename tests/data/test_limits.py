@@ -8,13 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sub8.data import arrays, open_dataset
+from sub8.data import arrays, open_dataset, parquet
 from sub8.errors import InputError
 
 
 @pytest.fixture
 def small_limit(monkeypatch):
     monkeypatch.setattr(arrays, "MUCH", 1 << 20)
+    monkeypatch.setattr(parquet, "MUCH", 1 << 20)
 
 
 def test_an_archive_of_zeros(tmp_path, small_limit, monkeypatch):
@@ -40,6 +41,16 @@ def test_a_table_of_zeros(tmp_path, small_limit):
     path = tmp_path / "d.parquet"
     table = pa.table({"image": [bytes(1 << 16) + bytes([n]) for n in range(200)]})
     pq.write_table(table, path, compression="zstd", use_dictionary=False)
+    with pytest.raises(InputError, match="more than 100 times"):
+        open_dataset(path)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_value_that_stands_in_every_row(tmp_path, small_limit, nested):
+    path = tmp_path / "d.parquet"
+    image = bytes(1 << 15)
+    pq.write_table(pa.table({"image": [{"bytes": image} if nested else image] * 3000}), path)
+    assert path.stat().st_size < 1 << 16
     with pytest.raises(InputError, match="more than 100 times"):
         open_dataset(path)
 

@@ -159,6 +159,7 @@ def signals(models: list[Expected], threads: int, runs: int) -> None:
     while seen <= 10:  # quick runs are over before so many milliseconds are
         expected.check(session, seen)
     signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     interrupted = 0
     for _ in range(20):
         timer = threading.Timer(0.01, signal.raise_signal, (signal.SIGINT,))

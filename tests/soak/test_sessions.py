@@ -34,5 +34,6 @@ def test_signals_and_forks(quantized_files: list[Path], scenario: str, runs: int
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+@pytest.mark.skipif("SUB8_SANITIZE" in os.environ, reason="sanitizers keep memory that is freed")
 def test_loads_and_unloads(quantized_files: list[Path]) -> None:
     assert float(soak("loads", quantized_files[-1:], 2, 60)) < LARGEST_GROWTH

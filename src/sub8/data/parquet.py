@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.data.arrays import check_expansion
+from sub8.data.arrays import MUCH, check_expansion
 from sub8.data.dataset import Dataset
 from sub8.data.images import decode_image
 from sub8.errors import InputError, first_line
@@ -26,7 +26,8 @@ class ParquetImages(Dataset):
         try:
             table = pq.ParquetFile(path, memory_map=True)
             groups = range(table.metadata.num_row_groups)
-            check_expansion(path, sum(table.metadata.row_group(i).total_byte_size for i in groups))
+            told = sum(table.metadata.row_group(i).total_byte_size for i in groups)
+            check_expansion(path, told)
             columns = [field.name for field in table.schema_arrow]
             for column in ("image", "label"):
                 if columns.count(column) > 1:
@@ -36,7 +37,7 @@ class ParquetImages(Dataset):
                     f"{path}: no column 'image'; it has {', '.join(columns) or 'none'}"
                 )
             has_label = "label" in columns
-            rows = table.read(columns=["image", "label"] if has_label else ["image"])
+            rows = _read(table, path, ["image", "label"] if has_label else ["image"], told)
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"{path}: not a readable Parquet file ({first_line(error)})"
@@ -51,8 +52,6 @@ class ParquetImages(Dataset):
             if None in labels:
                 raise InputError(f"{path}: row {labels.index(None)} has no label")
             self._labels = labels
-        if len(self) == 0:
-            raise InputError(f"{path}: holds no images")
 
     def __len__(self) -> int:
         return len(self._images)
@@ -69,3 +68,22 @@ class ParquetImages(Dataset):
 
     def label(self, index: int) -> int | None:
         return None if self._labels is None else self._labels[index]
+
+
+def _read(table: Any, path: Path, columns: list[str], told: int) -> Any:
+    """Columns of a ``ParquetFile``, in memory; ``told``: what it says that its pages unpack to.
+
+    A value that is stored once may stand in every row, which that size does not tell. No value is
+    larger than it, so batches of so few rows stay below MUCH.
+    """
+    import pyarrow as pa
+
+    batches: list[Any] = []
+    unpacked = 0
+    for batch in table.iter_batches(max(1, min(1024, MUCH // max(told, 1))), columns=columns):
+        unpacked += batch.nbytes
+        check_expansion(path, unpacked)
+        batches.append(batch)
+    if not batches:
+        raise InputError(f"{path}: holds no images")
+    return pa.Table.from_batches(batches)

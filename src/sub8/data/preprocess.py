@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from sub8.data.images import LARGEST_IMAGE
 from sub8.errors import InputError
+from sub8.reading import read_text
 
+LARGEST_FILE = 1 << 20  # bytes of JSON
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Size = int | tuple[int, int]
 
@@ -200,9 +202,9 @@ class Preprocess:
         """
         if "=" not in text:
             try:
-                return cls.from_metadata(Path(text).read_text("utf-8"), text)
-            except (OSError, ValueError) as error:  # ValueError: no text, or no path
-                raise InputError(f"preprocess {text}: {error}") from error
+                return cls.from_metadata(read_text(Path(text), LARGEST_FILE), text)
+            except InputError as error:
+                raise InputError(f"preprocess {error}") from error
         data: dict[str, Any] = {}
         for pair in text.split():
             key, equals, value = pair.partition("=")

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from sub8.errors import InputError
 from sub8.files import create_file
+from sub8.reading import read_start
 from sub8.record.extra import need_extra
-from sub8.record.reading import read_start
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (

@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 
 from sub8.errors import InputError
 from sub8.files import write_file
+from sub8.reading import opened
 from sub8.record.bundles import read_items
 from sub8.record.canonical import STATE_BYTES, STATE_DEPTH, canonical_bytes, check_limits
 from sub8.record.combine import Combined, combine
 from sub8.record.events import Event, EventReader
-from sub8.record.reading import opened
 from sub8.record.state import Parts, parse_state, take_apart
 from sub8.record.verify import verify_state
 

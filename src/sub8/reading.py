@@ -30,5 +30,16 @@ def read_start(path: Path, most: int) -> bytes:
         return file.read(most + 1)
 
 
+def read_text(path: Path, most: int) -> str:
+    """The text of a UTF-8 file; InputError where it is none, or has more than ``most`` bytes."""
+    data = read_start(path, most)
+    if len(data) > most:
+        raise InputError(f"{path}: larger than the {most:,} bytes allowed")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text at byte {error.start}") from error
+
+
 def _unreadable(path: Path, error: OSError | ValueError) -> InputError:
     return InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
