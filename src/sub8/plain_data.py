@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sub8.errors import InputError
-from sub8.reading import read_text
+from sub8.files import read_text
 
 LARGEST_JSON = 1 << 26  # bytes
 _SHOWN = 60  # characters of a wrong value

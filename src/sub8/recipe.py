@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sub8.errors import InputError
+from sub8.files import read_text
 from sub8.numerics.weight_format import WEIGHT_FORMATS, IntegerFormat
-from sub8.reading import read_text
 
 Method = Literal["paper", "optimal", "hessian", "reconstruct", "auto"]
 METHODS: tuple[str, ...] = get_args(Method)

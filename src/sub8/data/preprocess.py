@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sub8.data.images import LARGEST_IMAGE
 from sub8.errors import InputError
-from sub8.reading import read_text
+from sub8.files import read_text
 
 LARGEST_FILE = 1 << 20  # bytes of JSON
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]

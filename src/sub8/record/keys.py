@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sub8.errors import InputError
-from sub8.files import create_file
-from sub8.reading import read_start
+from sub8.files import create_file, read_start
 from sub8.record.extra import need_extra
 
 if TYPE_CHECKING:

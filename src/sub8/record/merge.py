@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sub8.errors import InputError
-from sub8.files import write_file
-from sub8.reading import opened
+from sub8.files import opened, write_file
 from sub8.record.bundles import read_items
 from sub8.record.canonical import STATE_BYTES, STATE_DEPTH, canonical_bytes, check_limits
 from sub8.record.combine import Combined, combine

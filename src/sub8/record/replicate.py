@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sub8.errors import InputError
-from sub8.files import path_sha256
-from sub8.reading import read_start
+from sub8.files import path_sha256, read_start
 from sub8.record.canonical import parse
 from sub8.record.events import Event, sign_event
 from sub8.record.keys import PrivateKey

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sub8.errors import InputError
-from sub8.reading import read_start
+from sub8.files import read_start
 from sub8.record import schema
 from sub8.record.canonical import STATE_BYTES, STATE_DEPTH, canonical_sha256, parse
 from sub8.record.events import EVENT_SCHEMA, EVENT_TYPES

@@ -7,8 +7,8 @@ import pytest
 
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
+from sub8.files import read_text
 from sub8.plain_data import read_json
-from sub8.reading import read_text
 from sub8.recipe import LARGEST_RECIPE, Recipe
 
 READERS = [Recipe.load, lambda path: Preprocess.from_option(str(path)), read_json]
