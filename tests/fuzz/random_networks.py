@@ -445,6 +445,9 @@ class _Network:
         rows = self.constant_of(np.array([0, channels, places]))
         y = self.node("Reshape", [x, rows], (batch, channels, places))
         y = self.node("Transpose", [y], (batch, places, channels), perm=[0, 2, 1])
+        if self.chance(0.4):
+            operands = [y, self.normal(channels), self.normal(channels)]
+            y = self.node("LayerNormalization", operands, self.shapes[y], axis=-1)
 
         def part(perm: list[int]) -> str:
             weight = self.normal(channels, heads * inner, spread=channels**-0.5)
@@ -460,6 +463,12 @@ class _Network:
             asked = self.node("Mul", [asked, factor], self.shapes[asked])
         scores = self.node("MatMul", [asked, known], (batch, heads, places, places))
         kind = self.pick("Softmax", "Softmax", "Relu", "")
+        if self.chance(0.3):
+            factor = self.constant_of(np.float32(inner**-0.5))
+            scores = self.node("Mul", [scores, factor], self.shapes[scores])
+        if self.chance(0.3):
+            distances = self.normal(*self.pick((places, places), (heads, 1, places)))
+            scores = self.node("Add", [scores, distances], self.shapes[scores])
         if kind:
             attributes = {"axis": -1} if kind == "Softmax" else {}
             scores = self.node(kind, [scores], self.shapes[scores], **attributes)

@@ -297,6 +297,33 @@ def test_global_norms_become_reductions(net, same, random, norm, opset):
     assert operators(result) == ["Conv", f"ReduceL{norm}", "Neg"]
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes"), [("b,9,7", [1]), ("b,T,7", [-2]), ("b,5,6,7", [1, 2]), ("b,H,W,7", [2, 1])]
+)
+@pytest.mark.parametrize("keep", [0, 1])
+def test_means_of_tokens_and_of_channels_last(same, net, random, shape, axes, keep):
+    model = net(f"y = ReduceMean<keepdims={keep}>(x, a)", x=shape, a=np.array(axes))
+    x = random.standard_normal((3, 5, 6, 7) if len(axes) > 1 else (3, 9, 7)).astype(np.float32)
+    assert "GlobalAveragePool" in operators(same(model, x))
+
+
+@pytest.mark.parametrize(
+    ("indices", "axis", "kinds"),
+    [
+        (0, 1, ["Slice", "Reshape"]),
+        (-1, 2, ["Slice", "Reshape"]),
+        ([2], 1, ["Slice"]),
+        ([1, 2, 3], -1, ["Slice"]),
+        ([3, 1], 1, ["Gather"]),
+        ([[0, 1]], 1, ["Gather"]),
+    ],
+)
+def test_gather_of_indices_in_a_row(same, net, random, indices, axis, kinds):
+    model = net(f"y = Gather<axis={axis}>(x, i)", x="b,5,7", i=np.array(indices))
+    x = random.standard_normal((3, 5, 7)).astype(np.float32)
+    assert operators(same(model, x)) == kinds
+
+
 def test_mean_over_other_axes_stays(net, same, random):
     result = same(net("y = ReduceMean(x, a)", a=np.array([1])), *images(random, (2, 3, 4, 4)))
     assert operators(result) == ["ReduceMean"]

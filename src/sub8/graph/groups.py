@@ -326,14 +326,19 @@ class _Partition:
 
     def _release_rows(self) -> None:
         """Leave Softmax and normalisations that read from, or are read by, float islands alone to
-        those islands.
+        those islands, unless what they read is 8-bit for others.
         """
         ordered = self._sorted()
         for draft in (*ordered, *reversed(ordered)):
             if draft.kind not in ("norm", "softmax"):
                 continue
+            (x,) = draft.inputs()
+            others_read_it = any(
+                self.owner[user].kind not in (*_READ_FLOATS, "norm") for user in x.consumers()
+            )
+            sources = [] if others_read_it else draft.sources()
             readers = [reader for value in draft.results() for reader in draft.readers(value)]
-            for others in (draft.sources(), readers):
+            for others in (sources, readers):
                 if others and all(other.kind == "island" for other in others):
                     draft.kind = "island"
 

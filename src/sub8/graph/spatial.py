@@ -1,6 +1,7 @@
 """Normal forms of pooling, padding and reshaping."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -10,13 +11,16 @@ from sub8.numerics.windows import automatic_pads
 
 
 def normalise_spatial(graph: ir.Graph) -> None:
-    """ReduceMean over space -> GlobalAveragePool; GlobalLpPool -> ReduceL1, ReduceL2; auto_pad,
+    """ReduceMean over space or tokens -> GlobalAveragePool; Gather of indices in a row -> Slice;
+    GlobalLpPool -> ReduceL1, ReduceL2; auto_pad,
     zero Pad before Conv and Pad with minus infinity before MaxPool -> explicit pads; Flatten,
     Squeeze, Unsqueeze and computed Reshape targets -> Reshape with a constant shape; Sum -> Add;
     Min and Max with a number -> Clip. Needs inferred shapes."""
     for node in patterns.standard_nodes(graph):
         if node.op_type == "ReduceMean":
             _global_average(graph, node)
+        elif node.op_type == "Gather":
+            _gather(graph, node)
         elif node.op_type == "GlobalLpPool":
             _global_norm(graph, node)
         elif node.op_type in ("Flatten", "Squeeze", "Unsqueeze", "Reshape"):
@@ -33,22 +37,86 @@ def normalise_spatial(graph: ir.Graph) -> None:
 def _global_average(graph: ir.Graph, node: ir.Node) -> None:
     x = node.inputs[0]
     axes = constants.integers(node.inputs[1]) if len(node.inputs) > 1 else None
-    if (
-        x is None
-        or x.shape is None
-        or axes is None
-        or len(x.shape) != 4
-        or {axis % 4 for axis in axes} != {2, 3}
-    ):
+    sizes = patterns.sizes(x)
+    if x is None or axes is None or sizes is None or not patterns.is_float(x):
         return
-    pool = ir.node("GlobalAveragePool", [x])
-    if patterns.attribute(node, "keepdims", 1):
+    before = _planes_last(graph, x, {axis % len(sizes) for axis in axes}, node.outputs[0])
+    if before is None:
+        return
+    kept = bool(patterns.attribute(node, "keepdims", 1))
+    planes = before[-1].outputs[0] if before else x
+    pool = ir.node("GlobalAveragePool", [planes])
+    if kept and not before:
         rewire.replace(node, pool)
         return
-    shape = constants.add_initializer(graph, f"{node.outputs[0].name}.shape", np.array([0, -1]))
+    target = {3: (0, 1, -1), 4: (0, 1, 1, -1)}[len(sizes)] if kept else (0, -1)
+    shape = constants.add_initializer(graph, f"{node.outputs[0].name}.shape", np.array(target))
     pool.outputs[0].type = node.outputs[0].type
-    pool.outputs[0].shape = ir.Shape([*x.shape[:2], 1, 1])
-    rewire.replace(node, pool, ir.node("Reshape", [pool.outputs[0], shape]))
+    assert planes.shape is not None
+    pool.outputs[0].shape = ir.Shape([*planes.shape[:2], 1, 1])
+    rewire.replace(node, *before, pool, ir.node("Reshape", [pool.outputs[0], shape]))
+
+
+def _planes_last(
+    graph: ir.Graph, x: ir.Value, axes: set[int], result: ir.Value
+) -> list[ir.Node] | None:
+    """What turns ``x`` into ``[B, C, H, W]`` whose planes are to be averaged: of images with their
+    channels last, or of tokens ``[B, T, C]``; None where ``axes`` are none of these.
+    """
+    assert x.shape is not None
+    if len(x.shape) == 4 and axes == {2, 3}:
+        return []
+    if len(x.shape) == 4 and axes == {1, 2}:
+        batch, height, width, channels = x.shape
+        return [_made(ir.node("Transpose", [x], {"perm": (0, 3, 1, 2)}), x,
+                      [batch, channels, height, width])]  # fmt: skip
+    if len(x.shape) == 3 and axes == {1}:
+        batch, tokens, channels = x.shape
+        target = constants.add_initializer(
+            graph, f"{result.name}.tokens", np.array([0, 0, -1, 1], np.int64)
+        )
+        rows = _made(ir.node("Reshape", [x, target]), x, [batch, tokens, channels, 1])
+        planes = ir.node("Transpose", [rows.outputs[0]], {"perm": (0, 2, 1, 3)})
+        return [rows, _made(planes, x, [batch, channels, tokens, 1])]
+    return None
+
+
+def _made(node: ir.Node, like: ir.Value, sizes: Sequence[int | ir.SymbolicDim]) -> ir.Node:
+    """The node, with the type and the sizes of its result."""
+    node.outputs[0].type, node.outputs[0].shape = like.type, ir.Shape(sizes)
+    return node
+
+
+def _gather(graph: ir.Graph, node: ir.Node) -> None:
+    """Gather of one index, or of several in a row, as a Slice."""
+    x, result, indices = node.inputs[0], node.outputs[0], constants.array(node.inputs[1])
+    if x is None or x.shape is None or not patterns.is_float(x) or constants.is_constant(x):
+        return
+    if indices is None or indices.ndim > 1 or indices.size == 0:
+        return
+    axis = int(patterns.attribute(node, "axis", 0)) % len(x.shape)
+    size = patterns.size(x, axis)
+    chosen = indices.reshape(-1).astype(np.int64)
+    if size is not None:
+        chosen = np.where(chosen < 0, chosen + size, chosen)
+    begin, end = int(chosen[0]), int(chosen[-1]) + 1
+    if (np.diff(chosen) != 1).any() or begin < 0 or (size is not None and end > size):
+        return
+    named = (("start", begin), ("end", end), ("axis", axis))
+    operands = [
+        constants.add_initializer(graph, f"{result.name}.{name}", np.array([value], np.int64))
+        for name, value in named
+    ]
+    sizes = [*x.shape[:axis], len(chosen), *x.shape[axis + 1 :]]
+    part = _made(ir.node("Slice", [x, *operands]), x, sizes)
+    if indices.ndim == 1:
+        rewire.replace(node, part)
+        return
+    target = _shape_for_any_batch(part.outputs[0], result)
+    if target is not None:
+        name = f"{result.name}.shape"
+        shape = constants.add_initializer(graph, name, np.array(target, np.int64))
+        rewire.replace(node, part, ir.node("Reshape", [part.outputs[0], shape]))
 
 
 def _global_norm(graph: ir.Graph, node: ir.Node) -> None:
