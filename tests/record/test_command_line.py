@@ -1,8 +1,7 @@
 """What ``sub8 record`` prints of hostile records: one line per check, nothing a terminal obeys."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,9 @@ HOSTILE = (
 )
 
 
-def sub8(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sub8", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-
-def test_text_of_a_record_cannot_forge_lines(tmp_path: Path, state: dict[str, Any]) -> None:
+def test_text_of_a_record_cannot_forge_lines(
+    tmp_path: Path, state: dict[str, Any], sub8_command: Callable[..., Any]
+) -> None:
     current = state["current"]
     current["source_aliases"].append({"alias_kind": HOSTILE, "alias_value": HOSTILE})
     current["canonical_record"]["source"]["id"] = HOSTILE
@@ -27,15 +23,15 @@ def test_text_of_a_record_cannot_forge_lines(tmp_path: Path, state: dict[str, An
     state["state_sha256"] = state_sha256(state)
     path = tmp_path / "state.json"
     path.write_text(json.dumps(state))
-    done = sub8("record", "verify", path)
-    lines = done.stdout.splitlines()
-    assert done.returncode == 1 and done.stderr == ""
+    done = sub8_command("record", "verify", path)
+    lines = done.out.splitlines()
+    assert done.code == 1 and done.err == ""
     assert all(line.isprintable() and len(line) < 500 for line in lines)
     assert not any(line.startswith("valid") and "registry" in line for line in lines)
-    as_json = sub8("record", "verify", path, "--json")
-    assert len(json.loads(as_json.stdout)["checks"]) == len(lines)
-    assert as_json.stdout.replace("\n", "").isprintable()
-    refused = sub8("record", "merge", path, "-o", tmp_path / "out.json")
-    assert refused.returncode == 2 and refused.stdout == ""
-    assert refused.stderr.count("\n") == 1
+    as_json = sub8_command("record", "verify", path, "--json")
+    assert len(as_json.json["checks"]) == len(lines)
+    assert as_json.out.replace("\n", "").isprintable()
+    refused = sub8_command("record", "merge", path, "-o", tmp_path / "out.json")
+    assert refused.code == 2 and refused.out == ""
+    assert refused.err.count("\n") == 1
     assert not (tmp_path / "out.json").exists()

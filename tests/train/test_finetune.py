@@ -187,30 +187,40 @@ LAUNCH = (
 )  # fmt: skip
 
 
-def run_command(files, output, *arguments, launch=()) -> dict:
-    """What the command tells, alone or under ``launch``."""
-    model, data = files
-    command = [
-        sys.executable, *launch, "-m", "sub8", "finetune", model, "--train", data, "--validation",
-        data,
-        "--batch", "16", "--no-augment", "--distillation", "0", "--threads", "1", "--json", "-o",
-        str(output),
-        *arguments,
-    ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout[done.stdout.index("{") :])
+@pytest.fixture
+def run_command(sub8_command):
+    """Runs the command in this process or, with ``processes``, in two; returns what it tells."""
+
+    def run(files, output, *arguments, processes=1) -> dict:
+        model, data = files
+        command = [
+            "finetune", model, "--train", data, "--validation", data, "--batch", "16",
+            "--no-augment", "--distillation", "0", "--threads", "1", "--json", "-o", str(output),
+            *arguments,
+        ]  # fmt: skip
+        if processes == 1:
+            done = sub8_command(*command)
+            assert done.code == 0, done.err
+            return done.json
+        environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+        launched = subprocess.run(
+            [sys.executable, *LAUNCH, "-m", "sub8", *command],
+            env=environment, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert launched.returncode == 0, launched.stderr[-2000:]
+        return json.loads(launched.stdout[launched.stdout.index("{") :])
+
+    return run
 
 
-def test_two_processes_find_the_gradients_of_one(files, tmp_path):
+def test_two_processes_find_the_gradients_of_one(files, tmp_path, run_command):
     """One step on the same 16 images, two gloo processes on loopback and one; Adam's first moments
     are gradients.
     """
     found = []
-    for name, launch in (("one", ()), ("two", LAUNCH)):
+    for name, processes in (("one", 1), ("two", 2)):
         output = tmp_path / f"{name}.onnx"
-        run_command(files, output, "--train-images", "0:16", "--epochs", "1", launch=launch)
+        run_command(files, output, "--train-images", "0:16", "--epochs", "1", processes=processes)
         state = load_file(tmp_path / f"{name}.onnx.training" / "latest.safetensors")
         found.append({key: value for key, value in state.items() if key.endswith(".exp_avg")})
     one, two = found
@@ -221,7 +231,7 @@ def test_two_processes_find_the_gradients_of_one(files, tmp_path):
         torch.testing.assert_close(two[key], gradient, rtol=0, atol=close, msg=key)
 
 
-def test_two_processes_train_like_one(files, tmp_path):
+def test_two_processes_train_like_one(files, tmp_path, run_command):
     """The command under torchrun with two gloo processes on loopback, and alone, same global
     batch.
     """
@@ -230,9 +240,9 @@ def test_two_processes_train_like_one(files, tmp_path):
     )  # fmt: skip
     told, logits = [], []
     images = np.random.default_rng(0).normal(size=(64, 3, 8, 8)).astype(np.float32)
-    for name, launch in (("one", ()), ("two", LAUNCH)):
+    for name, processes in (("one", 1), ("two", 2)):
         output = tmp_path / f"{name}.onnx"
-        told.append(run_command(files, output, *arguments, launch=launch))
+        told.append(run_command(files, output, *arguments, processes=processes))
         loaded = OnnxRuntime(output, optimise=False, threads=1)
         logits.append(loaded.run(images))
     one, two = told

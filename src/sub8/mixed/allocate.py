@@ -113,13 +113,6 @@ class Front:
             )
         return self._at(place)
 
-    def least_cost(self, error: float) -> Allocation:
-        """The cheapest allocation whose error stays within ``error``, or the most exact one where
-        none does.
-        """
-        within = np.flatnonzero(self.errors <= error)
-        return self._at(int(within[0]) if len(within) else len(self.errors) - 1)
-
     def points(self, count: int = 32) -> list[Allocation]:
         """At most so many allocations from the cheapest to the most exact, about evenly over the
         error's logarithm.

@@ -37,7 +37,7 @@ def up_to_date(source: Path) -> Path | None:
 
 def built(compiler: str, architecture: str, program: str, folders: list[str], to: Path) -> Path:
     """The test program with the plain kernels, those of the architecture and the sources of other
-    folders.
+    folders. to: where objects stay for the next program of this compiler.
     """
     isas = [isa for isa in ISAS.values() if isa.architecture in ("any", architecture)]
     defines = [f"-DSUB8_WITH_{isa.name}=1" for isa in isas if isa.architecture != "any"]
@@ -60,6 +60,8 @@ def built(compiler: str, architecture: str, program: str, folders: list[str], to
         if compiler == "g++" and NATIVE in source.parents and (made := up_to_date(source)):
             return made
         target = to / f"{source.parent.name}-{source.stem}.o"
+        if target.exists():  # another program's too
+            return target
         subprocess.run(
             [compiler, *options, *flags, "-c", str(source), "-o", str(target)], check=True
         )
@@ -100,14 +102,19 @@ needs_emulation = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module")
+def objects_of_aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("aarch64")
+
+
 @needs_emulation
 @pytest.mark.parametrize(
     ("program", "folders"),
     [("agreement_of_kernels", []), ("agreement_of_layers", ["conv", "requantize"])],
 )
 def test_neon_agrees_with_the_plain_kernels(
-    program: str, folders: list[str], tmp_path: Path
+    program: str, folders: list[str], objects_of_aarch64: Path
 ) -> None:
-    binary = built(CROSS_COMPILER, "aarch64", program, folders, tmp_path)
+    binary = built(CROSS_COMPILER, "aarch64", program, folders, objects_of_aarch64)
     assert EMULATOR is not None
     assert "neon" in run([EMULATOR, "-cpu", "max", str(binary)])
