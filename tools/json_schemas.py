@@ -410,6 +410,16 @@ VERBS: dict[str, tuple[dict[str, Schema], tuple[str, ...]]] = {
         (),
     ),
     "export": (EXPORT, ()),
+    "compile": (
+        dict(
+            output=OUTPUT,
+            bytes=BYTES,
+            input_shapes=listed(SHAPES, "that it was compiled for"),
+            inputs=listed(text("name, type and sizes; None: any")),
+            outputs=listed(text("name, type and sizes; None: any")),
+        ),
+        (),
+    ),
     "finetune": (
         dict(
             output=OUTPUT,

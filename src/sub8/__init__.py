@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sub8.train.settings import Training
     from sub8.verbs.benchmark import Benchmark, benchmark
     from sub8.verbs.classify import classify
+    from sub8.verbs.compile import Compilation
+    from sub8.verbs.compile import compile as compile
     from sub8.verbs.doctor import doctor
     from sub8.verbs.evaluate import Evaluation, evaluate
     from sub8.verbs.export import Export, export
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Benchmark": "verbs.benchmark",
     "Budget": "mixed.budget",
+    "Compilation": "verbs.compile",
     "Dataset": "data",
     "Dfp8": "recipe",
     "Evaluation": "verbs.evaluate",
@@ -65,6 +68,7 @@ _HOMES = {
     "benchmark": "verbs.benchmark",
     "classify": "verbs.classify",
     "compare": "study.compare",
+    "compile": "verbs.compile",
     "doctor": "verbs.doctor",
     "predict": "verbs.predict",
     "report": "study.report",
@@ -81,10 +85,12 @@ _HOMES = {
     "verify": "verbs.verify",
 }
 
-# ``finetune`` is left out: it needs packages that ``from sub8 import *`` must do without.
+# ``finetune`` is left out: it needs packages that ``from sub8 import *`` must do without; so is
+# ``compile``, which Python has too.
 __all__ = [
     "Benchmark",
     "Budget",
+    "Compilation",
     "Dataset",
     "Dfp8",
     "Evaluation",

@@ -12,8 +12,9 @@ from typing import BinaryIO
 
 from sub8.errors import InputError
 
-# How a model begins that sub8 has written: IR version, producer.
-_OWN_MODEL = re.compile(rb"\x08.\x12\x04sub8", re.DOTALL)
+COMPILED = b"sub8.s8\n"  # how a compiled model begins
+# How a model begins that sub8 has written; an ONNX file: IR version, producer.
+_OWN_MODEL = re.compile(rb"\x08.\x12\x04sub8|" + COMPILED, re.DOTALL)
 
 
 def write_file(path: Path, data: bytes, *, overwrite: bool = True) -> None:

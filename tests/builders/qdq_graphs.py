@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from sub8.engine.compile import compile_plan
+from sub8.engine.compiled_model import compiled_model
 from sub8.engine.plan.operators import Plan
 from sub8.engine.plan.reference import run_reference
+from sub8.engine.session import Session
 from sub8.graph import dynamic, functions, rows
 from sub8.numerics.rows import STEPS_PER_UNIT, exponentials
 from sub8.oracle import OnnxRuntime
@@ -112,17 +114,24 @@ def in_onnx_runtime(model: ir.Model, x: NDArray[np.float32]) -> dict[str, NDArra
 
 
 def assert_same(model: ir.Model, x: NDArray[np.float32], *, integer_only: bool = True) -> Plan:
-    """Compile, run the plan's reference, and compare every output with ONNX Runtime's, bit for
-    bit.
+    """Compile, run the plan's reference and the compiled model, and compare every output with ONNX
+    Runtime's, bit for bit.
     """
     plan = compile_plan(model, integer_only=integer_only)
-    got, expected = run_reference(plan, {"x": x}), in_onnx_runtime(model, x)
+    expected = in_onnx_runtime(model, x)
+    _compare(run_reference(plan, {"x": x}), expected)
+    if not plan.islands():
+        session = Session(compiled_model(model, "test", [{"x": x.shape}]), threads=1)
+        _compare(session.run_all(x), expected)
+    return plan
+
+
+def _compare(got: dict[str, NDArray[Any]], expected: dict[str, NDArray[Any]]) -> None:
     assert set(got) == set(expected)
     for name, values in expected.items():
         assert got[name].shape == values.shape
         assert got[name].dtype == values.dtype
         np.testing.assert_array_equal(got[name], values)
-    return plan
 
 
 def operators(plan: Plan) -> list[str]:

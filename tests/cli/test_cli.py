@@ -7,6 +7,7 @@ import pytest
 ENVELOPE = ("schema", "version", "units")
 COMMANDS = [
     "export",
+    "compile",
     "doctor",
     "quantize",
     "evaluate",

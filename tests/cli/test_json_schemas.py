@@ -117,6 +117,7 @@ def test_writing_verbs(at: dict[str, Path], place: Path, sub8_command: Run) -> N
     for command in (
         ("export", at["q"], "--target", "onnx-plain", "-o", plain, "--check"),
         ("zoo", "resnet18", "--size", "32", "-o", place / "zoo.onnx"),
+        ("compile", at["q"], "-o", place / "q.s8"),
         (
             "quantize", at["model"], "-c", at["data"], "--target", "onnx-int8", "-o",
             place / "int8.onnx",

@@ -10,7 +10,8 @@ import pytest
 from qdq_graphs import Graph, in_onnx_runtime, network, reals
 
 from sub8.engine.plan.reference import run_reference
-from sub8.engine.session import KEPT_SHAPES, Session
+from sub8.engine.segments import KEPT_SHAPES
+from sub8.engine.session import Session
 from sub8.errors import InputError, UnsupportedModelError
 
 

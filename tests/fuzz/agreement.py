@@ -13,6 +13,7 @@ from random_networks import Sample
 
 from sub8 import quantize
 from sub8.engine.compile import compile_plan
+from sub8.engine.compiled_model import compiled_model
 from sub8.engine.plan.exactness import float32_is_exact
 from sub8.engine.plan.reference import run_tensors
 from sub8.engine.session import Session
@@ -32,7 +33,7 @@ def disagreement(sample: Sample, threads: tuple[int, ...] = (1, 2)) -> str | Non
     alone differs, in sums that float32 cannot hold.
     Compared on the written file: ONNX Runtime without graph optimisation, the reference, and the
     engine for every instruction set of this CPU, each with one of the numbers of threads (by turns
-    from seed to seed), on the whole batch and on its first image.
+    from seed to seed), and as a compiled model, on the whole batch and on its first image.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -61,6 +62,10 @@ def _disagreement(sample: Sample, threads: tuple[int, ...]) -> str | None:
     for place, isa in enumerate(ISAS, start=sample.seed):
         count = threads[place % len(threads)]
         sessions[isa, count] = Session(written.model, threads=count, isa=isa)
+    if not plan.islands():
+        shapes = [{name: x.shape for name, x in feed.items()} for feed in batches]
+        compiled = compiled_model(written.model, "sample", shapes)
+        sessions["a compiled model", threads[0]] = Session(compiled, threads=threads[0])
     inexact = None
     for feed in batches:
         batch = len(feed["x"])

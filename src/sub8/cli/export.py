@@ -10,9 +10,7 @@ from sub8.cli.json_output import print_json
 
 
 def export(
-    model: Annotated[
-        str, typer.Argument(metavar="Q.onnx", help="A quantised model.", show_default=False)
-    ],
+    model: options.QuantizedModel,
     target: options.TargetName,
     output: options.OutputModel,
     *,

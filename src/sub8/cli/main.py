@@ -14,6 +14,7 @@ import typer
 import sub8
 from sub8.cli import (
     benchmark,
+    compile,
     doctor,
     evaluate,
     export,
@@ -63,7 +64,18 @@ def _sub8(
 ) -> None: ...
 
 
-for _verbs in (quantize, evaluate, inspect, benchmark, zoo, export, doctor, study, finetune):
+for _verbs in (
+    quantize,
+    evaluate,
+    inspect,
+    benchmark,
+    zoo,
+    export,
+    compile,
+    doctor,
+    study,
+    finetune,
+):
     for _verb, _examples in _verbs.COMMANDS.items():
         app.command(epilog="\n\n".join(("Example:", *_examples)))(with_single_options(_verb))
 app.add_typer(record_app)

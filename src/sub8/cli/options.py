@@ -59,6 +59,9 @@ Shape = Annotated[
         help="Default: what the model declares. Of several inputs: a=1,3,8,8;b=1,5.",
     ),
 ]
+QuantizedModel = Annotated[
+    str, typer.Argument(metavar="Q.onnx", help="A quantised model.", show_default=False)
+]
 FloatModel = Annotated[
     str, typer.Argument(metavar="MODEL.onnx", help="A float model.", show_default=False)
 ]
@@ -166,7 +169,7 @@ def preprocess_from(text: str | None) -> "Preprocess | None":
 
 
 def shapes_from(text: str | None) -> "tuple[int, ...] | dict[str, tuple[int, ...]] | None":
-    """What the option ``--input-shape`` says. Raises InputError."""
+    """What the options ``--input-shape`` and ``--shape`` say. Raises InputError."""
     if text is None:
         return None
     if "=" not in text:

@@ -1,34 +1,52 @@
 """The run-time API: a quantised model, compiled once, run on any batch and image size it allows."""
 
-import math
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, overload
 
-import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.engine import forks
-from sub8.engine.compile import compile_plan
-from sub8.engine.lower.packing import PackedLayers
-from sub8.engine.lower.plan import Kept, lower
-from sub8.engine.lower.segment import NativeSegment
-from sub8.engine.plan.islands import open_island
-from sub8.engine.plan.operators import Island, Plan
-from sub8.errors import InputError, UnsupportedModelError
-from sub8.graph import patterns
-from sub8.graph.read import open_model, read_model
+from sub8.engine.compiled_source import CompiledSource, is_compiled
+from sub8.engine.declared import Declared, TensorInfo
+from sub8.engine.segments import NativeSegment
+from sub8.errors import InputError
 from sub8.machine import thread_count
 from sub8.native import _core
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from sub8.engine.plan.operators import Plan
+
 Inputs: TypeAlias = "NDArray[Any] | Mapping[str, NDArray[Any]]"
 
-KEPT_SHAPES = 8  # programs for the shapes used last; packed weights are shared by all
+
+class Source(Protocol):
+    """What a session runs: a model, and its programs for the shapes that come.
+
+    kinds: of the operators, by name."""
+
+    @property
+    def inputs(self) -> list[TensorInfo]: ...
+    @property
+    def outputs(self) -> list[TensorInfo]: ...
+    @property
+    def declared(self) -> Mapping[str, Declared]: ...
+    @property
+    def kinds(self) -> Mapping[str, str]: ...
+    @property
+    def plan(self) -> "Plan": ...
+    def segments(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Any]:
+        """Native segments, and the float islands between them; whoever runs one adds its results
+        to the arrays before asking for the next.
+        """
+
+    def run_island(self, island: Any, arrays: Mapping[str, NDArray]) -> dict[str, NDArray]: ...
+    def after_fork(self) -> None:
+        """Called in a forked process."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +58,6 @@ class StepTime:
     milliseconds: float
 
 
-@dataclass(frozen=True)
-class TensorInfo:
-    """An input or output, as ONNX Runtime tells of one. type: such as ``tensor(float)``. shape:
-    sizes; open ones by their name, or None.
-    """
-
-    name: str
-    type: str
-    shape: tuple[int | str | None, ...] | None
-
-    @classmethod
-    def of(cls, value: ir.Value) -> "TensorInfo":
-        dtype = value.dtype or ir.DataType.FLOAT
-        return cls(str(value.name), f"tensor({dtype.name.lower()})", patterns.sizes(value))
-
-    def __str__(self) -> str:
-        sizes = "any shape" if self.shape is None else list(self.shape)
-        return f"{self.name} {self.type} {sizes}"
-
-
 class Session:
     """Runs a quantised model in integers. Safe to share between threads, and with forked processes.
 
@@ -67,7 +65,7 @@ class Session:
     >>> logits = session.run(images)  # float32 [B, 3, 224, 224]  # doctest: +SKIP
     >>> (logits,) = session.run(None, {"image": images})  # as ONNX Runtime's  # doctest: +SKIP
 
-    model: path of an ONNX file, its bytes, or an ``ir.Model``, in Q/DQ form.
+    model: path of an ONNX file in Q/DQ form or of a compiled model, its bytes, or an ``ir.Model``.
     threads: of one run; default, the CPUs this process may use.
     integer_only: refuse models with nodes that would run in float (see ``plan.islands()``).
     isa: instruction set, default the environment variable SUB8_ISA or the fastest that the CPU has.
@@ -78,7 +76,7 @@ class Session:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | bytes | ir.Model,
+        model: "str | os.PathLike[str] | bytes | ir.Model",
         threads: int | None = None,
         integer_only: bool = False,
         isa: str | None = None,
@@ -90,26 +88,24 @@ class Session:
             self.isa: str = _core.select_isa(isa or "")
         except ValueError as error:
             raise InputError(str(error)) from error
-        opened = _open(model)
         self._again = _Reopen.of(model, self.threads, integer_only, isa)
-        self._source = _name(model)
-        self._infos = (
-            [TensorInfo.of(value) for value in opened.graph.inputs],
-            [TensorInfo.of(value) for value in opened.graph.outputs],
-        )
-        self._declared = {str(value.name): _declared(value) for value in opened.graph.inputs}
-        self._packed = PackedLayers(self.isa)
-        self.plan: Plan = compile_plan(opened, integer_only=integer_only, keep=self._packed.keep)
-        self._islands = {
-            island.name: open_island(island, self.threads) for island in self.plan.islands()
-        }
-        if len(self._islands) == len(self.plan.operators) and not _is_quantized(opened):
-            raise InputError(
-                f"{_name(model)}: a float model; the engine runs quantised ones (quantize makes "
-                "them)"
-            )
-        self._kept = Kept(self.plan, KEPT_SHAPES)
+        self._name = str(model) if isinstance(model, (str, os.PathLike)) else "model"
+        self._source = self._open(model, integer_only)
+        self._declared = self._source.declared
+        # Their names.
+        self.inputs = tuple(info.name for info in self._source.inputs)
+        self.outputs = tuple(info.name for info in self._source.outputs)
         forks.watch(self)
+
+    def _open(self, model: Any, integer_only: bool) -> Source:
+        if is_compiled(model):
+            return CompiledSource(model, self._name, self.isa, self.threads)
+        from sub8.onnx_import import import_onnx_ir
+
+        import_onnx_ir()  # before anything imports it as a whole
+        from sub8.engine.onnx_source import OnnxSource
+
+        return OnnxSource(model, self._name, self.isa, self.threads, integer_only)
 
     def __reduce__(self) -> "tuple[_Reopen, tuple[()]]":
         """A copy, in this process or another, opens the same file again. TypeError where there is
@@ -123,35 +119,30 @@ class Session:
         return self._again, ()
 
     def __repr__(self) -> str:
-        inputs, outputs = ("; ".join(map(str, infos)) for infos in self._infos)
+        inputs, outputs = (
+            "; ".join(map(str, infos)) for infos in (self.get_inputs(), self.get_outputs())
+        )
         return (
-            f"Session({self._source!r}, inputs: {inputs}, outputs: {outputs}, "
+            f"Session({self._name!r}, inputs: {inputs}, outputs: {outputs}, "
             f"threads={self.threads}, isa={self.isa!r})"
         )
 
     def after_fork(self) -> None:
         """Called in a forked process; the session runs on there, with one thread (``forks``)."""
-        self._kept.after_fork()
-        forks.abandon(self._islands)
-        self._islands = {}
+        self._source.after_fork()
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the inputs."""
-        return self.plan.inputs
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs."""
-        return self.plan.outputs
+    def plan(self) -> "Plan":
+        """What an ONNX model was compiled to. InputError for a compiled model."""
+        return self._source.plan
 
     def get_inputs(self) -> list[TensorInfo]:
         """Name, type and shape of every input."""
-        return [info for info in self._infos[0] if info.name in self.inputs]
+        return list(self._source.inputs)
 
     def get_outputs(self) -> list[TensorInfo]:
         """Name, type and shape of every output."""
-        return list(self._infos[1])
+        return list(self._source.outputs)
 
     @overload
     def run(self, x: NDArray[Any]) -> NDArray[Any]: ...
@@ -198,11 +189,11 @@ class Session:
     def run_all(self, x: Inputs) -> dict[str, NDArray[Any]]:
         """Every output by name. See ``run``."""
         arrays: MutableMapping[Any, NDArray[Any]] = self._check(x)
-        for segment in self._segments(arrays):
-            if isinstance(segment, Island):
-                arrays.update(self._run_island(segment, arrays))
-            else:
+        for segment in self._source.segments(arrays):
+            if isinstance(segment, NativeSegment):
                 arrays.update(segment.run(arrays))
+            else:
+                arrays.update(self._source.run_island(segment, arrays))
         return {name: arrays[name] for name in self.outputs}
 
     def profile(self, x: Inputs) -> list[StepTime]:
@@ -211,12 +202,12 @@ class Session:
         Where threads take images of their own, a time is that of all images divided by the number
         of threads."""
         arrays: MutableMapping[Any, NDArray[Any]] = self._check(x)
-        kinds = {operator.name: type(operator).__name__ for operator in self.plan.operators}
+        kinds = self._source.kinds
         milliseconds: dict[str, float] = {}
-        for segment in self._segments(arrays):
-            if isinstance(segment, Island):
+        for segment in self._source.segments(arrays):
+            if not isinstance(segment, NativeSegment):
                 start = time.perf_counter()
-                arrays.update(self._run_island(segment, arrays))
+                arrays.update(self._source.run_island(segment, arrays))
                 milliseconds[segment.name] = 1e3 * (time.perf_counter() - start)
                 continue
             results, nanoseconds = segment.profile(arrays)
@@ -224,16 +215,6 @@ class Session:
             for name, taken in zip(segment.operators, nanoseconds, strict=True):
                 milliseconds[name] = milliseconds.get(name, 0.0) + taken / 1e6
         return [StepTime(name, kinds[name], taken) for name, taken in milliseconds.items()]
-
-    def _run_island(self, island: Island, arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
-        runtime = self._islands.get(island.name)
-        if runtime is None:  # after a fork
-            runtime = self._islands.setdefault(island.name, open_island(island, self.threads))
-        return runtime.run_all({name: arrays[name] for name in island.inputs})
-
-    def _segments(self, arrays: Mapping[str, NDArray]) -> Iterator[NativeSegment | Island]:
-        """See ``lower``."""
-        return lower(self.plan, arrays, self._packed, self.threads, self._kept)
 
     def _check(self, x: Inputs) -> dict[str, NDArray[Any]]:
         """The inputs by name, C-contiguous; InputError where they do not fit the declared
@@ -258,53 +239,6 @@ class Session:
                 )
         missing = next(name for name in self.inputs if name not in x)
         raise InputError(f"input {missing!r} is missing")
-
-
-@dataclass(frozen=True)
-class _Declared:
-    """What an input may be. sizes: None for one that is left open; None for an array of any
-    shape.
-    """
-
-    dtype: np.dtype
-    sizes: tuple[int | None, ...] | None
-
-    def check(self, name: str, array: Any) -> NDArray[Any]:
-        """The array, C-contiguous. Raises InputError where it does not fit."""
-        # Any byte order and alignment; other types would be rounded, or hide a wrong preparation.
-        if not isinstance(array, np.ndarray) or array.dtype.newbyteorder("=") != self.dtype:
-            kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-            raise InputError(
-                f"input {name!r} must be a {self.dtype} array, not {kind}; convert it, such as by "
-                f"np.asarray(x, np.{self.dtype})"
-            )
-        if self.sizes is not None:
-            fits = len(self.sizes) == array.ndim and all(
-                want is None or want == got
-                for want, got in zip(self.sizes, array.shape, strict=True)
-            )
-            if not fits:
-                wanted = ", ".join("any" if size is None else str(size) for size in self.sizes)
-                raise InputError(f"input {name!r} takes [{wanted}], got {list(array.shape)}")
-        if self.dtype == np.float32 and array.size == 0:
-            raise InputError(
-                f"input {name!r} of shape {list(array.shape)} is empty; pass at least one image"
-            )
-        if self.dtype == np.float32 and math.isnan(array.min()):
-            raise InputError(f"input {name!r} holds NaN, which has no 8-bit form")
-        return np.require(array, self.dtype, ("C_CONTIGUOUS", "ALIGNED"))
-
-
-def _declared(value: ir.Value) -> _Declared:
-    kind = value.type or ir.TensorType(ir.DataType.FLOAT)
-    if not isinstance(kind, ir.TensorType) or kind.dtype == ir.DataType.STRING:
-        raise UnsupportedModelError(
-            f"input {value.name!r} is of type {kind}; inputs must be tensors of numbers"
-        )
-    sizes = None
-    if value.shape is not None:
-        sizes = tuple(size if isinstance(size, int) else None for size in value.shape)
-    return _Declared(np.dtype(kind.dtype.numpy()), sizes)
 
 
 @dataclass(frozen=True)
@@ -339,36 +273,3 @@ def _file_state(path: str) -> tuple[int, int]:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     return facts.st_size, facts.st_mtime_ns
-
-
-def _is_quantized(model: ir.Model) -> bool:
-    """Whether any of its operators is made for quantised tensors, be it one that runs in a float
-    island.
-    """
-    kinds = (
-        "QuantizeLinear", "DequantizeLinear", "QLinear", "Integer", "NBits", "QAttention", "QGemm",
-    )  # fmt: skip
-    return any(kind in node.op_type for node in model.graph for kind in kinds)
-
-
-def _name(model: Any) -> str:
-    return str(model) if isinstance(model, (str, os.PathLike)) else "model"
-
-
-def _open(model: str | os.PathLike[str] | bytes | ir.Model) -> ir.Model:
-    if isinstance(model, ir.Model):
-        return model
-    if isinstance(model, (str, os.PathLike)):
-        return open_model(model)
-    if not isinstance(model, (bytes, bytearray, memoryview)):
-        raise InputError(
-            "a model must be a path, the bytes of an ONNX file or an ir.Model, not "
-            f"{type(model).__name__}"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(bytes(model))
-        try:
-            return read_model(path)
-        except InputError as error:
-            raise InputError(str(error).replace(str(path), "model bytes")) from error

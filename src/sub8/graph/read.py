@@ -13,6 +13,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from sub8.errors import InputError, first_line, innermost
+from sub8.files import COMPILED
 from sub8.graph.check import check_model
 from sub8.graph.convert import convert_old
 from sub8.graph.library_logs import quiet
@@ -107,6 +108,10 @@ def _parse(path: Path) -> tuple[onnx.ModelProto, dict[str, StoredElements]]:
             path.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         ):
+            if content[: len(COMPILED)] == COMPILED:
+                raise InputError(
+                    f"{path}: a compiled model; give the ONNX file that it was made of"
+                )
             proto = onnx.ModelProto()
             with memoryview(content) as view:
                 proto.ParseFromString(view)

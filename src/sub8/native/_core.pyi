@@ -117,6 +117,61 @@ class Program:
     @property
     def isa(self) -> str: ...
 
+class Compiled:
+    """One program of a Model."""
+
+    @property
+    def inputs(self) -> list[list[int]]:
+        """Shapes."""
+
+    @property
+    def outputs(self) -> list[list[int]]:
+        """Shapes."""
+
+    @property
+    def images_apart(self) -> bool:
+        """Whether multiples of the first sizes may be run."""
+
+    @property
+    def operators(self) -> list[str]:
+        """Of each step the operator that it belongs to."""
+
+    @property
+    def kinds(self) -> list[str]:
+        """Of each step what that operator is."""
+
+class Model:
+    """A compiled model, the file .s8."""
+
+    @staticmethod
+    def open(path: str) -> Model:
+        """Raises ValueError where it is none, or damaged."""
+
+    @staticmethod
+    def of_memory(data: bytes) -> Model:
+        """The same of a file's bytes."""
+
+    @property
+    def inputs(self) -> list[tuple[str, str]]:
+        """Name and type of each."""
+
+    @property
+    def outputs(self) -> list[tuple[str, str]]:
+        """Name and type of each."""
+
+    @property
+    def programs(self) -> list[Compiled]: ...
+
+class Session:
+    """A Model made ready to run."""
+
+    def __init__(self, model: Model, isa: str, threads: int) -> None: ...
+
+    def ready(self, inputs: Sequence[Sequence[int]]) -> tuple[Program, int, list[list[int]]]:
+        """
+        The Program for inputs of these shapes, its number in the model, the outputs' shapes. Raises ValueError where the model was not compiled for them.
+        """
+
 def solved_exactly(largest: float, columns: int) -> bool:
     """Whether fit_clusters finds the best of all, wherever it starts."""
 

@@ -9,5 +9,6 @@ NB_MODULE(_core, m) {
     sub8::bindings::bind_weights(m);
     sub8::bindings::bind_convolution(m);
     sub8::bindings::bind_program(m);
+    sub8::bindings::bind_model(m);
     sub8::bindings::bind_solver(m);
 }

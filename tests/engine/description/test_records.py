@@ -19,6 +19,7 @@ STORED: dict[Any, str] = {
     "B": "ubyte", "i": "int", "I": "uint", "q": "long", "Q": "ulong", "f": "float", "d": "double",
     "?": "bool",
     np.int64: "[long]", np.uint64: "[ulong]", np.float32: "[float]", np.uint8: "[ubyte]",
+    np.uint32: "[uint]",
 }  # fmt: skip
 
 
@@ -44,7 +45,9 @@ def schema_type(annotation: Any) -> str:
     return inner if type(None) in get_args(annotation) else f"[{inner}]"
 
 
-@pytest.mark.parametrize(("kind", "name", "body"), list(declared()))
+@pytest.mark.parametrize(
+    ("kind", "name", "body"), list(declared()), ids=lambda text: text[:20].strip()
+)
 def test_records_are_those_of_the_schema(kind: str, name: str, body: str) -> None:
     items = [item.strip() for item in re.split("[;,]", body) if item.strip()]
     record = getattr(records, name)

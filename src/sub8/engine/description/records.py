@@ -497,3 +497,41 @@ class Program(Table):
     output_bytes: ULongs
     constants: Sequence[Constant]
     steps: Sequence[Step]
+
+
+class DataType(Enumeration):
+    FLOAT32 = 0
+    UINT8 = 1
+    INT8 = 2
+
+
+@dataclass(frozen=True)
+class Tensor(Table):
+    name: str
+    type: DataType
+
+
+@dataclass(frozen=True)
+class Shape(Table):
+    sizes: Longs
+
+
+@dataclass(frozen=True)
+class CompiledProgram(Table):
+    inputs: Sequence[Shape]
+    outputs: Sequence[Shape]
+    images_apart: Bool
+    layers: Annotated[Sequence[int], np.uint32]
+    program: Program
+    operators: Sequence[str]
+    kinds: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Model(Table):
+    producer: str
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
+    weights: Sequence[Weights]
+    layers: Sequence[Layer]
+    programs: Sequence[CompiledProgram]

@@ -41,7 +41,7 @@ def add_layer(
     out: int,
 ) -> None:
     """Append the step; buffers are in the kernels' layout."""
-    number = to.draft.layer(to.packed.prepared(layer, to.format(layer.x), result))
+    number = to.draft.layer(to.layers.prepared(layer, to.format(layer.x), result))
     place = geometry(layer, to)
 
     def make(at: Locate) -> records.Operation:

@@ -104,9 +104,7 @@ class PackedLayers:
     def prepared(
         self, layer: Layer, input: Format, result: Callable[[], records.Result]
     ) -> _core.PreparedLayer:
-        """The layer with its 8-bit input's format and what becomes of its accumulators; ``result``
-        is asked once.
-        """
+        """See ``Layers``."""
         weights = self.get(layer)
         with self._lock:
             if layer.out not in self._prepared:

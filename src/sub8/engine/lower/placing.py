@@ -1,17 +1,18 @@
 """The state of lowering one segment: where every tensor lies, and the copies between layouts."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine.description import records
 from sub8.engine.lower.layout import Layout
-from sub8.engine.lower.packing import PackedLayers
-from sub8.engine.lower.segment import ExponentsOf, Locate, SegmentDraft, SegmentOutput
-from sub8.engine.plan.operators import Constant
+from sub8.engine.lower.segment import Locate, SegmentDraft
+from sub8.engine.plan.operators import Constant, Layer
 from sub8.engine.plan.operators.values import Shape
+from sub8.engine.segments import ExponentsOf, SegmentOutput
 from sub8.errors import UnsupportedModelError
 from sub8.numerics.dfp import Format
 
@@ -31,6 +32,15 @@ class Placed:
     images: int = 0
 
 
+class Layers(Protocol):
+    """Where layers are put, once for all shapes."""
+
+    def prepared(self, layer: Layer, input: Format, result: Callable[[], records.Result]) -> Any:
+        """The layer with its 8-bit input's format and what becomes of its accumulators, as a
+        segment's ``layers`` hold it; ``result`` is asked once.
+        """
+
+
 class Lowering:
     """One segment in the making, over the tensors of a plan at given shapes.
 
@@ -43,13 +53,13 @@ class Lowering:
         shapes: Mapping[str, Shape],
         constants: Mapping[str, Constant],
         images: Mapping[str, int],
-        packed: PackedLayers,
+        layers: Layers,
         row_major: Container[str] = (),
         views: Container[str] = (),
     ) -> None:
         self.formats = formats
         self.shapes = shapes
-        self.packed = packed
+        self.layers = layers
         self.draft = SegmentDraft()
         self.tensors: dict[str, Placed] = {}
         self.constants = constants

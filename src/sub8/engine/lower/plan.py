@@ -14,13 +14,14 @@ from sub8.engine.lower.layers import lower_layer
 from sub8.engine.lower.matmul import lower_matmul
 from sub8.engine.lower.orders import row_major_tensors, views
 from sub8.engine.lower.packing import PackedLayers
-from sub8.engine.lower.placing import Lowering
+from sub8.engine.lower.placing import Layers, Lowering
 from sub8.engine.lower.rows import lower_layer_norm, lower_softmax
-from sub8.engine.lower.segment import NativeSegment
+from sub8.engine.lower.segment import DescribedSegment
 from sub8.engine.plan import operators as p
 from sub8.engine.plan.batch import batch_parts
 from sub8.engine.plan.operators.values import Shape
 from sub8.engine.plan.shapes import infer_shapes
+from sub8.engine.segments import NativeSegment
 from sub8.errors import InputError
 
 Segment = NativeSegment | p.Island
@@ -117,30 +118,56 @@ def _lower_run(
     """The native segment of one run. known: shapes of the inputs and of earlier islands'
     results.
     """
-    run = runs[index]
-    assert not isinstance(run, p.Island)
     shapes = infer_shapes(plan, known)
     parts = batch_parts(plan, shapes, threads) if len(runs) == 1 else 1
     if parts > 1:
         shapes = infer_shapes(
             plan, {name: (shape[0] // parts, *shape[1:]) for name, shape in known.items()}
         )
+    to = _described(plan, runs, index, shapes, images, packed)
+    return _Lowered(
+        to.draft.finish().load(packed.isa, threads, parts),
+        {name: x.images for name, x in to.tensors.items() if x.exponents is not None},
+    )
+
+
+def describe(plan: p.Plan, shapes: Mapping[str, Shape], layers: Layers) -> DescribedSegment:
+    """The one segment of a plan without islands; its inputs and outputs are the plan's, in its
+    order. shapes: of all its tensors.
+    """
+    (run,) = runs = _runs(plan)
+    assert not isinstance(run, p.Island)
+    return _described(plan, runs, 0, shapes, {}, layers, plan.inputs).draft.finish()
+
+
+def _described(
+    plan: p.Plan,
+    runs: Sequence[list[p.IntegerOperator] | p.Island],
+    index: int,
+    shapes: Mapping[str, Shape],
+    images: Mapping[str, int],
+    layers: Layers,
+    inputs: Sequence[str] = (),
+) -> Lowering:
+    """One run, lowered. inputs: first ones, read or not."""
+    run = runs[index]
+    assert not isinstance(run, p.Island)
     constants = {op.out: op for op in plan.operators if isinstance(op, p.Constant)}
     to = Lowering(
-        plan.formats, shapes, constants, images, packed, row_major_tensors(plan), views(plan, run)
+        plan.formats, shapes, constants, images, layers, row_major_tensors(plan), views(plan, run)
     )
+    for name in inputs:
+        to.place(name)
     for operator in run:
         if 0 in shapes[operator.out]:
             to.result(operator.out)
         else:
             _lower(operator, to)
     later = _read_by(runs[index + 1 :])
-    for operator in run:
-        _publish(operator.out, plan, later, to)
-    segment = to.draft.finish().load(packed.isa, threads, parts)
-    return _Lowered(
-        segment, {n: x.images for n, x in to.tensors.items() if x.exponents is not None}
-    )
+    made = [operator.out for operator in run]
+    for name in dict.fromkeys((*(out for out in plan.outputs if out in made), *made)):
+        _publish(name, plan, later, to)
+    return to
 
 
 def _shape(value: Any) -> Shape:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from sub8.engine.plan import operators as p
 from sub8.engine.plan.operators.values import Shape
+from sub8.engine.plan.shapes import infer_shapes
+from sub8.errors import InputError
 
 _MOST_IDLE = 0.1  # of the threads' time, while they wait for the last part
 # Larger parts spend less time on weights, smaller ones keep their tensors in the second-level
@@ -35,6 +37,24 @@ def batch_parts(plan: p.Plan, shapes: Mapping[str, Shape], threads: int) -> int:
     fewest = min(images, max(threads, math.ceil(largest / _LARGEST_TENSOR)))
     cuts = (parts for parts in range(fewest, images + 1) if images % parts == 0)
     return next((parts for parts in cuts if _idle(parts, threads) <= _MOST_IDLE), 1)
+
+
+def any_batch(plan: p.Plan, known: Mapping[str, Shape]) -> bool:
+    """Whether a multiple of a batch is that many batches, computed apart.
+
+    It is proven on twice the batch: of one image a reshape to ``(1, -1)`` looks harmless. known: of
+    the inputs.
+    """
+    if not all(known.values()):
+        return False
+    twice = {name: (2 * shape[0], *shape[1:]) for name, shape in known.items()}
+    once = infer_shapes(plan, known)
+    try:
+        shapes = infer_shapes(plan, twice)
+    except InputError:
+        return False
+    doubled = all(shapes[n] == (2 * once[n][0], *once[n][1:]) for n in plan.outputs if once[n])
+    return doubled and _images(plan, shapes) > 1 and images_apart(plan, shapes)
 
 
 def _idle(parts: int, threads: int) -> float:

@@ -1,0 +1,94 @@
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "bindings/bindings.h"
+#include "bindings/without_interpreter.h"
+#include "runtime/session.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace sub8::bindings {
+namespace {
+
+using Named = std::vector<std::pair<std::string, std::string>>;
+using Names = std::vector<std::string>;
+
+Named named(const std::vector<runtime::Tensor>& tensors) {
+    Named result;
+    for (const runtime::Tensor& tensor : tensors) {
+        result.emplace_back(tensor.name, description::EnumNameDataType(tensor.type));
+    }
+    return result;
+}
+
+Names names(const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>* field) {
+    Names result;
+    if (field == nullptr) return result;
+    for (const flatbuffers::String* name : *field) result.push_back(name->str());
+    return result;
+}
+
+}  // namespace
+
+void bind_model(nb::module_& m) {
+    nb::class_<runtime::Compiled>(m, "Compiled", "One program of a Model.")
+        .def_ro("inputs", &runtime::Compiled::inputs, "Shapes.")
+        .def_ro("outputs", &runtime::Compiled::outputs, "Shapes.")
+        .def_prop_ro(
+            "images_apart",
+            [](const runtime::Compiled& self) { return self.description->images_apart(); },
+            "Whether multiples of the first sizes may be run.")
+        .def_prop_ro(
+            "operators",
+            [](const runtime::Compiled& self) { return names(self.description->operators()); },
+            "Of each step the operator that it belongs to.")
+        .def_prop_ro(
+            "kinds", [](const runtime::Compiled& self) { return names(self.description->kinds()); },
+            "Of each step what that operator is.");
+    nb::class_<runtime::Model>(m, "Model", "A compiled model, the file .s8.")
+        .def_static("open", &runtime::Model::open, "path"_a,
+                    "Raises ValueError where it is none, or damaged.")
+        .def_static(
+            "of_memory",
+            [](const nb::bytes& data) {
+                return runtime::Model::of_memory(data.data(), data.size());
+            },
+            "data"_a, "The same of a file's bytes.")
+        .def_prop_ro(
+            "inputs", [](const runtime::Model& self) { return named(self.inputs()); },
+            "Name and type of each.")
+        .def_prop_ro(
+            "outputs", [](const runtime::Model& self) { return named(self.outputs()); },
+            "Name and type of each.")
+        .def_prop_ro("programs", &runtime::Model::programs, nb::rv_policy::reference_internal);
+    nb::class_<runtime::Session>(m, "Session", "A Model made ready to run.")
+        .def(
+            "__init__",
+            [](runtime::Session* self, const std::shared_ptr<const runtime::Model>& model,
+               const std::string& isa, int threads) {
+                without_interpreter(
+                    [&] { new (self) runtime::Session(model, select_isa(isa), threads); });
+            },
+            "model"_a, "isa"_a, "threads"_a)
+        .def(
+            "ready",
+            [](const runtime::Session& self, const std::vector<runtime::Shape>& inputs) {
+                runtime::Ready ready = self.ready(inputs);
+                return std::make_tuple(std::move(ready.program), ready.number,
+                                       std::move(ready.outputs));
+            },
+            "inputs"_a,
+            "The Program for inputs of these shapes, its number in the model, the outputs' shapes. "
+            "Raises ValueError where the model was not compiled for them.");
+}
+
+}  // namespace sub8::bindings

@@ -1,0 +1,46 @@
+#include "runtime/checksum.h"
+
+#include <array>
+#include <cstring>
+
+namespace sub8::runtime {
+namespace {
+
+constexpr int kSlices = 8;  // bytes at a time
+using Tables = std::array<std::array<std::uint32_t, 256>, kSlices>;
+
+// tables[k][b]: what byte b becomes once k more zero bytes have followed it.
+Tables make_tables() {
+    Tables tables{};
+    for (std::uint32_t byte = 0; byte < 256; ++byte) {
+        std::uint32_t rest = byte;
+        for (int bit = 0; bit < 8; ++bit) rest = (rest >> 1) ^ (rest & 1 ? 0xEDB88320U : 0U);
+        tables[0][byte] = rest;
+    }
+    for (std::size_t slice = 1; slice < kSlices; ++slice) {
+        for (std::size_t byte = 0; byte < 256; ++byte) {
+            const std::uint32_t rest = tables[slice - 1][byte];
+            tables[slice][byte] = (rest >> 8) ^ tables[0][rest & 0xFF];
+        }
+    }
+    return tables;
+}
+
+}  // namespace
+
+std::uint32_t crc32(const std::uint8_t* data, std::size_t bytes, std::uint32_t before) {
+    static const Tables tables = make_tables();
+    std::uint32_t rest = ~before;
+    for (; bytes >= kSlices; bytes -= kSlices, data += kSlices) {
+        std::uint32_t next = 0;
+        for (std::size_t i = 0; i < kSlices; ++i) {
+            const std::uint32_t mixed = i < 4 ? rest >> (8 * i) & 0xFF : 0;
+            next ^= tables[kSlices - 1 - i][data[i] ^ mixed];
+        }
+        rest = next;
+    }
+    for (; bytes > 0; --bytes, ++data) rest = (rest >> 8) ^ tables[0][(rest ^ *data) & 0xFF];
+    return ~rest;
+}
+
+}  // namespace sub8::runtime
