@@ -27,6 +27,8 @@ LONGEST_WAIT = 1800  # seconds on the clock, where other programs are busy too
 MEMORY = 8 << 30  # bytes of addresses
 AT_A_WORKER = 2000  # mutants, then a new one
 MOST_CHANGES = 4
+# How far it is, as a stage tells that takes seconds on a busy machine.
+_PROGRESS = re.compile(r"^sub8: [a-z ]+: \d+ of \d+\b.*\n", re.MULTILINE)
 _TOO_LONG = "takes more than"
 
 
@@ -257,7 +259,7 @@ def command(*arguments: object) -> Done:
             main()
         except SystemExit as end:
             code = end.code
-    return Done(int(str(code or 0)), out.getvalue(), err.getvalue())
+    return Done(int(str(code or 0)), out.getvalue(), _PROGRESS.sub("", err.getvalue()))
 
 
 def parser_made_once() -> Any:

@@ -94,13 +94,20 @@ class Models:
             problem = problem_of(done, warns=True)
             if problem is not None:
                 return Verdict("a verb", problem)
-        warnings.simplefilter("ignore", Sub8Warning)  # those were among the command's
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            verdict = self._judge_session(model, inputs, verified, done.code == 0)
+        foreign = [str(one.message) for one in told if not issubclass(one.category, Sub8Warning)]
+        return Verdict("warns", f"a library warns: {foreign[0]}") if foreign else verdict
+
+    def _judge_session(self, model: Path, inputs: Path, verified: Done, runs: bool) -> Verdict:
+        """``runs``: whether ``sub8 run`` gave results."""
         try:
             session = Session(model, threads=1)
             x = dict.fromkeys(session.inputs, self.inputs)
             got = session.run_all(x)
         except Sub8Error:
-            return Verdict("runs in float" if done.code == 0 else "refused")
+            return Verdict("runs in float" if runs else "refused")
         if verified.code == 2:  # what says how images are prepared may be all that it refuses
             verified = _verified(_without_metadata(model), inputs)
         if verified.code == 1:

@@ -166,6 +166,34 @@ def _roots_of_negative_numbers(model: Model) -> None:
     relu.input[0] = "root"
 
 
+def _times_infinity(model: Model) -> None:
+    _node(model, "Gemm").attribute.append(helper.make_attribute("alpha", float("-inf")))
+
+
+def _past_the_largest_float(model: Model) -> None:
+    gemm = _node(model, "Gemm")
+    gemm.attribute.append(helper.make_attribute("alpha", 3e38))
+    tensor = next(t for t in model.graph.initializer if t.name == gemm.input[1])
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * 100, tensor.name))
+
+
+def _scale_divided_by_zero(model: Model) -> None:
+    reader = _node(model, "DequantizeLinear")
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(0), "nothing"))
+    divided = helper.make_node("Div", [reader.input[1], "nothing"], ["divided"])
+    model.graph.node.insert(0, divided)
+    reader.input[1] = "divided"
+
+
+def _preprocessing_refused(model: Model) -> None:
+    entry = next(entry for entry in model.metadata_props if entry.key == "preprocess")
+    entry.value = '{"mean":[1,1,[1]],"scale":0.0078125,"size":6}'
+
+
+def _given_by_nothing(model: Model) -> None:
+    _node(model, "Relu").input[0] = "nothing"
+
+
 FOUND = [
     ("nncf", _untouched),
     ("quantised external", _unknown_fact_of_external_data),
@@ -189,6 +217,11 @@ FOUND = [
     ("conv", _names_that_a_terminal_obeys),
     ("int8", _names_that_a_terminal_obeys),
     ("int8", _metadata_of_another_form),
+    ("mix", _times_infinity),
+    ("mix", _past_the_largest_float),
+    ("int8", _scale_divided_by_zero),
+    ("nncf", _preprocessing_refused),
+    ("island", _given_by_nothing),
 ]
 
 

@@ -48,6 +48,20 @@ def test_shared_models_read(shared):
     assert {"preprocess", "labels"} <= set(model.metadata_props)
 
 
+def test_what_nothing_gives_is_named(tmp_path):
+    proto = small()
+    proto.graph.node[0].input[0] = "nothing"
+    refused(stored(proto, tmp_path), "node 'conv' (Conv) reads 'nothing', which nothing gives")
+    proto = small()
+    proto.functions.append(
+        helper.make_function(
+            "own", "Copy", ["a"], ["b"], [helper.make_node("Identity", ["c"], ["b"])],
+            [helper.make_opsetid("", 20)],
+        )
+    )  # fmt: skip
+    refused(stored(proto, tmp_path), "node 'b' (Identity) reads 'c', which nothing gives")
+
+
 def test_missing_file_and_folder(tmp_path):
     refused(tmp_path / "absent.onnx", "No such file")
     refused(tmp_path, "directory")

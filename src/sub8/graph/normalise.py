@@ -10,6 +10,7 @@ from sub8.graph import constants, patterns
 from sub8.graph.affine import fold_affine
 from sub8.graph.convert import convert
 from sub8.graph.factors import factors_behind_products
+from sub8.graph.finite import FLOATS, not_finite, reading_layer
 from sub8.graph.folding import fold_constants
 from sub8.graph.inference import infer_shapes
 from sub8.graph.inlining import inline_functions
@@ -31,6 +32,7 @@ _QUANTISED = frozenset({
 })  # fmt: skip
 
 
+@np.errstate(all="ignore")  # what overflows is refused at the end
 def normalise(model: ir.Model) -> ir.Model:
     """An equivalent model in normal form; ``model`` is left unchanged.
 
@@ -67,6 +69,7 @@ def normalise(model: ir.Model) -> ir.Model:
     fold_affine(graph)
     factors_behind_products(graph)
     passes.RemoveUnusedNodesPass()(model)
+    _check_finite(graph)
     graph.sort()
     passes.NameFixPass()(model)
     passes.ClearMetadataAndDocStringPass()(model)
@@ -132,7 +135,7 @@ def _check_weights(graph: ir.Graph) -> None:
                 f"node {node.name!r}: weight {list(weight.shape)} has {weight.ndim} axes,"
                 f" too few for {node.op_type}"
             )
-        if weight.size and not (np.isfinite(weight.min()) and np.isfinite(weight.max())):
+        if not_finite(weight) is not None:
             raise InputError(f"node {node.name!r}: its weight holds NaN or infinite values")
         channels = patterns.size(node.inputs[0], 1) if node.op_type == "Conv" else None
         groups = patterns.attribute(node, "group", 1)
@@ -142,6 +145,22 @@ def _check_weights(graph: ir.Graph) -> None:
             raise InputError(
                 f"node {node.name!r}: weight {list(weight.shape)} in {groups} group(s) does not "
                 f"fit an input of {channels} channels"
+            )
+
+
+def _check_finite(graph: ir.Graph) -> None:
+    """Refuse what became infinite as attributes, scales and constants were worked in."""
+    for value in graph.initializers.values():
+        tensor, node = value.const_value, reading_layer(value)
+        if node is None or tensor is None or tensor.dtype not in FLOATS:
+            continue
+        if isinstance(tensor, ir.LazyTensor):
+            continue  # as the file holds it, checked when it was read
+        kind = not_finite(tensor.numpy())
+        if kind is not None:
+            raise InputError(
+                f"node {node.name!r} ({node.op_type}): its constants, computed, hold {kind}; an "
+                "attribute or a weight before it is too large or no number"
             )
 
 

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import ml_dtypes
-import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -16,6 +14,7 @@ from sub8.errors import InputError, first_line, innermost
 from sub8.files import COMPILED
 from sub8.graph.check import check_model
 from sub8.graph.convert import convert_old
+from sub8.graph.finite import FLOATS, not_finite, reading_layer
 from sub8.graph.library_logs import quiet
 from sub8.graph.opset import OPSET
 from sub8.graph.stored import StoredElements, leave_in_file, stored_bytes
@@ -23,15 +22,6 @@ from sub8.graph.stored import StoredElements, leave_in_file, stored_bytes
 LARGEST_FILE = 2**31 - 1  # protobuf's own limit
 LARGEST_TENSOR = 2**32  # bytes
 _EXTERNAL = ("location", "offset", "length")  # of the facts about external data what counts
-_PARAMETRIC = frozenset({
-    "Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "InstanceNormalization",
-    "LayerNormalization", "GroupNormalization", "RMSNormalization", "LSTM", "GRU", "RNN",
-    "QuantizeLinear",
-    "DequantizeLinear",
-})  # fmt: skip
-_FLOATS = frozenset(
-    {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
-)
 
 
 def read_model(path: str | os.PathLike[str]) -> ir.Model:
@@ -249,7 +239,7 @@ def _check_attributes(model: ir.Model, path: Path) -> None:
 
 
 def _check_tensors(model: ir.Model, path: Path) -> None:
-    parameters = _parameters(model.graph)
+    parameters = {name for name, value in model.graph.initializers.items() if reading_layer(value)}
     for name, tensor in _held(model):
         where = f"{path}: tensor {name!r}"
         if tensor.dtype == ir.DataType.UNDEFINED:
@@ -262,7 +252,7 @@ def _check_tensors(model: ir.Model, path: Path) -> None:
             raise InputError(f"{where} of shape {list(shape)} is too large")
         if tensor.dtype == ir.DataType.STRING:
             continue
-        if isinstance(tensor, ir.LazyTensor) and tensor.dtype not in _FLOATS:
+        if isinstance(tensor, ir.LazyTensor) and tensor.dtype not in FLOATS:
             continue  # found in the file at its full length
         try:
             elements = tensor.numpy()
@@ -270,26 +260,10 @@ def _check_tensors(model: ir.Model, path: Path) -> None:
             raise InputError(f"{where}: damaged data: {first_line(innermost(error))}") from error
         if elements.shape != tuple(shape):
             raise InputError(f"{where}: {elements.size} elements do not fill {list(shape)}")
-        if tensor.dtype in _FLOATS:
-            if elements.dtype == ml_dtypes.bfloat16:
-                elements = elements.astype(np.float32)
-            # One pass without a mask: a sum of squares would overflow, minimum and maximum keep
-            # NaN.
-            if elements.size and not (np.isfinite(elements.min()) and np.isfinite(elements.max())):
-                kind = "NaN" if np.isnan(elements).any() else "infinite values"
-                if kind == "NaN" or name in parameters:
-                    raise InputError(f"{where} holds {kind}; the weights are damaged")
-
-
-def _parameters(graph: ir.Graph) -> set[str]:
-    """Names of the initializers that layers read; other constants, such as attention masks, may be
-    infinite.
-    """
-    return {
-        name
-        for name, value in graph.initializers.items()
-        if any(use.node.op_type in _PARAMETRIC for use in value.uses())
-    }
+        if tensor.dtype in FLOATS:
+            kind = not_finite(elements)
+            if kind == "NaN" or (kind is not None and name in parameters):
+                raise InputError(f"{where} holds {kind}; the weights are damaged")
 
 
 def _held(model: ir.Model) -> Iterator[tuple[str, ir.TensorProtocol]]:
