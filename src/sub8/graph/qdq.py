@@ -242,7 +242,10 @@ class _Writer:
             zero = self._constant(f"sub8.zero.{dtype.name.lower()}", np.array(0, fmt.dtype))
             quantize = ir.node("QuantizeLinear", [value, scale, zero])
             integers = self._name(quantize, f"{name}.integers")
-            dequantize = ir.node("DequantizeLinear", [integers, scale, zero])
+            # Without a zero point it is 0. Pairs of int8 that both have one are made uint8 by ONNX
+            # Runtime, which then gives what it adds behind a movement of them the wrong type.
+            operands = [integers, scale] if fmt.signed else [integers, scale, zero]
+            dequantize = ir.node("DequantizeLinear", operands)
         nodes += [quantize, dequantize]
         result = dequantize.outputs[0]
         self._replace(value, result, nodes, f"{name}.real")
