@@ -62,6 +62,45 @@ def test_what_nothing_gives_is_named(tmp_path):
     refused(stored(proto, tmp_path), "node 'b' (Identity) reads 'c', which nothing gives")
 
 
+PLACES_OF_TEXT = {
+    "node": lambda m: m.graph.node[0],
+    "graph": lambda m: m.graph,
+    "initializer": lambda m: m.graph.initializer[0],
+    "input": lambda m: m.graph.input[0],
+    "attribute": lambda m: m.graph.node[0].attribute[0],
+    "external data": lambda m: m.graph.initializer[0].external_data[0],
+    "metadata": lambda m: m.metadata_props[0],
+    "operator set": lambda m: m.opset_import[0],
+    "model": lambda m: m,
+}
+
+
+@pytest.mark.parametrize("place", PLACES_OF_TEXT)
+def test_text_that_is_no_utf8(tmp_path, place):
+    proto = small()
+    proto.graph.node[0].attribute.append(helper.make_attribute("group", 1))
+    proto.graph.node[0].doc_string = proto.graph.doc_string = proto.producer_name = "text"
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="w.bin")
+    (tmp_path / "w.bin").write_bytes(bytes(24))
+    helper.set_model_props(proto, {"labels": "some"})
+    whole = proto.SerializeToString()
+    (tmp_path / "whole.onnx").write_bytes(whole)
+    read_model(tmp_path / "whole.onnx")
+    message = PLACES_OF_TEXT[place](proto)
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING and not field.is_repeated and value:
+            changed = onnx.ModelProto.FromString(whole)
+            marked = "~" * len(value)
+            setattr(PLACES_OF_TEXT[place](changed), field.name, marked)
+            data = changed.SerializeToString().replace(marked.encode(), b"\xff" * len(marked))
+            path = tmp_path / f"{field.name}.onnx"
+            path.write_bytes(data)
+            refused(path)
+
+
 def test_missing_file_and_folder(tmp_path):
     refused(tmp_path / "absent.onnx", "No such file")
     refused(tmp_path, "directory")

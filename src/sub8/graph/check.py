@@ -53,6 +53,11 @@ def proto_without_elements(model: ir.Model) -> onnx.ModelProto:
         ir.Model(
             view,  # type: ignore[arg-type]
             ir_version=model.ir_version,
+            producer_name=model.producer_name,
+            producer_version=model.producer_version,
+            domain=model.domain,
+            model_version=model.model_version,
+            doc_string=model.doc_string,
             functions=tuple(model.functions.values()),
             metadata_props=model.metadata_props,
             device_configurations=tuple(model.device_configurations),

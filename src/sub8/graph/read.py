@@ -175,6 +175,8 @@ def _external(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
 def _location(tensor: onnx.TensorProto, path: Path) -> str:
     location = next((e.value for e in tensor.external_data if e.key == "location"), "")
     where = f"{path}: tensor {tensor.name!r}: external data {location!r}"
+    if not isinstance(location, str):  # as protobuf gives text that is no UTF-8
+        raise InputError(f"{where} is no text")
     if not location or os.path.isabs(location) or "\0" in location:
         raise InputError(f"{where} must be a path relative to the model")
     if os.path.normpath(location).split(os.sep)[0] == os.pardir:
