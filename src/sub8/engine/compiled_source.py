@@ -50,10 +50,11 @@ class CompiledSource:
         except ValueError as error:
             raise InputError(str(error) if name in str(error) else f"{name}: {error}") from error
         programs = self._model.programs
-        apart = all(program.images_apart for program in programs)
-        self.inputs = _infos(self._model.inputs, [p.inputs for p in programs], apart)
-        self.outputs = _infos(self._model.outputs, [p.outputs for p in programs], apart)
-        self.declared = {name: Declared(np.dtype(kind), None) for name, kind in self._model.inputs}
+        self.inputs = [_info(*tensor) for tensor in self._model.inputs]
+        self.outputs = [_info(*tensor) for tensor in self._model.outputs]
+        self.declared = {
+            name: Declared(np.dtype(kind), None) for name, kind, _ in self._model.inputs
+        }
         self.kinds = {
             name: kind
             for program in programs
@@ -91,7 +92,7 @@ class CompiledSource:
             raise InputError(str(error)) from error
         made = (
             SegmentOutput(name, tuple(shape), np.dtype(kind))
-            for (name, kind), shape in zip(self._model.outputs, outputs, strict=True)
+            for (name, kind, _), shape in zip(self._model.outputs, outputs, strict=True)
         )
         names = tuple(info.name for info in self.inputs)
         operators = tuple(self._model.programs[number].operators)
@@ -101,20 +102,6 @@ class CompiledSource:
         raise AssertionError("a compiled model has no islands")
 
 
-def _infos(
-    tensors: list[tuple[str, str]], shapes: list[list[list[int]]], apart: bool
-) -> list[TensorInfo]:
-    """shapes: of all tensors, program by program; where they disagree a size is None."""
-    infos = []
-    for index, (name, kind) in enumerate(tensors):
-        own = [program[index] for program in shapes]
-        sizes: tuple[int | None, ...] | None = None
-        if len({len(shape) for shape in own}) == 1:
-            sizes = tuple(
-                sizes_of_axis[0]
-                if len(set(sizes_of_axis)) == 1 and not (apart and axis == 0)
-                else None
-                for axis, sizes_of_axis in enumerate(zip(*own, strict=True))
-            )
-        infos.append(TensorInfo(name, f"tensor({_ONNX_NAMES.get(kind, kind)})", sizes))
-    return infos
+def _info(name: str, kind: str, sizes: list[int | None] | None) -> TensorInfo:
+    shape = None if sizes is None else tuple(sizes)
+    return TensorInfo(name, f"tensor({_ONNX_NAMES.get(kind, kind)})", shape)

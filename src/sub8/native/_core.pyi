@@ -152,12 +152,12 @@ class Model:
         """The same of a file's bytes."""
 
     @property
-    def inputs(self) -> list[tuple[str, str]]:
-        """Name and type of each."""
+    def inputs(self) -> list[tuple[str, str, list[int | None] | None]]:
+        """Name, type and sizes of each, None for what may be any."""
 
     @property
-    def outputs(self) -> list[tuple[str, str]]:
-        """Name and type of each."""
+    def outputs(self) -> list[tuple[str, str, list[int | None] | None]]:
+        """Name, type and sizes of each, None for what may be any."""
 
     @property
     def programs(self) -> list[Compiled]: ...

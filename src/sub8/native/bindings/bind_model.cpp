@@ -1,9 +1,10 @@
-#include <nanobind/stl/pair.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -19,13 +20,22 @@ using namespace nb::literals;
 namespace sub8::bindings {
 namespace {
 
-using Named = std::vector<std::pair<std::string, std::string>>;
+using Sizes = std::optional<std::vector<std::optional<std::int64_t>>>;
+using Declared = std::vector<std::tuple<std::string, std::string, Sizes>>;
 using Names = std::vector<std::string>;
 
-Named named(const std::vector<runtime::Tensor>& tensors) {
-    Named result;
+Declared declared(const std::vector<runtime::Tensor>& tensors) {
+    Declared result;
     for (const runtime::Tensor& tensor : tensors) {
-        result.emplace_back(tensor.name, description::EnumNameDataType(tensor.type));
+        Sizes sizes;
+        if (!tensor.any_rank) {
+            sizes.emplace();
+            for (const std::int64_t size : tensor.sizes) {
+                sizes->push_back(size == runtime::kAnySize ? std::nullopt
+                                                           : std::optional<std::int64_t>(size));
+            }
+        }
+        result.emplace_back(tensor.name, description::EnumNameDataType(tensor.type), sizes);
     }
     return result;
 }
@@ -64,11 +74,11 @@ void bind_model(nb::module_& m) {
             },
             "data"_a, "The same of a file's bytes.")
         .def_prop_ro(
-            "inputs", [](const runtime::Model& self) { return named(self.inputs()); },
-            "Name and type of each.")
+            "inputs", [](const runtime::Model& self) { return declared(self.inputs()); },
+            "Name, type and sizes of each, None for what may be any.")
         .def_prop_ro(
-            "outputs", [](const runtime::Model& self) { return named(self.outputs()); },
-            "Name and type of each.")
+            "outputs", [](const runtime::Model& self) { return declared(self.outputs()); },
+            "Name, type and sizes of each, None for what may be any.")
         .def_prop_ro("programs", &runtime::Model::programs, nb::rv_policy::reference_internal);
     nb::class_<runtime::Session>(m, "Session", "A Model made ready to run.")
         .def(

@@ -1,11 +1,16 @@
-// Loops on oneTBB's threads, and what the thread sanitizer has to be told of them.
+// Loops on oneTBB's threads (on the caller's alone where SUB8_ONE_THREAD is defined), and what the
+// thread sanitizer has to be told of them.
 //
 // oneTBB's library is built without that sanitizer, which therefore does not see that a loop's body
 // runs after what led to the loop and before what follows it. A Handover says so, and no more: two
 // pieces of a loop that race with each other are still found.
 #pragma once
 
+#ifndef SUB8_ONE_THREAD
+#include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
+#endif
 
 #include <utility>
 
@@ -26,6 +31,19 @@ class Handover {
     void take() const {}
 #endif
 };
+
+#ifdef SUB8_ONE_THREAD
+
+// Calls work(0) .. work(count - 1) in any order, each on the thread that is free first.
+template <typename Work>
+void for_each(int count, const Work& work) {
+    for (int i = 0; i < count; ++i) work(i);
+}
+
+// Of the thread that works, among those that share the work.
+inline int thread_number() { return 0; }
+
+#else
 
 // Hands `work` to `run`, which calls what it gets, once, on whichever thread.
 template <typename Run, typename Work>
@@ -55,5 +73,19 @@ void parallel_for(const Range& range, const Body& body, Partitioner&& partitione
         std::forward<Partitioner>(partitioner));
     end.take();
 }
+
+template <typename Work>
+void for_each(int count, const Work& work) {
+    parallel_for(
+        tbb::blocked_range<int>(0, count, 1),
+        [&](const tbb::blocked_range<int>& range) {
+            for (int i = range.begin(); i < range.end(); ++i) work(i);
+        },
+        tbb::simple_partitioner{});
+}
+
+inline int thread_number() { return tbb::this_task_arena::current_thread_index(); }
+
+#endif
 
 }  // namespace sub8::executor

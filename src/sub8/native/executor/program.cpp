@@ -1,7 +1,5 @@
 #include "executor/program.h"
 
-#include <tbb/blocked_range.h>
-
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
@@ -128,14 +126,7 @@ void Program::run(const std::vector<const std::uint8_t*>& inputs,
             if (parts_ == 1) {
                 run_part(0, inputs, outputs, nanoseconds);
             } else {
-                parallel_for(
-                    tbb::blocked_range<int>(0, parts_, 1),
-                    [&](const tbb::blocked_range<int>& range) {
-                        for (int part = range.begin(); part < range.end(); ++part) {
-                            run_part(part, inputs, outputs, nanoseconds);
-                        }
-                    },
-                    tbb::simple_partitioner{});
+                for_each(parts_, [&](int part) { run_part(part, inputs, outputs, nanoseconds); });
             }
         });
     }
@@ -185,15 +176,7 @@ void Program::run_steps(const Frame& frame, std::uint8_t* scratch,
         } else {
             // Shares are stolen, not assigned: on a busy machine the caller does those whose thread
             // has not come.
-            parallel_for(
-                tbb::blocked_range<int>(0, shares, 1),
-                [&](const tbb::blocked_range<int>& range) {
-                    const int thread = tbb::this_task_arena::current_thread_index();
-                    for (int share = range.begin(); share < range.end(); ++share) {
-                        run_share(step, share, shares, thread);
-                    }
-                },
-                tbb::simple_partitioner{});
+            for_each(shares, [&](int share) { run_share(step, share, shares, thread_number()); });
         }
         if (nanoseconds != nullptr) {
             const Clock::time_point now = Clock::now();

@@ -11,6 +11,8 @@
 #include <vector>
 #endif
 
+#ifndef SUB8_ONE_THREAD
+
 namespace sub8::executor {
 
 #ifdef __linux__
@@ -88,3 +90,5 @@ void Workers::keep_off_callers_cpu() {}
 #endif
 
 }  // namespace sub8::executor
+
+#endif

@@ -8,8 +8,10 @@
 // In a process that was forked from one with such threads there are none (executor/fork.h).
 #pragma once
 
+#ifndef SUB8_ONE_THREAD
 #include <tbb/task_arena.h>
 #include <tbb/task_scheduler_observer.h>
+#endif
 
 #include <memory>
 
@@ -17,6 +19,20 @@
 #include "executor/parallel.h"
 
 namespace sub8::executor {
+
+#ifdef SUB8_ONE_THREAD
+
+class Workers {
+  public:
+    explicit Workers(int) {}
+    bool available() const { return false; }
+    template <typename Work>
+    void execute(const Work& work) {
+        work();
+    }
+};
+
+#else
 
 class Workers {
   public:
@@ -65,5 +81,7 @@ class Workers {
 
     std::unique_ptr<Team> team_;
 };
+
+#endif
 
 }  // namespace sub8::executor

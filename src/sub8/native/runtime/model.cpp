@@ -1,7 +1,5 @@
 #include "runtime/model.h"
 
-#include <tbb/blocked_range.h>
-
 #include <algorithm>
 #include <cstring>
 #include <exception>
@@ -64,7 +62,8 @@ std::vector<Tensor> tensors(const Tensors* field) {
     std::vector<Tensor> result;
     for (const description::Tensor* tensor : present(field, "tensors")) {
         require(tensor->type() <= description::DataType_MAX, "a tensor's type is unknown");
-        result.push_back({present(tensor->name(), "a tensor's name").str(), tensor->type()});
+        result.push_back(
+            {present(tensor->name(), "a tensor's name").str(), tensor->type(), {}, false});
     }
     return result;
 }
@@ -90,6 +89,26 @@ std::vector<Shape> shapes(const Shapes* field, const std::vector<Tensor>& of,
     return result;
 }
 
+// What all programs agree on.
+void declare(const std::vector<Compiled>& programs, const std::vector<Shape> Compiled::* shapes,
+             std::size_t index, Tensor* tensor) {
+    tensor->sizes = (programs.front().*shapes)[index];
+    bool apart = true;
+    for (const Compiled& program : programs) {
+        const Shape& own = (program.*shapes)[index];
+        apart = apart && program.description->images_apart();
+        if (own.size() != tensor->sizes.size()) {
+            tensor->any_rank = true;
+            tensor->sizes.clear();
+            return;
+        }
+        for (std::size_t axis = 0; axis < own.size(); ++axis) {
+            if (own[axis] != tensor->sizes[axis]) tensor->sizes[axis] = kAnySize;
+        }
+    }
+    if (apart) tensor->sizes[0] = kAnySize;
+}
+
 }  // namespace
 
 Model::Model(std::unique_ptr<const Bytes> bytes)
@@ -113,6 +132,12 @@ Model::Model(std::unique_ptr<const Bytes> bytes)
         }
     }
     require(!programs_.empty(), "a model without programs");
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+        declare(programs_, &Compiled::inputs, i, &inputs_[i]);
+    }
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+        declare(programs_, &Compiled::outputs, i, &outputs_[i]);
+    }
 }
 
 std::shared_ptr<const Model> Model::open(const std::string& path) {
@@ -155,12 +180,8 @@ loader::Layers Model::packed(Isa isa, int threads) const {
     executor::Workers workers(threads);
     if (workers.available()) {
         workers.execute([&] {
-            executor::parallel_for(tbb::blocked_range<unsigned>(0, weights.size(), 1),
-                                   [&](const tbb::blocked_range<unsigned>& range) {
-                                       for (unsigned i = range.begin(); i < range.end(); ++i) {
-                                           pack(i);
-                                       }
-                                   });
+            executor::for_each(static_cast<int>(weights.size()),
+                               [&](int number) { pack(static_cast<unsigned>(number)); });
         });
     } else {
         for (unsigned i = 0; i < weights.size(); ++i) pack(i);

@@ -21,9 +21,14 @@ namespace sub8::runtime {
 
 using Shape = std::vector<std::int64_t>;
 
+constexpr std::int64_t kAnySize = -1;
+
 struct Tensor {
     std::string name;
     description::DataType type;
+    // Of all programs; kAnySize where they differ, or where any number of images runs.
+    Shape sizes;
+    bool any_rank;  // whether programs differ in their numbers of axes, sizes is empty then
 
     std::int64_t element_bytes() const { return type == description::DataType_float32 ? 4 : 1; }
 };

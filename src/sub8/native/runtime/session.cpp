@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "executor/fork.h"
+#include "executor/sizes.h"
 #include "loader/fields.h"
 
 namespace sub8::runtime {
@@ -70,7 +71,7 @@ Ready Session::ready(const std::vector<Shape>& inputs) const {
         if (parts == 0) continue;
         Ready ready{program(number, parts), number, compiled.outputs};
         for (Shape& shape : ready.outputs) {
-            if (parts > 1) shape[0] *= parts;
+            if (parts > 1) shape[0] = executor::checked_product({shape[0], parts});
         }
         return ready;
     }
