@@ -10,29 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from instruction_sets import ISAS, NATIVE
+from instruction_sets import ISAS, NATIVE, built_object
 
 from sub8.native import _core
 
 HERE = Path(__file__).parent
-PROJECT = HERE.parents[2]
 CROSS_COMPILER = "aarch64-linux-gnu-g++"
 EMULATOR = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 
 
 # Under tools/sanitize.sh: what everything is compiled with.
 SANITIZE = os.environ.get("SUB8_SANITIZE")
-BUILD = PROJECT / "build" / (f"sanitize-{SANITIZE.split(',')[0]}" if SANITIZE else "in-place")
-# Objects of the module built there, which need no second compilation.
-IN_PLACE = BUILD / "CMakeFiles" / "sub8_core.dir"
-
-
-def up_to_date(source: Path) -> Path | None:
-    """The object that the build in place made of a source, if no file has changed since."""
-    made = IN_PLACE / f"{source.relative_to(PROJECT)}.o"
-    code = (path for path in NATIVE.rglob("*") if path.suffix in (".cpp", ".h", ".inl", ".inc"))
-    last = max(path.stat().st_mtime for path in code)
-    return made if made.exists() and made.stat().st_mtime > last else None
+SANITIZER = SANITIZE.split(",")[0] if SANITIZE else None
 
 
 def built(compiler: str, architecture: str, program: str, folders: list[str], to: Path) -> Path:
@@ -57,8 +46,10 @@ def built(compiler: str, architecture: str, program: str, folders: list[str], to
     ]
 
     def compile_to_object(source: Path, flags: tuple[str, ...]) -> Path:
-        if compiler == "g++" and NATIVE in source.parents and (made := up_to_date(source)):
-            return made
+        if compiler == "g++" and NATIVE in source.parents:
+            made = built_object(source, SANITIZER)
+            if made is not None:
+                return made
         target = to / f"{source.parent.name}-{source.stem}.o"
         if target.exists():  # another program's too
             return target
