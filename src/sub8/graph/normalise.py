@@ -20,7 +20,9 @@ from sub8.graph.naming import name_layers
 from sub8.graph.no_ops import remove_no_ops
 from sub8.graph.one_dimensional import normalise_one_dimensional
 from sub8.graph.opset import IR_VERSION, OPSET
+from sub8.graph.reassembly import fuse_layer_norms, whole_softmax
 from sub8.graph.spatial import normalise_spatial
+from sub8.graph.unbinding import unbind_before_transpose
 from sub8.graph.upsampling import normalise_upsampling
 from sub8.graph.widen import widen_halves
 
@@ -39,7 +41,8 @@ def normalise(model: ir.Model) -> ir.Model:
     Local functions are inlined, half precision is widened (``widen``), the opset raised to the
     artifact's, constants and batch norm folded, Identity and Dropout removed, layers named
     (``naming``), Gemm, pooling, padding and reshaping put in one form each (``linear``,
-    ``spatial``), shapes inferred. Normalising twice changes nothing more.
+    ``spatial``), Softmax and layer norm in pieces put together (``reassembly``), shapes inferred.
+    Normalising twice changes nothing more.
 
     Raises InputError for a model that is already quantised or whose opset cannot be converted, and
     UnsupportedModelError for weights in double precision or a batch norm in training mode.
@@ -63,9 +66,12 @@ def normalise(model: ir.Model) -> ir.Model:
     _plain_numbers(graph)
     normalise_upsampling(graph)
     normalise_one_dimensional(graph)
+    whole_softmax(graph)
     normalise_spatial(graph)
     infer_shapes(model)
     normalise_linear(graph)
+    unbind_before_transpose(graph)
+    fuse_layer_norms(graph)
     fold_affine(graph)
     factors_behind_products(graph)
     passes.RemoveUnusedNodesPass()(model)

@@ -113,10 +113,10 @@ def _gather(graph: ir.Graph, node: ir.Node) -> None:
         rewire.replace(node, part)
         return
     target = _shape_for_any_batch(part.outputs[0], result)
-    if target is not None:
-        name = f"{result.name}.shape"
-        shape = constants.add_initializer(graph, name, np.array(target, np.int64))
-        rewire.replace(node, part, ir.node("Reshape", [part.outputs[0], shape]))
+    op_type, numbers = ("Squeeze", (axis,)) if target is None else ("Reshape", target)
+    name = f"{result.name}.{op_type.lower()}"
+    operand = constants.add_initializer(graph, name, np.array(numbers, np.int64))
+    rewire.replace(node, part, ir.node(op_type, [part.outputs[0], operand]))
 
 
 def _global_norm(graph: ir.Graph, node: ir.Node) -> None:
