@@ -71,7 +71,7 @@ inline void dequantize(const u8* x, i64 count, bool is_signed, int zero_point, f
               : dequantize_as<u8>(x, count, zero_point, scale, out);
 }
 
-template <typename T, typename A, typename B, int StepA, int StepB, bool Product>
+template <typename T, typename A, typename B, int StepB, bool Product>
 inline void binary_as(const A* __restrict a, const B* __restrict b, i64 count,
                       const BinaryArithmetic& k, u8* __restrict out) {
     const T multiplier_a = static_cast<T>(k.multiplier_a);
@@ -81,7 +81,7 @@ inline void binary_as(const A* __restrict a, const B* __restrict b, i64 count,
     const ResultRange& r = k.result;
     const requantize::SumTo8Bit<T> to_8_bit(r.shift, r.zero_point, r.low, r.high);
     for (i64 i = 0; i < count; ++i) {
-        const T left = a[i * StepA], right = b[i * StepB];
+        const T left = a[i], right = b[i * StepB];
         const T total = Product ? (left - zero_a) * (right - zero_b) * multiplier_a
                                 : left * multiplier_a + right * multiplier_b + offset;
         out[i] = to_8_bit(total);
@@ -89,35 +89,46 @@ inline void binary_as(const A* __restrict a, const B* __restrict b, i64 count,
 }
 
 template <typename T, typename A, typename B>
-inline void binary_steps(const A* a, int step_a, const B* b, int step_b, i64 count,
-                         const BinaryArithmetic& k, u8* out) {
+inline void binary_step(const A* a, const B* b, int step_b, i64 count, const BinaryArithmetic& k,
+                        u8* out) {
     if (k.product) {
-        if (step_a == 1 && step_b == 1) return binary_as<T, A, B, 1, 1, true>(a, b, count, k, out);
-        if (step_a == 1) return binary_as<T, A, B, 1, 0, true>(a, b, count, k, out);
-        if (step_b == 1) return binary_as<T, A, B, 0, 1, true>(a, b, count, k, out);
-        return binary_as<T, A, B, 0, 0, true>(a, b, count, k, out);
+        return step_b == 1 ? binary_as<T, A, B, 1, true>(a, b, count, k, out)
+                           : binary_as<T, A, B, 0, true>(a, b, count, k, out);
     }
-    if (step_a == 1 && step_b == 1) return binary_as<T, A, B, 1, 1, false>(a, b, count, k, out);
-    if (step_a == 1) return binary_as<T, A, B, 1, 0, false>(a, b, count, k, out);
-    if (step_b == 1) return binary_as<T, A, B, 0, 1, false>(a, b, count, k, out);
-    return binary_as<T, A, B, 0, 0, false>(a, b, count, k, out);
+    return step_b == 1 ? binary_as<T, A, B, 1, false>(a, b, count, k, out)
+                       : binary_as<T, A, B, 0, false>(a, b, count, k, out);
 }
 
 template <typename T>
-inline void binary_width(const u8* a, int step_a, const u8* b, int step_b, i64 count,
-                         const BinaryArithmetic& k, u8* out) {
+inline void binary_width(const u8* a, const u8* b, int step_b, i64 count, const BinaryArithmetic& k,
+                         u8* out) {
     const i8* sa = reinterpret_cast<const i8*>(a);
     const i8* sb = reinterpret_cast<const i8*>(b);
-    if (k.signed_a && k.signed_b) return binary_steps<T>(sa, step_a, sb, step_b, count, k, out);
-    if (k.signed_a) return binary_steps<T>(sa, step_a, b, step_b, count, k, out);
-    if (k.signed_b) return binary_steps<T>(a, step_a, sb, step_b, count, k, out);
-    return binary_steps<T>(a, step_a, b, step_b, count, k, out);
+    if (k.signed_a && k.signed_b) return binary_step<T>(sa, sb, step_b, count, k, out);
+    if (k.signed_a) return binary_step<T>(sa, b, step_b, count, k, out);
+    if (k.signed_b) return binary_step<T>(a, sb, step_b, count, k, out);
+    return binary_step<T>(a, b, step_b, count, k, out);
+}
+
+// The same with its operands in each other's place; a product has one multiplier.
+inline BinaryArithmetic turned(const BinaryArithmetic& k) {
+    BinaryArithmetic t = k;
+    if (!k.product) t.multiplier_a = k.multiplier_b, t.multiplier_b = k.multiplier_a;
+    t.zero_a = k.zero_b, t.zero_b = k.zero_a;
+    t.signed_a = k.signed_b, t.signed_b = k.signed_a;
+    return t;
 }
 
 inline void binary(const u8* a, int step_a, const u8* b, int step_b, i64 count,
                    const BinaryArithmetic& k, u8* out) {
-    k.narrow ? binary_width<i32>(a, step_a, b, step_b, count, k, out)
-             : binary_width<i64>(a, step_a, b, step_b, count, k, out);
+    if (step_a == 0 && step_b == 1) return binary(b, 1, a, 0, count, turned(k), out);
+    if (step_a == 0 && count > 1) {
+        binary(a, 1, b, 1, 1, k, out);
+        for (i64 i = 1; i < count; ++i) out[i] = out[0];
+        return;
+    }
+    k.narrow ? binary_width<i32>(a, b, step_b, count, k, out)
+             : binary_width<i64>(a, b, step_b, count, k, out);
 }
 
 inline void look_up(const u8* __restrict x, i64 count, const u8* __restrict table,
