@@ -3,7 +3,7 @@
 A small convolutional network on scikit-learn's 8 x 8 digits, trained in float, then with ternary
 weights in clusters of 16 input channels. What is exported is, to the bit, what was trained.
 
-    pip install "sub8[train]" scikit-learn
+    pip install '.[train]' scikit-learn
     python examples/digits.py
 """
 

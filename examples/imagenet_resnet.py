@@ -3,7 +3,7 @@ torchvision's weights.
 
 For those who have ImageNet as class folders (train/n01440764/*.JPEG, val/n01440764/*.JPEG):
 
-    pip install "sub8[train]" torchvision
+    pip install '.[train]' torchvision
     torchrun --nproc-per-node 8 examples/imagenet_resnet.py resnet50 /data/imagenet \\
         -o resnet50-t64.onnx
     sub8 evaluate resnet50-t64.onnx /data/imagenet/val

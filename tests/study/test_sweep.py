@@ -162,3 +162,23 @@ def test_what_a_point_says_to_make_it_again_makes_it(small_files, tmp_path, sub8
     assert sub8_command(*words).code == 0
     (artifact,) = (tmp_path / "s" / "models").glob("*.onnx")
     assert again.read_bytes() == artifact.read_bytes()
+
+
+def test_a_script_needs_no_guard(small_files, tmp_path):
+    """Its processes do not run it again."""
+    data = str(small_files / "data.npz")
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+import sub8
+from sub8.study.sweep import settings
+
+chosen = settings(["int8"], ["all"], "optimal")
+study = sub8.sweep({str(small_files / "model.onnx")!r}, {data!r}, {data!r}, chosen, "study", jobs=1)
+print(len(study.points))
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")

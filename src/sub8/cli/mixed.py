@@ -59,7 +59,8 @@ def summary(choice: dict[str, Any]) -> str:
         return (
             f"at most {budget['points']} points of {_metric(budget)}: {text}, expected drop "
             f"{trial['mean']:.2f}"
-            f" (at most {trial['bound']:.2f} with 95 % confidence)"
+            f" (at most {trial['bound']:.2f} with 95 % confidence, for images like those of the"
+            " calibration; images that the network was trained on make it look too small)"
         )
     if budget["kind"] == "MaxLatencyRatio":
         return (

@@ -12,6 +12,9 @@ from sub8.mixed.metric import TOP1, Metric, check_metric, name_of
 class MaxDrop:
     """The fewest bits whose loss against the float network is at most ``points``.
 
+    The loss is that on images like those of the calibration. On images that the network was trained
+    on it is less than on others: a network is surer of them, and changes its answer less often.
+    Take images that it was not trained on, where there are such.
     metric: "top1" (the expected loss, in per cent), "cosine" (of the first output, in per cent),
     "snr" (decibels of the output that lost most, below those of the most exact choice),
     ``"FILE.py:function"`` or a function ``(float outputs, outputs) -> number``, both outputs by

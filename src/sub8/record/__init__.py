@@ -3,4 +3,4 @@ records.
 
 Public: ``verify.verify_file``, ``merge.merge_files``, ``replicate.replicate_model`` and
 ``replicate_study``, ``keys.generate_key_files``. Formats: docs/record.md. Needs the extra
-``sub8[records]``."""
+``records``."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from types import ModuleType
 from urllib.parse import urlsplit
 
 from sub8.errors import InputError, Sub8Warning
@@ -28,7 +30,7 @@ def measure_locally(tasks: list[Task], jobs: int) -> Iterator[tuple[Point, bytes
     watched, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with, initargs=(watched,))
     try:
-        with _interrupts_held():
+        with _interrupts_held(), _main_module_hidden():
             points = [pool.submit(_measured, task) for task in tasks]
         for point in as_completed(points):
             yield _told(point.result())
@@ -89,6 +91,20 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """Processes started inside do not run the caller's script again, as spawned ones do to find
+    what is defined there: tasks hold nothing of it, and a script without ``if __name__ ==
+    "__main__"`` would start the sweep anew in each.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def measure_on_ray(tasks: list[Task], address: str) -> Iterator[tuple[Point, bytes]]:
