@@ -101,7 +101,7 @@ def stand_ins(
 
 def _folders(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
     """A folder of class folders under every name that the documents have for one."""
-    for place in range(3 * len(images)):
+    for place in range(4 * len(images)):
         image, label = images[place % len(images)], labels[place % len(images)]
         target = folder / "photos" / f"class{label}"
         target.mkdir(parents=True, exist_ok=True)
