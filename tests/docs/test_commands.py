@@ -93,6 +93,8 @@ def stand_ins(
         weights = ("--weights", "ternary", "--cluster", str(cluster))
         done = sub8_command(*quantize, *weights, "-o", folder / f"{name}.onnx")
         assert done.code == 0, done.err
+    compiled = sub8_command("compile", folder / "Q.onnx", "-o", folder / "resnet50-t4.s8")
+    assert compiled.code == 0, compiled.err
     (folder / "ternary4.toml").write_text(
         'method = "reconstruct"\nweights = { kind = "ternary", cluster = 4 }\n'
     )
