@@ -81,10 +81,10 @@ def start(arguments: list[str], out: int, err: int, first: Callable[[], None]) -
         os.setsid()
         os.dup2(out, 1)
         os.dup2(err, 2)
+        first()
         # This process's own may be a file, and would be asked where in it they are.
         sys.stdout = os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
-        first()
         from sub8.cli.start import main
 
         sys.argv = ["sub8", *arguments]
