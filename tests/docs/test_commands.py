@@ -54,6 +54,9 @@ NOT_HERE = {
     "pytest tests/native/kernels": "a part of all tests",
     "cmake": "builds the core anew; the benchmark: tests/benchmarks",
     "build/bench/benchmarks/kernels": "tests/benchmarks",
+    "sub8 quantize MODEL.onnx --calibration DATA --max-latency-ratio": (
+        "which ratios can be reached is the machine's; tests/mixed"
+    ),
     "ray start": "several machines; two nodes on this one: tests/study",
     "sub8 sweep resnet20.onnx --data test.parquet --calibration train.parquet --ray": "the same",
     "torchrun": "several machines; two processes on this one: tests/train",
