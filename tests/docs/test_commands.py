@@ -52,7 +52,9 @@ NOT_HERE = {
     "python tools/licences.py": "tests/tools",
     "uvx": "installs a program of others",
     "pytest tests/native/kernels": "a part of all tests",
-    "cmake": "builds the core anew; the benchmark: tests/benchmarks",
+    "apt-get install -y cmake": "system packages for the library below",
+    "cmake": "builds the core anew; the library: tests/native, the benchmark: tests/benchmarks",
+    "cc classify.c": "tests/native",
     "build/bench/benchmarks/kernels": "tests/benchmarks",
     "sub8 quantize MODEL.onnx --calibration DATA --max-latency-ratio": (
         "which ratios can be reached is the machine's; tests/mixed"
