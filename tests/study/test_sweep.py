@@ -174,11 +174,10 @@ import sub8
 from sub8.study.sweep import settings
 
 chosen = settings(["int8"], ["all"], "optimal")
-study = sub8.sweep({str(small_files / "model.onnx")!r}, {data!r}, {data!r}, chosen, "study", jobs=1)
+model, folder = {str(small_files / "model.onnx")!r}, {str(tmp_path / "study")!r}
+study = sub8.sweep(model, {data!r}, {data!r}, chosen, folder, jobs=1)
 print(len(study.points))
 """
     )
-    done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
