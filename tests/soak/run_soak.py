@@ -1,9 +1,10 @@
 """The long soak: ``python tests/soak/run_soak.py [sessions|endings] [--verb NAME] [--times N]``.
 
-sessions: 16 threads with 2,000 runs each, 300 loads and unloads, signals, forks, ends of the
-interpreter. endings: every verb is interrupted at random moments, and meets a stdout that takes
-nothing, a pipe without reader and a narrow terminal, and its --json is checked; those that write
-files are killed, and meet full disks and folders that are not writable. Exit code 1 on any fault.
+sessions: 16 threads with 2,000 runs each, 300 loads and unloads of each model, signals, forks, ends
+of the interpreter. endings: every verb is interrupted at random moments, and meets a stdout that
+takes nothing, a pipe without reader and a narrow terminal, and its --json is checked; those that
+write files are killed, and meet full disks and folders that are not writable. Exit code 1 on any
+fault.
 """
 
 import argparse
@@ -22,16 +23,17 @@ import endings as e  # noqa: E402 - found by the paths above
 from endings import folder  # noqa: E402
 from small_quantized import write_all  # noqa: E402
 
-LARGEST_GROWTH = 2e6  # bytes, of 300 loads
+LARGEST_GROWTH = 2e6  # bytes, of 300 loads of a model
 
 
 def sessions(models: list[str]) -> int:
     faults = 0
-    plan = [("shared", 16, 2000), ("own", 16, 2000), ("dropped", 16, 2000), ("loads", 2, 300)]
-    plan += [("signals", 4, 2000), ("forks", 4, 100)]
-    plan += [("exit_while_running", 4, 50 * number) for number in range(10)]
-    for scenario, threads, runs in plan:
-        command = [sys.executable, str(HERE / "sessions.py"), scenario, *models]
+    plan = [(name, models, 16, 2000) for name in ("shared", "own", "dropped")]
+    plan += [("loads", [model], 2, 300) for model in models]
+    plan += [("signals", models, 4, 2000), ("forks", models, 4, 100)]
+    plan += [("exit_while_running", models, 4, 50 * number) for number in range(10)]
+    for scenario, chosen, threads, runs in plan:
+        command = [sys.executable, str(HERE / "sessions.py"), scenario, *chosen]
         began = time.monotonic()
         done = subprocess.run(
             [*command, "--threads", str(threads), "--runs", str(runs)],
