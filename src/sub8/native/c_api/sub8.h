@@ -2,9 +2,9 @@
 
    sub8_model* model = sub8_open("model.s8");
    sub8_session* session = sub8_session_create(model, 0, NULL);
-   sub8_array image = {.data = pixels, .bytes = sizeof pixels, .rank = 4, .sizes = {1, 3, 224,
-   224}}; sub8_array logits = {.data = scores, .bytes = sizeof scores}; if (sub8_run(session,
-   &image, 1, &logits, 1) != SUB8_OK) puts(sub8_last_error());
+   sub8_array x = {.data = pixels, .bytes = sizeof pixels, .rank = 4, .sizes = {1, 3, 224, 224}};
+   sub8_array y = {.data = scores, .bytes = sizeof scores};
+   if (sub8_run(session, &x, 1, &y, 1) != SUB8_OK) puts(sub8_last_error());
 
    All functions may be called from many threads at once, also with the same model or session. What
    gives a pointer gives NULL where it fails, what gives a status anything but SUB8_OK;
