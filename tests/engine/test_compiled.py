@@ -4,7 +4,6 @@ import pickle
 import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from qdq_graphs import Graph, network
 from tests.soak.small_quantized import write_all
 
 import sub8
-from sub8.engine.compiled_model import HEADER
+from sub8.engine.compiled_model import HEADER, sealed
 
 SHAPE = (1, 3, 12, 12)
 
@@ -134,10 +133,6 @@ def test_bytes_copies_and_names(compiled):
         sub8.verify(path, x)
 
 
-def resealed(body: bytes) -> bytes:
-    return HEADER.pack(b"sub8.s8\n", 1, zlib.crc32(body), len(body)) + body
-
-
 def test_damaged_files(compiled, tmp_path):
     whole = compiled["ternary"].read_bytes()
     version = whole[:8] + struct.pack("<I", 2) + whole[12:]
@@ -148,9 +143,9 @@ def test_damaged_files(compiled, tmp_path):
         (whole[:40], "not a compiled model"),
         (version, "a compiled model of version 2, of which this runtime knows 1; compile it again"),
         (flipped, "its checksum does not fit"),
-        (resealed(b""), "its structure is damaged"),
-        (resealed(body[: len(body) // 2]), "its structure is damaged"),
-        (resealed(b"\xff" * 4 + body[4:]), "its structure is damaged"),
+        (sealed(b""), "its structure is damaged"),
+        (sealed(body[: len(body) // 2]), "its structure is damaged"),
+        (sealed(b"\xff" * 4 + body[4:]), "its structure is damaged"),
     ):
         path = tmp_path / "damaged.s8"
         path.write_bytes(data)

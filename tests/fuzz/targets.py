@@ -47,6 +47,12 @@ def _data() -> Target:
     return Data()
 
 
+def _compiled() -> Target:
+    from mutants_of_compiled import Compiled
+
+    return Compiled()
+
+
 TARGETS: dict[str, Callable[[], Target]] = {
     "records": _records,
     "models": _models,
@@ -55,4 +61,5 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "studies": _studies,
     "checkpoints": _checkpoints,
     "data": _data,
+    "s8": _compiled,
 }

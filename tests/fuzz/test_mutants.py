@@ -7,7 +7,7 @@ from targets import TARGETS
 
 SHORT = {
     "records": 200, "models": 40, "model-bytes": 20, "recipes": 20, "studies": 20,
-    "checkpoints": 30, "data": 30,
+    "checkpoints": 30, "data": 30, "s8": 400,
 }  # fmt: skip
 NEEDS = {"studies": ("altair", "vl_convert", "jinja2"), "checkpoints": ("torch", "safetensors")}
 

@@ -46,7 +46,11 @@ def compiled_model(model: ir.Model, name: str, shapes: Sequence[InputShapes]) ->
         layers=layers.layers,
         programs=programs,
     )
-    body = write(described)
+    return sealed(write(described))
+
+
+def sealed(body: bytes) -> bytes:
+    """With the header in front."""
     return HEADER.pack(COMPILED, VERSION, zlib.crc32(body), len(body)) + body
 
 

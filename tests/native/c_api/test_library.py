@@ -24,8 +24,8 @@ LIBRARIES = os.pathsep.join([OWN, os.environ.get("LD_LIBRARY_PATH", "")])
 
 
 def libraries() -> list[Path]:
-    """Built beside the module, the newest last."""
-    found = PROJECT.glob("build/*/library/libsub8.so")
+    """Built beside the module, in place or by pip, the newest last."""
+    found = PROJECT.glob("build/[ci][pn]*/library/libsub8.so")  # cp312..., in-place
     return sorted(found, key=lambda path: path.stat().st_mtime)
 
 

@@ -22,7 +22,6 @@ namespace {
 
 using Sizes = std::optional<std::vector<std::optional<std::int64_t>>>;
 using Declared = std::vector<std::tuple<std::string, std::string, Sizes>>;
-using Names = std::vector<std::string>;
 
 Declared declared(const std::vector<runtime::Tensor>& tensors) {
     Declared result;
@@ -40,13 +39,6 @@ Declared declared(const std::vector<runtime::Tensor>& tensors) {
     return result;
 }
 
-Names names(const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>* field) {
-    Names result;
-    if (field == nullptr) return result;
-    for (const flatbuffers::String* name : *field) result.push_back(name->str());
-    return result;
-}
-
 }  // namespace
 
 void bind_model(nb::module_& m) {
@@ -57,13 +49,9 @@ void bind_model(nb::module_& m) {
             "images_apart",
             [](const runtime::Compiled& self) { return self.description->images_apart(); },
             "Whether multiples of the first sizes may be run.")
-        .def_prop_ro(
-            "operators",
-            [](const runtime::Compiled& self) { return names(self.description->operators()); },
-            "Of each step the operator that it belongs to.")
-        .def_prop_ro(
-            "kinds", [](const runtime::Compiled& self) { return names(self.description->kinds()); },
-            "Of each step what that operator is.");
+        .def_ro("operators", &runtime::Compiled::operators,
+                "Of each step the operator that it belongs to.")
+        .def_ro("kinds", &runtime::Compiled::kinds, "Of each step what that operator is.");
     nb::class_<runtime::Model>(m, "Model", "A compiled model, the file .s8.")
         .def_static("open", &runtime::Model::open, "path"_a,
                     "Raises ValueError where it is none, or damaged.")

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "conv/select.h"
@@ -284,6 +285,30 @@ void add_blocks(int panel, Stream* stream) {
     stream->panel_bytes = offset;
 }
 
+// Where the lanes of all K-steps find an output's integers among its own; behind them, where there
+// is a 0, those that hold no channel.
+std::vector<int64_t> places_of(const Codes& codes, const Stream& stream) {
+    std::vector<int64_t> places;
+    places.reserve(stream.steps.size() * stream.lanes());
+    for (const KStep& step : stream.steps) {
+        for (int lane = 0; lane < stream.lanes(); ++lane) {
+            const int8_t* code = codes.first(stream.slots[step.slot], step.ky, step.kx, lane);
+            places.push_back(code == nullptr ? codes.pitch() : code - codes.term.values);
+        }
+    }
+    return places;
+}
+
+// One output's integers of some K-steps, among those of the other outputs of its panel.
+template <int lanes>
+void take(const int8_t* from, const int64_t* places, int steps, int panel, int8_t* to) {
+    for (int k = 0; k < steps; ++k, places += lanes, to += panel * lanes) {
+        int8_t step[lanes];  // stored at once
+        for (int lane = 0; lane < lanes; ++lane) step[lane] = from[places[lane]];
+        std::memcpy(to, step, lanes);
+    }
+}
+
 void unpack_codes(const weights::Format& format, const uint8_t* packed, int vectors, int width,
                   int8_t* codes) {
     const int unit = format.codes_per_byte();
@@ -357,6 +382,8 @@ Stream make_stream(const kernels::KernelSet& kernels, const WeightShape& shape,
     const int64_t panels = int64_t(shape.groups) * panels_per_group;
     stream.codes.assign(panels * stream.panel_bytes, 0);
     stream.alpha.assign(panels * runs * panel * 2, 0);
+    const std::vector<int64_t> places = places_of(term_codes, stream);
+    std::vector<int8_t> row(std::size_t(term_codes.pitch()) + 1, 0);  // an output's, then a 0
     std::vector<int8_t> codes;
     for (int64_t p = 0; p < panels; ++p) {
         const int group = int(p / panels_per_group);
@@ -364,16 +391,16 @@ Stream make_stream(const kernels::KernelSet& kernels, const WeightShape& shape,
         const int valid = std::min(panel, outputs - first);
         for (const Block& block : stream.blocks) {
             codes.assign(int64_t(block.vectors) * width, 0);
-            for (int k = 0; k < block.steps; ++k) {
-                const KStep& step = stream.steps[block.first_step + k];
-                for (int lane = 0; lane < lanes; ++lane) {
-                    const int8_t* code =
-                        term_codes.first(stream.slots[step.slot], step.ky, step.kx, lane);
-                    if (code == nullptr) continue;
-                    code += (int64_t(group) * outputs + first) * term_codes.pitch();
-                    int8_t* to = codes.data() + int64_t(k) * panel * lanes + lane;
-                    for (int o = 0; o < valid; ++o, code += term_codes.pitch())
-                        to[o * lanes] = *code;
+            const int64_t* block_places = places.data() + int64_t(block.first_step) * lanes;
+            const int8_t* own =
+                term.values + (int64_t(group) * outputs + first) * term_codes.pitch();
+            for (int o = 0; o < valid; ++o, own += term_codes.pitch()) {
+                std::copy_n(own, term_codes.pitch(), row.data());
+                int8_t* to = codes.data() + int64_t(o) * lanes;
+                if (lanes == 4) {
+                    take<4>(row.data(), block_places, block.steps, panel, to);
+                } else {
+                    take<2>(row.data(), block_places, block.steps, panel, to);
                 }
             }
             pack_codes(*term.format, codes.data(), block.vectors, width,

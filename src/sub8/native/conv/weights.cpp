@@ -28,14 +28,38 @@ void check(const WeightShape& shape, const std::vector<WeightTerm>& terms) {
             fail("terms lie more than 31 powers of two apart");
         const int64_t count =
             int64_t(shape.outputs) * shape.inputs * shape.kernel_h * shape.kernel_w;
-        const int largest = term.format->largest;
-        const auto out_of_range = [=](int8_t value) { return std::abs(int(value)) > largest; };
-        // Counted, which takes vectors, since almost never is there one to be found.
-        if (std::count_if(term.values, term.values + count, out_of_range) > 0) {
+        const auto largest = int8_t(term.format->largest), lowest = int8_t(-largest);
+        const auto out_of_range = [=](int8_t value) {
+            return uint8_t(uint8_t(value > largest) | uint8_t(value < lowest));
+        };
+        // All are looked at, which takes vectors, since almost never is there one to be found.
+        uint8_t any = 0;
+        for (int64_t i = 0; i < count; ++i) any |= out_of_range(term.values[i]);
+        if (any != 0) {
             const int8_t* found = std::find_if(term.values, term.values + count, out_of_range);
             fail("value " + std::to_string(*found) + " out of its format's range");
         }
     }
+}
+
+struct Sums {
+    int64_t values, magnitudes;
+};
+
+// In 32 bits, which take vectors, as far as they hold them.
+Sums sums_of(const int8_t* values, int count) {
+    constexpr int kPiece = 1 << 24;
+    Sums sums{0, 0};
+    for (int begin = 0; begin < count; begin += kPiece) {
+        int32_t total = 0, magnitude = 0;
+        for (int i = begin; i < std::min(count, begin + kPiece); ++i) {
+            total += values[i];
+            magnitude += std::abs(int(values[i]));
+        }
+        sums.values += total;
+        sums.magnitudes += magnitude;
+    }
+    return sums;
 }
 
 bool is_depthwise(const WeightShape& shape) {
@@ -61,13 +85,9 @@ PackedWeights::PackedWeights(Isa isa, const WeightShape& shape,
                 const int first = cluster * term.cluster;
                 const int count = std::min(term.cluster, shape.inputs - first) * taps;
                 const int8_t* values = term.values + (o * shape.inputs + first) * taps;
-                int64_t total = 0, total_magnitude = 0;
-                for (int i = 0; i < count; ++i) {
-                    total += values[i];
-                    total_magnitude += std::abs(int(values[i]));
-                }
-                sum += alpha * total;
-                magnitude += alpha * total_magnitude;
+                const Sums total = sums_of(values, count);
+                sum += alpha * total.values;
+                magnitude += alpha * total.magnitudes;
             }
             sums_[o] += sum * (int64_t{1} << term.left_shift);
             bounds_[o] += 255 * (magnitude << term.left_shift);

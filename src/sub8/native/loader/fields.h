@@ -41,4 +41,33 @@ std::vector<U> numbers(const flatbuffers::Vector<T>* field) {
     return field == nullptr ? std::vector<U>() : std::vector<U>(field->begin(), field->end());
 }
 
+// Whether bytes are UTF-8 without control characters.
+inline bool is_text(const std::uint8_t* at, const std::uint8_t* end) {
+    while (at < end) {
+        const std::uint8_t first = *at++;
+        if (first < 0x20 || first == 0x7F) return false;
+        if (first < 0x80) continue;
+        const int more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : 1;
+        if (first < 0xC2 || first > 0xF4 || end - at < more) return false;
+        const std::uint8_t second = *at;
+        // Longer than need be, surrogates, behind the last character.
+        if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ||
+            (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F)) {
+            return false;
+        }
+        for (int i = 0; i < more; ++i) {
+            if ((*at++ & 0xC0) != 0x80) return false;
+        }
+    }
+    return true;
+}
+
+inline std::string text(const flatbuffers::String* field, const char* name) {
+    const flatbuffers::String& found = present(field, name);
+    if (!is_text(found.Data(), found.Data() + found.size())) {
+        throw std::invalid_argument(std::string(name) + " is no printable text");
+    }
+    return found.str();
+}
+
 }  // namespace sub8::loader

@@ -1,6 +1,8 @@
 #include "loader/layers.h"
 
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -29,9 +31,17 @@ std::vector<std::int8_t> unpacked(const weights::Format& format, const std::uint
         }
     }
     std::vector<std::int8_t> values(static_cast<std::size_t>(round_up(count, each)));
-    for (std::size_t at = 0; at < values.size(); at += static_cast<std::size_t>(each), ++codes) {
-        for (int i = 0; i < each; ++i)
-            values[at + static_cast<std::size_t>(i)] = by_byte[*codes][i];
+    const auto copy = [&](auto bytes) {  // so many integers a byte
+        for (std::size_t at = 0; at < values.size(); at += bytes, ++codes) {
+            std::memcpy(values.data() + at, by_byte[*codes], bytes);
+        }
+    };
+    if (each == 4) {
+        copy(std::integral_constant<std::size_t, 4>{});
+    } else if (each == 2) {
+        copy(std::integral_constant<std::size_t, 2>{});
+    } else {
+        copy(std::integral_constant<std::size_t, 1>{});
     }
     return values;
 }

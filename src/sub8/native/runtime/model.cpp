@@ -63,7 +63,16 @@ std::vector<Tensor> tensors(const Tensors* field) {
     for (const description::Tensor* tensor : present(field, "tensors")) {
         require(tensor->type() <= description::DataType_MAX, "a tensor's type is unknown");
         result.push_back(
-            {present(tensor->name(), "a tensor's name").str(), tensor->type(), {}, false});
+            {loader::text(tensor->name(), "a tensor's name"), tensor->type(), {}, false});
+    }
+    return result;
+}
+
+std::vector<std::string> names(
+    const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>* field) {
+    std::vector<std::string> result;
+    for (const flatbuffers::String* name : present(field, "names")) {
+        result.push_back(loader::text(name, "an operator's name"));
     }
     return result;
 }
@@ -124,9 +133,13 @@ Model::Model(std::unique_ptr<const Bytes> bytes)
     for (const description::CompiledProgram* compiled : present(root_->programs(), "programs")) {
         const description::Program& program = present(compiled->program(), "a program");
         const bool apart = compiled->images_apart();
+        const std::size_t steps = present(program.steps(), "steps").size();
+        const auto operators = names(compiled->operators()), kinds = names(compiled->kinds());
+        require(operators.size() == steps && kinds.size() == steps,
+                "names are not those of the steps");
         programs_.push_back({shapes(compiled->inputs(), inputs_, program.input_bytes(), apart),
                              shapes(compiled->outputs(), outputs_, program.output_bytes(), apart),
-                             compiled});
+                             operators, kinds, compiled});
         for (const std::uint32_t layer : present(compiled->layers(), "layers")) {
             require(layer < layers.size(), "a program's layer is missing");
         }

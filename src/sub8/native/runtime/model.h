@@ -36,6 +36,8 @@ struct Tensor {
 // A program that the file holds.
 struct Compiled {
     std::vector<Shape> inputs, outputs;
+    // Of each step the operator that it belongs to, and what that is.
+    std::vector<std::string> operators, kinds;
     const description::CompiledProgram* description;
 };
 
