@@ -38,12 +38,13 @@ def refused_then_forced(run: Run, target: Path, *command: str | Path) -> None:
     assert target.read_bytes() != b"mine"
 
 
-@pytest.mark.parametrize("verb", ["quantize", "export", "zoo", "inspect"])
+@pytest.mark.parametrize("verb", ["quantize", "export", "compile", "zoo", "inspect"])
 def test_one_file(verb: str, folder: Path, mixed: Path, tmp_path: Path, sub8_command: Run) -> None:
     target = tmp_path / "out.onnx"
     commands: dict[str, list[str | Path]] = {
         "quantize": ["quantize", folder / "model.onnx", "-c", folder / "data.npz", "-o", target],
         "export": ["export", mixed, "--target", "onnx-plain", "-o", target],
+        "compile": ["compile", mixed, "-o", tmp_path / "out.s8"],
         "zoo": ["zoo", "resnet18", "--size", "32", "-o", target],
         "inspect": ["inspect", mixed, "--plot", tmp_path / "out.svg"],
     }

@@ -96,6 +96,7 @@ def verbs(at: Path) -> list[Verb]:
             over("x.onnx", "export", str(at / "quantized.onnx"), "--target", "onnx-plain"),
             fixed=True,
         ),
+        Verb("compile", over("m.s8", "compile", str(at / "quantized.onnx")), fixed=True),
         Verb(
             "inspect --plot",
             lambda out: [
