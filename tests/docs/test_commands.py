@@ -69,6 +69,9 @@ MINUTES = {
     "sub8 finetune cifar10-resnet20.onnx": "trains on 50,000 images",
     "sub8 evaluate resnet20-i64.onnx": "of the training before it",
     "sub8 zoo resnet101": "170 MB",
+    "sub8 quantize MODEL.onnx --calibration DATA --weights ternary --method auto": (
+        "fits blocks, as --method reconstruct before it"
+    ),
     "sub8 sweep cifar10-resnet20.onnx": "six points",
     "sub8 report pictures": "of that sweep",
 }
