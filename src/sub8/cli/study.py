@@ -197,7 +197,7 @@ def print_cost(inspection: "Inspection", as_json: bool) -> None:
 COMMANDS = {
     sweep: (
         "sub8 sweep resnet20.onnx --data test.parquet --calibration train.parquet --cluster"
-        " 1,4,16,64,all --weights ternary,int4 -o study/",
+        " 4,64 --weights ternary -o study/",
     ),
     report: ("sub8 report study/",),
     compare: ("sub8 compare resnet50-t4.onnx resnet50-t64.onnx",),
