@@ -30,6 +30,10 @@ void check_pool(const PoolShape& s) {
     for (const std::int64_t pad : {s.top, s.left, s.bottom, s.right}) {
         require(pad >= 0 && pad <= kLargestWindow, "pooling pads must not be negative");
     }
+    // Before memory is taken for them: windows begin at different places of the padded input.
+    require(
+        s.out_height <= s.height + s.top + s.bottom && s.out_width <= s.width + s.left + s.right,
+        "a pooling has more windows than places");
 }
 
 std::vector<Span> window_spans(std::int64_t windows, std::int64_t stride, std::int64_t pad,
