@@ -2,6 +2,7 @@
 
 import math
 import struct
+import tempfile
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -26,15 +27,15 @@ NUMBERS = (
 def compiled() -> dict[str, bytes]:
     """Small models by kind, without those that have float islands."""
     found = {}
-    folder = Path("compiled")
-    folder.mkdir(exist_ok=True)
-    for kind in QUANTISED_KINDS:
-        (folder / "q.onnx").write_bytes(small_model(kind))
-        try:
-            sub8.compile(folder / "q.onnx", folder / "q.s8")
-        except sub8.Sub8Error:
-            continue
-        found[kind] = (folder / "q.s8").read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "q.onnx", Path(folder) / "q.s8"
+        for kind in QUANTISED_KINDS:
+            source.write_bytes(small_model(kind))
+            try:
+                sub8.compile(source, target)
+            except sub8.Sub8Error:
+                continue
+            found[kind] = target.read_bytes()
     return found
 
 
