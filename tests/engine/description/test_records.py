@@ -9,11 +9,10 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 
-import sub8
 from sub8.engine.description import records
 from sub8.engine.description.write import write
 
-SCHEMA = Path(sub8.__file__).parent / "native" / "description" / "model.fbs"
+SCHEMA = Path(__file__).parents[3] / "src" / "sub8" / "native" / "description" / "model.fbs"
 # What a field is in the schema by how the records store it.
 STORED: dict[Any, str] = {
     "B": "ubyte", "i": "int", "I": "uint", "q": "long", "Q": "ulong", "f": "float", "d": "double",
