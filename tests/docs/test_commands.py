@@ -66,12 +66,10 @@ NOT_HERE = {
 # How they start, or all of a document -> why they are run with SUB8_LONG only.
 MINUTES = {
     "docs/paper.md": "two sweeps, twelve points",
+    "docs/reconstruction.md": "fits blocks; tests/reconstruct",
     "sub8 finetune cifar10-resnet20.onnx": "trains on 50,000 images",
     "sub8 evaluate resnet20-i64.onnx": "of the training before it",
     "sub8 zoo resnet101": "170 MB",
-    "sub8 quantize MODEL.onnx --calibration DATA --weights ternary --method auto": (
-        "fits blocks, as --method reconstruct before it"
-    ),
     "sub8 sweep cifar10-resnet20.onnx": "six points",
     "sub8 report pictures": "of that sweep",
 }
