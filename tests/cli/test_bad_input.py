@@ -208,9 +208,9 @@ def test_integer_only_names_the_float_node(sub8_command, folder, target, tmp_pat
     def change(model):
         for node in model.graph.node:
             if node.name == "a_relu":
-                node.op_type = "Softmax"
+                node.op_type = "LpNormalization"
 
-    path = rewritten(folder, tmp_path / "softmax.onnx", change)
+    path = rewritten(folder, tmp_path / "normalised.onnx", change)
     done = quantize(sub8_command, folder, target, path, None, "--integer-only")
     refuse(done, "a_relu")
 

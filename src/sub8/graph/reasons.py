@@ -12,8 +12,7 @@ _INTEGER = (
     | patterns.MOVES
     | patterns.MEANS
     | {"Conv", "Gemm", "MatMul", "MaxPool", "GlobalMaxPool", "Flatten", "Squeeze", "Unsqueeze",
-       "Identity", "ReduceMean", "Softmax", "LayerNormalization", "QuantizeLinear",
-       "DequantizeLinear"}
+       "Identity", "ReduceMean", "QuantizeLinear", "DequantizeLinear"}
 )  # fmt: skip
 
 
