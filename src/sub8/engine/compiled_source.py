@@ -1,8 +1,6 @@
 """A compiled model, the file ``.s8``: neither ONNX nor ONNX Runtime takes part."""
 
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -10,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine.declared import Declared, TensorInfo
+from sub8.engine.recent import Recent
 from sub8.engine.segments import KEPT_SHAPES, NativeSegment, SegmentOutput, Shape
 from sub8.errors import InputError
 from sub8.files import COMPILED
@@ -60,11 +59,10 @@ class CompiledSource:
             for program in programs
             for name, kind in zip(program.operators, program.kinds, strict=True)
         }
-        self._kept: OrderedDict[tuple[Shape, ...], NativeSegment] = OrderedDict()
-        self._lock = threading.Lock()
+        self._made: Recent[tuple[Shape, ...], NativeSegment] = Recent(KEPT_SHAPES)
 
     def after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._made.after_fork()
 
     @property
     def plan(self) -> NoReturn:
@@ -73,16 +71,10 @@ class CompiledSource:
     def segments(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[NativeSegment]:
         """The one segment for these inputs."""
         shapes = tuple(arrays[info.name].shape for info in self.inputs)
-        with self._lock:
-            segment = self._kept.get(shapes)
-            if segment is not None:
-                self._kept.move_to_end(shapes)
+        segment = self._made.get(shapes)
         if segment is None:
             segment = self._make(shapes)
-            with self._lock:
-                self._kept[shapes] = segment
-                while len(self._kept) > KEPT_SHAPES:
-                    self._kept.popitem(last=False)
+            self._made.put(shapes, segment)
         yield segment
 
     def _make(self, shapes: tuple[Shape, ...]) -> NativeSegment:

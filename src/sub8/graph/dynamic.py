@@ -5,7 +5,7 @@ time.
 import numpy as np
 import onnx_ir as ir
 
-from sub8.graph.functions import DOMAIN, Body, is_same
+from sub8.graph.functions import DOMAIN, Body
 from sub8.numerics.dynamic import HIGHEST_EXPONENT, LOWEST_EXPONENT, MAGNITUDE_BITS
 
 NAME = "DynamicScale"
@@ -47,8 +47,3 @@ def dynamic_scale_function() -> ir.Function:
     rung = body.apply("ReduceSum", "rung", counted, axis, keepdims=0)
     chosen = body.constant("scales", scales.astype(np.float32))
     return body.function(NAME, body.apply("Gather", "scale", chosen, rung), "signed")
-
-
-def is_dynamic_scale(function: ir.Function | None) -> bool:
-    """Whether a function computes what ``dynamic_scale_function`` does: node by node the same."""
-    return is_same(function, dynamic_scale_function())

@@ -1,11 +1,32 @@
 """New nodes and constants in a graph that is being rewritten."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.graph import constants
 from sub8.graph.naming import unused_name
+
+
+def shaped(node: ir.Node, like: ir.Value, sizes: Iterable[int | ir.SymbolicDim]) -> ir.Node:
+    """The node, with the type and the sizes of its result."""
+    node.outputs[0].type, node.outputs[0].shape = like.type, ir.Shape(sizes)
+    return node
+
+
+def part(graph: ir.Graph, x: ir.Value, axis: int, begin: int, end: int, name: str) -> ir.Node:
+    """The Slice of ``x``, whose shape is known, from ``begin`` to ``end``; ``name``: of what its
+    constants belong to.
+    """
+    assert x.shape is not None
+    operands = [
+        constants.add_initializer(graph, f"{name}.{what}", np.array([value], np.int64))
+        for what, value in (("start", begin), ("end", end), ("axis", axis))
+    ]
+    sizes = (*x.shape[:axis], end - begin, *x.shape[axis + 1 :])
+    return shaped(ir.node("Slice", [x, *operands]), x, sizes)
 
 
 class Writer:

@@ -127,7 +127,7 @@ def bias_add(node: ir.Node) -> ir.Node | None:
     user = only_user(node.outputs[0])
     if user is None or user.op_type != "Add" or user.domain != "":
         return None
-    bias = constants.array(_other(user, node.outputs[0]))
+    bias = constants.array(other_operand(user, node.outputs[0]))
     outputs = size(node.inputs[1], 1)
     return user if bias is not None and bias.shape == (outputs,) else None
 
@@ -136,7 +136,7 @@ def layer_bias(node: ir.Node) -> NDArray[np.float32]:
     """The bias of a layer node as float32 ``[O]``, zeros where it has none."""
     if node.op_type == "MatMul":
         add = bias_add(node)
-        found = constants.array(_other(add, node.outputs[0])) if add is not None else None
+        found = constants.array(other_operand(add, node.outputs[0])) if add is not None else None
     else:
         found = constants.array(node.inputs[2]) if len(node.inputs) > 2 else None
     return np.zeros(layer_weight(node).shape[0], np.float32) if found is None else found
@@ -162,7 +162,7 @@ def is_depthwise(node: ir.Node) -> bool:
     )
 
 
-def _other(node: ir.Node, value: ir.Value) -> ir.Value | None:
+def other_operand(node: ir.Node, value: ir.Value) -> ir.Value | None:
     """The operand of a two-operand node that is not ``value``."""
     return node.inputs[1] if node.inputs[0] is value else node.inputs[0]
 

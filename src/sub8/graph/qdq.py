@@ -106,6 +106,7 @@ def _write_rows(model: ir.Model, groups: Sequence[Group]) -> None:
     """Call the functions of ``graph.rows`` in the place of the groups that have such a form."""
     writer = Writer(model.graph)
     nodes = {str(node.name): node for node in model.graph}
+    called: set[str] = set()
     for group in groups:
         last = nodes.get(group.name)
         if last is None or group.kind not in ("norm", "softmax"):
@@ -117,9 +118,10 @@ def _write_rows(model: ir.Model, groups: Sequence[Group]) -> None:
         replace(last, form.call(writer.constant))
         for before in reversed(form.nodes[:-1]):
             model.graph.remove(before, safe=True)
-        add_function(
-            model, rows.norm_function() if group.kind == "norm" else rows.softmax_function()
-        )
+        called.add(group.kind)
+    for kind, function in (("norm", rows.norm_function), ("softmax", rows.softmax_function)):
+        if kind in called:
+            add_function(model, function())
 
 
 class _Writer:

@@ -135,8 +135,7 @@ def _divided(centred: ir.Value, deviation: ir.Value) -> ir.Node | None:
     product = patterns.only_user(inverse)
     if product is None or product.domain != "" or product.op_type != "Mul":
         return None
-    other = product.inputs[1] if product.inputs[0] is inverse else product.inputs[0]
-    return product if _are_same(other, centred) else None
+    return product if _are_same(patterns.other_operand(product, inverse), centred) else None
 
 
 def _are_same(value: ir.Value | None, centred: ir.Value) -> bool:
@@ -157,7 +156,7 @@ def _by_channel(
     user = patterns.only_user(value)
     if user is None or user.domain != "" or user.op_type != op_type:
         return node, None
-    elements = constants.array(user.inputs[1] if user.inputs[0] is value else user.inputs[0])
+    elements = constants.array(patterns.other_operand(user, value))
     rank = patterns.rank(value)
     if elements is None or elements.dtype != np.float32 or rank is None:
         return node, None

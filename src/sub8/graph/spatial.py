@@ -1,12 +1,12 @@
 """Normal forms of pooling, padding and reshaping."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
 from sub8.graph import constants, patterns, rewire
+from sub8.graph.new_nodes import part, shaped
 from sub8.numerics.windows import automatic_pads
 
 
@@ -68,23 +68,17 @@ def _planes_last(
         return []
     if len(x.shape) == 4 and axes == {1, 2}:
         batch, height, width, channels = x.shape
-        return [_made(ir.node("Transpose", [x], {"perm": (0, 3, 1, 2)}), x,
+        return [shaped(ir.node("Transpose", [x], {"perm": (0, 3, 1, 2)}), x,
                       [batch, channels, height, width])]  # fmt: skip
     if len(x.shape) == 3 and axes == {1}:
         batch, tokens, channels = x.shape
         target = constants.add_initializer(
             graph, f"{result.name}.tokens", np.array([0, 0, -1, 1], np.int64)
         )
-        rows = _made(ir.node("Reshape", [x, target]), x, [batch, tokens, channels, 1])
+        rows = shaped(ir.node("Reshape", [x, target]), x, [batch, tokens, channels, 1])
         planes = ir.node("Transpose", [rows.outputs[0]], {"perm": (0, 2, 1, 3)})
-        return [rows, _made(planes, x, [batch, channels, tokens, 1])]
+        return [rows, shaped(planes, x, [batch, channels, tokens, 1])]
     return None
-
-
-def _made(node: ir.Node, like: ir.Value, sizes: Sequence[int | ir.SymbolicDim]) -> ir.Node:
-    """The node, with the type and the sizes of its result."""
-    node.outputs[0].type, node.outputs[0].shape = like.type, ir.Shape(sizes)
-    return node
 
 
 def _gather(graph: ir.Graph, node: ir.Node) -> None:
@@ -102,21 +96,15 @@ def _gather(graph: ir.Graph, node: ir.Node) -> None:
     begin, end = int(chosen[0]), int(chosen[-1]) + 1
     if (np.diff(chosen) != 1).any() or begin < 0 or (size is not None and end > size):
         return
-    named = (("start", begin), ("end", end), ("axis", axis))
-    operands = [
-        constants.add_initializer(graph, f"{result.name}.{name}", np.array([value], np.int64))
-        for name, value in named
-    ]
-    sizes = [*x.shape[:axis], len(chosen), *x.shape[axis + 1 :]]
-    part = _made(ir.node("Slice", [x, *operands]), x, sizes)
+    row = part(graph, x, axis, begin, end, str(result.name))
     if indices.ndim == 1:
-        rewire.replace(node, part)
+        rewire.replace(node, row)
         return
-    target = _shape_for_any_batch(part.outputs[0], result)
+    target = _shape_for_any_batch(row.outputs[0], result)
     op_type, numbers = ("Squeeze", (axis,)) if target is None else ("Reshape", target)
     name = f"{result.name}.{op_type.lower()}"
     operand = constants.add_initializer(graph, name, np.array(numbers, np.int64))
-    rewire.replace(node, part, ir.node(op_type, [part.outputs[0], operand]))
+    rewire.replace(node, row, ir.node(op_type, [row.outputs[0], operand]))
 
 
 def _global_norm(graph: ir.Graph, node: ir.Node) -> None:

@@ -8,7 +8,7 @@ Reshape with a constant shape can drop that axis behind the transposition, but o
 import numpy as np
 import onnx_ir as ir
 
-from sub8.graph import constants, patterns, rewire
+from sub8.graph import constants, new_nodes, patterns, rewire
 
 
 def unbind_before_transpose(graph: ir.Graph) -> None:
@@ -40,16 +40,10 @@ def _unbind(graph: ir.Graph, squeeze: ir.Node) -> None:
     target = patterns.reshape_target(whole, flat)
     if target is None:
         return
-
-    def numbers(name: str, *values: int) -> ir.Value:
-        return constants.add_initializer(graph, f"{result.name}.{name}", np.array(values, np.int64))
-
-    bounds = (numbers("start", index), numbers("end", index + 1), numbers("axis", place))
-    taken = ir.node("Slice", [x, *bounds])
-    dropped = ir.node("Reshape", [taken.outputs[0], numbers("shape", *target)])
+    taken = new_nodes.part(graph, x, place, index, index + 1, str(result.name))
+    shape = constants.add_initializer(graph, f"{result.name}.shape", np.array(target, np.int64))
+    dropped = new_nodes.shaped(ir.node("Reshape", [taken.outputs[0], shape]), x, rest)
     kept = tuple(old - (old > place) for old in perm if old != place)
-    for node, shape in ((taken, whole.shape), (dropped, rest)):
-        node.outputs[0].type, node.outputs[0].shape = x.type, shape
     rewire.replace(
         squeeze, taken, dropped, ir.node("Transpose", [dropped.outputs[0]], {"perm": kept})
     )

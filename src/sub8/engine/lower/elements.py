@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sub8.engine.description import records
 from sub8.engine.lower.layout import Layout
-from sub8.engine.lower.placing import Lowering, Placed, bytes_by_index
+from sub8.engine.lower.placing import Lowering, bytes_by_index
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
 from sub8.engine.plan.requantize import LARGEST_SUM
@@ -62,22 +62,21 @@ def lower_binary(operator: p.Add | p.Mul, to: Lowering) -> None:
     a, b, out = to.place(operator.a), to.place(operator.b), to.result(operator.out)
     integers = operator.to_8_bit(to.formats)
 
-    def operand(name: str, x: Placed, at: Locate) -> records.Operand:
-        fmt, strides = to.format(name), x.layout.broadcast_strides(out.layout)
-        return records.Operand(at(x.buffer), strides, fmt.signed, fmt.zero_point)
-
     def make(at: Locate) -> records.Operation:
-        operands = operand(operator.a, a, at), operand(operator.b, b, at)
+        first = to.operand(operator.a, a, a.layout.broadcast_strides(out.layout), at)
+        second = to.operand(operator.b, b, b.layout.broadcast_strides(out.layout), at)
         if isinstance(operator, p.Mul):
             return records.Multiply(
-                *operands,
+                first,
+                second,
                 out=at(out.buffer),
                 sizes=out.layout.sizes,
                 multiplier=int(integers.multiplier[0]),
                 rounding=rounding(integers),
             )
         return records.Add(
-            *operands,
+            first,
+            second,
             out=at(out.buffer),
             sizes=out.layout.sizes,
             multiplier_a=int(integers.multiplier[0]),

@@ -2,7 +2,7 @@
 
 from sub8.engine.description import records
 from sub8.engine.lower.layout import Layout
-from sub8.engine.lower.placing import Lowering, Placed
+from sub8.engine.lower.placing import Lowering
 from sub8.engine.lower.requantize import to_8_bit, to_float
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
@@ -15,14 +15,10 @@ def lower_matmul(operator: p.MatMul, to: Lowering) -> None:
     target = to.made_in(layout, out)
     result = _result(operator, to)
 
-    def operand(name: str, x: Placed, at: Locate) -> records.Operand:
-        fmt, strides = to.format(name), _strides(x.layout, len(shape))
-        return records.Operand(at(x.buffer), strides, fmt.signed, fmt.zero_point)
-
     def make(at: Locate) -> records.Operation:
         return records.MatMul(
-            a=operand(operator.a, a, at),
-            b=operand(operator.b, b, at),
+            a=to.operand(operator.a, a, _strides(a.layout, len(shape)), at),
+            b=to.operand(operator.b, b, _strides(b.layout, len(shape)), at),
             out=at(target),
             sizes=[*shape[:-1], a.layout.shape[-1], shape[-1]],
             result=result,

@@ -167,6 +167,11 @@ class Lowering:
             layout.itemsize,
         )
 
+    def operand(self, name: str, x: Placed, strides: Sequence[int], at: Locate) -> records.Operand:
+        """An 8-bit tensor and where it lies, as a step reads it."""
+        fmt = self.format(name)
+        return records.Operand(at(x.buffer), strides, fmt.signed, fmt.zero_point)
+
     def made_in(self, layout: Layout, out: Placed) -> int:
         """A buffer for a result that is made in a layout: its own where the bytes are the same;
         else ``settle`` copies them there.

@@ -1,7 +1,5 @@
 """From a plan to native programs for the shapes of the arrays at hand."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +19,7 @@ from sub8.engine.plan import operators as p
 from sub8.engine.plan.batch import batch_parts
 from sub8.engine.plan.operators.values import Shape
 from sub8.engine.plan.shapes import infer_shapes
+from sub8.engine.recent import Recent
 from sub8.engine.segments import NativeSegment
 from sub8.errors import InputError
 
@@ -34,26 +33,12 @@ class Kept:
 
     def __init__(self, plan: p.Plan, most: int) -> None:
         self.runs = _runs(plan)
-        self._most = most
-        self._made: OrderedDict[tuple[int, tuple[Shape, ...]], _Lowered] = OrderedDict()
-        self._lock = threading.Lock()
+        self.made: list[Recent[tuple[Shape, ...], _Lowered]] = [Recent(most) for _ in self.runs]
 
     def after_fork(self) -> None:
-        """In a forked process: a thread that held the lock is not there to give it back."""
-        self._lock = threading.Lock()
-
-    def get(self, run: int, shapes: tuple[Shape, ...]) -> "_Lowered | None":
-        with self._lock:
-            found = self._made.get((run, shapes))
-            if found is not None:
-                self._made.move_to_end((run, shapes))
-            return found
-
-    def put(self, run: int, shapes: tuple[Shape, ...], lowered: "_Lowered") -> None:
-        with self._lock:
-            self._made[run, shapes] = lowered
-            while sum(index == run for index, _ in self._made) > self._most:
-                del self._made[next(key for key in self._made if key[0] == run)]
+        """See ``Recent``."""
+        for made in self.made:
+            made.after_fork()
 
 
 @dataclass(frozen=True)
@@ -98,10 +83,10 @@ def lower(
             continue
         known = {name: _shape(arrays[name]) for name in from_outside if name in arrays}
         key = tuple(known.values())
-        lowered = kept.get(index, key)
+        lowered = kept.made[index].get(key)
         if lowered is None:
             lowered = _lower_run(plan, runs, index, known, images, packed, threads)
-            kept.put(index, key, lowered)
+            kept.made[index].put(key, lowered)
         images |= lowered.images
         yield lowered.segment
 

@@ -79,8 +79,9 @@ def _read_same(state: GraphState, node: ir.Node) -> list[Known] | None:
 
 def _read_dynamic_scale(state: GraphState, node: ir.Node) -> list[Known] | None:
     source, signed = node.inputs[0], patterns.attribute(node, "signed", None)
-    function = state.model.functions.get((node.domain, node.op_type, node.overload))
-    if source is None or signed not in (0, 1) or not dynamic.is_dynamic_scale(function):
+    if source is None or signed not in (0, 1):
+        return None
+    if not state.calls(node, dynamic.dynamic_scale_function):
         return None
     return [DynamicScale(source, bool(signed))]
 

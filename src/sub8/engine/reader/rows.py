@@ -8,7 +8,6 @@ from sub8.engine.plan import operators as p
 from sub8.engine.reader.state import GraphState
 from sub8.engine.reader.values import Known, Rows
 from sub8.graph import constants, patterns
-from sub8.graph.functions import is_same
 from sub8.graph.naming import node_name
 from sub8.graph.rows import LARGEST, LEAST, norm_function, softmax_function
 from sub8.numerics.rows import EXPONENTIALS, LARGEST_EXPONENTIAL, LONGEST_ROW
@@ -18,7 +17,7 @@ _EXPONENTS = range(-60, 61)  # of scales for which no step of a normalisation le
 
 def read_softmax(state: GraphState, node: ir.Node) -> list[Known] | None:
     """Softmax of a float32 value, such as a product's sums."""
-    if not is_same(_function(state, node), softmax_function()):
+    if not state.calls(node, softmax_function):
         return None
     x, *operands = node.inputs
     factor, addend, table = (_floats(value) for value in operands)
@@ -45,7 +44,7 @@ def read_softmax(state: GraphState, node: ir.Node) -> list[Known] | None:
 
 def read_norm(state: GraphState, node: ir.Node) -> list[Known] | None:
     """Layer normalisation of a tensor whose scale is a power of two."""
-    if not is_same(_function(state, node), norm_function()):
+    if not state.calls(node, norm_function):
         return None
     x, size, least, gamma, beta = node.inputs
     known = state.real_integers(x)
@@ -72,10 +71,6 @@ def read_norm(state: GraphState, node: ir.Node) -> list[Known] | None:
             )
         )
     ]
-
-
-def _function(state: GraphState, node: ir.Node) -> ir.Function | None:
-    return state.model.functions.get((node.domain, node.op_type, node.overload))
 
 
 def _floats(value: ir.Value | None) -> NDArray[np.float32] | None:

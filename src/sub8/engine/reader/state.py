@@ -11,6 +11,7 @@ from sub8.engine.reader.emit import Emitter
 from sub8.engine.reader.values import Integers, Known, Real
 from sub8.engine.reader.weights import real_scalar
 from sub8.graph.constants import follows_from_constants
+from sub8.graph.functions import is_same
 from sub8.numerics.cluster import WeightTerm
 
 Keep = Callable[[p.Conv | p.Linear], tuple[WeightTerm, ...]]
@@ -28,6 +29,7 @@ class GraphState:
         self.known: dict[ir.Value, Known] = {}
         self.bare: dict[ir.Value, ir.Value] = {}  # what float nodes read in place of bare integers
         self.left_float: dict[str, str] = {}  # by node: why its tensor has no 8-bit form
+        self._ours: dict[ir.OperatorIdentifier, bool] = {}
 
     def of(self, value: ir.Value | None) -> Known | None:
         """What is known of a value that depends on the graph's inputs; None for constants and
@@ -45,6 +47,13 @@ class GraphState:
         return any(value in self.known for value in node.inputs) or not follows_from_constants(
             node.outputs[0]
         )
+
+    def calls(self, node: ir.Node, made: Callable[[], ir.Function]) -> bool:
+        """Whether the function that ``node`` calls is the one of its name that ``made`` builds."""
+        name = node.op_identifier()
+        if name not in self._ours:
+            self._ours[name] = is_same(self.model.functions.get(name), made())
+        return self._ours[name]
 
     def real_integers(self, value: ir.Value | None) -> Integers | None:
         """The 8-bit tensor that ``value`` is the dequantised form of."""
