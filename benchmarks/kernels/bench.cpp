@@ -86,9 +86,14 @@ class Bench {
         const int clusters = (shape.inputs + cluster - 1) / cluster;
         const sub8::weights::Format& weights_format = sub8::weights::format(format.weights);
         const int largest = weights_format.largest;
-        std::vector<int8_t> values(std::size_t(shape.outputs) * shape.inputs * shape.kernel *
-                                   shape.kernel);
-        for (int8_t& value : values) value = int8_t(int(random() % (2 * largest + 1)) - largest);
+        const int64_t count = int64_t(shape.outputs) * shape.inputs * shape.kernel * shape.kernel;
+        std::vector<uint8_t> codes(std::size_t(count), 0);
+        for (uint8_t& byte : codes) {
+            for (int place = 0; place < 8; place += weights_format.bits) {
+                const int value = int(random() % (2 * largest + 1)) - largest;
+                byte = uint8_t(byte | (value & ((1 << weights_format.bits) - 1)) << place);
+            }
+        }
         // As the quantiser chooses it: 8-bit weights of one cluster need no scale finer than 1.
         const int largest_alpha = weights_format.bits == 8 ? 1 : 200;
         std::vector<uint8_t> alpha(std::size_t(shape.outputs) * clusters);
@@ -96,7 +101,9 @@ class Bench {
         const sub8::conv::WeightShape weight_shape{shape.outputs, shape.inputs, shape.kernel,
                                                    shape.kernel, shape.groups};
         const auto weights = sub8::conv::PackedWeights::pack(
-            isa, weight_shape, {{&weights_format, cluster, 0, values.data(), alpha.data()}});
+            isa, weight_shape,
+            {{sub8::weights::Codes(weights_format, codes.data(), count), cluster, 0,
+              alpha.data()}});
 
         sub8::conv::ConvGeometry geometry;
         geometry.in_h = geometry.in_w = shape.size;
@@ -118,7 +125,7 @@ class Bench {
         for (uint8_t& value : input_) value = uint8_t(random());
         output_.resize(positions * shape.outputs);
         scratch_ = sub8::kernels::aligned_array<uint8_t>(convolution_->scratch_bytes(1));
-        macs_ = double(positions) * double(values.size());
+        macs_ = double(positions) * double(count);
     }
 
     void run() {

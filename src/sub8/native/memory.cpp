@@ -33,6 +33,15 @@ std::size_t mapped_size(std::size_t bytes) {
     return size;
 }
 
+// A new mapping's pages at once, which takes a third of the time of as many first touches. More
+// than may wait is left to those: perhaps it is never used.
+void touch([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t bytes) {
+#ifdef __linux__
+    constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE, Linux 5.14; older ones refuse it
+    if (bytes <= kWaiting) madvise(memory, bytes, kPopulateWrite);
+#endif
+}
+
 class Waiting {
   public:
     // Null where there is none.
@@ -92,6 +101,7 @@ void* allocate_aligned(std::size_t bytes) {
         void* const memory =
             mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED) throw std::bad_alloc();
+        touch(memory, bytes);
         return memory;
     }
 #endif

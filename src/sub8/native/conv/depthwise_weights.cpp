@@ -13,6 +13,7 @@ DepthwiseWeights::DepthwiseWeights(Isa isa, const WeightShape& shape,
         blocks_.push_back(std::max(0, std::min(begin, channels - kernels::kDepthwiseBlock)));
     }
     for (const WeightTerm& term : terms) {
+        const std::vector<int8_t> values = term.values.values();
         Term packed;
         packed.left_shift = term.left_shift;
         packed.parts.assign(blocks_.size() * pairs() * kernels::kDepthwiseStep, 0);
@@ -26,7 +27,7 @@ DepthwiseWeights::DepthwiseWeights(Isa isa, const WeightShape& shape,
                 factors[0] = term.alpha[channel];
                 factors[1] = int16_t(16 * term.alpha[channel]);
                 for (int tap = 0; tap < taps; ++tap) {
-                    const int value = term.values[int64_t(channel) * taps + tap];
+                    const int value = values[std::size_t(channel) * taps + tap];
                     const int high = (value + 8) >> 4;
                     int8_t* parts =
                         packed.parts.data() + (block * pairs() + tap / 2) * kernels::kDepthwiseStep;

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
+#include "conv/panel_codes.h"
 #include "conv/select.h"
 #include "numeric.h"
 
@@ -43,13 +43,13 @@ struct Codes {
     const WeightTerm& term;
     bool folded;
 
-    // Of output 0 (of all groups), null where the lane holds no channel.
-    const int8_t* first(const Slot& slot, int ky, int kx, int lane) const {
+    // Among an output's integers, pitch() where the lane holds no channel.
+    int64_t place(const Slot& slot, int ky, int kx, int lane) const {
         const int channel = slot[lane];
-        if (channel < 0) return nullptr;
+        if (channel < 0) return pitch();
         const int i = folded ? channel % shape.inputs : channel;
         if (folded) kx = channel / shape.inputs;
-        return term.values + (int64_t(i) * shape.kernel_h + ky) * shape.kernel_w + kx;
+        return (int64_t(i) * shape.kernel_h + ky) * shape.kernel_w + kx;
     }
     // From output to output.
     int64_t pitch() const { return int64_t(shape.inputs) * shape.kernel_h * shape.kernel_w; }
@@ -110,6 +110,7 @@ void cut_runs(int cap, const Channels& channels, Order* order) {
 void cut_runs_by_codes(const Codes& codes, const Channels& channels, Order* order) {
     const int columns = codes.folded ? 1 : codes.shape.kernel_w;
     const int outputs = codes.shape.outputs;
+    const std::vector<int8_t> values = codes.term.values.values();
     std::vector<int> magnitudes(std::size_t(outputs) * 2, 0);
     std::vector<int> added(magnitudes.size());
     for (std::size_t s = 0; s < order->slots.size(); ++s) {
@@ -117,9 +118,10 @@ void cut_runs_by_codes(const Codes& codes, const Channels& channels, Order* orde
         for (int tap = 0; tap < channels.taps; ++tap) {
             std::fill(added.begin(), added.end(), 0);
             for (int lane = 0; lane < 4; ++lane) {
-                const int8_t* code =
-                    codes.first(order->slots[s], tap / columns, tap % columns, lane);
-                if (code == nullptr) continue;
+                const int64_t place =
+                    codes.place(order->slots[s], tap / columns, tap % columns, lane);
+                if (place == codes.pitch()) continue;
+                const int8_t* code = values.data() + place;
                 for (int o = 0; o < outputs; ++o, code += codes.pitch())
                     added[2 * o + lane / 2] += std::abs(int(*code));
             }
@@ -155,7 +157,7 @@ Order order_runs16(const Codes& codes, const Channels& channels, bool paired) {
     if (paired && n == 4 && channels.count % 8 == 0) order.slot_order = kernels::SlotOrder::paired4;
     if (paired && n % 16 == 0 && channels.count % (2 * n) == 0)
         order.slot_order = kernels::SlotOrder::paired_long;
-    const int cap = codes.term.format->largest_short_run(2);
+    const int cap = codes.term.values.format().largest_short_run(2);
     if (cap >= kEnoughSteps) {
         cut_runs(cap, channels, &order);
     } else {
@@ -209,16 +211,18 @@ bool products_fit_int8(const WeightShape& shape, const WeightTerm& term) {
     const int taps = shape.kernel_h * shape.kernel_w;
     const uint8_t* alpha = term.alpha;
     for (int64_t o = 0; o < shape.outputs; ++o) {
-        const int8_t* values = term.values + o * shape.inputs * taps;
+        int64_t first = o * shape.inputs * taps;
         for (int64_t cluster = 0; cluster < clusters; ++cluster, ++alpha) {
             const int64_t channels =
                 std::min<int64_t>(term.cluster, shape.inputs - cluster * term.cluster);
             const int largest = 127 / std::max<int>(1, *alpha);
-            const int8_t* end = values + channels * taps;
-            if (largest < term.format->largest &&
-                std::any_of(values, end, [=](int8_t v) { return std::abs(int(v)) > largest; }))
-                return false;
-            values = end;
+            if (largest < term.values.format().largest) {
+                const std::vector<int8_t> values = term.values.values(first, channels * taps);
+                if (std::any_of(values.begin(), values.end(),
+                                [=](int8_t v) { return std::abs(int(v)) > largest; }))
+                    return false;
+            }
+            first += channels * taps;
         }
     }
     return true;
@@ -237,14 +241,14 @@ std::vector<Order> possible_orders(const kernels::KernelSet& kernels, const Code
     if (kernels.has_dot()) {
         if (has_unit_scales(codes.shape, term)) return {order_dot(channels)};
         std::vector<Order> orders;
-        const int cap = term.format->largest_short_run(4);
+        const int cap = term.values.format().largest_short_run(4);
         if (cap > 0) orders.push_back(order_dotruns(channels, RunLength::few, cap));
         orders.push_back(order_dotruns(channels, RunLength::any, kLongRun));
         if (products_fit_int8(codes.shape, term)) orders.push_back(order_scaled_dot(channels));
         return orders;
     }
     std::vector<Order> orders = {order_wide16(channels)};
-    if (term.format->largest_short_run(2) == 0) return orders;
+    if (term.values.format().largest_short_run(2) == 0) return orders;
     orders.push_back(order_runs16(codes, channels, false));
     if (channels.clusters() > 1) orders.push_back(order_runs16(codes, channels, true));
     return orders;
@@ -285,28 +289,16 @@ void add_blocks(int panel, Stream* stream) {
     stream->panel_bytes = offset;
 }
 
-// Where the lanes of all K-steps find an output's integers among its own; behind them, where there
-// is a 0, those that hold no channel.
+// Where the lanes of all K-steps find an output's integers among its own.
 std::vector<int64_t> places_of(const Codes& codes, const Stream& stream) {
     std::vector<int64_t> places;
     places.reserve(stream.steps.size() * stream.lanes());
     for (const KStep& step : stream.steps) {
         for (int lane = 0; lane < stream.lanes(); ++lane) {
-            const int8_t* code = codes.first(stream.slots[step.slot], step.ky, step.kx, lane);
-            places.push_back(code == nullptr ? codes.pitch() : code - codes.term.values);
+            places.push_back(codes.place(stream.slots[step.slot], step.ky, step.kx, lane));
         }
     }
     return places;
-}
-
-// One output's integers of some K-steps, among those of the other outputs of its panel.
-template <int lanes>
-void take(const int8_t* from, const int64_t* places, int steps, int panel, int8_t* to) {
-    for (int k = 0; k < steps; ++k, places += lanes, to += panel * lanes) {
-        int8_t step[lanes];  // stored at once
-        for (int lane = 0; lane < lanes; ++lane) step[lane] = from[places[lane]];
-        std::memcpy(to, step, lanes);
-    }
 }
 
 void unpack_codes(const weights::Format& format, const uint8_t* packed, int vectors, int width,
@@ -322,19 +314,6 @@ void unpack_codes(const weights::Format& format, const uint8_t* packed, int vect
 }
 
 }  // namespace
-
-void pack_codes(const weights::Format& format, const int8_t* codes, int vectors, int width,
-                uint8_t* packed) {
-    const int unit = format.codes_per_byte();
-    assert(vectors % unit == 0);
-    std::fill(packed, packed + int64_t(vectors / unit) * width, uint8_t(0));
-    for (int vector = 0; vector < vectors; ++vector, codes += width) {
-        uint8_t* to = packed + int64_t(vector / unit) * width;
-        const int shift = format.bits * (vector % unit);
-        for (int b = 0; b < width; ++b)
-            to[b] = uint8_t(to[b] | unsigned(codes[b] + format.bias) << shift);
-    }
-}
 
 const int8_t* Stream::expanded(const kernels::KernelSet& kernels, const Block& block, int64_t panel,
                                int8_t* room) const {
@@ -353,7 +332,7 @@ Stream make_stream(const kernels::KernelSet& kernels, const WeightShape& shape,
     Stream stream;
     const Codes term_codes{shape, term, folded};
     Order order = choose_order(kernels, term_codes, channels);
-    stream.format = term.format;
+    stream.format = &term.values.format();
     stream.arithmetic = order.arithmetic;
     stream.run_length = order.run_length;
     stream.slot_order = order.slot_order;
@@ -374,7 +353,6 @@ Stream make_stream(const kernels::KernelSet& kernels, const WeightShape& shape,
     add_blocks(kernels.panel, &stream);
 
     const int panel = kernels.panel;
-    const int width = 2 * panel;
     const int lanes = stream.lanes();
     const int runs = int(stream.run_steps.size());
     const int outputs = shape.outputs / shape.groups;
@@ -383,28 +361,15 @@ Stream make_stream(const kernels::KernelSet& kernels, const WeightShape& shape,
     stream.codes.assign(panels * stream.panel_bytes, 0);
     stream.alpha.assign(panels * runs * panel * 2, 0);
     const std::vector<int64_t> places = places_of(term_codes, stream);
-    std::vector<int8_t> row(std::size_t(term_codes.pitch()) + 1, 0);  // an output's, then a 0
-    std::vector<int8_t> codes;
+    PanelCodes codes(term.values.format(), panel, term_codes.pitch());
     for (int64_t p = 0; p < panels; ++p) {
         const int group = int(p / panels_per_group);
         const int first = int(p % panels_per_group) * panel;
         const int valid = std::min(panel, outputs - first);
+        codes.turn(term.values, int64_t(group) * outputs + first, valid);
         for (const Block& block : stream.blocks) {
-            codes.assign(int64_t(block.vectors) * width, 0);
-            const int64_t* block_places = places.data() + int64_t(block.first_step) * lanes;
-            const int8_t* own =
-                term.values + (int64_t(group) * outputs + first) * term_codes.pitch();
-            for (int o = 0; o < valid; ++o, own += term_codes.pitch()) {
-                std::copy_n(own, term_codes.pitch(), row.data());
-                int8_t* to = codes.data() + int64_t(o) * lanes;
-                if (lanes == 4) {
-                    take<4>(row.data(), block_places, block.steps, panel, to);
-                } else {
-                    take<2>(row.data(), block_places, block.steps, panel, to);
-                }
-            }
-            pack_codes(*term.format, codes.data(), block.vectors, width,
-                       stream.codes.data() + p * stream.panel_bytes + block.offset);
+            codes.store(places.data() + int64_t(block.first_step) * lanes, block.steps, lanes,
+                        block.vectors, stream.codes.data() + p * stream.panel_bytes + block.offset);
         }
         for (int run = 0; run < runs; ++run) {
             const Scales scales = order.run_scales[run];

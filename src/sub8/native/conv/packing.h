@@ -101,9 +101,4 @@ Stream make_stream(const kernels::KernelSet& kernels, const WeightShape& shape,
 std::vector<int8_t> unpack_stream(const kernels::KernelSet& kernels, const WeightShape& shape,
                                   const Stream& stream, bool folded);
 
-// Stores `vectors` vectors of `width` codes; `vectors` is a whole number of packing units (1, 2 or
-// 4).
-void pack_codes(const weights::Format& format, const int8_t* codes, int vectors, int width,
-                uint8_t* packed);
-
 }  // namespace sub8::conv

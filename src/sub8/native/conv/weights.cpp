@@ -1,7 +1,6 @@
 #include "conv/weights.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <stdexcept>
 #include <string>
 
@@ -26,40 +25,10 @@ void check(const WeightShape& shape, const std::vector<WeightTerm>& terms) {
         if (term.cluster < 1 || term.cluster > shape.inputs) fail("cluster outside 1..inputs");
         if (term.left_shift < 0 || term.left_shift > 31)
             fail("terms lie more than 31 powers of two apart");
-        const int64_t count =
-            int64_t(shape.outputs) * shape.inputs * shape.kernel_h * shape.kernel_w;
-        const auto largest = int8_t(term.format->largest), lowest = int8_t(-largest);
-        const auto out_of_range = [=](int8_t value) {
-            return uint8_t(uint8_t(value > largest) | uint8_t(value < lowest));
-        };
-        // All are looked at, which takes vectors, since almost never is there one to be found.
-        uint8_t any = 0;
-        for (int64_t i = 0; i < count; ++i) any |= out_of_range(term.values[i]);
-        if (any != 0) {
-            const int8_t* found = std::find_if(term.values, term.values + count, out_of_range);
-            fail("value " + std::to_string(*found) + " out of its format's range");
-        }
+        const int64_t found = term.values.find_out_of_range();
+        if (found < term.values.count())
+            fail("value " + std::to_string(term.values.at(found)) + " out of its format's range");
     }
-}
-
-struct Sums {
-    int64_t values, magnitudes;
-};
-
-// In 32 bits, which take vectors, as far as they hold them.
-Sums sums_of(const int8_t* values, int count) {
-    constexpr int kPiece = 1 << 24;
-    Sums sums{0, 0};
-    for (int begin = 0; begin < count; begin += kPiece) {
-        int32_t total = 0, magnitude = 0;
-        for (int i = begin; i < std::min(count, begin + kPiece); ++i) {
-            total += values[i];
-            magnitude += std::abs(int(values[i]));
-        }
-        sums.values += total;
-        sums.magnitudes += magnitude;
-    }
-    return sums;
 }
 
 bool is_depthwise(const WeightShape& shape) {
@@ -83,9 +52,9 @@ PackedWeights::PackedWeights(Isa isa, const WeightShape& shape,
             for (int cluster = 0; cluster < clusters; ++cluster) {
                 const int alpha = term.alpha[o * clusters + cluster];
                 const int first = cluster * term.cluster;
-                const int count = std::min(term.cluster, shape.inputs - first) * taps;
-                const int8_t* values = term.values + (o * shape.inputs + first) * taps;
-                const Sums total = sums_of(values, count);
+                const int64_t count = int64_t(std::min(term.cluster, shape.inputs - first)) * taps;
+                const weights::Sums total =
+                    term.values.sums((o * shape.inputs + first) * taps, count);
                 sum += alpha * total.values;
                 magnitude += alpha * total.magnitudes;
             }

@@ -8,18 +8,17 @@
 
 #include "isa.h"
 #include "kernels/kernels.h"
-#include "weights/format.h"
+#include "weights/codes.h"
 
 namespace sub8::conv {
 
 // One of the terms whose sum is the layer's weight: alpha[o, i / cluster] * values[o, i, ...] *
 // 2**left_shift.
 struct WeightTerm {
-    const weights::Format* format;
-    int cluster;           // N: input channels (of one group) per scale, 1..inputs
-    int left_shift;        // >= 0, from the term's exponent down to the finest of the layer
-    const int8_t* values;  // [outputs, inputs, kernel_h, kernel_w], row-major
-    const uint8_t* alpha;  // [outputs, ceil(inputs / cluster)]
+    weights::Codes values;  // [outputs, inputs, kernel_h, kernel_w], row-major
+    int cluster;            // N: input channels (of one group) per scale, 1..inputs
+    int left_shift;         // >= 0, from the term's exponent down to the finest of the layer
+    const uint8_t* alpha;   // [outputs, ceil(inputs / cluster)]
 };
 
 struct WeightShape {

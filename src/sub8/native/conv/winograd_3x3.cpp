@@ -15,16 +15,20 @@ namespace {
 
 constexpr int kTaps = 9;
 
+// Whether int16 holds every point of any kernel with such integers.
+bool always_fits(int largest, int scale, const kernels::WinogradForm& form) {
+    const auto largest_row = [](int outputs) { return outputs == 2 ? 3 : 1 + 2 + 4; };
+    return largest * scale * largest_row(form.rows) * largest_row(form.columns) <= INT16_MAX;
+}
+
 // Whether int16 holds every point of one channel's kernel.
 bool transform_fits(const int8_t* taps, int scale, const kernels::WinogradForm& form) {
     const auto matrix = [](int outputs) {
         return outputs == 2 ? kernels::kKernelTransform2x3 : kernels::kKernelTransform4x3;
     };
-    const auto largest_row = [](int outputs) { return outputs == 2 ? 3 : 1 + 2 + 4; };
     int largest = 0;
     for (int tap = 0; tap < kTaps; ++tap) largest = std::max(largest, std::abs(int(taps[tap])));
-    if (largest * scale * largest_row(form.rows) * largest_row(form.columns) <= INT16_MAX)
-        return true;
+    if (always_fits(largest, scale, form)) return true;
     for (int i = 0; i < form.rows + 2; ++i) {
         for (int j = 0; j < form.columns + 2; ++j) {
             int sum = 0;
@@ -65,11 +69,15 @@ class Taps {
             for (int lane = 0; lane < lanes; lane += 2)
                 pairs_.push_back(stream_.slots[slot][lane] / 2);
         }
+        const int runs = int(stream_.run_steps.size());
         for (int output = 0; output < weights.shape().outputs; ++output) {
-            factors_.push_back(alpha(output, 0, 0));
-            for (std::size_t slot = 0; slot < stream_.slots.size(); ++slot) {
-                for (int half = 0; half < 2; ++half)
-                    one_scale_ = one_scale_ && alpha(output, int(slot), half) == factors_[output];
+            factors_.push_back(alpha_of(weights, output, 0, 0));
+            for (run = 0; run < runs; ++run) {
+                for (int half = 0; half < 2; ++half) {
+                    const int scale = alpha_of(weights, output, run, half);
+                    one_scale_ = one_scale_ && scale == factors_[output];
+                    largest_scale_ = std::max(largest_scale_, scale);
+                }
             }
         }
     }
@@ -92,6 +100,8 @@ class Taps {
     // filled when first needed.
     bool fit(const kernels::WinogradForm& form, std::vector<int8_t>* values) const {
         if (!sums_fit(weights_, factors(), form)) return false;
+        if (always_fits(stream_.format->largest, one_scale_ ? 1 : largest_scale_, form))
+            return true;
         if (values->empty()) *values = weights_.unpack(0);
         return transforms_fit(form, *values);
     }
@@ -120,6 +130,7 @@ class Taps {
     const DenseWeights& weights_;
     const Stream& stream_;
     bool one_scale_;
+    int largest_scale_ = 0;
     std::vector<int32_t> runs_;
     std::vector<int32_t> pairs_;
     std::vector<int32_t> factors_;

@@ -1,8 +1,6 @@
 #include "loader/layers.h"
 
 #include <cstdint>
-#include <cstring>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -17,35 +15,6 @@ namespace {
 using executor::checked_product;
 using executor::require;
 
-// The integers of codes in two's complement.
-std::vector<std::int8_t> unpacked(const weights::Format& format, const std::uint8_t* codes,
-                                  std::int64_t count) {
-    const int each = format.codes_per_byte();
-    const int unused = 8 - format.bits;
-    std::int8_t by_byte[256][4];
-    for (int byte = 0; byte < 256; ++byte) {
-        for (int i = 0; i < each; ++i) {
-            const auto top = static_cast<std::uint8_t>((byte >> (format.bits * i)) << unused);
-            by_byte[byte][i] =
-                static_cast<std::int8_t>(static_cast<std::int8_t>(top) / (1 << unused));
-        }
-    }
-    std::vector<std::int8_t> values(static_cast<std::size_t>(round_up(count, each)));
-    const auto copy = [&](auto bytes) {  // so many integers a byte
-        for (std::size_t at = 0; at < values.size(); at += bytes, ++codes) {
-            std::memcpy(values.data() + at, by_byte[*codes], bytes);
-        }
-    };
-    if (each == 4) {
-        copy(std::integral_constant<std::size_t, 4>{});
-    } else if (each == 2) {
-        copy(std::integral_constant<std::size_t, 2>{});
-    } else {
-        copy(std::integral_constant<std::size_t, 1>{});
-    }
-    return values;
-}
-
 }  // namespace
 
 std::shared_ptr<const conv::PackedWeights> load_weights(Isa isa,
@@ -54,7 +23,6 @@ std::shared_ptr<const conv::PackedWeights> load_weights(Isa isa,
                                   weights.kernel_w(), weights.groups()};
     const std::int64_t count =
         checked_product({shape.outputs, shape.inputs, shape.kernel_h, shape.kernel_w});
-    std::vector<std::vector<std::int8_t>> values;
     std::vector<conv::WeightTerm> terms;
     for (const description::WeightTerm* term : present(weights.terms(), "terms of weights")) {
         require(term->format() < weights::kFormats, "a format of weights is unknown");
@@ -67,9 +35,8 @@ std::shared_ptr<const conv::PackedWeights> load_weights(Isa isa,
                         checked_product({shape.outputs, pieces(shape.inputs, term->cluster())}) &&
                     codes.size() == pieces(count, format.codes_per_byte()),
                 "weights: shapes of values and alpha do not fit together");
-        values.push_back(unpacked(format, codes.data(), count));
-        terms.push_back(
-            {&format, term->cluster(), term->left_shift(), values.back().data(), alpha.data()});
+        terms.push_back({weights::Codes(format, codes.data(), count), term->cluster(),
+                         term->left_shift(), alpha.data()});
     }
     return conv::PackedWeights::pack(isa, shape, terms);
 }

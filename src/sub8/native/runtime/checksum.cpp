@@ -1,12 +1,12 @@
 #include "runtime/checksum.h"
 
 #include <array>
-#include <cstring>
+#include <cstddef>
 
 namespace sub8::runtime {
 namespace {
 
-constexpr int kSlices = 8;  // bytes at a time
+constexpr int kSlices = 16;  // bytes at a time
 using Tables = std::array<std::array<std::uint32_t, 256>, kSlices>;
 
 // tables[k][b]: what byte b becomes once k more zero bytes have followed it.
@@ -26,18 +26,23 @@ Tables make_tables() {
     return tables;
 }
 
+std::uint64_t number_at(const std::uint8_t* data) {
+    std::uint64_t number = 0;
+    for (std::size_t i = 0; i < sizeof number; ++i) number |= std::uint64_t{data[i]} << (8 * i);
+    return number;
+}
+
 }  // namespace
 
 std::uint32_t crc32(const std::uint8_t* data, std::size_t bytes, std::uint32_t before) {
     static const Tables tables = make_tables();
     std::uint32_t rest = ~before;
     for (; bytes >= kSlices; bytes -= kSlices, data += kSlices) {
-        std::uint32_t next = 0;
+        const std::uint64_t words[2] = {number_at(data) ^ rest, number_at(data + 8)};
+        rest = 0;
         for (std::size_t i = 0; i < kSlices; ++i) {
-            const std::uint32_t mixed = i < 4 ? rest >> (8 * i) & 0xFF : 0;
-            next ^= tables[kSlices - 1 - i][data[i] ^ mixed];
+            rest ^= tables[kSlices - 1 - i][words[i / 8] >> (8 * (i % 8)) & 0xFF];
         }
-        rest = next;
     }
     for (; bytes > 0; --bytes, ++data) rest = (rest >> 8) ^ tables[0][(rest ^ *data) & 0xFF];
     return ~rest;
