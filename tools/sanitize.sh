@@ -2,6 +2,7 @@
 # Build the native module with sanitizers and run tests under them:
 #     tools/sanitize.sh address,undefined [PYTEST-ARGUMENT...]
 #     tools/sanitize.sh thread [PYTEST-ARGUMENT...]
+#     tools/sanitize.sh address,undefined --run tests/fuzz/run_mutants.py s8 [ARGUMENT...]
 # Default tests: those of the native core, the kernels, the engine and the short soak, but for those
 # that look at or run programs without sanitizers (disassembly, emulated NEON, the suppressions' own
 # test); Hypothesis's profile is `sanitized` (tests/conftest.py). Reports go to
@@ -14,6 +15,8 @@ shift
     --ignore tests/native/kernels/test_disassembly.py \
     --ignore tests/native/executor/test_thread_sanitizer.py \
     --deselect tests/native/kernels/test_agreement.py::test_neon_agrees_with_the_plain_kernels
+program=(-m pytest -q --capture=sys "$@")
+[ "$1" != --run ] || program=("${@:2}")
 python=$(command -v "${PYTHON:-python}")
 PATH="$(dirname "$python"):$PATH"
 build=$PWD/build/sanitize-${sanitizers%%,*}
@@ -44,10 +47,10 @@ thread)
 esac
 code=0
 # The undefined behaviour sanitizer of gcc writes to stderr, whatever log_path says.
-LD_PRELOAD=$preload "$python" -m pytest -q --capture=sys "$@" 2>&1 | tee "$findings.pytest" || code=$?
+LD_PRELOAD=$preload "$python" "${program[@]}" 2>&1 | tee "$findings.pytest" || code=$?
 shopt -s nullglob
 reports=$(cat "$findings".* | grep -c "^SUMMARY: .*Sanitizer\|: runtime error: " || true)
 cat "$findings".* | grep "^SUMMARY: .*Sanitizer\|: runtime error: " | sort | uniq -c || true
-echo "$sanitizers: $reports reports in $findings.*; pytest's exit code: $code"
+echo "$sanitizers: $reports reports in $findings.*; exit code: $code"
 [ "$reports" = 0 ] || code=1
 exit "$code"

@@ -94,6 +94,10 @@ Waiting& waiting() {
 }  // namespace
 
 void* allocate_aligned(std::size_t bytes) {
+#ifdef __SANITIZE_ADDRESS__
+    // There operator new ends the process where memory lacks.
+    if (bytes > std::size_t{1} << 33) throw std::bad_alloc();
+#endif
 #ifdef SUB8_MAPS_MEMORY
     if (bytes >= kMapped) {
         const std::size_t size = mapped_size(bytes);

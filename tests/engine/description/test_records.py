@@ -1,5 +1,6 @@
 """The records are the tables of the schema that the native core reads."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -9,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 
+from sub8.engine.compiled_model import VERSION
 from sub8.engine.description import records
 from sub8.engine.description.write import write
 
@@ -42,6 +44,15 @@ def schema_type(annotation: Any) -> str:
         )
     inner = schema_type(alternatives[0])
     return inner if type(None) in get_args(annotation) else f"[{inner}]"
+
+
+def test_another_schema_is_another_version() -> None:
+    """Files that runtimes of the version before would misread must not say that version. Whoever
+    changes the schema raises VERSION (compiled_model.py, runtime/model.cpp) and this pair.
+    """
+    words = " ".join(re.sub(r"//.*", "", SCHEMA.read_text()).split())
+    known = (1, "f07e91724a9b81ce")
+    assert (VERSION, hashlib.sha256(words.encode()).hexdigest()[:16]) == known
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,10 @@ def program(
     return _core.Program.load("scalar", threads, parts, list(layers), write(described))
 
 
+def test_memory_is_taken_as_far_as_steps_use_it():
+    assert program([r.Fill(arena(KIB), 0)], arena_bytes=2**45).arena_bytes == 2 * KIB
+
+
 def table(x, out, count=KIB):
     return r.LookUp(x, out, count, 1, np.zeros(256, np.uint8))
 

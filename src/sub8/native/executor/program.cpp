@@ -57,6 +57,7 @@ Program::Program(Isa isa, int threads, int parts, std::size_t arena_bytes,
         scratch_stride_ =
             std::max(scratch_stride_, rounded_up(steps_[number]->scratch_bytes(team())));
     }
+    arena_bytes_ = used_arena();
 }
 
 void Program::check(const Step& step, std::size_t number) const {
@@ -71,6 +72,19 @@ void Program::check(const Step& step, std::size_t number) const {
             if (writes[i].overlaps(writes[j])) reject(number, "its results overlap");
         }
     }
+}
+
+std::size_t Program::used_arena() const {
+    std::size_t end = 0;
+    for (const auto& step : steps_) {
+        for (const auto* buffers : {&step->reads(), &step->writes()}) {
+            for (const Buffer& buffer : *buffers) {
+                if (buffer.space() == Space::arena)
+                    end = std::max(end, buffer.offset() + buffer.bytes());
+            }
+        }
+    }
+    return rounded_up(end);
 }
 
 void Program::check_range(const Buffer& buffer, std::size_t number, bool written) const {

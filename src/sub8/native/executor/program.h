@@ -21,7 +21,8 @@ class Program {
   public:
     // Throws std::invalid_argument where a step's buffer lies outside of the arena or of its array,
     // where a step writes an input or a constant, or where it writes what it also reads or writes
-    // elsewhere. parts: how often the steps run, each time on the next input_bytes and output_bytes
+    // elsewhere. arena_bytes: where the arena ends; memory is taken as far as steps use it. parts:
+    // how often the steps run, each time on the next input_bytes and output_bytes
     // of every array.
     Program(Isa isa, int threads, int parts, std::size_t arena_bytes,
             std::vector<std::size_t> input_bytes, std::vector<std::size_t> output_bytes,
@@ -43,6 +44,7 @@ class Program {
 
   private:
     void check(const Step& step, std::size_t number) const;
+    std::size_t used_arena() const;
     void check_range(const Buffer& buffer, std::size_t number, bool written) const;
     std::unique_ptr<AlignedBytes> take_memory() const;
     void give_back(std::unique_ptr<AlignedBytes> memory) const;
