@@ -3,6 +3,7 @@ says.
 """
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from sub8.graph.read import read_model
 from sub8.quantized_model import QuantizedModel
 
 ModelSource: TypeAlias = str | os.PathLike[str] | ir.Model | QuantizedModel
+# What a model may demand of one call.
+MOST_SAMPLES = 1 << 16
+MOST_BYTES = 1 << 32  # of one input
 # Of the first input, or of any by name; batch first.
 InputShapes: TypeAlias = tuple[int, ...] | Mapping[str, tuple[int, ...]]
 
@@ -99,15 +103,20 @@ class ModelFile:
 
     @cached_property
     def fixed_batch(self) -> int | None:
-        """The one size of batch that the model takes; None where any is right.
+        """The one size of batch that the model takes; None where any is right. InputError where
+        nothing can be of that size.
 
         It is declared, or baked into the graph: an export that reshapes to ``(1, -1)`` gives one
         result however many images come in.
         """
         declared = {value.shape[0] for value in self.inputs if value.shape}
-        if len(declared) == 1 and isinstance(size := next(iter(declared)), int):
-            return size
-        return self.baked_batch
+        one = next(iter(declared)) if len(declared) == 1 else None
+        size = one if isinstance(one, int) else self.baked_batch
+        if size is not None and not 1 <= size <= min(map(_most_samples, self.inputs)):
+            raise InputError(
+                f"{self.name}: takes batches of {size} only; export it with an open batch size"
+            )
+        return size
 
     @cached_property
     def baked_batch(self) -> int | None:
@@ -304,6 +313,12 @@ def plain_shapes(shapes: Mapping[str, Sequence[int]]) -> list[int] | dict[str, l
     """As plain data: a list, or for several inputs lists by name."""
     plain = {name: list(shape) for name, shape in shapes.items()}
     return next(iter(plain.values())) if len(plain) == 1 else plain
+
+
+def _most_samples(value: ir.Value) -> int:
+    """That a call may hold of this input."""
+    sizes = [size for size in (value.shape or ())[1:] if isinstance(size, int)]
+    return min(MOST_SAMPLES, MOST_BYTES // (4 * max(1, math.prod(sizes))))
 
 
 def _is_shape(value: Any) -> bool:

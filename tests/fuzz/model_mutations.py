@@ -72,7 +72,8 @@ def changed_model(
     return "+".join(done) or "nothing", model.SerializeToString()
 
 
-_NOTHING_TO_CHANGE = (IndexError, StopIteration, ValueError, TypeError)
+# RuntimeError: of ONNX, of elements that lie in a file of an impossible name.
+_NOTHING_TO_CHANGE = (IndexError, StopIteration, ValueError, TypeError, RuntimeError)
 
 
 def _node(model: Model, random: Random) -> onnx.NodeProto:

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import sub8
-from sub8.errors import Sub8Warning, UnsupportedModelError
+from sub8.errors import InputError, Sub8Warning, UnsupportedModelError
 from sub8.model_file import ModelFile
 from sub8.verbs.classify import classify
 
@@ -100,3 +100,23 @@ def test_what_is_baked_cannot_be_trained():
     assert prepare(network(2, [0, -1]), INT8, x) is not None
     with pytest.raises(UnsupportedModelError, match="one of 1, and cannot be trained"):
         prepare(network("n", [1, -1]), INT8, x)
+
+
+@pytest.mark.parametrize(
+    ("batch", "target", "size"),
+    [(0, [0, -1], 0), (1 << 40, [0, -1], 1 << 40), ("n", [1 << 27, -1], 1 << 27)],
+)
+def test_a_batch_that_no_data_can_fill_is_refused(batch, target, size):
+    model = network(batch, target)
+    told = f"batches of {size} only; export it with an open batch size"
+    with pytest.raises(InputError, match=told):
+        sub8.quantize(model, IMAGES, INT8, preprocess=READY)
+    with pytest.raises(InputError, match=told):
+        classify(model, IMAGES, preprocess=READY)
+
+
+def test_a_batch_that_no_memory_holds_is_refused():
+    model = network(1 << 15, [0, -1])
+    model.graph.inputs[0].shape = ir.Shape([1 << 15, 3, 1 << 7, 1 << 7])
+    with pytest.raises(InputError, match="batches of 32768 only"):
+        _ = ModelFile.open(model).fixed_batch
