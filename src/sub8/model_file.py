@@ -21,6 +21,7 @@ from sub8.data.inputs import Feeds
 from sub8.data.preprocess import Preparation, Preprocess
 from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph import patterns
+from sub8.graph.guards import is_guarded
 from sub8.graph.inference import baked_batch
 from sub8.graph.naming import node_name
 from sub8.graph.quantization import OPERATOR_FORM, first_of_other_form
@@ -56,6 +57,11 @@ class ModelFile:
         raise InputError(
             f"a model must be a path, an ir.Model or a QuantizedModel, not {type(source)}"
         )
+
+    @property
+    def runnable(self) -> Path | ir.Model:
+        """What ONNX Runtime is given: the file, or the model where reading put guards in it."""
+        return self.model if self.path is None or is_guarded(self.model) else self.path
 
     @cached_property
     def quantised(self) -> bool:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import onnx
 import pytest
 from judging import Done, Mutant, command
+from model_mutations import changed_model
 from mutants_of_models import RECIPES, Models
 from onnx import helper, numpy_helper
 from small_models import QUANTISED_KINDS, small_model, weights_beside
@@ -159,6 +161,13 @@ def _weight_scale_past_float32(model: Model) -> None:
     _set_scale(model, node, 2.0**125)
 
 
+def _one_scale_of_minus_10_to_the_38(model: Model) -> None:
+    tensor = next(t for t in model.graph.initializer if t.name == "scale_deep.w")
+    scales = numpy_helper.to_array(tensor).copy()
+    scales[0] = -1e38
+    tensor.CopyFrom(numpy_helper.from_array(scales, tensor.name))
+
+
 def _roots_of_negative_numbers(model: Model) -> None:
     relu = _node(model, "Relu")
     root = helper.make_node("Sqrt", [relu.input[0]], ["root"], name="root")
@@ -196,6 +205,7 @@ def _given_by_nothing(model: Model) -> None:
 
 FOUND = [
     ("nncf", _untouched),
+    ("nncf", _one_scale_of_minus_10_to_the_38),
     ("quantised external", _unknown_fact_of_external_data),
     ("conv", _one_weight_of_10_to_the_26),
     ("dynamic", _input_scale_of_2_to_the_95),
@@ -253,3 +263,13 @@ def test_the_judge_tells_a_silent_difference(
     monkeypatch.setattr("mutants_of_models.command", verified)
     monkeypatch.setattr("mutants_of_models.Session.run_all", zeros)
     assert "differs silently" in str(Models(of_bytes=False).judge(mutant, tmp_path).problem)
+
+
+def test_data_in_a_file_of_an_impossible_name_are_left_as_they_are() -> None:
+    model = onnx.ModelProto.FromString(small_model("conv"))
+    for tensor in model.graph.initializer:
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="W" * 65536)
+    for seed in range(40):  # some of which change elements
+        changed_model(model.SerializeToString(), Random(seed))

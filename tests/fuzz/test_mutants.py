@@ -1,12 +1,7 @@
 """A short run of every kind of mutants; the long run is one command (``run_mutants.py``)."""
 
-from random import Random
-
-import onnx
 import pytest
 from judging import judged_apart, made
-from model_mutations import changed_model
-from small_models import small_model
 
 from targets import TARGETS
 
@@ -35,13 +30,3 @@ def test_mutants_are_the_same_every_time(name: str) -> None:
     for number in range(20):
         mutant = made(target, 0, number)
         assert mutant == made(target, 0, number)
-
-
-def test_data_in_a_file_of_an_impossible_name_are_left_as_they_are() -> None:
-    model = onnx.ModelProto.FromString(small_model("conv"))
-    for tensor in model.graph.initializer:
-        tensor.ClearField("raw_data")
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        tensor.external_data.add(key="location", value="W" * 65536)
-    for seed in range(40):  # some of which change elements
-        changed_model(model.SerializeToString(), Random(seed))

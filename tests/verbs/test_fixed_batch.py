@@ -104,7 +104,7 @@ def test_what_is_baked_cannot_be_trained():
 
 @pytest.mark.parametrize(
     ("batch", "target", "size"),
-    [(0, [0, -1], 0), (1 << 40, [0, -1], 1 << 40), ("n", [1 << 27, -1], 1 << 27)],
+    [(0, [-1, 144], 0), (1 << 40, [0, -1], 1 << 40), ("n", [1 << 27, -1], 1 << 27)],
 )
 def test_a_batch_that_no_data_can_fill_is_refused(batch, target, size):
     model = network(batch, target)

@@ -79,9 +79,10 @@ def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
                 yield from graphs_of(inner)
 
 
-def check_model(model: ir.Model) -> None:
+def check_model(model: ir.Model) -> onnx.ModelProto:
     """Raise ValueError where a sorted model is not valid, InputError where ONNX's own code ends
-    abruptly on it.
+    abruptly on it. The result is the model with types and shapes as ONNX infers them; large
+    initializers are inputs there.
 
     What the file claims about the shapes of results is not held against it: it may be stale or
     absent."""
@@ -97,12 +98,13 @@ def check_model(model: ir.Model) -> None:
         for value in graph.output:
             if value.name in results:
                 _forget_shape(value.type)
-    onnx_calls.infer_shapes(proto, check_type=True, strict_mode=True)
+    inferred = onnx_calls.infer_shapes(proto, check_type=True, strict_mode=True)
     for value in [*proto.graph.input, *proto.graph.output]:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()  # the checker wants one
     _hide_deprecated(proto)
     onnx_calls.check_model(proto)
+    return inferred
 
 
 def _check_scopes(nodes: Iterable[onnx.NodeProto], outside: Iterable[str]) -> None:

@@ -44,7 +44,9 @@ class Writer:
         """The output of a new node in front of ``node``, called after that one's output."""
         new = ir.node(op, inputs, attributes)
         new.name = new.outputs[0].name = self.unique(f"{node.outputs[0].name}.{name}")
-        self.graph.insert_before(node, new)
+        inside = node.graph
+        assert inside is not None
+        inside.insert_before(node, new)
         return new.outputs[0]
 
     def sizes(self, *sizes: int) -> ir.Value:

@@ -15,6 +15,7 @@ from sub8.files import COMPILED
 from sub8.graph.check import check_model
 from sub8.graph.convert import convert_old
 from sub8.graph.finite import FLOATS, not_finite, reading_layer
+from sub8.graph.guards import guarded
 from sub8.graph.library_logs import quiet
 from sub8.graph.opset import OPSET
 from sub8.graph.stored import StoredElements, leave_in_file, stored_bytes
@@ -71,8 +72,8 @@ def open_model(path: str | os.PathLike[str]) -> ir.Model:
     try:
         model.graph.sort()
         _open_negative_sizes(model.graph)
-        check_model(model)
-        return convert_old(model)
+        inferred = check_model(model)
+        return guarded(convert_old(model), inferred)
     except Exception as error:
         raise InputError(f"{path}: {first_line(innermost(error))}") from error
 

@@ -108,7 +108,7 @@ def benchmark(
     x = opened.random_inputs(shapes)
     opened.check_inputs(x)
     float_model = _float_model(opened, baseline)
-    reference = OnnxRuntime(float_model.path or float_model.model, threads=threads)
+    reference = OnnxRuntime(float_model.runnable, threads=threads)
     session = Session(opened.model, threads=threads) if opened.quantised else None
     calls: list[Callable[[Mapping[str, NDArray[Any]]], Any]] = [reference.run_all]
     if session is not None:
@@ -153,7 +153,7 @@ def _by_layer(
 def _float_layers(model: ModelFile, x: Feed, threads: int, runs: int) -> dict[str, float]:
     """Median milliseconds of ONNX Runtime's layers by the layer's node name."""
     with tempfile.TemporaryDirectory() as folder:
-        source = model.path or model.model
+        source = model.runnable
         profiled = OnnxRuntime(source, threads=threads, profile=str(Path(folder) / "float"))
         for _ in range(runs):
             profiled.run_all(x)

@@ -249,10 +249,12 @@ def _bias_rounding(
 
 
 def _weight_units(layer: p.Layer) -> NDArray[np.float64]:
-    """The step of the weights of each output channel, in real units."""
+    """The step of the weights of each output channel, in real units; that of a negative scale is
+    positive too.
+    """
     unit = np.full(len(layer.bias), math.ldexp(1.0, finest_exponent(layer.terms)))
     scale = layer.terms[0].channel_scale
-    return unit if scale is None else unit * scale.astype(np.float64)
+    return unit if scale is None else unit * np.abs(scale.astype(np.float64))
 
 
 def _scale_of_input(

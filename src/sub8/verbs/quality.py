@@ -61,7 +61,7 @@ class Measurement:
 
     def __call__(self) -> Quality:
         """Run both networks. Raises InputError and UnsupportedModelError as ``Session`` does."""
-        reference = OnnxRuntime(self.source.path or self.source.model, threads=self.threads)
+        reference = OnnxRuntime(self.source.runnable, threads=self.threads)
         session = Session(self.quantised, threads=self.threads)
         power = {output: Power() for output in session.outputs}
         answers: list[tuple[NDArray[Any], NDArray[Any]]] = []

@@ -66,4 +66,4 @@ def open_runner(model: ModelFile, runtime: RuntimeName | None, threads: int | No
         return Session(model.model, threads=threads)
     from sub8.oracle import OnnxRuntime
 
-    return OnnxRuntime(model.path or model.model, threads=threads, optimise=not model.quantised)
+    return OnnxRuntime(model.runnable, threads=threads, optimise=not model.quantised)

@@ -118,19 +118,19 @@ def _saturating(
 ) -> tuple[list[Fraction], Fraction, list[Fraction]]:
     """The ratios, those lowered whose operand saturates the result whenever it is not zero,
     whatever the others are; and all of them, where any sum but zero saturates. The results stay
-    the same.
+    the same. A ratio of a channel whose scale is negative is negative.
     """
     own = max(map(abs, acc.bias))
-    apart = own * max(bias_ratios) if acc.bias_exponent is not None else Fraction(0)
+    apart = own * max(map(abs, bias_ratios)) if acc.bias_exponent is not None else Fraction(0)
     enough = _power_above(2 * (_SATURATES + 2 * LARGEST_ACTIVATION * residual_ratio + apart))
-    ratios = [min(ratio, enough) for ratio in ratios]
+    ratios = [max(-enough, min(ratio, enough)) for ratio in ratios]
     if acc.bias_exponent is None and any(acc.bias):
         bias_ratios = ratios
     largest = max(acc.bounds) + abs(acc.zero_point) + (0 if apart else own)
-    reached = largest * max(ratios) + apart
+    reached = largest * max(map(abs, ratios)) + apart
     residual_ratio = min(residual_ratio, _power_above(2 * (_SATURATES + reached)))
     every = [ratio for ratio in (*ratios, residual_ratio, *bias_ratios) if ratio]
-    finest = min(every, default=Fraction(1))
+    finest = min(map(abs, every), default=Fraction(1))
     if finest > _SATURATES and all(_exponent(ratio) is not None for ratio in every):
         factor = _SATURATES / finest
         ratios = [ratio * factor for ratio in ratios]
@@ -186,13 +186,14 @@ def _to_8_bit(
         multipliers, multiplier_r, offsets = integers(shift)
         count = len(offsets)
         largest = max(
-            b * m + LARGEST_ACTIVATION * multiplier_r + abs(c)
+            b * abs(m) + LARGEST_ACTIVATION * multiplier_r + abs(c)
             for b, m, c in zip(
                 _repeat(acc.bounds, count), _repeat(multipliers, count), offsets, strict=True
             )
         )
-        exact_powers = powers and max(multipliers, default=0) < LARGEST_SUM
-        small = max(multiplier_r, *multipliers) <= LARGEST_MULTIPLIER
+        widest = max(multiplier_r, *map(abs, multipliers))
+        exact_powers = powers and widest < LARGEST_SUM
+        small = widest <= LARGEST_MULTIPLIER
         return largest <= most and (small or exact_powers)
 
     if powers:
@@ -205,7 +206,7 @@ def _to_8_bit(
         if shift > acc.largest_shift or not fits(shift):
             return None
     else:
-        largest_ratio = max(*ratios, residual_ratio)
+        largest_ratio = max(*map(abs, ratios), residual_ratio)
         above = largest_ratio.numerator.bit_length() - largest_ratio.denominator.bit_length()
         start = max(0, min(acc.largest_shift, 33 - above))
         shift = next((shift for shift in range(start, -1, -1) if fits(shift)), -1)
