@@ -34,8 +34,9 @@ from every_verb import Verb, check_whole, files, result, verbs, write_inputs
 from tests.conftest import SIZE, small_network
 from tools.json_schemas import schemas
 
-# How far it is, as a stage tells that takes seconds on a busy machine.
-_PROGRESS = re.compile(r"^sub8: [a-z ]+: \d+ of \d+\b.*\n", re.MULTILINE)
+# What may stand before an error: how far it was, as a stage tells that takes seconds on a busy
+# machine, and warnings.
+_BESIDES = re.compile(r"^sub8: (warning: |[a-z ]+: \d+ of \d+\b).*\n", re.MULTILINE)
 SUB8 = (sys.executable, "-m", "sub8")
 
 
@@ -49,7 +50,7 @@ class Ended:
 
     def told(self) -> str | None:
         """What is wrong with how it tells of an error, if anything."""
-        lines = _PROGRESS.sub("", self.err).splitlines()
+        lines = _BESIDES.sub("", self.err).splitlines()
         if len(lines) > 1 or (lines and not lines[0].startswith("sub8: ")):
             return f"more than a line: {self.err[-600:]}"
         return None
