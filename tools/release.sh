@@ -11,12 +11,14 @@ grep -q "^version: $version$" CITATION.cff || { echo "CITATION.cff: another vers
 .ci/run
 environment=$(mktemp -d)
 trap 'rm -rf "$environment"' EXIT
-python3 -m venv "$environment/build" && "$environment/build/bin/pip" install --quiet build
+python3 -m venv "$environment/build" && "$environment/build/bin/pip" install --quiet build 'cyclonedx-bom>=7,<8'
 rm -rf dist
 "$environment/build/bin/python" -m build
 python3 -m venv "$environment/wheel"
 "$environment/wheel/bin/pip" install --quiet dist/*.whl
 (cd "$environment" && wheel/bin/sub8 zoo resnet18 -o resnet18.onnx && wheel/bin/sub8 inspect resnet18.onnx >/dev/null)
+"$environment/build/bin/cyclonedx-py" environment "$environment/wheel/bin/python" --pyproject pyproject.toml \
+    -o "dist/sub8-$version.cdx.json"
 
 git tag -a "v$version" -m "sub8 $version"
 sha256sum dist/*
