@@ -168,6 +168,12 @@ def _one_scale_of_minus_10_to_the_38(model: Model) -> None:
     tensor.CopyFrom(numpy_helper.from_array(scales, tensor.name))
 
 
+def _weight_scales_of_minus_1(model: Model) -> None:
+    for node in model.graph.node:
+        if node.output[0].endswith("weight.scale"):
+            _set_scale(model, node, -1.0)
+
+
 def _roots_of_negative_numbers(model: Model) -> None:
     relu = _node(model, "Relu")
     root = helper.make_node("Sqrt", [relu.input[0]], ["root"], name="root")
@@ -206,6 +212,7 @@ def _given_by_nothing(model: Model) -> None:
 FOUND = [
     ("nncf", _untouched),
     ("nncf", _one_scale_of_minus_10_to_the_38),
+    ("quantised transformer", _weight_scales_of_minus_1),
     ("quantised external", _unknown_fact_of_external_data),
     ("conv", _one_weight_of_10_to_the_26),
     ("dynamic", _input_scale_of_2_to_the_95),
