@@ -8,7 +8,7 @@
 #include "numeric.h"
 
 // The address sanitizer sees the ends of blocks of malloc's only.
-#if (defined(__unix__) || defined(__APPLE__)) && !defined(__SANITIZE_ADDRESS__)
+#if (defined(__linux__) || defined(__APPLE__)) && !defined(__SANITIZE_ADDRESS__)
 #include <sys/mman.h>
 #define SUB8_MAPS_MEMORY 1
 #endif

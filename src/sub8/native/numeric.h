@@ -17,4 +17,9 @@ constexpr std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
     return pieces(value, multiple) * multiple;
 }
 
+// Whether |value| <= limit; unlike abs also for the lowest number that a type has.
+constexpr bool within(std::int64_t value, std::int64_t limit) {
+    return value >= -limit && value <= limit;
+}
+
 }  // namespace sub8

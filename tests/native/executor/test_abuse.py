@@ -1,6 +1,7 @@
 """Bad sizes, offsets and arrays raise; nothing ever reads or writes outside of its memory."""
 
 import os
+import struct
 import subprocess
 import sys
 
@@ -28,6 +29,12 @@ def program(
     held = [r.Constant(data) for data in constants]
     described = r.Program(arena_bytes, list(inputs), list(outputs), held, steps)
     return _core.Program.load("scalar", threads, parts, list(layers), write(described))
+
+
+@pytest.mark.parametrize("size", [2**46 + 1, 2**63 - 1, 2**64 - 1])
+def test_an_arena_beyond_all_memory_is_refused(size):
+    with pytest.raises(ValueError, match="the arena is too large"):
+        program([r.Fill(arena(), 0)], arena_bytes=size)
 
 
 def test_memory_is_taken_as_far_as_steps_use_it():
@@ -195,14 +202,38 @@ def dynamic_sum(**changes):
         {"operands": [operand(exponent=r.Exponent(0, arena(0, 4), 2))]},
         {"operands": [operand(exponent=r.Exponent(0, arena(0), 3))]},
         {"operands": [operand(kind=3)]},
+        {"operands": [operand(exponent=r.Exponent(-(2**31)))]},
         {"minimum": r.RealBound(2**40, 0)},
+        {"minimum": r.RealBound(-(2**63), 0)},
         {"maximum": r.RealBound(1, 2**20)},
+        {"maximum": r.RealBound(1, -(2**31))},
     ],
 )
 def test_sums_that_do_not_fit(changes):
     assert program([r.DynamicLargest(dynamic_sum(), arena(KIB, 16))]) is not None
     with pytest.raises(ValueError):
         program([r.DynamicLargest(dynamic_sum(**changes), arena(KIB, 16))])
+
+
+def test_a_vector_whose_elements_lie_askew():
+    """FlatBuffers' verifier lets it pass, since its length lies where it must."""
+    step = r.Step(r.DynamicLargest(dynamic_sum(), arena(KIB, 16)))
+    whole = write(r.Program(4 * KIB, [], [], [], [step]))
+    vector = struct.pack("<Iqq", 2, 2, 8)  # the sizes
+    place = whole.index(vector)
+    (field,) = (
+        at for at in range(0, place, 4) if at + struct.unpack_from("<I", whole, at)[0] == place
+    )
+    askew = bytearray(whole + bytes(-len(whole) % 8))
+    struct.pack_into("<I", askew, field, len(askew) - field)
+    for padding, refused in ((b"", True), (bytes(4), False)):
+        struct.pack_into("<I", askew, field, len(askew) + len(padding) - field)
+        moved = bytes(askew) + padding + vector
+        if refused:
+            with pytest.raises(ValueError, match="its structure is damaged"):
+                _core.Program.load("scalar", 1, 1, [], moved)
+        else:
+            assert _core.Program.load("scalar", 1, 1, [], moved) is not None
 
 
 def test_results_of_dynamic_steps_need_room():
@@ -219,6 +250,22 @@ def test_results_of_dynamic_steps_need_room():
 def test_scales_that_are_none(scale):
     with pytest.raises(ValueError, match="scale"):
         program([r.Quantize(arena(0), arena(KIB), r.PlanarShape(1, 1, 16), False, scale, 0)])
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "offset"), [(2**62, 0), (-(2**63), 0), (1, 2**62), (1, -(2**63))]
+)
+def test_results_whose_sums_leave_64_bits(multiplier, offset):
+    weights = packed_weights(
+        "scalar",
+        [ClusteredWeight("int8", np.ones((1, 8, 1, 1), np.int8), np.ones((1, 1), np.uint8), 0, 8)],
+    )
+    assert prepared_layer(weights, r.ToFloat(2**30, [2**61], [1.0])) is not None
+    with pytest.raises(ValueError, match="a sum leaves 64 bits"):
+        prepared_layer(weights, r.ToFloat(multiplier, [offset], [1.0]))
+    with pytest.raises(ValueError, match="a sum leaves 64 bits"):
+        to_8_bit = r.To8Bit([multiplier], [offset], 0, 3, 0, 0, 255, False, False)
+        prepared_layer(weights, to_8_bit)
 
 
 def layer(batch=1, size=(1, 4), out=(1, 4), x=None, residual=None, output=None, number=0):

@@ -106,10 +106,11 @@ std::vector<Shape> shapes(const std::vector<Tensor>& tensors, const sub8_array* 
 }
 
 size_t bytes_of(const Shape& shape, const Tensor& tensor) {
-    const bool empty = std::find(shape.begin(), shape.end(), 0) != shape.end();
-    return empty ? 0
-                 : static_cast<size_t>(sub8::executor::checked_product(shape) *
-                                       tensor.element_bytes());
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
+    const std::int64_t count = sub8::executor::checked_product(shape);
+    require(count <= static_cast<std::int64_t>(PTRDIFF_MAX / tensor.element_bytes()),
+            "an array is too large for this machine");
+    return static_cast<size_t>(count * tensor.element_bytes());
 }
 
 void check_data(const void* data, const Tensor& tensor) {

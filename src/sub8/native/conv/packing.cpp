@@ -248,7 +248,7 @@ std::vector<Order> possible_orders(const kernels::KernelSet& kernels, const Code
         return orders;
     }
     std::vector<Order> orders = {order_wide16(channels)};
-    if (term.values.format().largest_short_run(2) == 0) return orders;
+    if (kernels.runs16.rows == 0 || term.values.format().largest_short_run(2) == 0) return orders;
     orders.push_back(order_runs16(codes, channels, false));
     if (channels.clusters() > 1) orders.push_back(order_runs16(codes, channels, true));
     return orders;

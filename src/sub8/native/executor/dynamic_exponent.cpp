@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "executor/sizes.h"
+#include "numeric.h"
 
 namespace sub8::executor {
 
@@ -17,13 +18,13 @@ int Exponent::of(const Frame& frame, std::int64_t image) const {
 }
 
 void Exponent::check(std::int64_t batch) const {
-    require(std::abs(added) <= kLargestExponent, "an exponent is out of range");
+    require(within(added, kLargestExponent), "an exponent is out of range");
     require(!per_image || images == 1 || images == batch,
             "exponents must be one, or one per image");
 }
 
 void ResultExponent::check() const {
-    require(std::abs(fixed) <= kLargestExponent, "an exponent is out of range");
+    require(within(fixed, kLargestExponent), "an exponent is out of range");
     require(largest.has_value() == chosen.has_value(),
             "a chosen exponent needs the largest magnitudes and a place");
 }

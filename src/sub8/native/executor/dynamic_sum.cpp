@@ -111,8 +111,7 @@ DynamicSum::DynamicSum(std::vector<std::int64_t> sizes, std::vector<DynamicOpera
     }
     for (const std::optional<RealBound>& bound : {minimum_, maximum_}) {
         if (!bound) continue;
-        require(std::llabs(bound->mantissa) < (1 << 30) &&
-                    std::abs(bound->exponent) <= kLargestExponent,
+        require(within(bound->mantissa, (1 << 30) - 1) && within(bound->exponent, kLargestExponent),
                 "a bound is out of range");
     }
     if (sizes_.size() == 1) {

@@ -50,7 +50,6 @@ Program::Program(Isa isa, int threads, int parts, std::size_t arena_bytes,
       input_bytes_(std::move(input_bytes)),
       output_bytes_(std::move(output_bytes)),
       steps_(std::move(steps)) {
-    if (arena_bytes > (std::size_t{1} << 46)) throw std::invalid_argument("the arena is too large");
     for (std::size_t number = 0; number < steps_.size(); ++number) {
         if (steps_[number] == nullptr) reject(number, "missing");
         check(*steps_[number], number);

@@ -186,7 +186,7 @@ struct KernelSet {
     const WinogradForms* winograd;  // null where there are none
     ElementKernels elements;
 
-    // dot and dotruns; otherwise runs16 and wide16.
+    // dot and dotruns; otherwise wide16, and runs16 where there is one.
     bool has_dot() const { return dot.rows > 0; }
 };
 

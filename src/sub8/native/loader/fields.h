@@ -5,6 +5,7 @@
 #include <flatbuffers/flatbuffers.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -35,10 +36,34 @@ const T& present(const T* field, const char* name) {
     return *field;
 }
 
+// Bytes in memory. A file's may be more than a machine of 32 bits has addresses.
+inline std::size_t size(std::uint64_t bytes) {
+    if (bytes > SIZE_MAX) throw std::invalid_argument("a size is too large for this machine");
+    return static_cast<std::size_t>(bytes);
+}
+
+// FlatBuffers' verifier looks at where a vector starts, not where its elements do.
+template <typename T>
+void require_aligned(const flatbuffers::Vector<T>& field) {
+    if (reinterpret_cast<std::uintptr_t>(field.Data()) % alignof(T) != 0) {
+        throw std::invalid_argument("its structure is damaged");
+    }
+}
+
+inline std::vector<std::size_t> sizes(const flatbuffers::Vector<std::uint64_t>* field) {
+    std::vector<std::size_t> result;
+    if (field == nullptr) return result;
+    require_aligned(*field);
+    for (const std::uint64_t bytes : *field) result.push_back(size(bytes));
+    return result;
+}
+
 // A vector's numbers; none where it is missing.
-template <typename T, typename U = T>
-std::vector<U> numbers(const flatbuffers::Vector<T>* field) {
-    return field == nullptr ? std::vector<U>() : std::vector<U>(field->begin(), field->end());
+template <typename T>
+std::vector<T> numbers(const flatbuffers::Vector<T>* field) {
+    if (field == nullptr) return {};
+    require_aligned(*field);
+    return {field->begin(), field->end()};
 }
 
 // Whether bytes are UTF-8 without control characters.

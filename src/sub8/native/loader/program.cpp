@@ -6,14 +6,18 @@
 #include <utility>
 
 #include "executor/buffer.h"
+#include "executor/sizes.h"
 #include "loader/fields.h"
 #include "loader/steps.h"
 
 namespace sub8::loader {
 
+constexpr std::uint64_t kLargestArena = std::uint64_t{1} << 46;
+
 std::shared_ptr<const executor::Program> load_program(Isa isa, int threads, int parts,
                                                       const Layers& layers,
                                                       const description::Program& program) {
+    executor::require(program.arena_bytes() <= kLargestArena, "the arena is too large");
     std::vector<executor::Buffer> constants;
     if (program.constants() != nullptr) {
         for (const description::Constant* constant : *program.constants()) {
@@ -32,10 +36,9 @@ std::shared_ptr<const executor::Program> load_program(Isa isa, int threads, int 
                                         "): " + error.what());
         }
     }
-    return std::make_shared<executor::Program>(
-        isa, threads, parts, program.arena_bytes(),
-        numbers<std::uint64_t, std::size_t>(program.input_bytes()),
-        numbers<std::uint64_t, std::size_t>(program.output_bytes()), std::move(steps));
+    return std::make_shared<executor::Program>(isa, threads, parts, size(program.arena_bytes()),
+                                               sizes(program.input_bytes()),
+                                               sizes(program.output_bytes()), std::move(steps));
 }
 
 }  // namespace sub8::loader

@@ -34,13 +34,14 @@ using StepPointer = std::shared_ptr<const executor::Step>;
 
 Buffer load(const d::Buffer* field, const Reached& reached) {
     const d::Buffer& buffer = present(field, "a buffer");
+    const std::size_t offset = size(buffer.offset()), bytes = size(buffer.bytes());
     switch (buffer.space()) {
         case d::Space_arena:
-            return Buffer::in_arena(buffer.offset(), buffer.bytes());
+            return Buffer::in_arena(offset, bytes);
         case d::Space_input:
-            return Buffer::input(buffer.number(), buffer.bytes());
+            return Buffer::input(buffer.number(), bytes);
         case d::Space_output:
-            return Buffer::output(buffer.number(), buffer.bytes());
+            return Buffer::output(buffer.number(), bytes);
         case d::Space_constant:
             require(buffer.number() < reached.constants.size(), "reads a missing constant");
             return reached.constants[buffer.number()];

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "numeric.h"
+
 namespace sub8::requantize {
 namespace {
 
@@ -30,9 +32,23 @@ int exponent(int64_t power) {
     return bits;
 }
 
-constexpr int64_t kWideSum = int64_t(1) << 62;  // wide sums stay below
+constexpr int64_t kWideSum = int64_t(1) << 62;   // sums to 8 bits stay below
+constexpr int64_t kFloatSum = int64_t(1) << 61;  // and so does each part of a float result's
 constexpr int kWideShifts[] = {32, 61};
 constexpr int kFoldedShift = 53;  // 255 * 2**shift stays below 2**61
+
+// Whether bound * |multiplier| + 255 * |residual multiplier| + |offset| stays below kWideSum, which
+// leaves room for rounding.
+bool sum_fits(int64_t bound, int64_t multiplier, int64_t residual, int64_t offset) {
+    constexpr int64_t kMost = kWideSum - 1;
+    if (!within(multiplier, kMost / std::max<int64_t>(bound, 1)) ||
+        !within(residual, kMost / 255) || !within(offset, kMost)) {
+        return false;
+    }
+    const int64_t product = bound * std::abs(multiplier);
+    return uint64_t(product) + uint64_t(255 * std::abs(residual)) + uint64_t(std::abs(offset)) <=
+           uint64_t(kMost);
+}
 
 // What of a sum is known, whatever the input.
 struct Sum {
@@ -97,10 +113,10 @@ void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
     const int64_t residual = params.has_residual ? params.residual_multiplier : 0;
     narrow = narrow &&
              (residual == 0 || (is_power_of_two(residual) && residual < (int64_t(1) << 23))) &&
-             std::abs(params.zero_point) <= 255;
+             within(params.zero_point, 255);
     const int64_t half = params.shift > 0 ? int64_t(1) << (params.shift - 1) : 0;
     bool wide = params.shift >= kWideShifts[0] && params.shift <= kWideShifts[1] && residual >= 0 &&
-                residual < (int64_t(1) << 31) && std::abs(params.zero_point) <= 255;
+                residual < (int64_t(1) << 31) && within(params.zero_point, 255);
     bool ties = false;
     int64_t largest = 0;  // wide: magnitude of a sum
     // Whole panels are read, so the constants are padded.
@@ -110,14 +126,16 @@ void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
     for (int o = 0; o < outputs_; ++o) {
         multiplier_[o] = channel(params.multiplier, o);
         const int64_t offset = channel(params.offset, o);
+        if (!sum_fits(accumulators.bounds[o], multiplier_[o], residual, offset))
+            throw std::invalid_argument("requantize: a sum leaves 64 bits");
         offset_[o] = int64_t(uint64_t(offset) -
                              uint64_t(correction(accumulators, o)) * uint64_t(multiplier_[o]));
-        narrow = narrow && std::abs(offset) < (int64_t(1) << 31) &&
+        narrow = narrow && within(offset, INT32_MAX) &&
                  accumulators.bounds[o] * first + 255 * residual + std::abs(offset) + half <
                      (int64_t(1) << 31);
         const int64_t multiplier = multiplier_[o], bound = accumulators.bounds[o];
         wide = wide && multiplier >= 0 && multiplier < (int64_t(1) << 31) &&
-               bound < (int64_t(1) << 31) && std::abs(offset) < kWideSum &&
+               bound < (int64_t(1) << 31) &&
                bound * multiplier + 255 * residual < kWideSum - std::abs(offset) - half;
         if (wide) {
             largest =
@@ -169,6 +187,9 @@ void Prepared::prepare(const Accumulators& accumulators, const ToFloat& params) 
     offset_.resize(outputs_);
     scale_.resize(outputs_);
     for (int o = 0; o < outputs_; ++o) {
+        const int64_t bound = std::max<int64_t>(accumulators.bounds[o], 1);
+        if (!within(multiplier, kFloatSum / bound) || !within(channel(params.offset, o), kFloatSum))
+            throw std::invalid_argument("requantize: a sum leaves 64 bits");
         offset_[o] = channel(params.offset, o) - correction(accumulators, o) * params.multiplier;
         scale_[o] = channel(params.scale, o);
         const int64_t room = INT32_MAX - accumulators.bounds[o] * (narrow ? multiplier : 0);

@@ -83,7 +83,8 @@ using Shapes = flatbuffers::Vector<flatbuffers::Offset<description::Shape>>;
 std::vector<Shape> shapes(const Shapes* field, const std::vector<Tensor>& of,
                           const flatbuffers::Vector<std::uint64_t>* bytes, bool images_apart) {
     const Shapes& given = present(field, "shapes");
-    require(given.size() == of.size() && present(bytes, "sizes of arrays").size() == of.size(),
+    const std::vector<std::size_t> sizes = loader::sizes(&present(bytes, "sizes of arrays"));
+    require(given.size() == of.size() && sizes.size() == of.size(),
             "shapes are not those of the tensors");
     std::vector<Shape> result;
     for (unsigned i = 0; i < given.size(); ++i) {
@@ -91,7 +92,7 @@ std::vector<Shape> shapes(const Shapes* field, const std::vector<Tensor>& of,
         const Shape& shape = result.back();
         const bool empty = std::find(shape.begin(), shape.end(), 0) != shape.end();
         const std::int64_t count = empty ? 0 : executor::checked_product(shape);
-        require(bytes->Get(i) == static_cast<std::uint64_t>(count * of[i].element_bytes()),
+        require(sizes[i] == static_cast<std::uint64_t>(count * of[i].element_bytes()),
                 "a shape is not that of its array");
         require(!images_apart || (!shape.empty() && shape[0] > 0), "a shape has no images");
     }
