@@ -68,6 +68,11 @@ def workers_of(pid: int) -> set[int]:
     return found
 
 
+def answer_interrupts() -> None:
+    """In the child: a shell that started the tests in the background ignores them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize(
     ("number", "code", "line"),
@@ -87,6 +92,7 @@ def test_sweep_and_its_workers_end_together(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=answer_interrupts,
     )
     try:
         deadline = time.monotonic() + 60
