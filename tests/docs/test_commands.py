@@ -55,6 +55,10 @@ NOT_HERE = {
     "apt-get install -y cmake": "system packages for the library below",
     "cmake": "builds the core anew; the library: tests/native, the benchmark: tests/benchmarks",
     "cc classify.c": "tests/native",
+    "apt-get install -y --no-install-recommends emscripten cmake": "a gigabyte on disk",
+    "emcmake": "needs the package above; its result, where it is built: tests/native/c_api",
+    "python examples/web/make_site.py": "tests/native/c_api",
+    "python -m http.server -d site": "serves until it is stopped",
     "build/bench/benchmarks/kernels": "tests/benchmarks",
     "sub8 quantize MODEL.onnx --calibration DATA --max-latency-ratio": (
         "which ratios can be reached is the machine's; tests/mixed"
