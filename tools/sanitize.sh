@@ -4,8 +4,8 @@
 #     tools/sanitize.sh thread [PYTEST-ARGUMENT...]
 #     tools/sanitize.sh address,undefined --run tests/fuzz/run_mutants.py s8 [ARGUMENT...]
 # Default tests: those of the native core, the kernels, the engine and the short soak, but for those
-# that look at or run programs without sanitizers (disassembly, emulated NEON, the suppressions' own
-# test); Hypothesis's profile is `sanitized` (tests/conftest.py). Reports go to
+# that look at or run programs without sanitizers (disassembly, emulated NEON, the browser, the
+# suppressions' own test); Hypothesis's profile is `sanitized` (tests/conftest.py). Reports go to
 # build/sanitize-NAME/findings.*; the exit code is not 0 where there is one or a test fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +14,7 @@ shift
 [ $# -gt 0 ] || set -- tests/native tests/engine tests/soak/test_sessions.py \
     --ignore tests/native/kernels/test_disassembly.py \
     --ignore tests/native/executor/test_thread_sanitizer.py \
+    --ignore tests/native/c_api/test_web.py \
     --deselect tests/native/kernels/test_agreement.py::test_neon_agrees_with_the_plain_kernels
 program=(-m pytest -q --capture=sys "$@")
 [ "$1" != --run ] || program=("${@:2}")
