@@ -22,12 +22,28 @@ from onnx_text import network_of_many_kinds, parsed
 PROJECT = Path(__file__).resolve().parents[1]
 CLASSES = 6
 SIZE = 12
+MOST_PROCESSES = 4  # each may hold a gigabyte
+
+# PyTorch's threads, here and in the processes of tests: others run tests on the other processors.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes is the machine's business. Under tools/sanitize.sh all take many times
 # as long: there, tests that do not say how many examples they need make do with fewer.
 settings.register_profile("any machine", deadline=None)
 settings.register_profile("sanitized", deadline=None, max_examples=25)
 settings.load_profile("sanitized" if os.environ.get("SUB8_SANITIZE") else "any machine")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Of ``-n auto``, which pyproject.toml gives: all tests run in a process a processor, those
+    that somebody names in this one, where a debugger and ``-s`` work.
+    """
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return 0
+    from sub8.machine import available_processors
+
+    processes = min(available_processors(), MOST_PROCESSES)
+    return processes if processes > 1 else 0
 
 
 @pytest.fixture(scope="session")
