@@ -52,9 +52,11 @@ function likeliest(scores, labels, count = 5) {
 }
 
 function show(answers, milliseconds) {
-    element("answers").replaceChildren(...answers.map((cells) => {
+    element("answers").replaceChildren(...answers.map(([label, score]) => {
         const row = document.createElement("tr");
-        for (const text of cells) row.insertCell().textContent = text;
+        row.insertCell().textContent = label;
+        row.insertCell().textContent = score.toFixed(2);
+        row.dataset.score = score; // all of its digits
         return row;
     }));
     element("time").textContent = `${milliseconds.toFixed(1)} ms`;

@@ -6,11 +6,13 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from instruction_sets import ISAS, NATIVE, built_object
+from instruction_sets import ISAS, NATIVE, PROJECT, built_object
+from notebooks import run_notebook
 
 from sub8.native import _core
 
@@ -22,22 +24,19 @@ EMULATOR = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 # Under tools/sanitize.sh: what everything is compiled with.
 SANITIZE = os.environ.get("SUB8_SANITIZE")
 SANITIZER = SANITIZE.split(",")[0] if SANITIZE else None
+OPTIONS = ["-std=c++17", "-O1", "-ffp-contract=off", f"-I{NATIVE}", f"-I{HERE}"]
 
 
-def built(compiler: str, architecture: str, program: str, folders: list[str], to: Path) -> Path:
-    """The test program with the plain kernels, those of the architecture and the sources of other
-    folders. to: where objects stay for the next program of this compiler.
-    """
-    isas = [isa for isa in ISAS.values() if isa.architecture in ("any", architecture)]
-    defines = [f"-DSUB8_WITH_{isa.name}=1" for isa in isas if isa.architecture != "any"]
-    options = ["-std=c++17", "-O1", "-ffp-contract=off", f"-I{NATIVE}", f"-I{HERE}", *defines]
-    link = ["-static"]
-    if SANITIZE and compiler == "g++":
+def built(program: str, to: Path) -> Path:
+    """The test program with the kernels of x86-64."""
+    isas = [isa for isa in ISAS.values() if isa.architecture in ("any", "x86_64")]
+    options, link = [*OPTIONS, *defines("x86_64")], ["-static"]
+    if SANITIZE:
         link = [f"-fsanitize={SANITIZE}"]
         options += [*link, "-g"]
     own = (path for path in NATIVE.glob("*.cpp") if path.name != "module.cpp")
     plain = [HERE / f"{program}.cpp", *sorted(own)]
-    for folder in ("kernels", "weights", *folders):
+    for folder in ("kernels", "weights"):
         plain += sorted((NATIVE / folder).glob("*.cpp"))
     sources = [(source, ()) for source in plain] + [
         (source, isa.flags)
@@ -46,23 +45,22 @@ def built(compiler: str, architecture: str, program: str, folders: list[str], to
     ]
 
     def compile_to_object(source: Path, flags: tuple[str, ...]) -> Path:
-        if compiler == "g++" and NATIVE in source.parents:
-            made = built_object(source, SANITIZER)
-            if made is not None:
-                return made
+        made = built_object(source, SANITIZER) if NATIVE in source.parents else None
+        if made is not None:
+            return made
         target = to / f"{source.parent.name}-{source.stem}.o"
-        if target.exists():  # another program's too
-            return target
-        subprocess.run(
-            [compiler, *options, *flags, "-c", str(source), "-o", str(target)], check=True
-        )
+        subprocess.run(["g++", *options, *flags, "-c", str(source), "-o", str(target)], check=True)
         return target
 
     with ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(compile_to_object, *zip(*sources, strict=True)))
     binary = to / program
-    subprocess.run([compiler, *link, *map(str, objects), "-o", str(binary)], check=True)
+    subprocess.run(["g++", *link, *map(str, objects), "-o", str(binary)], check=True)
     return binary
+
+
+def defines(architecture: str) -> list[str]:
+    return [f"-DSUB8_WITH_{i.name}=1" for i in ISAS.values() if i.architecture == architecture]
 
 
 def run(command: list[str]) -> str:
@@ -82,30 +80,40 @@ def test_the_list_of_instruction_sets_is_read_whole() -> None:
     platform.machine() != "x86_64" or not shutil.which("g++"), reason="needs g++ on x86-64"
 )
 def test_kernels_of_this_cpu(tmp_path: Path) -> None:
-    text = run([str(built("g++", "x86_64", "agreement_of_kernels", [], tmp_path))])
+    text = run([str(built("agreement_of_kernels", tmp_path))])
     for isa in _core.supported_isas():
         assert f"{isa}: " in text
 
 
 needs_emulation = pytest.mark.skipif(
-    not (shutil.which(CROSS_COMPILER) and EMULATOR),
-    reason=f"needs {CROSS_COMPILER} and qemu-aarch64",
+    not (shutil.which(CROSS_COMPILER) and shutil.which("cmake") and EMULATOR),
+    reason=f"needs {CROSS_COMPILER}, cmake and qemu-aarch64",
 )
 
 
 @pytest.fixture(scope="module")
-def objects_of_aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("aarch64")
+def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder in which the tutorial ran, with its build of the runtime for this processor."""
+    for module in ("nbformat", "torch", "sklearn"):
+        pytest.importorskip(module, reason="needs the extra dev")
+    folder = tmp_path_factory.mktemp("aarch64")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SUB8_CLONE", str(PROJECT))
+        # As the tutorial builds it, but for the optimisation: less of it compiles sooner.
+        patch.setenv("CMAKE_BUILD_TYPE", "None")
+        patch.setenv("CXXFLAGS", "-O1")
+        run_notebook(PROJECT / "docs/tutorials/raspberry-pi.ipynb", folder)
+        yield folder
 
 
 @needs_emulation
-@pytest.mark.parametrize(
-    ("program", "folders"),
-    [("agreement_of_kernels", []), ("agreement_of_layers", ["conv", "requantize"])],
-)
-def test_neon_agrees_with_the_plain_kernels(
-    program: str, folders: list[str], objects_of_aarch64: Path
-) -> None:
-    binary = built(CROSS_COMPILER, "aarch64", program, folders, objects_of_aarch64)
+@pytest.mark.parametrize("program", ["agreement_of_kernels", "agreement_of_layers"])
+def test_neon_agrees_with_the_plain_kernels(program: str, tutorial: Path, tmp_path: Path) -> None:
+    """In the build of the tutorial, which holds what it asserts of its scores itself."""
+    objects = sorted((tutorial / "pi/CMakeFiles/sub8_core.dir").rglob("*.o"))
+    options = [*OPTIONS, *defines("aarch64"), "-DSUB8_ONE_THREAD", "-static"]
+    command = [CROSS_COMPILER, *options, str(HERE / f"{program}.cpp"), *map(str, objects)]
+    binary = tmp_path / program
+    subprocess.run([*command, "-o", str(binary)], check=True)
     assert EMULATOR is not None
     assert "neon" in run([EMULATOR, "-cpu", "max", str(binary)])
