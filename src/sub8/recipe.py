@@ -243,6 +243,11 @@ class Recipe:
         """Whether layers are solved through the second moments of their inputs."""
         return self.method in ("hessian", "reconstruct", "auto")
 
+    @property
+    def fits_blocks(self) -> bool:
+        """Whether blocks of layers are fitted by gradients, as far as that can be had."""
+        return self.method in ("reconstruct", "auto")
+
     def weight_format(
         self, layer: str, *, first: bool, last: bool, depthwise: bool
     ) -> WeightFormat:

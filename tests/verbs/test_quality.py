@@ -7,6 +7,8 @@ import onnxruntime
 import pytest
 
 import sub8
+from sub8.ptq.prepare import prepare_network
+from sub8.ptq.samples import Samples
 from sub8.uncertainty import margin, paired_margin, paired_probability
 
 
@@ -41,6 +43,14 @@ def test_what_calibrates_is_spread_over_all_samples(folder):
     scale = step.inputs[1].const_value.numpy()
     assert scale >= 2 / 127  # of values up to 3, not of the zeros that come first
     assert '"images": 300, ' in few.model.metadata_props["sub8.calibration"]
+
+
+def test_what_blocks_are_fitted_to_is_more(folder):
+    images = np.random.default_rng(0).uniform(-1, 1, (1100, 3, 12, 12)).astype(np.float32)
+    samples = Samples(images)
+    for method, count in (("hessian", 300), ("reconstruct", 1024), ("auto", 1024)):
+        network = prepare_network(folder / "model.onnx", samples, sub8.Recipe(method=method))
+        assert network.inputs.images == count
 
 
 def test_a_range_that_passes_the_data_is_told(folder, images):

@@ -37,7 +37,7 @@ from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibrated_network import CalibratedNetwork
 from sub8.ptq.calibration_pass import CalibrationResult
 from sub8.ptq.network_inputs import NetworkInputs
-from sub8.ptq.samples import Samples
+from sub8.ptq.samples import CALIBRATION_IMAGES, FITTED_IMAGES, Samples
 from sub8.recipe import Recipe
 from sub8.version import __version__
 
@@ -105,7 +105,8 @@ def prepare_network(
     Other parameters as for ``quantize``. Raises InputError and UnsupportedModelError.
     """
     source, offered, prepared = _open_source(model, samples)
-    dataset, held_out = samples.parted(offered)
+    most = FITTED_IMAGES if recipe.fits_blocks else CALIBRATION_IMAGES
+    dataset, held_out = samples.parted(offered, most)
     inputs = _inputs(dataset, prepared, source, recipe)
     graph = normalise(source.model)
     groups = find_groups(graph, recipe.keep_float)

@@ -10,8 +10,10 @@ from sub8.data import DataSource, ImageRange, parse_range
 from sub8.data.dataset import Dataset
 from sub8.data.preprocess import Preparation
 
-# Calibration takes no more where the user names no number: more images change little.
+# Calibration takes no more where the user names no number: for statistics more change little.
 CALIBRATION_IMAGES = 300
+# What gradients fit goes on to gain (docs/measurements/accuracy.md, "Block reconstruction").
+FITTED_IMAGES = 1024
 # What the command line and studies keep to measure on.
 HELD_OUT = 100
 # Of fewer samples all calibrate: too few would be left to calibrate on, and to measure on.
@@ -41,12 +43,14 @@ class Samples:
         """How many samples of the data are needed, None for all."""
         return None if self.images is None else parse_range(self.images).stop
 
-    def parted(self, offered: Dataset) -> tuple[Dataset, Dataset | None]:
+    def parted(
+        self, offered: Dataset, most: int = CALIBRATION_IMAGES
+    ) -> tuple[Dataset, Dataset | None]:
         """What to calibrate on, and up to ``hold_out`` other samples to measure on.
 
         Of a range that the user named nothing is taken away: what lies outside of it is held out.
-        Else a fifth of the samples is held out where there are enough, and what calibrates is
-        spread over all of them.
+        Else a fifth of the samples is held out where there are enough, and at most ``most``
+        calibrate, spread over all of them.
         """
         everything = range(len(offered))
         if self.images is not None:
@@ -56,7 +60,7 @@ class Samples:
         fifth = len(offered) // 5 if len(offered) >= _FEWEST_TO_PART else 0
         held = _evenly(everything, min(self.hold_out, fifth))
         rest = sorted(set(everything).difference(held))
-        return offered.pick(_evenly(rest, CALIBRATION_IMAGES)), _picked(offered, held)
+        return offered.pick(_evenly(rest, most)), _picked(offered, held)
 
 
 def _picked(data: Dataset, indices: Sequence[int]) -> Dataset | None:

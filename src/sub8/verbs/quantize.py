@@ -40,7 +40,7 @@ def quantize(
     model: an ONNX path, an ``ir.Model`` or a ``torch.nn.Module``, of any inputs.
     calibration: what ``open_dataset`` takes: a path, uint8 images, float32 inputs ``[B, ...]``, or
         an iterable such as a DataLoader. Labels are not needed. images: the first K, or
-        ``"START:END"``; default, at most 300, evenly spread.
+        ``"START:END"``; default, at most 300, evenly spread (1,024 where blocks are fitted).
     hold_out: so many of the calibration data, at most a fifth, are kept for ``quality`` alone;
         where ``images`` is given, of those outside of it.
     recipe: default ``Recipe()``: 8-bit weights, which lose least; ``Int4`` and ``Ternary`` lose
