@@ -62,8 +62,13 @@ class Mapped : public Bytes {
         if (size_ > 0) munmap(const_cast<std::uint8_t*>(data_), size_);
     }
 
-    void release(std::size_t end) const override {
-        madvise(const_cast<std::uint8_t*>(data_), end, MADV_DONTNEED);
+    // Whole pages only: others read those at the edges.
+    void release(const void* data, std::size_t size) const override {
+        static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+        const auto from = reinterpret_cast<std::uintptr_t>(data);
+        const std::uintptr_t begin = (from + page - 1) / page * page;
+        const std::uintptr_t end = (from + size) / page * page;
+        if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
     }
 };
 

@@ -18,8 +18,8 @@ class Bytes {
 
     const std::uint8_t* data() const { return data_; }
     std::size_t size() const { return size_; }
-    // What was read of the first `end` bytes need not stay in memory.
-    virtual void release(std::size_t end) const { (void)end; }
+    // What was read there need not stay in memory.
+    virtual void release(const void* data, std::size_t size) const { (void)data, (void)size; }
 
   protected:
     const std::uint8_t* data_ = nullptr;  // aligned to 64 bytes

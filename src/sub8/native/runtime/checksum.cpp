@@ -34,9 +34,9 @@ std::uint64_t number_at(const std::uint8_t* data) {
 
 }  // namespace
 
-std::uint32_t crc32(const std::uint8_t* data, std::size_t bytes, std::uint32_t before) {
+std::uint32_t crc32(const std::uint8_t* data, std::size_t bytes) {
     static const Tables tables = make_tables();
-    std::uint32_t rest = ~before;
+    std::uint32_t rest = ~std::uint32_t{0};
     for (; bytes >= kSlices; bytes -= kSlices, data += kSlices) {
         const std::uint64_t words[2] = {number_at(data) ^ rest, number_at(data + 8)};
         rest = 0;

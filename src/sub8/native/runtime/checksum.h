@@ -6,7 +6,6 @@
 
 namespace sub8::runtime {
 
-// before: that of the bytes that come before these.
-std::uint32_t crc32(const std::uint8_t* data, std::size_t bytes, std::uint32_t before = 0);
+std::uint32_t crc32(const std::uint8_t* data, std::size_t bytes);
 
 }  // namespace sub8::runtime

@@ -22,7 +22,6 @@ using loader::present;
 constexpr char kMagic[9] = "sub8.s8\n";
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kHeader = 64;
-constexpr std::size_t kPiece = std::size_t{1} << 20;  // read before it is let go again
 
 template <typename Number>
 Number number_at(const std::uint8_t* data) {
@@ -45,13 +44,8 @@ const description::Model& checked(const Bytes& bytes) {
     }
     require(number_at<std::uint64_t>(bytes.data() + 16) == bytes.size() - kHeader,
             "damaged: its length is not the one that it tells");
-    std::uint32_t checksum = 0;
-    for (std::size_t at = kHeader; at < bytes.size(); at += kPiece) {
-        const std::size_t size = std::min(kPiece, bytes.size() - at);
-        checksum = crc32(bytes.data() + at, size, checksum);
-        bytes.release(at);
-    }
-    require(number_at<std::uint32_t>(bytes.data() + 12) == checksum,
+    require(number_at<std::uint32_t>(bytes.data() + 12) ==
+                crc32(bytes.data() + kHeader, bytes.size() - kHeader),
             "damaged: its checksum does not fit");
     return loader::verified<description::Model>(bytes.data() + kHeader, bytes.size() - kHeader);
 }
@@ -185,8 +179,11 @@ loader::Layers Model::packed(Isa isa, int threads) const {
     std::vector<std::exception_ptr> errors(weights.size());
     const auto pack = [&](unsigned number) {
         try {
-            packed[number] = loader::load_weights(isa, *weights.Get(number));
-            bytes_->release(bytes_->size());
+            const description::Weights& given = *weights.Get(number);
+            packed[number] = loader::load_weights(isa, given);
+            for (const description::WeightTerm* term : *given.terms()) {
+                bytes_->release(term->codes()->data(), term->codes()->size());
+            }
         } catch (...) {
             errors[number] = std::current_exception();
         }
