@@ -1,10 +1,8 @@
 """Whole files: written beside and renamed, read no further than a limit, hashed in pieces."""
 
 import errno
-import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +48,8 @@ def _written_beside(path: Path, data: bytes, mode: int, named: Path) -> Iterator
     """A file with the data next to ``path``; at the end it is gone, if it has no other name. Raises
     InputError about ``named`` where anything of that, or of what is done with it, fails.
     """
+    import tempfile  # takes long, and sessions write nothing
+
     beside = None
     try:
         descriptor, beside = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
@@ -103,6 +103,8 @@ def check_writable(path: Path, *, overwrite: bool = True) -> None:
     target = real_target(path)
     if target.exists() and not _may_replace(target, overwrite):
         raise _exists(path)
+    import tempfile
+
     try:
         descriptor, probe = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
         os.close(descriptor)
@@ -177,6 +179,8 @@ def path_sha256(path: Path) -> str:
 
     The list is what ``sha256sum`` prints for the folder's files, sorted by path. Raises InputError.
     """
+    import hashlib
+
     try:
         if not path.is_dir():
             if path.exists() and not path.is_file():
@@ -196,5 +200,7 @@ def path_sha256(path: Path) -> str:
 
 
 def _file_sha256(path: Path) -> str:
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

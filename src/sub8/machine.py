@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 from numbers import Integral
 from pathlib import Path
 
@@ -56,6 +55,8 @@ def processor_name() -> str:
 
 
 def _model_name() -> str:
+    import subprocess  # takes long, and sessions need it not
+
     try:
         if platform.system() == "Darwin":
             command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
