@@ -1,9 +1,9 @@
 """One runtime in a process of its own: loads one model, then times inferences on demand.
 
 Started by ``bench.py`` as ``python worker.py RUNTIME MODEL THREADS SHAPE``. Speaks one JSON value a
-line: after loading ``{"import_mib", "load_s", "first_s"}``, then for each ``N`` read from standard
-input a list of N seconds, and on the end of input ``{"peak_mib"}``. Nothing but the runtime at hand
-is imported, so that peak memory is the runtime's own.
+line: after loading ``{"import_mib", "load_s", "first_s", "cpu_s"}`` (the last of both), then for
+each ``N`` read from standard input a list of N seconds, and on the end of input ``{"peak_mib"}``.
+Nothing but the runtime at hand is imported, so that peak memory is the runtime's own.
 """
 
 import json
@@ -80,12 +80,17 @@ def main() -> None:
     x = np.random.default_rng(0).standard_normal(json.loads(shape)).astype(np.float32)
     load = RUNTIMES[runtime](path, int(threads))
     imported = peak_mib()
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     run = load()
     loaded = time.perf_counter()
     run(x)
     first = time.perf_counter()
-    ready = {"import_mib": imported, "load_s": loaded - start, "first_s": first - loaded}
+    ready = {
+        "import_mib": imported,
+        "load_s": loaded - start,
+        "first_s": first - loaded,
+        "cpu_s": time.process_time() - cpu,
+    }
     print(json.dumps(ready), file=answers)
     for line in sys.stdin:
         seconds = []

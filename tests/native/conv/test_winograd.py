@@ -40,14 +40,16 @@ def same_padding(inputs: int, size: tuple[int, int], **changes: object) -> Case:
 def cases(draw: st.DrawFn) -> Case:
     sizes = st.integers(1, 19)
     is_signed = draw(st.booleans())
+    terms = draw(st.integers(1, 2))
     return Case(
         inputs=draw(st.sampled_from([16, 32, 48, 64, 128])),
         outputs=draw(st.integers(1, 70)),
         kernel=(3, 3),
         size=(draw(sizes), draw(sizes)),
         pads=(2, draw(st.integers(0, 2)), draw(st.integers(0, 2)), 2),
-        kinds=(draw(st.sampled_from(KINDS)),),
-        clusters=(draw(st.sampled_from([2, 4, 8, 12, 16, 64, 1000])),),
+        kinds=tuple(draw(st.sampled_from(KINDS)) for _ in range(terms)),
+        clusters=tuple(draw(st.sampled_from([2, 4, 8, 12, 16, 64, 1000])) for _ in range(terms)),
+        shifts=(draw(st.integers(0, 1)), 0)[-terms:],
         batch=draw(st.integers(1, 3)),
         is_signed=is_signed,
         zero_point=draw(st.integers(-128, 127) if is_signed else st.integers(0, 255)),
@@ -129,6 +131,27 @@ def test_sums_up_to_the_last_that_a_form_can_bring_back() -> None:
         for sign in (1, -1):
             values = np.full((16, 64, 3, 3), sign * weight, np.int8)
             check_form(form, values, alpha, same_padding(64, (32, 32), outputs=16))
+
+
+def test_weights_of_nine_bits_are_two_terms_of_one_transform() -> None:
+    # What uint8 weights with a zero point are, less that: its few largest leave int8.
+    random = np.random.default_rng(2)
+    values = np.clip(np.rint(random.normal(0, 60, (19, 64, 3, 3))), -254, 254)
+    values[0, 0] = 254
+    values[1, 0] = -254
+    terms = []
+    for part in (np.clip(values, -127, 127), values - np.clip(values, -127, 127)):
+        ones = np.ones((19, 1), np.uint8)
+        terms.append(ClusteredWeight("int8", part.astype(np.int8), ones, 0, 64))
+    case = same_padding(64, (13, 18), outputs=19, zero_point=3)
+    packed = packed_weights("avx2", terms, (0, 0))
+    layer = prepared_layer(packed, records.RawAccumulators(), zero_point=3)
+    convolution = _core.Convolution(layer, case.geometry())
+    assert convolution.algorithm == "winograd 4x4"
+    for x in (random.integers(0, 256, (1, 13, 18, 64)), np.full((1, 13, 18, 64), 255)):
+        found = np.zeros((1, *case.out_size, 19), np.int32)
+        convolution.run(x.astype(np.uint8), None, found, 1)
+        np.testing.assert_array_equal(found, convolve(x - 3, values.astype(np.int64), case))
 
 
 @st.composite

@@ -463,6 +463,24 @@ void check(const Kernel& kernel, ElementKernels KernelSet::* place) {
     }
 }
 
+void check(const Kernel& kernel, Checksum KernelSet::* place) {
+    std::mt19937 random(7);
+    std::vector<uint8_t> data(1001);
+    for (uint8_t& byte : data) byte = uint8_t(random());
+    for (std::size_t begin : {0, 1, 8}) {
+        for (std::size_t bytes : {0, 1, 15, 16, 63, 64, 65, 80, 127, 128, 200, 993}) {
+            const auto first = uint32_t(random());
+            uint32_t rest = first;
+            for (std::size_t i = begin; i < begin + bytes; ++i) {
+                rest ^= data[i];
+                for (int bit = 0; bit < 8; ++bit) rest = (rest >> 1) ^ (rest & 1 ? 0xEDB88320 : 0);
+            }
+            kernel.require((kernel.set.*place)(data.data() + begin, bytes, first) == rest,
+                           std::to_string(bytes) + " bytes");
+        }
+    }
+}
+
 void check_set(Isa isa) {
     const KernelSet& set = kernels_for(isa);
 #define SUB8_PANEL(name, outputs, is_signed)

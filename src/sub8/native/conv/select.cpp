@@ -127,13 +127,13 @@ double winograd_cost(const WinogradTiling& tiling, int panels) {
 }
 
 double winograd_budget(const DenseWeights& weights, const ConvGeometry& geometry) {
-    const Stream& stream = weights.streams()[0];
     const double positions = double(geometry.batch) * geometry.out_h * geometry.out_w;
-    const double runs =
-        stream.arithmetic == Arithmetic::runs16 ? double(stream.run_steps.size()) : 0.0;
-    const double direct =
-        4.0 * (double(stream.steps.size()) + runs) * positions * weights.panels_per_group();
-    return kWinogradWorthwhile * direct;
+    double steps = 0.0;
+    for (const Stream& stream : weights.streams()) {
+        steps += double(stream.steps.size());
+        if (stream.arithmetic == Arithmetic::runs16) steps += double(stream.run_steps.size());
+    }
+    return kWinogradWorthwhile * 4.0 * steps * positions * weights.panels_per_group();
 }
 
 Share cut_share(int64_t units, int64_t panels, const Effort& effort, int share, int shares) {

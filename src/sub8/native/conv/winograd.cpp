@@ -11,8 +11,7 @@
 
 namespace sub8::conv {
 
-int alpha_of(const DenseWeights& weights, int output, int run, int half) {
-    const Stream& stream = weights.streams()[0];
+int alpha_of(const DenseWeights& weights, const Stream& stream, int output, int run, int half) {
     const int panel = weights.kernels().panel;
     const int64_t place = int64_t(output / panel) * int64_t(stream.run_steps.size()) + run;
     return stream.alpha[(place * panel + output % panel) * 2 + half];

@@ -81,7 +81,7 @@ class WinogradConvolution : public Convolution {
 
 // The scale that an output of a layer of one ungrouped stream has in a run: of either half of a
 // slot.
-int alpha_of(const DenseWeights& weights, int output, int run, int half);
+int alpha_of(const DenseWeights& weights, const Stream& stream, int output, int run, int half);
 // Whether `form` can bring back every sum before it is multiplied with its factor; no factors: 1.
 bool sums_fit(const DenseWeights& weights, const std::vector<int32_t>& factors,
               const kernels::WinogradForm& form);

@@ -40,16 +40,11 @@ bool transform_fits(const int8_t* taps, int scale, const kernels::WinogradForm& 
     return true;
 }
 
-// The one stream of a layer, as the weights' transform reads it.
+// One stream of a layer, as the weights' transform reads it.
 class Taps {
   public:
     // Whether every step is one tap of whole pairs of channels (2q, 2q + 1).
-    static bool readable(const DenseWeights& weights) {
-        const WeightShape& shape = weights.shape();
-        if (weights.streams().size() != 1 || weights.folded() || shape.groups != 1) return false;
-        if (shape.kernel_h != 3 || shape.kernel_w != 3) return false;
-        if (shape.inputs % kernels::kWinogradChannels != 0) return false;
-        const Stream& stream = weights.streams()[0];
+    static bool readable(const Stream& stream) {
         for (const Slot& slot : stream.slots) {
             for (int lane = 0; lane < stream.lanes(); lane += 2) {
                 if (slot[lane] < 0 || slot[lane] % 2 != 0 || slot[lane + 1] != slot[lane] + 1)
@@ -59,8 +54,8 @@ class Taps {
         return true;
     }
 
-    explicit Taps(const DenseWeights& weights)
-        : weights_(weights), stream_(weights.streams()[0]), one_scale_(true) {
+    Taps(const DenseWeights& weights, std::size_t number)
+        : weights_(weights), number_(number), stream_(weights.streams()[number]), one_scale_(true) {
         const int lanes = stream_.lanes();
         int run = 0, end = stream_.run_steps[0];
         for (std::size_t slot = 0; slot < stream_.slots.size(); ++slot) {
@@ -71,10 +66,10 @@ class Taps {
         }
         const int runs = int(stream_.run_steps.size());
         for (int output = 0; output < weights.shape().outputs; ++output) {
-            factors_.push_back(alpha_of(weights, output, 0, 0));
+            factors_.push_back(alpha_of(weights, stream_, output, 0, 0));
             for (run = 0; run < runs; ++run) {
                 for (int half = 0; half < 2; ++half) {
-                    const int scale = alpha_of(weights, output, run, half);
+                    const int scale = alpha_of(weights, stream_, output, run, half);
                     one_scale_ = one_scale_ && scale == factors_[output];
                     largest_scale_ = std::max(largest_scale_, scale);
                 }
@@ -89,45 +84,32 @@ class Taps {
     const std::vector<int32_t>& pairs() const { return pairs_; }
     // Every output has one scale, which its sums may be multiplied with in the end.
     bool one_scale() const { return one_scale_; }
-    // Those scales, in whole panels; empty where there are several.
-    std::vector<int32_t> factors() const {
-        std::vector<int32_t> all = factors_;
-        all.resize(std::size_t(weights_.panels_per_group()) * weights_.kernels().panel, 0);
-        return one_scale_ ? all : std::vector<int32_t>();
-    }
+    // Those scales, the first where there are several.
+    const std::vector<int32_t>& factors() const { return factors_; }
+    int largest_scale() const { return largest_scale_; }
 
-    // No transformed weight leaves int16, no sum what `form` can bring back. values: of unpack,
-    // filled when first needed.
-    bool fit(const kernels::WinogradForm& form, std::vector<int8_t>* values) const {
-        if (!sums_fit(weights_, factors(), form)) return false;
-        if (always_fits(stream_.format->largest, one_scale_ ? 1 : largest_scale_, form))
-            return true;
-        if (values->empty()) *values = weights_.unpack(0);
-        return transforms_fit(form, *values);
-    }
-
-  private:
-    int alpha(int output, int slot, int half) const {
-        return alpha_of(weights_, output, runs_[slot], half);
-    }
-
-    bool transforms_fit(const kernels::WinogradForm& form,
-                        const std::vector<int8_t>& values) const {
+    // Whether no transformed weight leaves int16. values: of unpack, filled when first needed.
+    bool fit(const kernels::WinogradForm& form, bool scaled, std::vector<int8_t>* values) const {
+        if (values->empty()) *values = weights_.unpack(number_);
         const int inputs = weights_.shape().inputs, lanes = stream_.lanes();
         for (int output = 0; output < weights_.shape().outputs; ++output) {
             for (std::size_t slot = 0; slot < stream_.slots.size(); ++slot) {
                 for (int lane = 0; lane < lanes; ++lane) {
+                    const int half = lanes == 4 ? lane / 2 : lane;
                     const int scale =
-                        one_scale_ ? 1 : alpha(output, int(slot), lanes == 4 ? lane / 2 : lane);
+                        scaled ? alpha_of(weights_, stream_, output, runs_[slot], half) : 1;
                     const int64_t channel = int64_t(output) * inputs + stream_.slots[slot][lane];
-                    if (!transform_fits(values.data() + channel * kTaps, scale, form)) return false;
+                    if (!transform_fits(values->data() + channel * kTaps, scale, form))
+                        return false;
                 }
             }
         }
         return true;
     }
 
+  private:
     const DenseWeights& weights_;
+    std::size_t number_;
     const Stream& stream_;
     bool one_scale_;
     int largest_scale_ = 0;
@@ -136,21 +118,74 @@ class Taps {
     std::vector<int32_t> factors_;
 };
 
+// All streams of a layer, whose transformed weights are added up.
+class Terms {
+  public:
+    static bool readable(const DenseWeights& weights) {
+        const WeightShape& shape = weights.shape();
+        if (weights.folded() || shape.groups != 1) return false;
+        if (shape.kernel_h != 3 || shape.kernel_w != 3) return false;
+        if (shape.inputs % kernels::kWinogradChannels != 0) return false;
+        const std::vector<Stream>& streams = weights.streams();
+        return std::all_of(streams.begin(), streams.end(), [](const Stream& stream) {
+            return stream.shift_after == 0 && Taps::readable(stream);
+        });
+    }
+
+    explicit Terms(const DenseWeights& weights) : weights_(weights) {
+        for (std::size_t number = 0; number < weights.streams().size(); ++number)
+            taps_.emplace_back(weights, number);
+        one_scale_ = std::all_of(taps_.begin(), taps_.end(), [this](const Taps& taps) {
+            return taps.one_scale() && taps.factors() == taps_[0].factors();
+        });
+    }
+
+    const std::vector<Taps>& all() const { return taps_; }
+    // Every output has one scale, which its sums may be multiplied with in the end.
+    bool one_scale() const { return one_scale_; }
+    // Those scales, in whole panels; empty where there are several.
+    std::vector<int32_t> factors() const {
+        if (!one_scale_) return {};
+        std::vector<int32_t> all = taps_[0].factors();
+        all.resize(std::size_t(weights_.panels_per_group()) * weights_.kernels().panel, 0);
+        return all;
+    }
+
+    // No transformed weight leaves int16, no sum what `form` can bring back. values: as above.
+    bool fit(const kernels::WinogradForm& form, std::vector<int8_t>* values) const {
+        if (!sums_fit(weights_, factors(), form)) return false;
+        int largest = 0;
+        for (const Taps& taps : taps_) {
+            largest += taps.stream().format->largest * (one_scale_ ? 1 : taps.largest_scale());
+        }
+        if (always_fits(largest, 1, form)) return true;
+        return taps_.size() == 1 && taps_[0].fit(form, !one_scale_, values);
+    }
+
+  private:
+    const DenseWeights& weights_;
+    std::vector<Taps> taps_;
+    bool one_scale_;
+};
+
 class Winograd3x3 : public WinogradConvolution {
   public:
     Winograd3x3(std::shared_ptr<const PreparedLayer> layer, const DenseWeights& weights,
-                const ConvGeometry& geometry, const kernels::WinogradForm& form, Taps taps)
+                const ConvGeometry& geometry, const kernels::WinogradForm& form, Terms terms)
         : WinogradConvolution(std::move(layer), geometry, form, weights.shape().inputs,
-                              weights.shape().inputs / 2, taps.factors(),
-                              code_bytes(weights) + transformed_bytes(form, weights)),
+                              weights.shape().inputs / 2, terms.factors(), memory(form, weights)),
           form_(form),
-          taps_(std::move(taps)) {}
+          terms_(std::move(terms)) {}
 
   private:
     static int64_t code_bytes(const DenseWeights& weights) {
-        int64_t vectors = 0;
-        for (const Block& block : weights.streams()[0].blocks) vectors += block.vectors;
-        return vectors * 2 * weights.kernels().panel;
+        int64_t most = 0;
+        for (const Stream& stream : weights.streams()) {
+            int64_t vectors = 0;
+            for (const Block& block : stream.blocks) vectors += block.vectors;
+            most = std::max(most, vectors);
+        }
+        return most * 2 * weights.kernels().panel;
     }
 
     static int64_t point_size(const DenseWeights& weights) {
@@ -160,6 +195,12 @@ class Winograd3x3 : public WinogradConvolution {
     static int64_t transformed_bytes(const kernels::WinogradForm& form,
                                      const DenseWeights& weights) {
         return form.points() * point_size(weights) * int64_t(sizeof(int16_t));
+    }
+
+    // Transformed weights of all streams and, where there are several, of one; its codes.
+    static int64_t memory(const kernels::WinogradForm& form, const DenseWeights& weights) {
+        const int copies = weights.streams().size() > 1 ? 2 : 1;
+        return copies * transformed_bytes(form, weights) + code_bytes(weights);
     }
 
     void arrange_rows(const uint8_t* image, int first, int count, uint8_t* rows) const override {
@@ -172,11 +213,24 @@ class Winograd3x3 : public WinogradConvolution {
     }
 
     const int16_t* transformed_weights(int64_t panel, uint8_t* scratch) const override {
+        const int64_t bytes = transformed_bytes(form_, weights());
+        auto* const all = reinterpret_cast<int16_t*>(scratch);
+        auto* const codes =
+            reinterpret_cast<int8_t*>(scratch + memory(form_, weights()) - code_bytes(weights()));
+        transform(terms_.all()[0], panel, codes, all);
+        for (std::size_t number = 1; number < terms_.all().size(); ++number) {
+            auto* const one = reinterpret_cast<int16_t*>(scratch + bytes);
+            transform(terms_.all()[number], panel, codes, one);
+            const int64_t count = bytes / int64_t(sizeof(int16_t));
+            for (int64_t i = 0; i < count; ++i) all[i] = int16_t(all[i] + one[i]);
+        }
+        return all;
+    }
+
+    void transform(const Taps& taps, int64_t panel, int8_t* codes, int16_t* out) const {
         const kernels::KernelSet& kernels = weights().kernels();
-        const Stream& stream = taps_.stream();
+        const Stream& stream = taps.stream();
         const int64_t step = int64_t(kernels.panel) * stream.lanes();
-        int8_t* const codes = reinterpret_cast<int8_t*>(
-            scratch + form_.points() * point_size(weights()) * int64_t(sizeof(int16_t)));
         kernels::WinogradWeights arguments;
         arguments.codes = codes;
         if (stream.format->expand == nullptr) {
@@ -189,20 +243,19 @@ class Winograd3x3 : public WinogradConvolution {
         arguments.lanes = stream.lanes();
         arguments.slots = int(stream.slots.size());
         arguments.alpha = nullptr;
-        if (!taps_.one_scale()) {
+        if (!terms_.one_scale()) {
             arguments.alpha =
                 stream.alpha.data() + panel * int64_t(stream.run_steps.size()) * kernels.panel * 2;
         }
-        arguments.alpha_runs = taps_.runs().data();
-        arguments.pairs = taps_.pairs().data();
-        arguments.out = reinterpret_cast<int16_t*>(scratch);
+        arguments.alpha_runs = taps.runs().data();
+        arguments.pairs = taps.pairs().data();
+        arguments.out = out;
         arguments.point_pitch = point_size(weights());
         form_.weights(arguments);
-        return arguments.out;
     }
 
     const kernels::WinogradForm& form_;
-    Taps taps_;
+    Terms terms_;
 };
 
 }  // namespace
@@ -212,10 +265,10 @@ std::unique_ptr<const Convolution> make_winograd_3x3(std::shared_ptr<const Prepa
     const auto& weights = static_cast<const DenseWeights&>(layer->weights());
     const kernels::WinogradForms* forms = weights.kernels().winograd;
     if (forms == nullptr || geometry.stride_h != 1 || geometry.stride_w != 1 ||
-        geometry.dilation_h != 1 || geometry.dilation_w != 1 || !Taps::readable(weights)) {
+        geometry.dilation_h != 1 || geometry.dilation_w != 1 || !Terms::readable(weights)) {
         return nullptr;
     }
-    Taps taps(weights);
+    Terms terms(weights);
     const int pairs = weights.shape().inputs / 2, panels = weights.panels_per_group();
     std::vector<int8_t> values;
     double least = winograd_budget(weights, geometry);
@@ -223,13 +276,13 @@ std::unique_ptr<const Convolution> make_winograd_3x3(std::shared_ptr<const Prepa
     for (const kernels::WinogradForm& form : forms->taps3) {
         const WinogradTiling tiling(form, pairs, geometry);
         const double cost = winograd_cost(tiling, panels);
-        if (cost >= least || !tiling.fits_cache() || !taps.fit(form, &values)) continue;
+        if (cost >= least || !tiling.fits_cache() || !terms.fit(form, &values)) continue;
         least = cost;
         best = &form;
     }
     if (best == nullptr) return nullptr;
     return std::make_unique<Winograd3x3>(std::move(layer), weights, geometry, *best,
-                                         std::move(taps));
+                                         std::move(terms));
 }
 
 }  // namespace sub8::conv

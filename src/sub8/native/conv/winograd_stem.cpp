@@ -64,7 +64,7 @@ std::vector<int32_t> scales_of(const DenseWeights& weights) {
     std::vector<int32_t> scales(std::size_t(weights.panels_per_group()) * weights.kernels().panel,
                                 0);
     for (int output = 0; output < weights.shape().outputs; ++output)
-        scales[output] = alpha_of(weights, output, 0, 0);
+        scales[output] = alpha_of(weights, weights.streams()[0], output, 0, 0);
     return scales;
 }
 

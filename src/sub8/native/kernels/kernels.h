@@ -159,6 +159,9 @@ struct DepthwiseKernel {
     uint8_t order[kDepthwiseBlock];  // channel of the block at each place of a weight vector
 };
 
+// CRC-32 (IEEE 802.3): what `rest`, the inverted checksum of all that came before, becomes.
+using Checksum = uint32_t (*)(const uint8_t* data, size_t bytes, uint32_t rest);
+
 struct WinogradForms;  // kernels/winograd.h
 
 struct KernelSet {
@@ -185,6 +188,7 @@ struct KernelSet {
     DepthwiseKernel depthwise;
     const WinogradForms* winograd;  // null where there are none
     ElementKernels elements;
+    Checksum crc32;
 
     // dot and dotruns; otherwise wide16, and runs16 where there is one.
     bool has_dot() const { return dot.rows > 0; }

@@ -18,7 +18,8 @@ int signed_code(int byte, int bits, int place) {
 
 // Of 4-bit codes, two a byte.
 Sums sums_of_int4(const uint8_t* bytes, int64_t count) {
-    // What the codes of a byte sum up to; their magnitudes, in the lower half, never reach the upper.
+    // What the codes of a byte sum up to; their magnitudes, in the lower half, never reach the
+    // upper.
     constexpr int64_t kValue = int64_t{1} << 32;
     static const auto of_byte = [] {
         std::array<int64_t, 256> sums{};
@@ -69,7 +70,9 @@ Sums sums_of_ternary(const uint8_t* bytes, int64_t count) {
     constexpr uint64_t k2Bits = 0x5555555555555555, k4Bits = 0x3333333333333333;
     constexpr uint64_t k8Bits = 0x0F0F0F0F0F0F0F0F, k16Bits = 0x00FF00FF00FF00FF;
     constexpr int kWordsIn4Bits = 15 / 2, kWordsIn8Bits = 255 / 30 * kWordsIn4Bits;
-    const auto in_8_bits = [](uint64_t fields) { return (fields & k8Bits) + (fields >> 4 & k8Bits); };
+    const auto in_8_bits = [](uint64_t fields) {
+        return (fields & k8Bits) + (fields >> 4 & k8Bits);
+    };
     const auto total = [](uint64_t fields) {
         const uint64_t wide = (fields & k16Bits) + (fields >> 8 & k16Bits);
         return int64_t(wide * 0x0001000100010001 >> 48);
