@@ -463,6 +463,21 @@ void check(const Kernel& kernel, ElementKernels KernelSet::* place) {
     }
 }
 
+void check(const Kernel& kernel, CountBits KernelSet::* place) {
+    std::mt19937 random(8);
+    std::vector<uint8_t> data(2001);
+    for (std::size_t i = 0; i < data.size(); ++i) data[i] = i < 1000 ? 0xFF : uint8_t(random());
+    for (std::size_t begin : {0, 1, 1000}) {
+        for (int64_t bytes : {0, 1, 7, 8, 9, 16, 31, 248, 249, 256, 1000}) {
+            int64_t wanted[2] = {}, even = -1, odd = -1;
+            for (int64_t i = 0; i < 8 * bytes; ++i)
+                wanted[i % 2] += data[begin + std::size_t(i / 8)] >> (i % 8) & 1;
+            (kernel.set.*place)(data.data() + begin, bytes, &even, &odd);
+            kernel.require(even == wanted[0] && odd == wanted[1], std::to_string(bytes) + " bytes");
+        }
+    }
+}
+
 void check(const Kernel& kernel, Checksum KernelSet::* place) {
     std::mt19937 random(7);
     std::vector<uint8_t> data(1001);

@@ -54,7 +54,7 @@ PackedWeights::PackedWeights(Isa isa, const WeightShape& shape,
                 const int first = cluster * term.cluster;
                 const int64_t count = int64_t(std::min(term.cluster, shape.inputs - first)) * taps;
                 const weights::Sums total =
-                    term.values.sums((o * shape.inputs + first) * taps, count);
+                    term.values.sums((o * shape.inputs + first) * taps, count, kernels_.count_bits);
                 sum += alpha * total.values;
                 magnitude += alpha * total.magnitudes;
             }

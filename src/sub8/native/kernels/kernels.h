@@ -159,6 +159,9 @@ struct DepthwiseKernel {
     uint8_t order[kDepthwiseBlock];  // channel of the block at each place of a weight vector
 };
 
+// How many bits are set in the even places of some bytes, and how many in the odd ones.
+using CountBits = void (*)(const uint8_t* data, int64_t bytes, int64_t* even, int64_t* odd);
+
 // CRC-32 (IEEE 802.3): what `rest`, the inverted checksum of all that came before, becomes.
 using Checksum = uint32_t (*)(const uint8_t* data, size_t bytes, uint32_t rest);
 
@@ -188,6 +191,7 @@ struct KernelSet {
     DepthwiseKernel depthwise;
     const WinogradForms* winograd;  // null where there are none
     ElementKernels elements;
+    CountBits count_bits;
     Checksum crc32;
 
     // dot and dotruns; otherwise wide16, and runs16 where there is one.

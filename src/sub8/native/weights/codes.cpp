@@ -63,41 +63,6 @@ Sums sums_of_bytes(const uint8_t* bytes, int64_t count) {
     return sums;
 }
 
-// Of ternary codes, four a byte: those that are not 0 have the lower bit, negative ones the higher
-// one as well. Bits are counted in fields that grow where they could overflow.
-Sums sums_of_ternary(const uint8_t* bytes, int64_t count) {
-    constexpr int64_t kWord = sizeof(uint64_t);
-    constexpr uint64_t k2Bits = 0x5555555555555555, k4Bits = 0x3333333333333333;
-    constexpr uint64_t k8Bits = 0x0F0F0F0F0F0F0F0F, k16Bits = 0x00FF00FF00FF00FF;
-    constexpr int kWordsIn4Bits = 15 / 2, kWordsIn8Bits = 255 / 30 * kWordsIn4Bits;
-    const auto in_8_bits = [](uint64_t fields) {
-        return (fields & k8Bits) + (fields >> 4 & k8Bits);
-    };
-    const auto total = [](uint64_t fields) {
-        const uint64_t wide = (fields & k16Bits) + (fields >> 8 & k16Bits);
-        return int64_t(wide * 0x0001000100010001 >> 48);
-    };
-    int64_t magnitudes = 0, negative = 0;
-    while (count > 0) {
-        uint64_t all8 = 0, below8 = 0;
-        for (int words = 0; words < kWordsIn8Bits && count > 0; words += kWordsIn4Bits) {
-            uint64_t all4 = 0, below4 = 0;
-            for (int i = 0; i < kWordsIn4Bits && count > 0; ++i, bytes += kWord, count -= kWord) {
-                uint64_t word = 0;
-                std::memcpy(&word, bytes, std::size_t(std::min(count, kWord)));
-                const uint64_t all = word & k2Bits, below = word >> 1 & k2Bits;
-                all4 += (all & k4Bits) + (all >> 2 & k4Bits);
-                below4 += (below & k4Bits) + (below >> 2 & k4Bits);
-            }
-            all8 += in_8_bits(all4);
-            below8 += in_8_bits(below4);
-        }
-        magnitudes += total(all8);
-        negative += total(below8);
-    }
-    return {magnitudes - 2 * negative, magnitudes};
-}
-
 }  // namespace
 
 int Codes::at(int64_t index) const {
@@ -130,7 +95,7 @@ int64_t Codes::find_out_of_range() const {
     return i;
 }
 
-Sums Codes::sums(int64_t first, int64_t count) const {
+Sums Codes::sums(int64_t first, int64_t count, kernels::CountBits count_bits) const {
     if (format_->bits == 8) return sums_of_bytes(bytes_ + first, count);
     Sums sums;
     const auto add = [&](int value) {
@@ -142,8 +107,15 @@ Sums Codes::sums(int64_t first, int64_t count) const {
     for (; first < end && (first & within_byte) != 0; ++first) add(at(first));
     const int64_t bytes = std::max<int64_t>(end - first, 0) >> each_log2_;
     const uint8_t* from = bytes_ + (first >> each_log2_);
-    const Sums whole =
-        format_->bits == 2 ? sums_of_ternary(from, bytes) : sums_of_int4(from, bytes);
+    Sums whole;
+    if (format_->bits == 2) {
+        // Those that are not 0 have the lower bit, negative ones the higher one as well.
+        int64_t negative = 0;
+        count_bits(from, bytes, &whole.magnitudes, &negative);
+        whole.values = whole.magnitudes - 2 * negative;
+    } else {
+        whole = sums_of_int4(from, bytes);
+    }
     sums.values += whole.values;
     sums.magnitudes += whole.magnitudes;
     for (first += bytes << each_log2_; first < end; ++first) add(at(first));

@@ -32,7 +32,7 @@ class Codes {
     // The first that is out of the format's range, or count().
     int64_t find_out_of_range() const;
     // All in the format's range.
-    Sums sums(int64_t first, int64_t count) const;
+    Sums sums(int64_t first, int64_t count, kernels::CountBits count_bits) const;
     // So many codes as they are, the first in the lowest bits of to[0], zeros behind the last.
     void copy(int64_t first, int64_t count, uint8_t* to) const;
 
