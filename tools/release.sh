@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make a release of what is checked out: check, build, try the wheel in an empty environment, tag. Uploads nothing.
+# Make a release of what is checked out: check, build, try the wheel and the source distribution in empty environments,
+# tag. Uploads nothing. Arguments: the Pythons to try the latter with (tools/check_sdist.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' src/sub8/version.py)
@@ -9,6 +10,7 @@ grep -q "^version: $version$" CITATION.cff || { echo "CITATION.cff: another vers
 ! git rev-parse -q --verify "refs/tags/v$version" >/dev/null || { echo "v$version is tagged already"; exit 1; }
 
 .ci/run
+tools/check_sdist.sh "$@"
 environment=$(mktemp -d)
 trap 'rm -rf "$environment"' EXIT
 python3 -m venv "$environment/build" && "$environment/build/bin/pip" install --quiet build 'cyclonedx-bom>=7,<8'
