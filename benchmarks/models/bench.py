@@ -1,150 +1,189 @@
-"""Models that people deploy, quantised to int8 by sub8 and by ONNX Runtime in the same run.
+"""Models that people deploy, quantised by sub8 and by its peers in one run.
 
     pip install . && pip install -r benchmarks/models/requirements.txt
     python benchmarks/models/bench.py -o results/
 
-For each: the float islands, the multiplications in integers, the signal-to-noise ratio of every
-output on inputs that calibration did not see, and what ``verify`` counts. Every answer is kept as a
-file, so that a run goes on where it was; ``--again`` measures anew. ``models.md`` is the table."""
+For each model: the float islands, the multiplications in integers, the signal-to-noise ratio of
+every output and the task's agreement with float32 on inputs that calibration did not see, what
+``verify`` counts, seconds and peak memory of quantising; with ``--latency``, sub8's time beside the
+faster peer's, in turns. Every answer is kept as a file, so that a run goes on where it was;
+``--again`` measures anew. ``models.md`` is the table."""
 
 import json
-import time
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
+from measure import QUANTISERS, WEIGHTS, quantised
 from rich.console import Console
-from sources import SOURCES, Images, Source
+from sources import SOURCES, Source
 
-import sub8
-from sub8.mixed.metric import Power
-from sub8.model_file import ModelFile
-from sub8.oracle import OnnxRuntime
-from sub8.study.peers import quantize_with_onnxruntime
-
-CALIBRATION, HELD_OUT = 16, 16
+HERE = Path(__file__).parent
+LIMIT_S = 900
+PEERS = [name for name in QUANTISERS if name not in WEIGHTS]
+# Random weights tell of time and islands; of quality they tell little.
+UNTRAINED = ("sub8 int8", "ONNX Runtime")
+TIMED = {"sub8 int8": "sub8", "sub8 ternary": "sub8", "ONNX Runtime": "onnxruntime",
+         "NNCF": "openvino"}  # fmt: skip
+ROUNDS, RUNS = 9, 5
 console = Console(stderr=True)
-Arrays = dict[str, NDArray[Any]]
+Answers = dict[str, dict[str, Any]]
 
 
 def main(
     output: Annotated[Path, typer.Option("-o", "--output", help="folder of answers and table")],
     only: Annotated[str, typer.Option(help="comma-separated parts of models' names")] = "",
-    label: Annotated[str, typer.Option(help="of this state of sub8, in files' names")] = "now",
-    peers: Annotated[bool, typer.Option(help="ONNX Runtime's quantiser too")] = True,
+    quantisers: Annotated[str, typer.Option(help="comma-separated parts of their names")] = "",
+    latency: Annotated[bool, typer.Option(help="time the files as well")] = False,
+    threads: Annotated[int, typer.Option(help="of every runtime that is timed")] = 2,
     again: Annotated[bool, typer.Option(help="measure what is there anew")] = False,
 ) -> None:
     """Measure every model that is not there yet, then write the table."""
     output.mkdir(parents=True, exist_ok=True)
-    for source in SOURCES:
-        if not any(part in source.name for part in only.split(",")):
-            continue
-        measures = [(label, _with_sub8)]
-        if peers:
-            measures.append(("onnxruntime", _with_onnxruntime))
-        for kind, measure in measures:
-            kept = output / f"{source.name.replace(' ', '_')}.{kind}.json"
-            if kept.exists() and not again:
+    sources = [one for one in SOURCES if any(part in one.name for part in only.split(","))]
+    for source in sources:
+        for quantiser in QUANTISERS:
+            wanted = any(part in quantiser for part in quantisers.split(","))
+            kept = _kept(output, source, quantiser)
+            if not wanted or not (source.trained or quantiser in UNTRAINED):
                 continue
-            console.print(f"{source.name}: {kind}")
-            try:
-                answer = measure(source, output)
-            except Exception as error:  # one model must not end the run
-                answer = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
-            kept.write_text(json.dumps(answer, indent=1))
-    (output / "models.md").write_text("\n".join(_table(output)) + "\n")
+            if again or not kept.exists():
+                console.print(f"{source.name}: {quantiser}")
+                kept.write_text(json.dumps(_measured(source, quantiser, output), indent=1))
+        if latency and (again or not _kept(output, source, "latency").exists()):
+            console.print(f"{source.name}: latency")
+            found = _latencies(source, output, threads)
+            _kept(output, source, "latency").write_text(json.dumps(found, indent=1))
+        (output / "models.md").write_text("\n".join(_tables(output)) + "\n")
 
 
-def _parts(source: Source) -> tuple[Images, Images]:
-    images = source.inputs(CALIBRATION + HELD_OUT)
-    return images[:CALIBRATION], images[CALIBRATION:]
+def _kept(output: Path, source: Source, kind: str) -> Path:
+    return output / f"{source.stem}.{kind.replace(' ', '-')}.json"
 
 
-def _with_sub8(source: Source, folder: Path) -> dict[str, Any]:
-    path, (calibration, held_out) = source.path(folder), _parts(source)
-    start = time.perf_counter()
-    recipe = sub8.Recipe(weights=sub8.Int8(), method="optimal")
-    model = sub8.quantize(path, calibration, recipe, images=CALIBRATION)
-    seconds = time.perf_counter() - start
-    session = model.session()
-    name = session.inputs[0]
-    expected = OnnxRuntime(path).run_all({name: held_out})
-    got = session.run_all({name: held_out})
-    checked = sub8.verify(model, held_out[:4])
-    return {
-        "seconds": seconds,
-        "islands": [len(island.nodes) for island in session.plan.islands()],
-        "in_integers": _in_integers(model),
-        "snr": _ratios(expected, got),
-        "mismatches": checked.mismatches,
-        "elements": checked.elements,
-    }
-
-
-def _with_onnxruntime(source: Source, folder: Path) -> dict[str, Any]:
-    path, (calibration, held_out) = source.path(folder), _parts(source)
-    opened = ModelFile.open(path)
-    name, target = str(opened.input.name), folder / f"{path.stem}.ort.onnx"
-    start = time.perf_counter()
-    quantize_with_onnxruntime(path, iter(np.split(calibration, 4)), name, target)
-    seconds = time.perf_counter() - start
-    expected = OnnxRuntime(path).run_all({name: held_out})
-    return {
-        "seconds": seconds,
-        "snr": _ratios(expected, OnnxRuntime(target).run_all({name: held_out})),
-    }
-
-
-def _in_integers(model: sub8.QuantizedModel) -> float | None:
-    """The part of all multiply-accumulates that quantised layers do; None where sizes are open."""
+def _measured(source: Source, quantiser: str, output: Path) -> dict[str, Any]:
+    """The answer of a process of its own, or what ended it."""
+    command = [sys.executable, str(HERE / "measure.py"), source.name, quantiser, str(output)]
     try:
-        report = sub8.inspect(model)
-    except sub8.Sub8Error:
-        return None
-    whole = sum(layer.macs for layer in report.layers if layer.kind != "float")
-    return whole / max(report.macs, 1)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        return {"error": f"not done in {LIMIT_S} s"}
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
+        return {"error": last[0][:300]}
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
-def _ratios(expected: Arrays, got: Arrays) -> dict[str, float]:
-    """Decibels of every float output."""
-    found = {}
-    for name, real in expected.items():
-        power = Power()
-        power.add(real, got[name])
-        if power.decibels is not None:
-            found[name] = power.decibels
-    return found
+def _latencies(source: Source, output: Path, threads: int) -> dict[str, float]:
+    """Milliseconds of a run of one input: the median of rounds in which the files take turns."""
+    shape = json.dumps(source.inputs(1).shape)
+    workers = {}
+    for name, runtime in TIMED.items():
+        path = quantised(source, name, output)
+        if path.exists():
+            worker = _Worker(runtime, path, threads, shape)
+            if worker.ready:
+                workers[name] = worker
+    times: dict[str, list[float]] = {name: [] for name in workers}
+    for _ in range(ROUNDS):
+        for name, worker in workers.items():
+            times[name] += worker.times(RUNS)
+    for worker in workers.values():
+        worker.end()
+    return {name: 1000 * statistics.median(seconds) for name, seconds in times.items()}
 
 
-def _table(folder: Path) -> list[str]:
-    lines = [
-        "| model | state | seconds | islands | nodes in them | MACs in integers | SNR dB |"
-        " mismatches |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+class _Worker:
+    """A runtime with one model, in a process of its own (``benchmarks/engine/worker.py``)."""
+
+    def __init__(self, runtime: str, path: Path, threads: int, shape: str):
+        command = [sys.executable, str(HERE.parent / "engine" / "worker.py")]
+        self._process = subprocess.Popen(
+            [*command, runtime, str(path), str(threads), shape],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        self.ready = bool(self._answer())
+
+    def times(self, runs: int) -> list[float]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{runs}\n")
+        self._process.stdin.flush()
+        found: list[float] = json.loads(self._answer())
+        return found
+
+    def end(self) -> None:
+        self._process.communicate()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+def _tables(output: Path) -> Iterator[str]:
+    read: dict[str, Answers] = {}
     for source in SOURCES:
-        stem = source.name.replace(" ", "_")
-        for path in sorted(folder.glob(f"{stem}.*.json")):
-            answer = json.loads(path.read_text())
-            kind = path.name.removeprefix(f"{stem}.").removesuffix(".json")
-            if "error" in answer:
-                lines.append(f"| {source.name} | {kind} | {answer['error'][:80]} | | | | | |")
-                continue
-            islands = answer.get("islands")
-            cells = [
-                source.name + ("" if source.trained else " (random weights)"),
-                kind,
-                f"{answer['seconds']:.0f}",
-                "" if islands is None else str(len(islands)),
-                "" if islands is None else str(sum(islands)),
-                f"{100 * answer['in_integers']:.1f} %" if answer.get("in_integers") else "",
-                ", ".join(f"{value:.1f}" for value in answer["snr"].values()),
-                f"{answer['mismatches']} of {answer['elements']}" if "elements" in answer else "",
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        kinds = [*QUANTISERS, "latency"]
+        paths = {kind: _kept(output, source, kind) for kind in kinds}
+        found = {kind: json.loads(p.read_text()) for kind, p in paths.items() if p.exists()}
+        if found:
+            read[source.name] = found
+    yield "| model | islands | nodes in them | MACs in integers | mismatches | s | MiB |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, answers in read.items():
+        yield _row([name, *_of_sub8(answers.get("sub8 int8", {}))])
+    yield ""
+    yield f"| least SNR, dB (agreement) | {' | '.join(QUANTISERS)} |"
+    yield "|---" * (len(QUANTISERS) + 1) + "|"
+    for name, answers in read.items():
+        yield _row([name, *(_quality(answers.get(kind)) for kind in QUANTISERS)])
+    yield ""
+    yield f"| ms | {' | '.join(TIMED)} | faster peer / int8 | / ternary |"
+    yield "|---" * (len(TIMED) + 3) + "|"
+    for name, answers in read.items():
+        if "latency" in answers:
+            yield _row([name, *_speeds(answers["latency"])])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _of_sub8(answer: dict[str, Any]) -> list[str]:
+    if "error" in answer or not answer:
+        return [answer.get("error", "")[:80], "", "", "", "", ""]
+    part = answer.get("in_integers")
+    return [
+        str(len(answer["islands"])),
+        str(sum(answer["islands"])),
+        "" if part is None else f"{100 * part:.1f} %",
+        f"{answer['mismatches']} of {answer['elements']:,}",
+        f"{answer['seconds']:.0f}",
+        f"{answer['peak_mib']:,.0f}",
+    ]
+
+
+def _quality(answer: dict[str, Any] | None) -> str:
+    if answer is None:
+        return ""
+    if "error" in answer:
+        return "failed"
+    least = min(answer["snr"].values(), default=np.nan)
+    return f"{least:.1f} ({answer['agreement']:.3f})"
+
+
+def _speeds(times: dict[str, float]) -> list[str]:
+    peer = min((times[name] for name in PEERS if name in times), default=np.nan)
+    ours = [times.get(name, np.nan) for name in ("sub8 int8", "sub8 ternary")]
+    return [
+        *(f"{times[name]:.2f}" if name in times else "" for name in TIMED),
+        *(f"{peer / time:.2f}" for time in ours),
+    ]
 
 
 if __name__ == "__main__":

