@@ -38,13 +38,14 @@ def quantize_with_onnxruntime(
     prepared = out.with_suffix(".prepared.onnx")
     model = onnx.load(source)
     version = next((one.version for one in model.opset_import if not one.domain), _PER_CHANNEL)
-    if version < _PER_CHANNEL:
-        model = onnx.version_converter.convert_version(model, _PER_CHANNEL)
     try:
+        if version < _PER_CHANNEL:
+            onnx.save(onnx.version_converter.convert_version(model, _PER_CHANNEL), prepared)
+            source = prepared
         try:
-            quant_pre_process(model, str(prepared))
+            quant_pre_process(str(source), str(prepared))
         except Exception:  # its symbolic inference does not know all operators and open sizes
-            quant_pre_process(model, str(prepared), skip_symbolic_shape=True)
+            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
             str(out),
