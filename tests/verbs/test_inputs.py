@@ -135,6 +135,9 @@ def test_a_module_of_two_arguments(tmp_path):
     model = sub8.quantize(Siamese(), DATA[SIAMESE], INT8)
     assert sub8.verify(model, DATA[SIAMESE]).mismatches == 0
     assert model.session(threads=1).inputs == ("a", "b")
+    for given in (DATA[SIAMESE]["a"], {"b": DATA[SIAMESE]["b"]}):
+        with pytest.raises(InputError, match=r"Siamese\.forward\(a, b\) .* give a dict"):
+            sub8.quantize(Siamese(), given, INT8)
 
 
 @pytest.mark.parametrize(

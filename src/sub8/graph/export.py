@@ -3,7 +3,7 @@
 import inspect
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,7 @@ def export_module(module: "torch.nn.Module", example_input: Any) -> ir.Model:
     arguments = tuple(
         torch.cat([one, one]) if one.ndim and len(one) == 1 else one for one in examples.values()
     )
+    _check_arguments(module, arguments)
     batch = torch.export.Dim("batch")
     training = {child: child.training for child in module.modules()}
     module.eval()
@@ -89,3 +90,15 @@ def export_module(module: "torch.nn.Module", example_input: Any) -> ir.Model:
     assert program is not None
     # Through protobuf, so that the model no longer shares memory with the module's parameters.
     return ir.from_proto(ir.to_proto(program.model))
+
+
+def _check_arguments(module: "torch.nn.Module", arguments: Sequence["torch.Tensor"]) -> None:
+    forward = inspect.signature(module.forward)
+    try:
+        forward.bind(*arguments)
+    except TypeError as error:
+        raise InputError(
+            f"{type(module).__name__}.forward{forward} does not take {len(arguments)} "
+            f"{'array' if len(arguments) == 1 else 'arrays'} ({error}); give a dict with an array "
+            "for every argument by its name"
+        ) from error
