@@ -123,3 +123,23 @@ def test_negative_sizes_of_a_graphs_ends_are_open(tmp_path: Path) -> None:
     onnx.save(sliced([], -1, "x"), path)
     (given,) = normalise(open_model(path)).graph.inputs
     assert given.shape is not None and not isinstance(given.shape[2], int)
+
+
+def test_interrupt_while_the_time_limit_starts_leaves_nothing_to_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The interpreter's end would wait for a thread as long as a model may take."""
+
+    class Interrupted(threading.Timer):
+        def start(self) -> None:
+            super().start()
+            raise KeyboardInterrupt
+
+    model = sliced([], 7, "x")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Timer", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            onnx_calls.infer_shapes(model)
+    started = [t for t in threading.enumerate() if isinstance(t, Interrupted)]
+    assert all(timer.finished.is_set() for timer in started)
+    assert onnx_calls.infer_shapes(model).graph.output  # by a new worker

@@ -82,9 +82,15 @@ def load(training: bool) -> None:
 
 
 def start(arguments: list[str], out: int, err: int, first: Callable[[], None]) -> int:
-    """The process of a command, in a session of its own. first: called in it before the rest."""
+    """The process of a command, in a session of its own, once it is there: a signal before would
+    end what is still the parent's code. first: called in it before the rest.
+    """
+    reading, writing = os.pipe()
     child = os.fork()
     if child:
+        os.close(writing)
+        os.read(reading, 1)
+        os.close(reading)
         return child
     code: object = 1
     try:  # nothing may go on from here as if it were the parent
@@ -98,6 +104,8 @@ def start(arguments: list[str], out: int, err: int, first: Callable[[], None]) -
         from sub8.cli.start import main
 
         sys.argv = ["sub8", *arguments]
+        os.close(reading)
+        os.close(writing)
         main()
     except SystemExit as end:
         code = end.code
@@ -134,10 +142,7 @@ def run(
             if not end and after is not None and passed >= after:
                 after = None
                 with_group = os.killpg if group else os.kill
-                try:
-                    with_group(child, number)
-                except ProcessLookupError:  # not yet its own group
-                    os.kill(child, number)
+                with_group(child, number)
             time.sleep(0.002)
         told = err.read().decode("utf-8", "replace")
         return Ended(os.waitstatus_to_exitcode(status), told, passed)

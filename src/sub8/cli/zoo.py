@@ -43,5 +43,5 @@ def zoo(
 
 # With examples of their use.
 COMMANDS = {
-    zoo: ("sub8 zoo resnet101 -o resnet101.onnx",),
+    zoo: ("sub8 zoo resnet101 -o r101.onnx",),
 }

@@ -130,8 +130,10 @@ class _Worker:
                 except Exception as error:
                     return False, str(error).encode()
             timer = threading.Timer(_SECONDS, self._process.kill)
-            timer.start()
+            # The interpreter's end does not wait for one that an interrupt has left.
+            timer.daemon = True
             try:
+                timer.start()
                 return _exchange(self._process, function, flags, data)
             except (OSError, EOFError):
                 code = self._end()
