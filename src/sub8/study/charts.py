@@ -9,22 +9,26 @@ from typing import Any
 import altair as alt
 
 from sub8.study.front import pareto_front
-from sub8.study.palette import COLOURS, MARKS, NEUTRAL
+from sub8.study.palette import CHOSEN, COLOURS, MARKS, NEUTRAL
 from sub8.study.point import Point
-from sub8.study.sweep import PEER_FLOAT, Study
+from sub8.study.sweep import PEER_FLOAT, Study, shown
 
 
-def charts(study: Study) -> dict[str, alt.Chart | alt.LayerChart]:
-    """Charts by file name, in the order of the report."""
+def charts(study: Study, chosen: Point) -> dict[str, alt.Chart | alt.LayerChart]:
+    """Charts by file name, in the order of the report. chosen: the point that is marked in them."""
     found: dict[str, alt.Chart | alt.LayerChart] = {
-        "accuracy-replaced": _against(study, "replaced", "replaced multiplications, %"),
-        "accuracy-size": _against(study, "megabytes", "file, MB", smaller_is_better=True),
+        "accuracy-size": _against(study, chosen, "megabytes", "file, MB", smaller_is_better=True)
     }
     if any(point.latency for point in study.points):
         found["accuracy-latency"] = _against(
-            study, "milliseconds", "latency of one image, ms", smaller_is_better=True
+            study, chosen, "milliseconds", "latency of one image, ms", smaller_is_better=True
         )
-    found["accuracy-cluster"] = _by_cluster(study)
+    if any(point.replaced for point in study.points):
+        found["accuracy-replaced"] = _against(
+            study, chosen, "replaced", "replaced multiplications, %"
+        )
+    if len({point.setting.cluster for point in study.points}) > 1:
+        found["accuracy-cluster"] = _by_cluster(study)
     if any(layer.signal_to_noise is not None for point in study.points for layer in point.layers):
         found["sensitivity"] = _sensitivity(study.points)
     return found
@@ -55,7 +59,7 @@ def _peers(study: Study) -> list[dict[str, Any]]:
             continue
         found.append(
             {
-                "setting": baseline.name,
+                "setting": shown(baseline.name),
                 "top1": baseline.top1,
                 "replaced": 0.0,
                 "megabytes": baseline.bytes / 1e6,
@@ -65,14 +69,22 @@ def _peers(study: Study) -> list[dict[str, Any]]:
     return found
 
 
-def _weights_scale() -> alt.Scale:
-    return alt.Scale(domain=list(COLOURS), range=list(COLOURS.values()))
+_LEGEND = alt.Legend(orient="top", title=None)
+
+
+def _scale(study: Study, table: dict[str, str]) -> alt.Scale:
+    """Of the weights that there are."""
+    there = {point.setting.weights for point in study.points}
+    found = {kind: value for kind, value in table.items() if kind in there}
+    return alt.Scale(domain=list(found), range=list(found.values()))
 
 
 def _against(
-    study: Study, field: str, title: str, smaller_is_better: bool = False
+    study: Study, chosen: Point, field: str, title: str, smaller_is_better: bool = False
 ) -> alt.LayerChart:
-    """Top-1 over a figure, the Pareto front as a line, fp32 as a dashed rule."""
+    """Top-1 over a figure, the Pareto front as a line, float32 as a dashed rule, the chosen point
+    in a ring.
+    """
     sign = -1 if smaller_is_better else 1
     points = [point for point in study.points if figures(point)[field] is not None]
     rows = [figures(point) for point in points]
@@ -85,14 +97,12 @@ def _against(
     )
     marks = (
         alt.Chart(alt.Data(values=rows))
-        .mark_point(filled=True, size=70)
+        .mark_point(filled=True, size=70, opacity=1)
         .encode(
             x=x,
             y=y,
-            color=alt.Color("weights:N", scale=_weights_scale()),
-            shape=alt.Shape(
-                "weights:N", scale=alt.Scale(domain=list(MARKS), range=list(MARKS.values()))
-            ),
+            color=alt.Color("weights:N", scale=_scale(study, COLOURS), legend=_LEGEND),
+            shape=alt.Shape("weights:N", scale=_scale(study, MARKS), legend=_LEGEND),
             tooltip=[
                 alt.Tooltip("setting:N"),
                 alt.Tooltip("top1:Q", format=".2f", title="top-1 %"),
@@ -116,17 +126,43 @@ def _against(
             ],
         )
     )
-    names = others.mark_text(dx=8, align="left", color=NEUTRAL).encode(x=x, y=y, text="setting:N")
-    return alt.LayerChart(layer=[line, _float_rule(study), others, names, marks]).properties(
-        width="container",
-        height=300,
-        description=f"Top-1 accuracy against {title}, one mark per setting, a cross for"
-        " ONNX Runtime's int8; the line is the Pareto front.",
+    all_x = [row[field] for row in [*rows, *peers]]
+    middle = (min(all_x) + max(all_x)) / 2
+    layers = [line, _float_rule(study), others]
+    layers += [_named(peer, x, y, peer[field] > middle, NEUTRAL, 0) for peer in peers]
+    marked = [figures(chosen)] if chosen in points else []
+    for row in marked:
+        ring = alt.Chart(alt.Data(values=[row])).mark_point(
+            filled=False, size=320, strokeWidth=2.5, color=CHOSEN, opacity=1
+        )
+        layers += [ring.encode(x=x, y=y), _named(row, x, y, row[field] > middle, CHOSEN, -16)]
+    description = (
+        f"Top-1 accuracy against {title}, one mark per setting, a cross for ONNX Runtime's int8;"
+        " the line is the Pareto front, the dashed one float32."
+    )
+    if marked:
+        description += f" In the ring: {chosen.setting.label}, the recommended setting."
+    return alt.LayerChart(layer=[*layers, marks]).properties(
+        width="container", height=300, description=description
     )
 
 
+def _named(
+    row: dict[str, Any], x: alt.X, y: alt.Y, to_the_left: bool, colour: str, down: int
+) -> alt.Chart:
+    """The name of a mark, beside it, so many pixels below it."""
+    text = alt.Chart(alt.Data(values=[row])).mark_text(
+        dx=-14 if to_the_left else 14,
+        dy=down,
+        align="right" if to_the_left else "left",
+        color=colour,
+        fontSize=12,
+    )
+    return text.encode(x=x, y=y, text="setting:N")
+
+
 def _float_rule(study: Study) -> alt.Chart:
-    values = [{"top1": study.baselines[0].top1, "name": study.baselines[0].name}]
+    values = [{"top1": study.baselines[0].top1, "name": shown(study.baselines[0].name)}]
     return (
         alt.Chart(alt.Data(values=values))
         .mark_rule(strokeDash=[4, 4], color=NEUTRAL)
@@ -142,13 +178,15 @@ def _by_cluster(study: Study) -> alt.LayerChart:
         .encode(
             x=alt.X("cluster:N", title="cluster size N", sort=order, axis=alt.Axis(labelAngle=0)),
             y=alt.Y("top1:Q", title="top-1, %", scale=alt.Scale(zero=False)),
-            color=alt.Color("weights:N", scale=_weights_scale()),
+            color=alt.Color("weights:N", scale=_scale(study, COLOURS), legend=_LEGEND),
             detail="method:N",
             tooltip=["setting:N", alt.Tooltip("top1:Q", format=".2f")],
         )
     )
     return alt.LayerChart(layer=[_float_rule(study), lines]).properties(
-        width="container", height=300, description="Top-1 accuracy against the cluster size N."
+        width="container",
+        height=300,
+        description="Top-1 accuracy against the cluster size N. The dashed line is float32.",
     )
 
 

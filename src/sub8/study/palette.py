@@ -9,6 +9,8 @@ COLOURS = dict(zip(WEIGHT_FORMATS, ("#0072B2", "#D55E00", "#009E73", "#CC79A7"),
 MARKS = dict(zip(WEIGHT_FORMATS, ("circle", "square", "triangle-up", "diamond"), strict=False))
 # Readable on white and on black.
 NEUTRAL = "#7f7f7f"
+# The recommended setting, on white and on black, beside all of the above.
+CHOSEN = "#d81b7a"
 _TWO_TERMS = ("#56B4E9", "#E69F00", "#F0E442", "#999999")
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sub8.study.front import choose
 from sub8.study.point import Point, unpack_bits
-from sub8.study.sweep import PEER_FLOAT, PEER_INT8, Study
+from sub8.study.sweep import PEER_FLOAT, PEER_INT8, Study, shown
 from sub8.uncertainty import FEW_IMAGES, margin, paired_margin, paired_probability
 
 # A difference less likely than that is no chance.
@@ -70,8 +70,8 @@ def _cautions(study: Study, point: Point, drop: Drop, max_drop: float) -> list[s
         for peer in (PEER_INT8, PEER_FLOAT):
             if latency["sub8"] > latency[peer]:
                 told.append(
-                    f"It is slower than {peer} on this machine: {latency['sub8']:.2f} ms beside "
-                    f"{latency[peer]:.2f} ms."
+                    f"It is slower than {shown(peer)} on this machine: {latency['sub8']:.2f} ms"
+                    f" beside {latency[peer]:.2f} ms."
                 )
         fastest = min(
             (p for p in study.points if p.latency is not None),

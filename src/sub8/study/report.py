@@ -9,14 +9,20 @@ from typing import Any
 from sub8.errors import InputError
 from sub8.extras import missing_extra
 from sub8.files import check_writable, write_file
+from sub8.study.examples import errors_of
 from sub8.study.point import Point
 from sub8.study.recommend import Recommendation, drop_of, recommend, significance
-from sub8.study.sweep import PEER_FLOAT, PEER_INT8, Study
+from sub8.study.sweep import PEER_FLOAT, PEER_INT8, Study, shown
 from sub8.uncertainty import FEW_IMAGES, margin
 
 MARK = b'<meta name="generator" content="sub8">'
 _HEAD = 4096  # bytes within which the mark stands
 _SOURCES = ("model", "data", "calibration")
+# Of the charts, on the page (where the template adds the colours of light and dark) and as files.
+_LETTERS = {
+    "axis": {"labelFontSize": 12, "titleFontSize": 12, "titlePadding": 8, "labelOverlap": True},
+    "legend": {"labelFontSize": 12, "symbolSize": 90},
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,8 @@ class Report:
 def report(folder: str | Path, *, max_drop: float = 1.0, overwrite: bool = True) -> Report:
     """Write ``report.html`` and ``charts/`` into a study's folder.
 
-    max_drop: points of top-1 the recommended setting may lose against fp32.
+    max_drop: points of top-1 the recommended setting may lose against float32. Images that it alone
+    gets wrong are shown where the data still lie where the sweep found them.
     A report that sub8 wrote before is replaced. Raises InputError where the study is missing, empty
     or damaged, the extra ``study`` is not installed, or ``overwrite`` is False and report.html is
     by someone else."""
@@ -47,10 +54,10 @@ def report(folder: str | Path, *, max_drop: float = 1.0, overwrite: bool = True)
     except ImportError as error:
         raise missing_extra("study", error.name, "the report") from error
     page_path = target / "report.html"
-    drawn = {name: chart.to_dict() for name, chart in charts(study).items()}
+    advice = recommend(study, max_drop)
+    drawn = {name: chart.to_dict() for name, chart in charts(study, advice.point).items()}
     if not overwrite:
         _check_own(page_path, [*drawn])
-    advice = recommend(study, max_drop)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sub8.study"),
         autoescape=True,
@@ -63,6 +70,10 @@ def report(folder: str | Path, *, max_drop: float = 1.0, overwrite: bool = True)
         advice=advice,
         chosen=advice.point,
         choice=_choice_rows(study, advice),
+        beside=_beside(study, advice.point),
+        layers=_layer_rows(advice.point),
+        errors=errors_of(study, target, advice.point),
+        shown=shown,
         significance=significance(advice.drop),
         few=FEW_IMAGES,
         max_drop=max_drop,
@@ -70,8 +81,9 @@ def report(folder: str | Path, *, max_drop: float = 1.0, overwrite: bool = True)
         # "</" would end the script element; JSON allows the escaped form.
         specifications=json.dumps(drawn).replace("</", "<\\/"),
         # The stub lacks the argument's default.
+        letters=json.dumps(_LETTERS),
         script=vl_convert.javascript_bundle().replace("</script", "<\\/script"),  # type: ignore[call-arg]
-        peer_float=PEER_FLOAT,
+        peer_float=shown(PEER_FLOAT),
         peer_int8=PEER_INT8,
     )
     # First the page: by its mark the next report knows that the charts are sub8's, too.
@@ -79,7 +91,7 @@ def report(folder: str | Path, *, max_drop: float = 1.0, overwrite: bool = True)
     pictures = []
     (target / "charts").mkdir(exist_ok=True)
     for name, specification in drawn.items():
-        fixed = {**specification, "width": 640, "background": "white"}
+        fixed = {**specification, "width": 640, "background": "white", "config": _LETTERS}
         contents = (
             vl_convert.vegalite_to_svg(fixed).encode(),
             vl_convert.vegalite_to_png(fixed, scale=2),
@@ -122,7 +134,7 @@ def _choice_rows(study: Study, advice: Recommendation) -> list[dict[str, Any]]:
     for baseline in study.baselines:
         rows.append(
             {
-                "name": baseline.name,
+                "name": shown(baseline.name),
                 "top1": baseline.top1,
                 "margin": margin(baseline.top1 / 100, point.images),
                 "megabytes": baseline.bytes / 1e6,
@@ -130,6 +142,42 @@ def _choice_rows(study: Study, advice: Recommendation) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _beside(study: Study, point: Point) -> str:
+    """The recommended file and its time beside the networks that one has without sub8, as text."""
+    files = [
+        f"{_times(baseline.bytes / point.bytes, 'smaller', 'larger')} than {shown(baseline.name)}"
+        for baseline in study.baselines
+    ]
+    told = f"Its file is {' and '.join(files)}."
+    if point.latency is not None:
+        ours = point.latency["sub8"]
+        times = [
+            f"{_times(point.latency[peer] / ours, 'faster', 'slower')} than {shown(peer)}"
+            for peer in (PEER_FLOAT, PEER_INT8)
+        ]
+        told += f" One image takes {ours:.2f} ms: {' and '.join(times)}."
+    return told
+
+
+def _times(ratio: float, more: str, less: str) -> str:
+    return f"{ratio:.1f} × {more}" if ratio >= 1 else f"{1 / ratio:.1f} × {less}"
+
+
+def _layer_rows(point: Point) -> list[dict[str, Any]]:
+    """Every layer with its parts of the file's weights and of the multiplications, 0..1, and the
+    same of the largest layer's.
+    """
+    columns: dict[str, list[float]] = {}
+    for name in ("bytes", "macs"):
+        amounts = [getattr(layer, name) for layer in point.layers]
+        columns[f"of_{name}"] = [amount / max(sum(amounts), 1) for amount in amounts]
+        columns[f"of_most_{name}"] = [amount / max(*amounts, 1) for amount in amounts]
+    return [
+        {"layer": layer} | {name: parts[place] for name, parts in columns.items()}
+        for place, layer in enumerate(point.layers)
+    ]
 
 
 def _row(study: Study, folder: Path, point: Point) -> dict[str, Any]:

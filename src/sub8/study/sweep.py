@@ -43,6 +43,11 @@ PEER_FLOAT = "ONNX Runtime fp32"
 PEER_INT8 = "ONNX Runtime int8"
 
 
+def shown(name: str) -> str:
+    """A baseline's name for people: the file keeps the one that it has always had."""
+    return name.replace("fp32", "float32")
+
+
 @dataclass(frozen=True)
 class Baseline:
     """A peer on the same images. top1, top5: per cent. bytes: of its file. right: as a point's."""
