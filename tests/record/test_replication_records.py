@@ -13,8 +13,9 @@ from typer.testing import CliRunner, Result
 from sub8.cli.record import record_app
 from sub8.errors import InputError, Sub8Error
 from sub8.files import path_sha256
+from sub8.record.defaults import PAPER
 from sub8.record.keys import PrivateKey, generate_key_files
-from sub8.record.replicate import PAPER, replicate_model, replicate_study
+from sub8.record.replicate import replicate_model, replicate_study
 
 RECIPE = {"weights": {"kind": "ternary", "cluster": 4}, "activations": {"percentile": 99.99}}
 

@@ -1,4 +1,6 @@
-"""``sub8 record``: check, merge and extend open-graph records."""
+"""``sub8 record``: check, merge and extend open-graph records.
+
+What a command needs is imported when it runs: ``--help`` is quick."""
 
 import os
 from typing import Annotated
@@ -9,11 +11,7 @@ from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
 from sub8.errors import InputError
 from sub8.files import write_file
-from sub8.record.bundles import pack
-from sub8.record.keys import PrivateKey, generate_key_files, is_encrypted
-from sub8.record.merge import merge_files
-from sub8.record.replicate import PAPER, STATEMENT, replicate_model, replicate_study
-from sub8.record.verify import verify_file
+from sub8.record.defaults import PAPER, STATEMENT
 
 PASSPHRASE_VARIABLE = "SUB8_KEY_PASSPHRASE"
 
@@ -43,6 +41,8 @@ def verify(
     """Recompute what a state says of itself, a line per check. Exit code 1 where anything is
     invalid.
     """
+    from sub8.record.verify import verify_file
+
     checks = verify_file(state, key)
     valid = all(check.outcome != "invalid" for check in checks)
     if as_json:
@@ -72,6 +72,8 @@ def merge(
     as_json: options.Json = False,
 ) -> None:
     """Merge signed events into a record: any order, any duplication, the same bytes."""
+    from sub8.record.merge import merge_files
+
     merged = merge_files(bundles, options.output_path(output, force=force), overwrite=force)
     if as_json:
         print_json("record-merge", {"output": output, **merged.to_dict()})
@@ -126,6 +128,10 @@ def replicate(
     Run it on the machine that measured. A protected key's passphrase is asked for, or taken from
     SUB8_KEY_PASSPHRASE.
     """
+    from sub8.record.bundles import pack
+    from sub8.record.keys import PrivateKey, is_encrypted
+    from sub8.record.replicate import replicate_model, replicate_study
+
     single = model is not None and metrics is not None and study is None
     several = study is not None and model is None and metrics is None and data is None
     if not (single or several):
@@ -167,6 +173,8 @@ def keygen(
     as_json: options.Json = False,
 ) -> None:
     """Make an Ed25519 key. An existing file is never replaced, and there is no --force."""
+    from sub8.record.keys import generate_key_files
+
     public = generate_key_files(output, _passphrase(confirm=True) if passphrase else None)
     if as_json:
         paths = {"private_key": output, "public_key": f"{output}.pub"}

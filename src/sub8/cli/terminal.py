@@ -14,14 +14,6 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bars
 from rich.table import Table
 
 from sub8.errors import Sub8Warning
@@ -91,14 +83,16 @@ def progress_bars() -> Iterator[Progress]:
     if _told.verbosity is Verbosity.VERBOSE or not _errors.is_terminal:
         yield StageLines(_print_stage, every=_told.verbosity is Verbosity.VERBOSE)
         return
+    from rich import progress as bar  # here, so that ``--help`` is quick
+
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        bar.TextColumn("{task.description}"),
+        bar.BarColumn(),
+        bar.MofNCompleteColumn(),
+        bar.TimeElapsedColumn(),
+        bar.TimeRemainingColumn(),
     )
-    with Bars(*columns, console=_errors, transient=True) as bars:
+    with bar.Progress(*columns, console=_errors, transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def progress(stage: str, done: int, total: int) -> None:

@@ -11,12 +11,10 @@ from typing import Any
 from sub8.errors import InputError
 from sub8.files import path_sha256, read_start
 from sub8.record.canonical import parse
+from sub8.record.defaults import PAPER, STATEMENT
 from sub8.record.events import Event, sign_event
 from sub8.record.keys import PrivateKey
 from sub8.record.machine import describe_machine
-
-PAPER = "pith:2017:OL6ATQWIILOQQNM4HV74F5TRBT"
-STATEMENT = "Each artifact, run on its data, gave the measured figures."
 
 _NOT_FIGURES = (
     "data", "data_sha256", "few_images", "measured_at", "schema", "version", "units",
