@@ -105,7 +105,7 @@ class Branching(torch.nn.Module):
 def test_what_cannot_be_traced_is_said_in_one_line():
     with pytest.raises(UnsupportedModelError, match="Branching") as caught:
         export_module(Branching(), torch.zeros(1, 3, 8, 8))
-    assert "\n" not in str(caught.value)
+    assert not {"\x1b", "\n"} & set(str(caught.value))
 
 
 class Two(torch.nn.Module):
@@ -116,16 +116,6 @@ class Two(torch.nn.Module):
 def test_a_module_of_two_inputs_is_told_which_one_lacks():
     with pytest.raises(InputError, match=r"'factor'.*; give a dict"):
         export_module(Two(), torch.zeros(1, 3, 8, 8))
-
-
-def test_what_cannot_be_traced_is_told_in_one_plain_line():
-    class Branching(torch.nn.Module):
-        def forward(self, image):
-            return image + 1 if image.sum() > 0 else image
-
-    with pytest.raises(UnsupportedModelError, match="cannot trace Branching") as caught:
-        export_module(Branching(), torch.zeros(1, 3, 8, 8))
-    assert not {"\x1b", "\n"} & set(str(caught.value))
 
 
 def test_the_programs_own_log_goes_on_during_an_export(network):
