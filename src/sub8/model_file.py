@@ -24,7 +24,7 @@ from sub8.graph import patterns
 from sub8.graph.guards import is_guarded
 from sub8.graph.inference import baked_batch
 from sub8.graph.naming import node_name
-from sub8.graph.quantization import OPERATOR_FORM, first_of_other_form
+from sub8.graph.quantization import OPERATOR_FORM, QUANTIZED, first_of_other_form
 from sub8.graph.read import read_model
 from sub8.quantized_model import QuantizedModel
 
@@ -68,6 +68,11 @@ class ModelFile:
         """Whether the graph is in Q/DQ form, or in operator form."""
         kinds = OPERATOR_FORM | {"QuantizeLinear"}
         return any(node.op_type in kinds for node in self.model.graph)
+
+    @property
+    def quantised_in_any_form(self) -> bool:
+        """Also dynamically, or its weights alone: no float model to plan for, but one that runs."""
+        return any(node.op_type in QUANTIZED for node in self.model.graph)
 
     @cached_property
     def inputs(self) -> tuple[ir.Value, ...]:

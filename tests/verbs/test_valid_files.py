@@ -170,3 +170,6 @@ def test_dynamic_quantisation_is_called_what_it_is(tmp_path, sub8_command):
     done = sub8_command("verify", tmp_path / "m.onnx", tmp_path / "x.npy")
     assert done.code == 2
     assert "dynamic quantisation" in done.err and len(done.err.splitlines()) == 1
+    done = sub8_command("inspect", tmp_path / "m.onnx")
+    assert done.code == 0
+    assert "float island, run by ONNX Runtime" in done.out and "'x_QuantizeLinear'" in done.err

@@ -20,6 +20,7 @@ from sub8.graph.naming import name_layers
 from sub8.graph.no_ops import remove_no_ops
 from sub8.graph.one_dimensional import normalise_one_dimensional
 from sub8.graph.opset import IR_VERSION, OPSET
+from sub8.graph.quantization import QUANTIZED
 from sub8.graph.reassembly import fuse_layer_norms, whole_softmax
 from sub8.graph.spatial import normalise_spatial
 from sub8.graph.unbinding import unbind_before_transpose
@@ -28,10 +29,6 @@ from sub8.graph.widen import widen_halves
 
 _OLDEST_OF_ONNXSCRIPT = 18  # the oldest opset that its converter takes
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_QUANTISED = frozenset({
-    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
-    "ConvInteger", "MatMulInteger",
-})  # fmt: skip
 
 
 @np.errstate(all="ignore")  # what overflows is refused at the end
@@ -86,7 +83,7 @@ def normalise(model: ir.Model) -> ir.Model:
 
 def _reject_unusable(model: ir.Model) -> None:
     for node in model.graph.all_nodes():
-        if node.op_type in _QUANTISED:
+        if node.op_type in QUANTIZED:
             raise InputError(
                 f"node {node.name!r} ({node.op_type}): the model is already quantised; give the "
                 "float model"

@@ -20,6 +20,10 @@ OPERATOR_FORM = frozenset({
     "QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QGemm",
     "QLinearReduceMean", "QLinearWhere", "QAttention",
 })  # fmt: skip
+# What only quantised models have; those of other weights-only forms count as float ones.
+QUANTIZED = OPERATOR_FORM | {
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger",
+}  # fmt: skip
 _RUN_TIME_FORM = frozenset({
     "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul",
     "DynamicQuantizeLSTM", "MatMulIntegerToFloat",

@@ -131,7 +131,7 @@ def inspect(
     """
     opened = ModelFile.open(model)
     shapes = opened.input_shapes(input_shape)
-    if opened.quantised:
+    if opened.quantised_in_any_form:
         if recipe is not None:
             raise InputError(
                 f"{opened.name}: already quantised; a recipe says what a float model would become"
@@ -145,7 +145,7 @@ def float_islands(model: ModelSource) -> tuple[tuple[str, ...], ...]:
     quantised.
     """
     opened = ModelFile.open(model)
-    if opened.quantised:
+    if opened.quantised_in_any_form:
         return tuple(island.nodes for island in compile_plan(opened.model).islands())
     return _islands_of(find_groups(normalise(opened.model)))
 
