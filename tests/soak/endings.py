@@ -58,9 +58,14 @@ class Ended:
     err: str
     seconds: float
 
+    @property
+    def error(self) -> str:
+        """stderr without what may stand before an error, or without one."""
+        return _BESIDES.sub("", self.err)
+
     def told(self) -> str | None:
         """What is wrong with how it tells of an error, if anything."""
-        lines = _BESIDES.sub("", self.err).splitlines()
+        lines = self.error.splitlines()
         if len(lines) > 1 or (lines and not lines[0].startswith("sub8: ")):
             return f"more than a line: {self.err[-600:]}"
         return None
@@ -241,7 +246,7 @@ class Endings:
                     for path in list(files(out)):
                         path.unlink()
                 finished = ended.code == 0  # before its moment came
-                if not finished and (ended.code, ended.err) != (code, f"sub8: error: {word}\n"):
+                if not finished and (ended.code, ended.error) != (code, f"sub8: error: {word}\n"):
                     faults.append(f"after {moment:.3f} s: {ended}")
                 faults += _whole(out)
             faults += _finishes(verb, out, expected)
@@ -311,19 +316,19 @@ class Endings:
         with folder() as out:
             ended = run(verb.command(out), first=_pipe_without_reader)
             faults = _whole(out)
-            if (ended.code, ended.err) not in ((141, ""), (0, "")):
+            if (ended.code, ended.error) not in ((141, ""), (0, "")):
                 faults.append(f"pipe: {ended}")
             return faults
 
     def as_json(self, verb: Verb) -> list[str]:
-        """One document, as its schema says; on stderr nothing but warnings."""
+        """One document, as its schema says; on stderr nothing but warnings and how far it is."""
         with folder() as place:
             target = place / "stdout"
             ended = run([*verb.command(place), "--json"], out=target)
             if ended.code not in (0, 1):
                 return [f"--json: {ended}"]
-            if any(not line.startswith("sub8: warning: ") for line in ended.err.splitlines()):
-                return [f"--json: {ended.err[-600:]}"]
+            if ended.error:
+                return [f"--json: {ended.error[-600:]}"]
             document = json.loads(target.read_bytes())
             _, name, version = document["schema"].split("/")
             validator = jsonschema.Draft202012Validator(schemas()[f"{name}-{version}"])

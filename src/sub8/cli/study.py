@@ -55,7 +55,7 @@ def sweep(
     """Measure accuracy, size, work and time at many settings; finished points are kept, so it can
     go on later.
     """
-    from sub8.study.sweep import settings
+    from sub8.study.sweep import settings, shown
     from sub8.study.sweep import sweep as run_sweep
 
     chosen = settings(weights.split(","), cluster.split(","), method.split(","))  # type: ignore[arg-type]  # checked there
@@ -94,7 +94,8 @@ def sweep(
     )
     for baseline in study.baselines:
         terminal.print_line(
-            f"{baseline.name}: top-1 {baseline.top1:.2f} %, {terminal.megabytes(baseline.bytes)}"
+            f"{shown(baseline.name)}: top-1 {baseline.top1:.2f} %, "
+            f"{terminal.megabytes(baseline.bytes)}"
         )
 
 
