@@ -1,5 +1,7 @@
 """ONNX Runtime's own int8 quantisation of the same model, the study's point of comparison."""
 
+import contextlib
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -42,10 +44,14 @@ def quantize_with_onnxruntime(
         if version < _PER_CHANNEL:
             onnx.save(onnx.version_converter.convert_version(model, _PER_CHANNEL), prepared)
             source = prepared
-        try:
-            quant_pre_process(str(source), str(prepared))
-        except Exception:  # its symbolic inference does not know all operators and open sizes
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        files = str(source.absolute()), str(prepared.absolute())
+        # Its symbolic inference does not know all operators and open sizes; where it fails it
+        # leaves the model in the working directory.
+        with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+            try:
+                quant_pre_process(*files)
+            except Exception:
+                quant_pre_process(*files, skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
             str(out),
