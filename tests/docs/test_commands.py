@@ -53,7 +53,10 @@ NOT_HERE = {
     "uvx": "installs a program of others",
     "pytest tests/native/kernels": "a part of all tests",
     "apt-get install -y cmake": "system packages for the library below",
-    "cmake": "builds the core anew; the library: tests/native, the benchmark: tests/benchmarks",
+    "cmake": (
+        "builds the core anew; the library: tests/native, that of a Raspberry Pi in its tutorial:"
+        " tests/native/kernels, the benchmark: tests/benchmarks"
+    ),
     "cc classify.c": "tests/native",
     "apt-get install -y --no-install-recommends emscripten cmake": "a gigabyte on disk",
     "emcmake": "needs the package above; its result, where it is built: tests/native/c_api",
