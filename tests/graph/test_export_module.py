@@ -153,3 +153,11 @@ def test_missing_pytorch_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(InputError, match=r"pip install .*\[torch\]"):
         export_module(None, None)
+
+
+@pytest.mark.parametrize(
+    "make", [torch.jit.script, lambda m: torch.jit.trace(m, torch.zeros(2, 3))]
+)
+def test_scripted_modules_have_no_signature_and_are_told(make):
+    with pytest.raises((InputError, UnsupportedModelError), match="Script"):
+        export_module(make(torch.nn.Linear(3, 4)), np.zeros((1, 3), np.float32))

@@ -93,7 +93,10 @@ def export_module(module: "torch.nn.Module", example_input: Any) -> ir.Model:
 
 
 def _check_arguments(module: "torch.nn.Module", arguments: Sequence["torch.Tensor"]) -> None:
-    forward = inspect.signature(module.forward)
+    try:
+        forward = inspect.signature(module.forward)
+    except ValueError:  # of a ScriptModule, which torch.export refuses by name
+        return
     try:
         forward.bind(*arguments)
     except TypeError as error:
