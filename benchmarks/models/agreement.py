@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 Arrays = Mapping[str, NDArray[np.float32]]
 Agreement = Callable[[Arrays, Arrays], float]
 
-# Of a text detector's map a pixel above this is text; of a detector a box above this counts.
+# Of a text detector's map a pixel above this is text; of a detector a box above this counts; two
+# boxes are one from so much intersection over union on.
 _MASK, _SCORE, _OVERLAP = 0.3, 0.25, 0.5
 
 
@@ -40,7 +41,9 @@ def same_boxes(expected: Arrays, got: Arrays) -> float:
         real_boxes, other_boxes = real_boxes + len(real), other_boxes + len(other)
         free = list(other)
         for box in real:
-            match = next((one for one in free if one[0] == box[0] and _iou(one, box) > 0.5), None)
+            match = next(
+                (one for one in free if one[0] == box[0] and _iou(one, box) > _OVERLAP), None
+            )
             if match is not None:
                 free.remove(match)
                 hits += 1

@@ -46,7 +46,7 @@ def main(name: str, quantiser: str, folder: Path) -> dict[str, Any]:
         QUANTISERS[quantiser](path, calibration, target)
     seconds = time.perf_counter() - start
     answer: dict[str, Any] = {"seconds": seconds, "peak_mib": _peak_mib()}
-    run, real = _runner(target), _onnxruntime(path)
+    run, real = _runner(target, quantiser), _onnxruntime(path)
     expected, got = _every(real, held_out), _every(run, held_out)
     answer |= {"snr": _ratios(expected, got), "agreement": source.agreement(expected, got)}
     if quantiser in WEIGHTS:
@@ -100,8 +100,8 @@ QUANTISERS: dict[str, Callable[[Path, Images, Path], None]] = {
 }
 
 
-def _runner(path: Path) -> Run:
-    if path.suffix == ".xml":
+def _runner(path: Path, quantiser: str) -> Run:
+    if quantiser == "NNCF":
         import openvino
 
         model = openvino.Core().compile_model(path, "CPU")
@@ -111,7 +111,7 @@ def _runner(path: Path) -> Run:
             for found, value in zip(names, model([x]).values(), strict=True)
             for name in found
         }
-    if ModelFile.open(path).quantised and "sub8" in path.name:
+    if quantiser in WEIGHTS:
         session = sub8.Session(path)
         return lambda x: session.run_all({session.inputs[0]: x})
     return _onnxruntime(path)

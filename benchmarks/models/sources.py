@@ -22,7 +22,7 @@ WORDS = ("integer", "quantise 8", "Paris 1889", "OCR text", "2026-11-29", "kerne
 class Source:
     """name: of the row. path: makes or finds the float file, in a folder that it may write to.
     inputs: so many of them, float32 ``[B, ...]``. agreement: how its task is judged. trained: else
-    its weights are random. convolutional: not a transformer.
+    its weights are random.
     """
 
     name: str
@@ -30,7 +30,6 @@ class Source:
     inputs: Callable[[int], Images]
     agreement: Agreement
     trained: bool = True
-    convolutional: bool = True
 
     @property
     def stem(self) -> str:
@@ -195,11 +194,9 @@ def _resized(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.
     return np.asarray(Image.fromarray(picture).resize((width, height)))
 
 
-def _timm(name: str, size: int = 224, *, convolutional: bool = True) -> Source:
+def _timm(name: str, size: int = 224) -> Source:
     inputs = photographs(size, size, 1 / 255, 0.5)
-    return Source(
-        name, exported(name, size), inputs, closeness, trained=False, convolutional=convolutional
-    )
+    return Source(name, exported(name, size), inputs, closeness, trained=False)
 
 
 TRAINED = (
@@ -243,11 +240,9 @@ ARCHITECTURES = (
         "mnasnet_100", "ghostnet_100", "efficientnet_b0", "tf_efficientnet_lite0",
         "inception_v3", "xception41",
         "convnext_atto", "poolformer_s12", "fastvit_t8",
-    )),
-    *(_timm(name, convolutional=False) for name in (
         "vit_tiny_patch16_224", "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224",
         "mixer_s32_224", "levit_128s", "efficientformer_l1", "edgenext_xx_small",
     )),
-    _timm("mobilevit_xxs", 256, convolutional=False),
+    _timm("mobilevit_xxs", 256),
 )  # fmt: skip
 SOURCES = (*TRAINED, *ARCHITECTURES)
