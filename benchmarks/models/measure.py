@@ -20,7 +20,9 @@ from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.study.peers import quantize_with_onnxruntime
 
+# Of random weights, whose quality tells little, fewer inputs do.
 CALIBRATION, HELD_OUT, VERIFIED = 16, 16, 4
+FEW = 4
 WEIGHTS = {"sub8 int8": sub8.Int8(), "sub8 int4": sub8.Int4(4), "sub8 ternary": sub8.Ternary(4)}
 Arrays = Mapping[str, NDArray[Any]]
 Run = Callable[[Images], Arrays]
@@ -37,8 +39,9 @@ def main(name: str, quantiser: str, folder: Path) -> dict[str, Any]:
     ``inspect`` say.
     """
     source = next(one for one in SOURCES if one.name == name)
-    images = source.inputs(CALIBRATION + HELD_OUT)
-    calibration, held_out = images[:CALIBRATION], images[CALIBRATION:]
+    count, held = (CALIBRATION, HELD_OUT) if source.trained else (FEW, FEW)
+    images = source.inputs(count + held)
+    calibration, held_out = images[:count], images[count:]
     path, target = source.path(folder), quantised(source, quantiser, folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
@@ -50,7 +53,7 @@ def main(name: str, quantiser: str, folder: Path) -> dict[str, Any]:
     expected, got = _every(real, held_out), _every(run, held_out)
     answer |= {"snr": _ratios(expected, got), "agreement": source.agreement(expected, got)}
     if quantiser in WEIGHTS:
-        answer |= _told(target, held_out[:VERIFIED])
+        answer |= _told(target, held_out[: VERIFIED if source.trained else VERIFIED // 2])
     return answer
 
 
@@ -72,7 +75,7 @@ def _told(path: Path, images: Images) -> dict[str, Any]:
 def _with_sub8(weights: Any) -> Callable[[Path, Images, Path], None]:
     def quantize(path: Path, calibration: Images, target: Path) -> None:
         recipe = sub8.Recipe(weights=weights)
-        sub8.quantize(path, calibration, recipe, images=CALIBRATION).save(target)
+        sub8.quantize(path, calibration, recipe, images=len(calibration)).save(target)
 
     return quantize
 

@@ -343,7 +343,7 @@ def test_wrong_names_and_shapes_are_refused(one_layer, random):
 
 
 @pytest.mark.parametrize(
-    "fmt", [Format(True, 0.3), Format(False, 0.5, 128), Format.dfp(True, -140)]
+    "fmt", [Format(True, 0.3), Format(False, 0.5, 256), Format.dfp(True, -140)]
 )
 def test_formats_that_are_no_dynamic_fixed_point_are_refused(one_layer, fmt):
     model, name, layer = one_layer

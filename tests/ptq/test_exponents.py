@@ -1,13 +1,15 @@
 """Exponents from samples."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sub8.numerics.dfp import Format
+from sub8.numerics.dfp import Format, dequantize, quantize
 from sub8.ptq.exponent import (
     Observer,
     choose_exponent,
+    choose_format,
     covering_exponent,
     squared_error,
 )
@@ -41,6 +43,32 @@ def test_a_lone_outlier_saturates_under_percentile_but_not_under_max():
     assert (
         choose_exponent(sample, 100.0, False, Dfp8(calibration="percentile", percentile=99.9)) == -7
     )
+
+
+@pytest.mark.parametrize("rule", ["mse", "max", "percentile"])
+@given(st.floats(1.0, 100.0, width=32))
+def test_what_is_hardly_negative_gets_a_zero_point_and_finer_steps(rule, top):
+    x = np.linspace(-8, top, 5000, dtype=np.float32)
+    x = x * np.clip(x / 6 + np.float32(0.5), 0, 1)  # hard-swish, at least -0.375
+    how = Dfp8(calibration=rule)
+    lopsided = choose_format(x, float(x.min()), float(x.max()), True, how, lopsided=True)
+    plain = choose_format(x, float(x.min()), float(x.max()), True, how)
+    assert plain.zero_point == 0
+    assert plain.signed
+    if lopsided != plain:  # where the range just fits int8's, there is nothing to win
+        assert lopsided.scale <= plain.scale
+        assert not lopsided.signed
+        assert squared_error(x, lopsided) < squared_error(x, plain) / 2
+        assert np.abs(dequantize(quantize(x.min(), lopsided), lopsided) - x.min()) <= lopsided.scale
+    if rule == "max":
+        covered = dequantize(np.array([lopsided.low, lopsided.high]), lopsided)
+        assert covered[0] <= x.min()
+        assert x.max() <= covered[1]
+
+
+def test_what_lies_around_0_has_no_zero_point():
+    x = np.linspace(-1, 1.2, 1000, dtype=np.float32)
+    assert choose_format(x, -1.0, 1.2, True, Dfp8(), lopsided=True).zero_point == 0
 
 
 def test_observer_keeps_the_exact_range_and_a_bounded_sample():

@@ -11,7 +11,7 @@ from sub8.graph.groups import find_groups
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Work
 from sub8.ptq.calibrate import calibrate
-from sub8.ptq.formats import SharedFormats, dynamic_tensors, never_negative
+from sub8.ptq.formats import SharedFormats, dynamic_tensors, lopsided_tensors, never_negative
 from sub8.recipe import Dfp8, Int8, Recipe
 
 W = np.ones((4, 4, 1, 1), np.float32)
@@ -46,6 +46,18 @@ def test_unsigned_exactly_where_the_operators_prove_it(network):
 def test_sign_rules(net, body, proven):
     model = net(body, x="b,4,2,2", half=np.float32(0.5), minus=np.float32(-0.5))
     assert (model.graph.outputs[0].name in never_negative(model)) is proven
+
+
+def test_results_of_layers_and_what_normalisations_read_have_no_zero_point(net):
+    model = net(
+        "a = Conv(x, w) b = HardSwish(a) c = Conv(b, w) d = HardSwish(c) e = Add(d, b)"
+        "f = LayerNormalization(e, g) h = Reshape(f, flat) y = Gemm(h, v)",
+        x="b,4,2,4", w=W, g=np.ones(4, np.float32), flat=np.array([0, -1]),
+        v=np.ones((32, 3), np.float32),
+    )  # fmt: skip
+    found = lopsided_tensors(model, find_groups(model))
+    assert {"b", "d"} <= found
+    assert not {"x", "a", "c", "e", "f"} & found
 
 
 def test_movement_shares_one_format_and_a_concat_that_of_what_it_alone_reads(network):

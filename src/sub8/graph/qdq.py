@@ -236,17 +236,22 @@ class _Writer:
             integers = self._name(quantize, f"{name}.integers")
             dequantize = ir.node("DequantizeLinear", [integers, scale], {"axis": 0})
         else:
-            if fmt.exponent is None or fmt.zero_point != 0:
+            if fmt.exponent is None or not fmt.low <= fmt.zero_point <= fmt.high:
                 raise InputError(
-                    f"tensor {name!r}: scale {fmt.scale} is no power of two, or has a zero point"
+                    f"tensor {name!r}: scale {fmt.scale} is no power of two, or the zero point "
+                    f"{fmt.zero_point} none of its integers"
                 )
             scale = self._power(fmt.exponent)
-            zero = self._constant(f"sub8.zero.{dtype.name.lower()}", np.array(0, fmt.dtype))
+            zero = self._constant(
+                f"sub8.{fmt.zero_point or 'zero'}.{dtype.name.lower()}",
+                np.array(fmt.zero_point, fmt.dtype),
+            )
             quantize = ir.node("QuantizeLinear", [value, scale, zero])
             integers = self._name(quantize, f"{name}.integers")
             # Without a zero point it is 0. Pairs of int8 that both have one are made uint8 by ONNX
             # Runtime, which then gives what it adds behind a movement of them the wrong type.
-            operands = [integers, scale] if fmt.signed else [integers, scale, zero]
+            implied = fmt.signed and fmt.zero_point == 0
+            operands = [integers, scale] if implied else [integers, scale, zero]
             dequantize = ir.node("DequantizeLinear", operands)
         nodes += [quantize, dequantize]
         result = dequantize.outputs[0]

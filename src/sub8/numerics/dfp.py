@@ -12,9 +12,10 @@ class Format:
     """How the 8-bit integers q of an activation tensor stand for reals: ``(q - zero_point) *
     scale``.
 
-    sub8 itself writes only ``zero_point == 0`` and powers of two for ``scale`` (design: dynamic
-    fixed point, arXiv 1701.08978 section 3); other values come from Q/DQ files of other tools.
-    ``scale is None`` means a dynamic exponent: chosen at run time, one per image.
+    sub8 itself writes only powers of two for ``scale`` (design: dynamic fixed point, arXiv
+    1701.08978 section 3), and a zero point only for tensors that lie mostly on one side of 0; other
+    values come from Q/DQ files of other tools. ``scale is None`` means a dynamic exponent: chosen
+    at run time, one per image.
 
     >>> fmt = Format.dfp(signed=False, exponent=-4)
     >>> fmt.scale, fmt.low, fmt.high
@@ -28,9 +29,9 @@ class Format:
     zero_point: int = 0
 
     @classmethod
-    def dfp(cls, signed: bool, exponent: int) -> "Format":
+    def dfp(cls, signed: bool, exponent: int, zero_point: int = 0) -> "Format":
         """The static dynamic-fixed-point format with scale ``2**exponent``."""
-        return cls(signed, math.ldexp(1.0, exponent))
+        return cls(signed, math.ldexp(1.0, exponent), zero_point)
 
     @property
     def dynamic(self) -> bool:
@@ -45,9 +46,14 @@ class Format:
         return exponent - 1 if mantissa == 0.5 else None
 
     @property
+    def scaled_by_power(self) -> bool:
+        """Whether the scale is a power of two, or dynamic."""
+        return self.dynamic or self.exponent is not None
+
+    @property
     def is_power(self) -> bool:
-        """Whether it is dynamic fixed point: a power of two (or dynamic) without a zero point."""
-        return self.zero_point == 0 and (self.dynamic or self.exponent is not None)
+        """Whether besides it has no zero point."""
+        return self.zero_point == 0 and self.scaled_by_power
 
     @property
     def round_trips(self) -> bool:

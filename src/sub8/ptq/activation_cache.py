@@ -40,11 +40,13 @@ class Quantised:
 
     values: 8-bit integers ``[B, ...]``, or float32 where the tensor stays float (``scales`` is
     None).
-    scales: float32 ``[B]``, one per image (all the same for a static format).
+    scales: float32 ``[B]``, one per image (all the same for a static format). zero_point: what
+    stands for 0.
     """
 
     values: NDArray
     scales: FloatArray | None
+    zero_point: int = 0
 
     @classmethod
     def of(
@@ -60,15 +62,20 @@ class Quantised:
         scaled = _empty(real.shape, memory)
         np.multiply(real, _per_image(np.float32(1) / scales, real.ndim), out=scaled)  # exact
         np.rint(scaled, out=scaled)
+        if fmt.zero_point:
+            scaled += fmt.zero_point
         np.clip(scaled, fmt.low, fmt.high, out=scaled)
-        return cls(scaled.astype(fmt.dtype), scales)
+        return cls(scaled.astype(fmt.dtype), scales, fmt.zero_point)
 
     def real(self, memory: "Memory | None" = None) -> FloatArray:
         """The values that readers see, float32 ``[B, ...]``. memory: that they lie in."""
         if self.scales is None:
             return self.values
         real = _empty(self.values.shape, memory)
-        np.multiply(self.values, _per_image(self.scales, real.ndim), out=real)
+        centred: NDArray = self.values
+        if self.zero_point:
+            centred = np.subtract(self.values, np.float32(self.zero_point), out=real)
+        np.multiply(centred, _per_image(self.scales, real.ndim), out=real)
         return real
 
 
@@ -321,11 +328,14 @@ class Repeated(_Batches[FloatArray]):
 
 
 class KeptQuantised(_Batches[Quantised]):
-    """Batches of a tensor in the quantised network. values: what ``Quantised.values`` holds."""
+    """Batches of a tensor in the quantised network. values: what ``Quantised.values`` holds.
+    zero_point: of all of them.
+    """
 
     def __init__(self, memory: Memory):
         self.memory = memory
         self.values = Kept(memory)
+        self.zero_point = 0
         self._scales: list[FloatArray | None] = []
         self._images: list[int] = []
 
@@ -338,6 +348,7 @@ class KeptQuantised(_Batches[Quantised]):
 
     def append(self, batch: Quantised) -> None:
         self.values.append(batch.values)
+        self.zero_point = batch.zero_point
         self._scales.append(batch.scales)
         self._images.append(len(np.atleast_1d(batch.values)))
 
@@ -345,7 +356,7 @@ class KeptQuantised(_Batches[Quantised]):
         return len(self._scales)
 
     def at(self, place: int) -> Quantised:
-        return Quantised(self.values.at(place), self._scales[place])
+        return Quantised(self.values.at(place), self._scales[place], self.zero_point)
 
     def reals(self) -> Sequence[FloatArray]:
         """The values that readers see, float32 ``[B, ...]``."""

@@ -12,10 +12,11 @@ from sub8.numerics.dfp import Format
 from sub8.numerics.dynamic import HIGHEST_EXPONENT, LOWEST_EXPONENT
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Work
-from sub8.ptq.exponent import Observer, choose_exponent
+from sub8.ptq.exponent import Observer, choose_format
 from sub8.ptq.formats import (
     SharedFormats,
     dynamic_tensors,
+    lopsided_tensors,
     moved,
     never_negative,
     quantised_tensors,
@@ -40,9 +41,10 @@ def calibrate(
     """The Format of every tensor that the groups quantise, and of the quantised graph inputs.
 
     model: normalised float model; inputs: its own. A tensor is unsigned where the graph proves that
-    it cannot be negative. Tensors joined by data movement share one format. With dynamic exponents,
-    ``Format.scale`` is None where ``dynamic_tensors`` allows it and the values lie well within the
-    reach of those exponents. Raises InputError naming the first tensor that holds NaN or infinity.
+    it cannot be negative, or where it hardly is and a zero point pays (``choose_format``). Tensors
+    joined by data movement share one format. With dynamic exponents, ``Format.scale`` is None where
+    ``dynamic_tensors`` allows it and the values lie well within the reach of those exponents.
+    Raises InputError naming the first tensor that holds NaN or infinity.
     """
     observers = observe(model, groups, inputs, work)
     for value in model.graph.inputs:
@@ -50,7 +52,9 @@ def calibrate(
             _tell_extremes(str(value.name), observers[value.name])
     shared = SharedFormats(model, groups)
     positive = never_negative(model)
-    dynamic = dynamic_tensors(model, groups) if how.exponent == "dynamic" else set()
+    static = how.exponent == "static"
+    dynamic = set() if static else dynamic_tensors(model, groups)
+    lopsided = lopsided_tensors(model, groups) if static else set()
     formats: dict[str, Format] = {}
     for members in shared.sets.values():
         signed = not all(name in positive for name in members)
@@ -60,8 +64,15 @@ def calibrate(
             formats.update(dict.fromkeys(members, Format(signed, None)))
             continue
         sample = np.concatenate([observer.sample() for observer in seen])
-        exponent = choose_exponent(sample, magnitude, signed, how)
-        formats.update(dict.fromkeys(members, Format.dfp(signed, exponent)))
+        chosen = choose_format(
+            sample,
+            min(observer.smallest for observer in seen),
+            max(observer.largest for observer in seen),
+            signed,
+            how,
+            lopsided=lopsided.issuperset(members),
+        )
+        formats.update(dict.fromkeys(members, chosen))
     return formats
 
 

@@ -1,4 +1,6 @@
-"""Power-of-two exponents of 8-bit tensors: from a sample of real values, by one of three rules."""
+"""Formats of 8-bit tensors, scales powers of two: from a sample of real values, by one of three
+rules for the exponent.
+"""
 
 import math
 from dataclasses import dataclass, field
@@ -14,6 +16,8 @@ CANDIDATES = 5
 SAMPLE = 1 << 19
 # The artifact's scales are normal float32 numbers.
 LOWEST_EXPONENT = -126
+# What part of the squared error a zero point must leave at most, to be worth having.
+_WORTH = 0.5
 
 
 @dataclass
@@ -91,6 +95,36 @@ def choose_exponent(sample: NDArray[np.float32], magnitude: float, signed: bool,
         # A few values dwarf the rest, which then decides.
         errors.append(squared_error(sample, Format.dfp(signed, covering - len(errors))))
     return covering - int(np.argmin(errors))
+
+
+def choose_format(
+    sample: NDArray[np.float32],
+    smallest: float,
+    largest: float,
+    signed: bool,
+    how: Dfp8,
+    *,
+    lopsided: bool = False,
+) -> Format:
+    """The static format of a tensor.
+
+    sample, how: see ``choose_exponent``. smallest, largest: of all its elements. lopsided: whether
+    it may have a zero point, so that what lies mostly above 0 (SiLU, hard-swish) is uint8 with
+    twice as fine steps as int8 would have; it gets one where that halves the squared error.
+    """
+    magnitude = max(abs(smallest), abs(largest))
+    plain = Format.dfp(signed, choose_exponent(sample, magnitude, signed, how))
+    if not lopsided or not signed or not smallest < 0.0 < largest:
+        return plain
+    exponent = choose_exponent(sample - np.float32(smallest), largest - smallest, False, how)
+    below = math.ceil(-smallest * 2.0**-exponent)
+    spare = 255 - below - math.ceil(largest * 2.0**-exponent)
+    if not 0 < below <= 255 or (spare < 0 and how.calibration == "max"):
+        return plain
+    # Room that is left goes to both sides: other inputs may reach further.
+    found = Format.dfp(False, exponent, below + max(0, spare) // 2)
+    worth = squared_error(sample, found) < _WORTH * squared_error(sample, plain)
+    return found if worth else plain
 
 
 def squared_error(values: NDArray[np.float32], fmt: Format) -> float:

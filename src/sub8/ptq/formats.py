@@ -137,6 +137,22 @@ class SharedFormats:
                     self._parent[self.of(source)] = self.of(name)
 
 
+def lopsided_tensors(model: ir.Model, groups: Sequence[Group]) -> set[str]:
+    """Tensors that may have a zero point: all but the graph's inputs and the results of layers,
+    which lie around 0, and what normalisations and products of two activations read.
+    """
+    found = {
+        name
+        for group in groups
+        if group.kind not in ("layer", "norm", "softmax")
+        for name in group.outputs
+    }
+    for group in groups:
+        if group.kind in ("norm", "softmax", "product"):
+            found.difference_update(group.inputs)
+    return found.difference(str(value.name) for value in model.graph.inputs)
+
+
 def moved(groups: Iterable[Group]) -> set[str]:
     """Tensors whose elements all come from one tensor of the same format: nothing new to
     observe.

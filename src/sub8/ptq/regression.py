@@ -19,8 +19,10 @@ from sub8.ptq.calibration_pass import CalibratedLayer
 from sub8.ptq.patches import images_per_block, patches
 
 # Neighbouring patches say nearly the same: of larger layers a grid of output positions is taken,
-# thinned by a whole number along both axes, as long as at least so many patches remain.
-ENOUGH_PATCHES = 1 << 18
+# thinned by a whole number along both axes, as long as enough patches remain: so many for each
+# column of theirs, within bounds.
+PATCHES_A_COLUMN = 1 << 10
+FEWEST_PATCHES, ENOUGH_PATCHES = 1 << 15, 1 << 18
 FOLDS = 4
 # How many times the spread a mean may be.
 _HIDING = 8
@@ -320,7 +322,9 @@ def _thinning(layer: CalibratedLayer) -> int:
         return 1
     positions = sum(shape[0] * shape[2] * shape[3] for shape in shapes)
     most = min(len(shapes), *(min(shape[2:]) for shape in shapes))
-    return max(1, min(most, math.isqrt(positions // ENOUGH_PATCHES)))
+    wanted = PATCHES_A_COLUMN * layer.weight[0].size
+    enough = min(max(wanted, FEWEST_PATCHES), ENOUGH_PATCHES)
+    return max(1, min(most, math.isqrt(positions // enough)))
 
 
 def _rows(accumulators: NDArray[np.float32], channel_axis: int, groups: int) -> NDArray[np.float32]:

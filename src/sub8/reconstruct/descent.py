@@ -34,23 +34,24 @@ class Samples:
     """A tensor of all calibration images, where the calibration keeps it; ``samples[places]`` is
     float32.
 
-    scale: of the values, that of all images.
+    scale: of the values, that of all images. zero_point: what stands for 0 among them.
     """
 
-    def __init__(self, values: Kept, scale: float = 1.0):
-        self._values, self._scale = values, scale
+    def __init__(self, values: Kept, scale: float = 1.0, zero_point: int = 0):
+        self._values, self._scale, self._zero_point = values, scale, zero_point
         self._starts = np.cumsum([0, *(shape[0] if shape else 1 for shape in values.shapes)])
 
     @classmethod
     def of(cls, quantised: KeptQuantised) -> "Samples":
         """Of a tensor of a static format."""
-        return cls(quantised.values, float(next(quantised.scales())[0]))
+        scale = float(next(quantised.scales())[0])
+        return cls(quantised.values, scale, quantised.zero_point)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def __getitem__(self, places: Tensor) -> Tensor:
-        return self._gathered(places.numpy()).float() * self._scale
+        return (self._gathered(places.numpy()).float() - self._zero_point) * self._scale
 
     @property
     def alike(self) -> bool:

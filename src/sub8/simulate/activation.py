@@ -49,13 +49,19 @@ class ActivationQuantiser(nn.Module):
         super().__init__()
         assert fmt.exponent is not None
         self.signed, self.low, self.high = fmt.signed, fmt.low, fmt.high
+        self._below = math.ldexp(fmt.zero_point, fmt.exponent)  # reals below 0 that it reaches
         self.register_buffer("exponent", torch.tensor(fmt.exponent))
         self.register_buffer("errors", torch.zeros(len(_STEPS), dtype=torch.float64))
         self._known: int | None = None
 
     def format(self) -> Format:
         """The format as it is now."""
-        return Format.dfp(self.signed, self._exponent())
+        return self._at(self._exponent())
+
+    def _at(self, exponent: int) -> Format:
+        """The format with another exponent, whose zero point reaches as far below 0."""
+        zero = math.ceil(math.ldexp(self._below, -exponent))
+        return Format.dfp(self.signed, exponent, min(zero, self.high))
 
     def _exponent(self) -> int:
         """The exponent as a plain number, read from the device only after it may have changed."""
@@ -69,10 +75,12 @@ class ActivationQuantiser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Rounded and saturated reals; float64 is rounded exactly and carries no gradient."""
-        scale = math.ldexp(1.0, self._exponent())
+        fmt = self.format()
+        scale, low, high = fmt.scale, fmt.low - fmt.zero_point, fmt.high - fmt.zero_point
+        assert scale is not None
         if x.dtype == torch.float64:
-            return torch.clamp(torch.round(x / scale), self.low, self.high) * scale
-        rounded: Tensor = _Rounded.apply(x.float(), scale, self.low, self.high)
+            return torch.clamp(torch.round(x / scale), low, high) * scale
+        rounded: Tensor = _Rounded.apply(x.float(), scale, low, high)
         return rounded
 
     @torch.no_grad()
@@ -83,7 +91,7 @@ class ActivationQuantiser(nn.Module):
         flat = x.detach().reshape(-1)
         sample = flat[:: max(1, flat.numel() // _SAMPLE)].float().cpu().numpy()
         here = self._exponent()
-        seen = [squared_error(sample, Format.dfp(self.signed, here + step)) for step in _STEPS]
+        seen = [squared_error(sample, self._at(here + step)) for step in _STEPS]
         found = torch.tensor(seen, dtype=torch.float64, device=self.errors.device)
         if dist.is_initialized() and dist.get_world_size() > 1:
             dist.all_reduce(found)

@@ -46,7 +46,8 @@ class TrainableLayer(nn.Module):
         super().__init__()
         assert group.layer is not None
         self.group, self.node, self.norm = group, group.layer, output_format is not None
-        unsigned = output_format is not None and not output_format.signed
+        fmt = output_format
+        unsigned = fmt is not None and not fmt.signed and fmt.zero_point == 0
         self.axis = submodel.channel_axis(group)
         start = submodel.accumulator(group)
         self.start = str(start.name)

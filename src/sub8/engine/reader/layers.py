@@ -188,7 +188,7 @@ def _with_bias(core: p.Conv | p.Linear, x: Format, constant: ir.Value) -> p.Conv
     real = real_values(constant)
     assert real is not None
     real = np.broadcast_to(real.reshape(-1), (outputs,))
-    if core.terms[0].channel_scale is None and x.is_power:
+    if core.terms[0].channel_scale is None and x.scaled_by_power:
         stored = _stored_bias(constant, outputs)
         unit = None if x.exponent is None else x.exponent + finest_exponent(core.terms)
         if stored is None:

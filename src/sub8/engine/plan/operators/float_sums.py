@@ -40,7 +40,7 @@ def sum_is_exact(parts: list[Part]) -> bool:
 def element(name: str, values: Values) -> Part | None:
     """An 8-bit operand of a sum; None where its scale is no power of two."""
     exponents = unit_exponents(name, values)
-    return None if exponents is None else (np.abs(values.integers(name)), exponents)
+    return None if exponents is None else (np.abs(values.centred(name)), exponents)
 
 
 def unit_exponents(name: str, values: Values) -> Int64Array | None:
@@ -50,14 +50,14 @@ def unit_exponents(name: str, values: Values) -> Int64Array | None:
     own, fmt = values[name].exponents, values.formats[name]
     if own is not None:
         return own
-    if fmt is None or not fmt.is_power or fmt.exponent is None:
+    if fmt is None or fmt.exponent is None:
         return None
     return np.array([fmt.exponent], np.int64)
 
 
 def are_powers(names: tuple[str, ...], values: Values) -> bool:
     """Whether all tensors are 8-bit with scales that are powers of two."""
-    return all((fmt := values.formats[name]) is not None and fmt.is_power for name in names)
+    return all((fmt := values.formats[name]) is not None and fmt.scaled_by_power for name in names)
 
 
 def trailing_zeros(values: Int64Array) -> int:

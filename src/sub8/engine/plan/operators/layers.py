@@ -100,7 +100,7 @@ class Layer(RoundedOperator, UnaryOperator):
             return False
         if self.residual is not None and self.terms[0].channel_scale is not None:
             return False  # without one, a channel's own power of two changes nothing
-        if out is not None and not out.is_power:
+        if out is not None and not out.scaled_by_power:
             return False
         residual = None
         if self.residual is not None:
@@ -110,7 +110,7 @@ class Layer(RoundedOperator, UnaryOperator):
         weight = np.abs(np.sum(aligned_integers(self.terms), axis=0))
         zeros = trailing_zeros(weight)
         weight, unit = weight >> zeros, exponents + finest_exponent(self.terms) + zeros
-        x = np.abs(values.integers(self.x))
+        x = np.abs(values.centred(self.x))
         bias = np.abs(self.bias.astype(np.int64))
         bias_zeros = trailing_zeros(bias)
         own = self.bias_exponent

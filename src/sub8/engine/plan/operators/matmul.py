@@ -74,7 +74,7 @@ class MatMul(BinaryOperator):
         a, b = unit_exponents(self.a, values), unit_exponents(self.b, values)
         if a is None or b is None or not (out is None or are_powers((self.out,), values)):
             return False
-        first, second = np.abs(values.integers(self.a)), np.abs(values.integers(self.b))
+        first, second = np.abs(values.centred(self.a)), np.abs(values.centred(self.b))
         # The largest numbers first: where those suffice, nothing need be summed.
         most = first.shape[-1] * int(first.max(initial=0)) * int(second.max(initial=0))
         highest = np.full((1,) * max(first.ndim, second.ndim), most, np.int64)

@@ -149,6 +149,6 @@ class AveragePool(RoundedOperator, Pool):
             return False
         x = values[self.x].values
         window = x.shape[2:] if self.kernel is None else self.kernel
-        filled = x.reshape(len(x), -1).any(axis=1)
+        filled = values.centred(self.x).reshape(len(x), -1).any(axis=1)
         finer = int(np.where(filled, result - source, 0).max(initial=0))
         return int(np.prod(window)) << min(finer, 32) <= EXACT_DIVISOR
