@@ -20,8 +20,8 @@ from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.study.peers import quantize_with_onnxruntime
 
-# Of random weights, whose quality tells little, fewer inputs do.
 CALIBRATION, HELD_OUT, VERIFIED = 16, 16, 4
+# Of random weights, whose quality tells little, fewer inputs and the quicker method do.
 FEW = 4
 WEIGHTS = {"sub8 int8": sub8.Int8(), "sub8 int4": sub8.Int4(4), "sub8 ternary": sub8.Ternary(4)}
 Arrays = Mapping[str, NDArray[Any]]
@@ -74,7 +74,8 @@ def _told(path: Path, images: Images) -> dict[str, Any]:
 
 def _with_sub8(weights: Any) -> Callable[[Path, Images, Path], None]:
     def quantize(path: Path, calibration: Images, target: Path) -> None:
-        recipe = sub8.Recipe(weights=weights)
+        method = "hessian" if len(calibration) > FEW else "optimal"
+        recipe = sub8.Recipe(weights=weights, method=method)
         sub8.quantize(path, calibration, recipe, images=len(calibration)).save(target)
 
     return quantize
