@@ -360,6 +360,22 @@ VERBS: dict[str, tuple[dict[str, Schema], tuple[str, ...]]] = {
         ),
         (),
     ),
+    "sensitivity": (
+        dict(
+            shares=listed(
+                table(
+                    name=text("the layer, an operator between layers, or an input"),
+                    weights=maybe(number("error of its integer weights; null without weights")),
+                    statistics=maybe(number("error of shifted means; makes up for others")),
+                    activation=maybe(number("error of rounding its result to 8 bits")),
+                ),
+                "errors in parts of the outputs' variance, each quantised alone",
+            ),
+            total=number("error of the whole quantised network"),
+            images=count("samples measured on"),
+        ),
+        (),
+    ),
     "benchmark": (
         dict(
             sub8=maybe(number("milliseconds; null for a float model")),

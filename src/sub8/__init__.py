@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sub8.verbs.compile import Compilation
     from sub8.verbs.compile import compile as compile
     from sub8.verbs.doctor import doctor
+    from sub8.verbs.error_budget import ErrorBudget, error_budget
     from sub8.verbs.evaluate import Evaluation, evaluate
     from sub8.verbs.export import Export, export
     from sub8.verbs.inspect import Inspection, inspect
@@ -48,6 +49,7 @@ _HOMES = {
     "Compilation": "verbs.compile",
     "Dataset": "data",
     "Dfp8": "recipe",
+    "ErrorBudget": "verbs.error_budget",
     "Evaluation": "verbs.evaluate",
     "Export": "verbs.export",
     "Inspection": "verbs.inspect",
@@ -70,6 +72,7 @@ _HOMES = {
     "compare": "study.compare",
     "compile": "verbs.compile",
     "doctor": "verbs.doctor",
+    "error_budget": "verbs.error_budget",
     "predict": "verbs.predict",
     "report": "study.report",
     "settings": "study.sweep",
@@ -93,6 +96,7 @@ __all__ = [
     "Compilation",
     "Dataset",
     "Dfp8",
+    "ErrorBudget",
     "Evaluation",
     "Export",
     "InputError",
@@ -119,6 +123,7 @@ __all__ = [
     "classify",
     "compare",
     "doctor",
+    "error_budget",
     "evaluate",
     "export",
     "inspect",

@@ -80,7 +80,7 @@ def test_every_verb_has_a_schema_of_its_version() -> None:
             return [before]
         return [v for n, c in inner.items() for v in verbs(c, f"{before}-{n}".strip("-"))]
 
-    expected = {*verbs(with_switches(app)), "cost"}  # of inspect --cost
+    expected = {*verbs(with_switches(app)), "cost", "sensitivity"}  # of inspect
     named = {schema_name(verb).removeprefix("sub8/").replace("/", "-") for verb in expected}
     assert SCHEMAS.keys() == named | {"recipe-1", "study-1"}
 
@@ -104,6 +104,7 @@ def test_measuring_verbs(at: dict[str, Path], sub8_command: Run) -> None:
         ("inspect", at["model"]),
         ("inspect", at["mixed"]),
         ("inspect", at["mixed"], "--cost"),
+        ("inspect", at["mixed"], "--sensitivity", data, "--float", at["model"]),
         ("benchmark", q, "--runs", "2", "--profile"),
         ("benchmark", at["model"], "--runs", "2"),
         ("compare", q, at["mixed"]),

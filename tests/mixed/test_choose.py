@@ -118,7 +118,7 @@ def test_predicted_errors_add_up_to_the_measured_one(network, many):
     """The whole network in 4 bits, without the errors of 8-bit activations: predicted and real
     error power.
     """
-    from sub8.mixed.sensitivity import _outputs, _relative_error
+    from sub8.mixed.output_error import outputs_of, relative_error
 
     probed = calibrated(network, [many])
     options = {group.name: [Int4(4)] for group in probed.layers}
@@ -133,9 +133,9 @@ def test_predicted_errors_add_up_to_the_measured_one(network, many):
         network, many, Recipe(eight, eight, eight, eight, method="optimal"), threads=1
     ).model
     inputs = given(network, [many])
-    reference = _outputs(network, inputs, 1)
-    real = _relative_error(reference, _outputs(model, inputs, 1))
-    real -= _relative_error(reference, _outputs(exact, inputs, 1))
+    reference = outputs_of(network, inputs, 1)
+    real = relative_error(reference, outputs_of(model, inputs, 1))
+    real -= relative_error(reference, outputs_of(exact, inputs, 1))
     assert 0.3 < predicted / real < 3
 
 

@@ -27,6 +27,17 @@ def inspect(
         bool,
         typer.Option("--cost", help="Count operations and bytes moved instead, beside float32."),
     ] = False,
+    sensitivity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Measure what every layer adds to the error instead, on samples; needs --float.",
+        ),
+    ] = None,
+    float_model: Annotated[
+        str | None,
+        typer.Option("--float", metavar="MODEL.onnx", help="What the model was quantised from."),
+    ] = None,
     shape: options.Shape = None,
     force: options.Force = False,
     as_json: options.Json = False,
@@ -34,6 +45,9 @@ def inspect(
     """Show every layer: shape, bits, cluster, exponents, replaced multiplications, bytes.
 
     A float model is counted as the options would quantise it."""
+    if sensitivity is not None:
+        _print_budget(model, float_model, sensitivity, as_json)
+        return
     planned = None if weights == WeightOptions() else weights.recipe()
     report = sub8.inspect(model, recipe=planned, input_shape=options.shapes_from(shape))
     if plot is not None:
@@ -108,6 +122,41 @@ def inspect(
     print_islands(report)
 
 
+def _print_budget(model: str, float_model: str | None, data: str, as_json: bool) -> None:
+    if float_model is None:
+        raise InputError("--sensitivity compares with the float model: give --float MODEL.onnx")
+    with terminal.progress_bars() as progress:
+        budget = sub8.error_budget(model, float_model, data, progress=progress)
+    if as_json:
+        print_json("sensitivity", budget.to_dict())
+        return
+
+    def shown(error: float | None) -> str:
+        return "-" if error is None else f"{100 * error:.4f} %"
+
+    terminal.print_table(
+        ["layer", "error of weights|", "of shifted means|", "error of activations|", "of all|"],
+        [
+            [
+                share.name,
+                shown(share.weights),
+                shown(share.statistics),
+                shown(share.activation),
+                terminal.per_cent(budget.part(share)),
+            ]
+            for share in budget.shares
+        ],
+    )
+    largest = budget.largest()
+    part = sum(budget.part(share) for share in largest)
+    terminal.print_line(
+        f"{', '.join(share.name for share in largest)} bring {terminal.per_cent(part)} of the "
+        f"error. Errors are parts of the outputs' variance, each layer quantised alone; together "
+        f"{100 * budget.sum:.3f} %, the whole network {100 * budget.total:.3f} % "
+        f"({budget.images} samples)"
+    )
+
+
 def print_islands(report: "sub8.Inspection") -> None:
     """Name the nodes of every float island."""
     for nodes, cost in zip(report.islands, report.island_costs, strict=True):
@@ -124,5 +173,6 @@ COMMANDS = {
     inspect: (
         "sub8 inspect resnet50-t4.onnx",
         "sub8 inspect resnet50.onnx --weights ternary --cluster 64",
+        "sub8 inspect resnet50-t4.onnx --sensitivity photos/ --float resnet50.onnx",
     ),
 }

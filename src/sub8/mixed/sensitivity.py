@@ -12,16 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.graph.qdq import QuantizedLayer, write_qdq
-from sub8.oracle import OnnxRuntime
+from sub8.mixed.output_error import outputs_of, relative_error
 from sub8.progress import Work
 from sub8.ptq.calibrated_network import CalibratedNetwork
 from sub8.ptq.calibration_pass import CalibratedLayer, calibration_pass, dequantized
 from sub8.ptq.correct import channel_variances
-from sub8.ptq.network_inputs import NetworkInputs
 from sub8.ptq.quantiser import LARGEST_COLUMNS, LayerQuantiser
 from sub8.ptq.regression import regress
 from sub8.ptq.solvers import solve_terms
@@ -37,8 +35,6 @@ IMAGES = 64
 # One start and one descent tell the errors 15 per cent too large, for all options alike, in an
 # eighth of the time.
 EFFORT = Effort((0.1,), 1)
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -66,12 +62,12 @@ def measure_sensitivities(
     probe = _Probe(options)
     images = network.inputs.first(IMAGES)
     calibration_pass(network.on(images), probe, work.named("sensitivities"))
-    reference = _outputs(network.model, images, work.threads)
+    reference = outputs_of(network.model, images, work.threads)
     found = []
     for place, layer in enumerate(probe.layers):
         changed = write_qdq(network.model, {layer.name: layer.probe}, {}, {})
         gain = (
-            _relative_error(reference, _outputs(changed, images, work.threads)) / layer.probe_power
+            relative_error(reference, outputs_of(changed, images, work.threads)) / layer.probe_power
         )
         errors = {fmt: gain * power for fmt, power in layer.powers.items()}
         found.append(Sensitivity(layer.name, layer.shape, gain, errors))
@@ -162,23 +158,3 @@ def _powers_of_wide(
 def _evenly(count: int, most: int) -> NDArray[np.intp]:
     """At most ``most`` of 0..count-1, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))
-
-
-def _outputs(model: ir.Model, inputs: NetworkInputs, threads: int | None) -> list[Floats]:
-    """Every output of the model, each over all batches."""
-    session = OnnxRuntime(
-        ir.to_proto(model).SerializeToString(), threads=threads, optimise=False, spin=False
-    )
-    results = [session.run_all(feed) for feed in inputs]
-    return [
-        np.concatenate([result[name].reshape(-1) for result in results]).astype(np.float64)
-        for name in session.outputs
-    ]
-
-
-def _relative_error(reference: Sequence[Floats], changed: Sequence[Floats]) -> float:
-    """Error power over signal variance, summed over the outputs."""
-    return sum(
-        float(np.sum((b - a) ** 2)) / max(float(np.sum((a - a.mean()) ** 2)), 1e-30)
-        for a, b in zip(reference, changed, strict=True)
-    )

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 # the cache.
 BATCH_ELEMENTS = 1 << 20
 LARGEST_BATCH = 64
+FEWEST_FOR_STATISTICS = 2  # images
 # How many times the median image's largest value an image's must be, and in how few of all, to be
 # left out.
 _DWARFED, _FEW, _FEWEST_TO_COMPARE = 32, 0.1, 4
@@ -107,7 +108,8 @@ def prepare_network(
     source, offered, prepared = _open_source(model, samples)
     most = FITTED_IMAGES if recipe.fits_blocks else CALIBRATION_IMAGES
     dataset, held_out = samples.parted(offered, most)
-    inputs = _inputs(dataset, prepared, source, recipe)
+    one = not recipe.correct_statistics
+    inputs = _inputs(dataset, prepared, source, fewest=1 if one else FEWEST_FOR_STATISTICS)
     graph = normalise(source.model)
     groups = find_groups(graph, recipe.keep_float)
     if not any(group.kind == "layer" for group in groups):
@@ -134,6 +136,17 @@ def prepare_network(
         offered=len(offered),
         held_out=held_out,
     )
+
+
+def comparison_inputs(
+    model: Source, samples: Samples, most: int
+) -> tuple[ModelFile, NetworkInputs]:
+    """A float model, and inputs to compare it with another one on: at most so many, evenly spread,
+    where ``samples`` names no range. Raises InputError.
+    """
+    source, offered, prepared = _open_source(model, samples)
+    dataset, _ = samples.parted(offered, most)
+    return source, _inputs(dataset, prepared, source, fewest=1)
 
 
 def _open_source(model: Source, samples: Samples) -> tuple[ModelFile, Dataset, Preparation | None]:
@@ -167,14 +180,14 @@ def _reject_quantised(source: ModelFile) -> None:
 
 
 def _inputs(
-    dataset: Dataset, preprocess: Preparation | None, source: ModelFile, recipe: Recipe
+    dataset: Dataset, preprocess: Preparation | None, source: ModelFile, *, fewest: int
 ) -> NetworkInputs:
     """Batches of the one size that the model takes, else of one that fits memory.
 
     Of fewer images than one batch some are taken again; a rest that fills no batch is left out.
     """
     count = len(dataset)
-    if count == 1 and recipe.correct_statistics and not isinstance(dataset, Feeds):
+    if count < fewest and not isinstance(dataset, Feeds):
         raise InputError(
             "calibration: one image does not tell the channels' statistics; give at least 2, "
             "better 100, or set correct_statistics = false"

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sub8.errors import InputError
+from sub8.errors import InputError, Sub8Error
 from sub8.extras import missing_extra
-from sub8.files import check_writable, write_file
+from sub8.files import check_writable, path_sha256, write_file
 from sub8.study.examples import errors_of
 from sub8.study.point import Point
 from sub8.study.recommend import Recommendation, drop_of, recommend, significance
 from sub8.study.sweep import PEER_FLOAT, PEER_INT8, Study, shown
 from sub8.uncertainty import FEW_IMAGES, margin
+from sub8.verbs.error_budget import ErrorBudget, error_budget
 
 MARK = b'<meta name="generator" content="sub8">'
 _HEAD = 4096  # bytes within which the mark stands
@@ -38,7 +39,8 @@ def report(folder: str | Path, *, max_drop: float = 1.0, overwrite: bool = True)
     """Write ``report.html`` and ``charts/`` into a study's folder.
 
     max_drop: points of top-1 the recommended setting may lose against float32. Images that it alone
-    gets wrong are shown where the data still lie where the sweep found them.
+    gets wrong, and what every layer adds to its error, are shown where data and model still lie
+    where the sweep found them.
     A report that sub8 wrote before is replaced. Raises InputError where the study is missing, empty
     or damaged, the extra ``study`` is not installed, or ``overwrite`` is False and report.html is
     by someone else."""
@@ -58,6 +60,7 @@ def report(folder: str | Path, *, max_drop: float = 1.0, overwrite: bool = True)
     drawn = {name: chart.to_dict() for name, chart in charts(study, advice.point).items()}
     if not overwrite:
         _check_own(page_path, [*drawn])
+    budget, no_budget = _budget(study, target, advice.point)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sub8.study"),
         autoescape=True,
@@ -71,7 +74,9 @@ def report(folder: str | Path, *, max_drop: float = 1.0, overwrite: bool = True)
         chosen=advice.point,
         choice=_choice_rows(study, advice),
         beside=_beside(study, advice.point),
-        layers=_layer_rows(advice.point),
+        layers=_layer_rows(advice.point, budget),
+        budget=budget,
+        no_budget=no_budget,
         errors=errors_of(study, target, advice.point),
         shown=shown,
         significance=significance(advice.drop),
@@ -165,15 +170,38 @@ def _times(ratio: float, more: str, less: str) -> str:
     return f"{ratio:.1f} × {more}" if ratio >= 1 else f"{1 / ratio:.1f} × {less}"
 
 
-def _layer_rows(point: Point) -> list[dict[str, Any]]:
-    """Every layer with its parts of the file's weights and of the multiplications, 0..1, and the
-    same of the largest layer's.
+def _budget(study: Study, folder: Path, point: Point) -> tuple[ErrorBudget | None, str]:
+    """What every layer of a point adds to its error, on calibration data; or why that is not
+    known.
     """
+    found = {}
+    try:
+        for name in ("model", "calibration"):
+            source = Path(study.sources.get(name) or str(study.question[name]))
+            if path_sha256(source) != study.question[f"{name}_sha256"]:
+                return None, f"{source} is not what was measured"
+            found[name] = source
+        quantised = folder / "models" / f"{point.setting.name}.onnx"
+        return error_budget(quantised, found["model"], found["calibration"]), ""
+    except Sub8Error as error:
+        return None, str(error)
+
+
+def _layer_rows(point: Point, budget: ErrorBudget | None) -> list[dict[str, Any]]:
+    """Every layer with its parts of the file's weights, of the multiplications and, where that is
+    known, of the error, 0..1, and the same of the largest layer's.
+    """
+    amounts: dict[str, list[float]] = {
+        name: [getattr(layer, name) for layer in point.layers] for name in ("bytes", "macs")
+    }
+    if budget is not None:
+        errors = {share.name: share.error for share in budget.shares}
+        amounts["error"] = [errors.get(layer.name, 0.0) for layer in point.layers]
     columns: dict[str, list[float]] = {}
-    for name in ("bytes", "macs"):
-        amounts = [getattr(layer, name) for layer in point.layers]
-        columns[f"of_{name}"] = [amount / max(sum(amounts), 1) for amount in amounts]
-        columns[f"of_most_{name}"] = [amount / max(*amounts, 1) for amount in amounts]
+    for name, mine in amounts.items():
+        whole = budget.sum if budget is not None and name == "error" else sum(mine)
+        columns[f"of_{name}"] = [amount / (whole or 1) for amount in mine]
+        columns[f"of_most_{name}"] = [amount / (max(mine) or 1) for amount in mine]
     return [
         {"layer": layer} | {name: parts[place] for name, parts in columns.items()}
         for place, layer in enumerate(point.layers)
