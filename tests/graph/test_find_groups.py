@@ -137,13 +137,20 @@ def test_numbers_of_every_channel_are_part_of_a_function(cut):
     assert shape_of(groups)[1] == ("table", ["PRelu", "Mul", "Sub"])
 
 
-@pytest.mark.parametrize("shape", [(4,), (1, 1, 4), (4, 4, 1, 1), (1, 4, 5, 5)])
-def test_numbers_of_other_places_are_not(cut, shape):
+@pytest.mark.parametrize(
+    ("shape", "kind"), [((4,), "mul"), ((1, 1, 4), "mul"), ((1, 4, 5, 5), "mul"),
+                        ((4, 4, 1, 1), "island")],
+)  # fmt: skip
+def test_numbers_of_other_places_are_operands_of_their_own(cut, shape, kind):
     groups = cut(
         "a = Conv(x, w0) r = Sigmoid(a) p = Mul(r, s) y = Conv(p, w1)",
         s=np.linspace(0.1, 0.9, np.prod(shape), dtype=np.float32).reshape(shape),
     )
-    assert shape_of(groups)[1] == ("island", ["Sigmoid", "Mul"])
+    if kind == "mul":
+        assert shape_of(groups)[1:3] == [("table", ["Sigmoid"]), ("mul", ["Mul"])]
+        assert groups[2].constants == ("s",)
+    else:  # of other images each
+        assert shape_of(groups)[1] == ("island", ["Sigmoid", "Mul"])
 
 
 def test_squeeze_and_excitation_is_all_integer(cut):

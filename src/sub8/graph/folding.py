@@ -10,6 +10,7 @@ from onnxscript import optimizer
 
 from sub8.errors import InputError, UnsupportedModelError, innermost, one_line
 from sub8.graph import constants, patterns
+from sub8.graph.computed_sizes import simplify_sizes
 from sub8.graph.inference import GROWING, infer_shapes
 from sub8.graph.library_logs import quiet
 from sub8.oracle import OnnxRuntime
@@ -33,7 +34,9 @@ def fold_constants(model: ir.Model) -> None:
         infer_shapes(model)
         folded = _fold(model)
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-        if not (_compute_rest(model) or folded):
+        computed = _compute_rest(model)
+        simplified = simplify_sizes(model.graph)
+        if not (computed or folded or simplified):
             return
 
 

@@ -38,11 +38,12 @@ class Group:
     """Nodes that become one integer operator, or one float island.
 
     kind: "layer": Conv/Gemm/MatMul [+ constant bias Add] [+ residual Add] [+ Relu/Clip ...];
-        "product": MatMul of two activations; "add", "sub": two activations [+ Relu/Clip ...];
-        "mul": two activations; "table": an element-wise function of one tensor; "pool": MaxPool,
-        AveragePool, GlobalAveragePool; "move": Reshape, Transpose, Concat, Slice, Split, Pad;
-        "norm": LayerNormalization along rows; "softmax": the same of Softmax, with a factor and an
-        addend before it; "island": float nodes outside the integer set.
+        "product": MatMul of two activations; "add", "sub": two activations, or one and a constant
+        of any shape [+ Relu/Clip ...]; "mul": the same without clamps; "table": an element-wise
+        function of one tensor; "pool": MaxPool, AveragePool, those over whole planes; "move":
+        Reshape, Transpose, Concat, Slice, Split, Pad; "norm": LayerNormalization along rows;
+        "softmax": the same of Softmax, with a factor and an addend before it; "island": float nodes
+        outside the integer set.
     name: the layer's node name, else the last node's.
     nodes: in topological order. layer: the Conv, Gemm or MatMul of a "layer".
     inputs: names of the activations read, in order of first use; a layer's are (x,) or (x,
@@ -50,6 +51,8 @@ class Group:
     outputs: names of the results that must be quantised.
     results: names of all tensors that leave the group; those not in ``outputs`` stay float32
         (logits, and what only islands read).
+    constants: names of the constants that are operands of an "add", "sub" or "mul"; they must be
+        quantised too.
     keeps_format: the result's integers are the input's integers, so its Format must be the input's
         (a Concat is not among them: its inputs may differ).
     first: no weighted layer lies before it. last: none lies behind it. depthwise: a Conv with one
@@ -63,6 +66,7 @@ class Group:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     results: tuple[str, ...]
+    constants: tuple[str, ...] = ()
     keeps_format: bool = False
     first: bool = False
     last: bool = False
@@ -298,10 +302,16 @@ class _Partition:
         for node in candidates:
             if node not in in_table and node.op_type in _OF_TWO:
                 # The sum takes the clamps behind it, so the tables are sought again without them.
-                clamps = [] if node.op_type == "Mul" else self._clamps(node)
-                self._claim(_OF_TWO[node.op_type], [node, *clamps])
+                self._claim_of_two(node)
+        for node in self.nodes:
+            if node not in self.owner and patterns.constant_operand(node) is not None:
+                self._claim_of_two(node)
         for nodes in find_tables([n for n in candidates if n not in self.owner]).values():
             self._claim("table", nodes)
+
+    def _claim_of_two(self, node: ir.Node) -> None:
+        clamps = [] if node.op_type == "Mul" else self._clamps(node)
+        self._claim(_OF_TWO[node.op_type], [node, *clamps])
 
     def _release_power_means(self) -> None:
         """Turn generalised means, such as ``mean(x ** 3) ** (1 / 3)``, into float islands.
@@ -492,6 +502,7 @@ def _finish(draft: _Draft, *, first: bool, last: bool) -> Group:
         inputs=tuple(str(value.name) for value in inputs),
         outputs=tuple(str(value.name) for value in results if _is_quantised(draft, value)),
         results=tuple(str(value.name) for value in results),
+        constants=_constants_of(draft),
         keeps_format=draft.kind in ("move", "pool")
         and draft.nodes[0].op_type not in ("Concat", "AveragePool", "GlobalAveragePool")
         and patterns.interpolation(draft.nodes[0]) is None,
@@ -499,6 +510,13 @@ def _finish(draft: _Draft, *, first: bool, last: bool) -> Group:
         last=is_layer and last,
         depthwise=draft.layer is not None and patterns.is_depthwise(draft.layer),
     )
+
+
+def _constants_of(draft: _Draft) -> tuple[str, ...]:
+    if draft.kind not in ("add", "sub", "mul"):
+        return ()
+    found = patterns.constant_operand(draft.nodes[0])
+    return () if found is None else (str(found.name),)
 
 
 def _is_quantised(draft: _Draft, value: ir.Value) -> bool:

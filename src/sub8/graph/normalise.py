@@ -8,6 +8,7 @@ from onnxscript import version_converter
 from sub8.errors import InputError, UnsupportedModelError, innermost, one_line
 from sub8.graph import constants, patterns
 from sub8.graph.affine import fold_affine
+from sub8.graph.attention_masks import normalise_attention_masks
 from sub8.graph.convert import convert
 from sub8.graph.factors import factors_behind_products
 from sub8.graph.finite import FLOATS, not_finite, reading_layer
@@ -23,8 +24,10 @@ from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.quantization import QUANTIZED
 from sub8.graph.reassembly import fuse_layer_norms, whole_softmax
 from sub8.graph.spatial import normalise_spatial
+from sub8.graph.spelled_out import spell_out
 from sub8.graph.unbinding import unbind_before_transpose
 from sub8.graph.upsampling import normalise_upsampling
+from sub8.graph.volumes import normalise_volumes
 from sub8.graph.widen import widen_halves
 
 _OLDEST_OF_ONNXSCRIPT = 18  # the oldest opset that its converter takes
@@ -62,6 +65,7 @@ def normalise(model: ir.Model) -> ir.Model:
     _check_weights(graph)
     _plain_numbers(graph)
     normalise_upsampling(graph)
+    normalise_volumes(graph)
     normalise_one_dimensional(graph)
     whole_softmax(graph)
     normalise_spatial(graph)
@@ -69,6 +73,9 @@ def normalise(model: ir.Model) -> ir.Model:
     normalise_linear(graph)
     unbind_before_transpose(graph)
     fuse_layer_norms(graph)
+    normalise_attention_masks(graph)
+    spell_out(graph)
+    infer_shapes(model)
     fold_affine(graph)
     factors_behind_products(graph)
     passes.RemoveUnusedNodesPass()(model)

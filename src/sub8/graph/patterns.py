@@ -20,7 +20,7 @@ ELEMENTWISE = frozenset({
 })  # fmt: skip
 MOVES = frozenset({
     "Reshape", "Transpose", "Concat", "Slice", "Split", "Pad", "DepthToSpace", "SpaceToDepth",
-    "Resize",
+    "Resize", "Expand",
 })  # fmt: skip
 
 MEANS = frozenset({"AveragePool", "GlobalAveragePool"})
@@ -208,6 +208,28 @@ def is_elementwise(node: ir.Node) -> bool:
     )
 
 
+def constant_operand(node: ir.Node) -> ir.Value | None:
+    """The constant that an Add, Sub or Mul has beside one activation, where it is neither a number
+    nor one a channel: it becomes an 8-bit tensor.
+    """
+    if node.domain != "" or node.op_type not in ("Add", "Sub", "Mul"):
+        return None
+    values = activations(node)
+    found = [v for v in node.inputs if v is not None and constants.is_constant(v)]
+    if len(values) != 1 or len(found) != 1 or (rank(values[0]) or 0) == 0:
+        return None
+    elements = constants.array(found[0])
+    if elements is None or elements.dtype != np.float32 or elements.size == 0:
+        return None
+    if not is_float(values[0]) or not np.isfinite(elements).all():
+        return None
+    leading = elements.shape[0] if elements.ndim >= (rank(values[0]) or 0) else 1
+    if leading not in (1, size(values[0], 0)):
+        return None
+    plain = constants.scalar(found[0]) is not None or by_channel(node, found[0])
+    return None if plain else found[0]
+
+
 def by_channel(node: ir.Node, constant: ir.Value) -> bool:
     """Whether a constant operand has one number for every channel of all others: axis 1 of four,
     else the last.
@@ -248,13 +270,15 @@ def is_product(node: ir.Node) -> bool:
 
 
 def is_pool(node: ir.Node) -> bool:
-    """MaxPool, AveragePool (2-D, explicit padding), GlobalAveragePool or linear Resize of rank-4
-    activations.
+    """MaxPool, AveragePool (2-D, explicit padding), those over whole planes (the largest of known
+    size) or linear Resize of rank-4 activations.
     """
     if node.domain != "" or not node.inputs or rank(node.inputs[0]) != 4:
         return False
     if node.op_type == "GlobalAveragePool":
         return True
+    if node.op_type == "GlobalMaxPool":
+        return size(node.inputs[0], 2) is not None and size(node.inputs[0], 3) is not None
     if node.op_type == "Resize":
         return interpolation(node) is not None
     if node.op_type == "MaxPool":
@@ -292,6 +316,8 @@ def is_move(node: ir.Node) -> bool:
     arguments = [constants.array(value) for value in values[1:] if value is not None]
     if any(argument is None for argument in arguments):
         return False
+    if node.op_type == "Expand":
+        return expand_factors(node) is not None
     if node.op_type == "Reshape":
         return attribute(node, "allowzero", 0) == 0
     if node.op_type == "Slice":
@@ -303,6 +329,18 @@ def is_move(node: ir.Node) -> bool:
             return pads is not None and min(pads) >= 0
         return _fill_has_integer_form(node)
     return True
+
+
+def expand_factors(node: ir.Node) -> tuple[int, ...] | None:
+    """How often an Expand to a constant shape repeats every element along each axis; None where
+    that is not known.
+    """
+    before, target = sizes(node.inputs[0]), constants.integers(node.inputs[1])
+    if before is None or target is None or len(target) != len(before) or min(target) < 1:
+        return None
+    factors = [1 if size in (1, old) else size for old, size in zip(before, target, strict=True)]
+    known = all(f == 1 or old == 1 for f, old in zip(factors, before, strict=True))
+    return tuple(factors) if known else None
 
 
 def resize_factors(node: ir.Node) -> tuple[int, ...] | None:

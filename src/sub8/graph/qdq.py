@@ -5,6 +5,7 @@ Weights: ``DequantizeLinear(integers, scale, axis=1, block_size)`` with ``scale`
 with alphas ``[O, G]`` and ``block_size = N*KH*KW``, and reshaped; a 1 x 1 kernel keeps its four
 axes (alphas ``[O, G, 1, 1]``, ``block_size = N``), a matrix its two; MatMul reads it through a
 Transpose.
+Constant operands of sums and products: ``DequantizeLinear`` of 8-bit integers.
 Activations: QuantizeLinear and DequantizeLinear right behind the tensor's producer, for every
 tensor that has a Format; dynamic ones by ``sub8.DynamicScale`` with one scale per image (axis 0).
 Softmax and LayerNormalization of integer groups: the functions of ``graph.rows``.
@@ -29,7 +30,7 @@ from sub8.graph.new_nodes import Writer
 from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.rewire import replace
 from sub8.numerics.cluster import ClusteredWeight, in_powers_of_two
-from sub8.numerics.dfp import Format
+from sub8.numerics.dfp import Format, quantize
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ def write_qdq(
 
     layers: by the layer's node name; a layer that is not named keeps its float weights.
     formats: by tensor name; exactly these tensors become 8-bit, their readers see the dequantised
-    values.
+    values. Constants may be among them.
     metadata: added to the model's own ``metadata_props``.
     groups: the model's; those of kind "norm" and "softmax" are written in their integer form.
 
@@ -83,7 +84,10 @@ def write_qdq(
             raise InputError(f"layer {name!r} is not in the model; its layers: {_some(by_name)}")
         writer.weights(by_name[name], layer)
     for name, fmt in formats.items():
-        writer.activation(name, fmt)
+        if name in graph.initializers:
+            writer.constant(name, fmt)
+        else:
+            writer.activation(name, fmt)
 
     for value in [value for node in graph for value in node.outputs]:
         if not value.is_graph_output():
@@ -217,6 +221,21 @@ class _Writer:
             add.replace_input_with(1 if add.inputs[0] is node.outputs[0] else 0, bias)
         else:
             self._behind(node.outputs[0], "Add", [bias], f"{name}.sum")
+
+    def constant(self, name: str, fmt: Format) -> None:
+        """Let the readers of the constant called ``name`` read its dequantised 8-bit integers."""
+        value = self.graph.initializers[name]
+        elements = constants.array(value)
+        if elements is None or fmt.exponent is None or fmt.zero_point != 0:
+            raise InputError(f"constant {name!r}: its format is not static, or has a zero point")
+        stored = constants.add_initializer(
+            self.graph, self._unique(f"{name}.values"), quantize(elements, fmt)
+        )
+        for user, index in [(use.node, use.idx) for use in value.uses()]:
+            made = self._before(
+                user, "DequantizeLinear", [stored, self._power(fmt.exponent)], f"{name}.real"
+            )
+            user.replace_input_with(index, made)
 
     def activation(self, name: str, fmt: Format) -> None:
         """Insert QuantizeLinear and DequantizeLinear behind the tensor called ``name``."""

@@ -7,12 +7,13 @@ import numpy as np
 import onnx_ir as ir
 
 from sub8.errors import InputError, Sub8Warning
+from sub8.graph import constants
 from sub8.graph.groups import Group
 from sub8.numerics.dfp import Format
 from sub8.numerics.dynamic import HIGHEST_EXPONENT, LOWEST_EXPONENT
 from sub8.oracle import OnnxRuntime
 from sub8.progress import Work
-from sub8.ptq.exponent import Observer, choose_format
+from sub8.ptq.exponent import Observer, choose_exponent, choose_format
 from sub8.ptq.formats import (
     SharedFormats,
     dynamic_tensors,
@@ -38,7 +39,8 @@ def calibrate(
     how: Dfp8,
     work: Work = Work(),
 ) -> dict[str, Format]:
-    """The Format of every tensor that the groups quantise, and of the quantised graph inputs.
+    """The Format of every tensor that the groups quantise, constants included, and of the quantised
+    graph inputs.
 
     model: normalised float model; inputs: its own. A tensor is unsigned where the graph proves that
     it cannot be negative, or where it hardly is and a zero point pays (``choose_format``). Tensors
@@ -73,6 +75,17 @@ def calibrate(
             lopsided=lopsided.issuperset(members),
         )
         formats.update(dict.fromkeys(members, chosen))
+    return formats | _of_constants(model, groups, how)
+
+
+def _of_constants(model: ir.Model, groups: Sequence[Group], how: Dfp8) -> dict[str, Format]:
+    formats = {}
+    for name in dict.fromkeys(name for group in groups for name in group.constants):
+        elements = constants.array(model.graph.initializers[name])
+        assert elements is not None
+        magnitude, signed = float(np.abs(elements).max()), bool((elements < 0).any())
+        exponent = choose_exponent(elements.reshape(-1), magnitude, signed, how)
+        formats[name] = Format.dfp(signed, exponent)
     return formats
 
 

@@ -35,6 +35,9 @@ _OF_FIRST_INPUT = frozenset(
         "Round",
         "DepthToSpace",
         "SpaceToDepth",
+        "Expand",
+        "Tile",
+        "Gather",
     ]
 )
 _OF_ALL_INPUTS = frozenset(["Add", "Mul", "Div", "Concat", "Min", "Sum"])
@@ -185,7 +188,7 @@ def dynamic_tensors(model: ir.Model, groups: Sequence[Group]) -> set[str]:
             )
     found: set[str] = set()
     for group in groups:
-        made = group.kind in ("layer", "add")
+        made = _takes_exponents(group)
         kept = group.keeps_format and group.inputs[0] in found
         found.update(name for name in group.outputs if carries[name] and (made or kept))
     return found
@@ -194,7 +197,7 @@ def dynamic_tensors(model: ir.Model, groups: Sequence[Group]) -> set[str]:
 def _accepts_dynamic(
     reader: Group, carries: dict[str, bool], values: dict[str | None, ir.Value]
 ) -> bool:
-    if reader.kind in ("layer", "add"):
+    if _takes_exponents(reader):
         return True
     if not reader.keeps_format:
         return reader.kind == "pool" and reader.nodes[0].op_type != "Resize"
@@ -202,6 +205,10 @@ def _accepts_dynamic(
         _same_images(values[reader.inputs[0]], values[name]) for name in reader.outputs
     )
     return same_batch and all(name in carries and carries[name] for name in reader.results)
+
+
+def _takes_exponents(group: Group) -> bool:
+    return group.kind == "layer" or (group.kind == "add" and not group.constants)
 
 
 def _same_images(before: ir.Value, after: ir.Value) -> bool:

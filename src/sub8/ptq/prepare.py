@@ -9,7 +9,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -27,10 +27,12 @@ from sub8.data.dataset import Dataset
 from sub8.data.inputs import Feeds, NamedData
 from sub8.data.preprocess import Preparation, Preprocess, prepare_image
 from sub8.errors import InputError, Sub8Warning, UnsupportedModelError
-from sub8.graph.groups import find_groups, why_no_layer
+from sub8.graph import constants
+from sub8.graph.groups import Group, find_groups, why_no_layer
 from sub8.graph.naming import node_name
 from sub8.graph.normalise import normalise
 from sub8.model_file import ModelFile, plain_shapes
+from sub8.numerics.dfp import Format, dequantize, quantize
 from sub8.progress import Work
 from sub8.ptq.activation_cache import Kept, Memory
 from sub8.ptq.calibrate import calibrate
@@ -125,6 +127,7 @@ def prepare_network(
             stacklevel=2,
         )
     formats = calibrate(graph, groups, inputs, recipe.activations, work)
+    _round_constants(graph, groups, formats)
     return PreparedNetwork(
         graph,
         groups,
@@ -147,6 +150,17 @@ def comparison_inputs(
     source, offered, prepared = _open_source(model, samples)
     dataset, _ = samples.parted(offered, most)
     return source, _inputs(dataset, prepared, source, fewest=1)
+
+
+def _round_constants(
+    graph: ir.Model, groups: Sequence[Group], formats: Mapping[str, Format]
+) -> None:
+    """Put the constants that become 8-bit on their grid, for all that computes with them now."""
+    for name in dict.fromkeys(name for group in groups for name in group.constants):
+        value, fmt = graph.graph.initializers[name], formats[name]
+        elements = constants.array(value)
+        assert elements is not None
+        value.const_value = ir.tensor(dequantize(quantize(elements, fmt), fmt), name=name)
 
 
 def _open_source(model: Source, samples: Samples) -> tuple[ModelFile, Dataset, Preparation | None]:

@@ -251,6 +251,7 @@ FUNCTIONS: dict[str, Function] = {
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "GlobalAveragePool": _unary(lambda x: x.mean(dim=(2, 3), keepdim=True)),
+    "GlobalMaxPool": _unary(lambda x: x.amax(dim=(2, 3), keepdim=True)),
     "ReduceMean": _reduce_mean,
     "Reshape": _reshape,
     "Flatten": _flatten,
@@ -258,6 +259,9 @@ FUNCTIONS: dict[str, Function] = {
         *patterns.attribute(node, "perm", tuple(reversed(range(values[0].ndim))))
     ),
     "Concat": lambda node, values: torch.cat(list(values), dim=node.attributes["axis"].value),
+    "Expand": lambda node, values: torch.broadcast_to(
+        values[0], torch.broadcast_shapes(values[0].shape, values[1])
+    ),
     "Slice": _slice,
     "Split": _split,
     "Pad": _pad,

@@ -86,6 +86,7 @@ class Network(nn.Module):
             self._set_of.update(dict.fromkeys(members, len(quantisers)))
             quantisers.append(ActivationQuantiser(formats[members[0]]))
         self.quantisers = nn.ModuleList(quantisers)
+        self._of_constants = {name: formats[name] for group in groups for name in group.constants}
         self.twins = nn.ModuleList(
             layers[group.name] if group.kind == "layer" else TrainableGroup(model, group)
             for group in groups
@@ -132,9 +133,10 @@ class Network(nn.Module):
             twin.momentum = MOMENTUM
 
     def formats(self) -> dict[str, Format]:
-        """The format of every 8-bit tensor."""
+        """The format of every 8-bit tensor, and of the constants that are such."""
         chosen = [q.format() for q in self.quantisers if isinstance(q, ActivationQuantiser)]
-        return {name: chosen[place] for name, place in self._set_of.items()}
+        found = {name: chosen[place] for name, place in self._set_of.items()}
+        return found | self._of_constants
 
     def integers(self) -> dict[str, QuantizedLayer]:
         """The integers of every layer, by name, as evaluation mode runs them."""

@@ -220,6 +220,7 @@ _READERS: dict[tuple[str, str], Reader] = {
     ("", "Split"): movement.read_split,
     ("", "Pad"): movement.read_pad,
     ("", "Resize"): movement.read_resize,
+    ("", "Expand"): movement.read_expand,
     ("", "DepthToSpace"): movement.read_blocks,
     ("", "SpaceToDepth"): movement.read_blocks,
     ("", "Concat"): movement.read_concat,

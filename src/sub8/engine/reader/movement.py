@@ -118,6 +118,15 @@ def read_resize(state: GraphState, node: ir.Node) -> list[Known] | None:
     return _move(state, node, template, keeps_images=factors[0] == 1)
 
 
+def read_expand(state: GraphState, node: ir.Node) -> list[Known] | None:
+    """To a constant shape, of as many axes."""
+    factors = patterns.expand_factors(node)
+    if factors is None or max(factors) > LARGEST_INT32:
+        return None
+    template = p.Repeat(name=node_name(node), x="", out="", factors=factors)
+    return _move(state, node, template, keeps_images=factors[0] == 1)
+
+
 def read_blocks(state: GraphState, node: ir.Node) -> list[Known] | None:
     """DepthToSpace and SpaceToDepth."""
     block = int(patterns.attribute(node, "blocksize", 0))

@@ -1,0 +1,34 @@
+"""Operators without an integer form of their own, in front of a layer, spelled out in others that
+have one.
+"""
+
+import onnx_ir as ir
+
+from sub8.graph import patterns
+from sub8.graph.choosing import spell_out_choice
+from sub8.graph.rearranging import spell_out_movement
+from sub8.graph.reductions import spell_out_reduction
+
+
+def spell_out(graph: ir.Graph) -> None:
+    """In place. What leads to the graph's outputs alone stays as it is, in float. Needs inferred
+    shapes.
+    """
+    before = _before_layers(graph)
+    for node in patterns.standard_nodes(graph):
+        for rewrite in (spell_out_choice, spell_out_movement, spell_out_reduction):
+            if node in before and node.graph is not None:
+                rewrite(node)
+
+
+def _before_layers(graph: ir.Graph) -> set[ir.Node]:
+    """The nodes behind which a weighted layer, or a product of two activations, lies."""
+    found: set[ir.Node] = set()
+    for node in reversed(list(graph)):
+        readers = {user for value in node.outputs for user in value.consumers()}
+        if any(
+            user in found or patterns.is_layer(user) or patterns.is_product(user)
+            for user in readers
+        ):
+            found.add(node)
+    return found

@@ -1,0 +1,203 @@
+"""Operators spelled out in others compute what they did, and stand in integer groups."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from sub8.graph.groups import find_groups
+from sub8.graph.in_place import stretches
+from sub8.graph.normalise import normalise
+
+LAYER = "a = Conv(x, w)"
+
+
+def floats(random, *shape):
+    return random.standard_normal(shape, np.float32)
+
+
+@pytest.fixture
+def kinds(net, run, random):
+    """Normalise ``x -> layer -> body -> layer`` and demand equal outputs; the kinds of its groups
+    between the layers. ``body`` makes b of a; in 4 axes, or 3 with ``rows``.
+    """
+
+    def check(body, shape=(2, 4, 6, 7), *, x="n,4,6,7", out=4, rows=False, **constants):
+        last = "y = MatMul(b, k)" if rows else "y = Conv(b, k)"
+        k = floats(random, out, 3) if rows else floats(random, 3, out, 1, 1)
+        w = floats(random, 4, 4, 1, 1)
+        model = net(f"{LAYER} {body} {last}", x=x, opset=18, w=w, k=k, **constants)
+        result = normalise(model)
+        onnx.checker.check_model(ir.to_proto(result), full_check=True)
+        assert [n.op_type for n in normalise(result).graph] == [n.op_type for n in result.graph]
+        given = floats(random, *shape)
+        (expected,), (got,) = run(model, given), run(result, given)
+        np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-5)
+        return [group.kind for group in find_groups(result)][1:-1]
+
+    return check
+
+
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div"])
+@pytest.mark.parametrize("shape", [(1, 4, 6, 7), (7,), (4, 6, 1)])
+def test_constants_of_any_shape(kinds, random, op, shape):
+    c = floats(random, *shape)
+    assert kinds(f"b = {op}(a, c)", c=c)[0] in ("add", "sub", "mul")
+    if op != "Div":
+        assert kinds(f"b = {op}(c, a)", c=c)[0] in ("add", "sub", "mul")
+
+
+@pytest.mark.parametrize("op", ["Max", "Min"])
+def test_larger_and_smaller_of_tensors(kinds, random, op):
+    assert "island" not in kinds(f"r = Sigmoid(a) s = Conv(r, w) b = {op}(a, s)")
+    assert "island" not in kinds(f"r = Sigmoid(a) b = {op}(c, a, r)", c=floats(random, 6, 7))
+
+
+@pytest.mark.parametrize("shape", [(6, 7), (4, 1, 1)])
+def test_choice_by_a_constant_mask(kinds, random, shape):
+    m = random.random(shape) > 0.4
+    assert "island" not in kinds("r = Sigmoid(a) b = Where(m, a, r)", m=m)
+    assert "island" not in kinds("b = Where(m, a, c)", m=m, c=np.array(0, np.float32))
+    assert "island" not in kinds("b = Where(m, c, a)", m=m, c=floats(random, 6, 7))
+
+
+@pytest.mark.parametrize("excluded", [-np.inf, -1e30, -1e5])
+def test_a_mask_before_a_softmax_is_a_sum(kinds, random, excluded):
+    m = random.random((6, 7)) > 0.4
+    m[:, 3] = True
+    found = kinds(
+        "s = Where(m, a, c) b = Softmax<axis=-1>(s)", m=m, c=np.array(excluded, np.float32)
+    )
+    assert found == ["softmax"]
+
+
+def test_a_row_without_elements_stays_as_it_is(kinds, random):
+    m = random.random((6, 7)) > 0.4
+    m[2] = False
+    found = kinds("s = Where(m, a, c) b = Softmax<axis=-1>(s)", m=m, c=np.array(-1e30, np.float32))
+    assert "softmax" in found  # behind a product with the mask and a sum
+
+
+def test_means_of_several_and_slopes_of_every_element(kinds, random):
+    assert "island" not in kinds("r = Sigmoid(a) t = Tanh(a) b = Mean(a, r, t)")
+    assert "island" not in kinds("b = PRelu(a, s)", s=floats(random, 4, 6, 7))
+
+
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
+@pytest.mark.parametrize("axes", [(1,), (-1, 2), (1, 3), (1, 2, 3)])
+def test_reductions_along_any_axes_are_pooling(kinds, random, op, axes):
+    found = kinds(f"r = {op}(a, axes) b = Mul(a, r)", axes=np.array(axes))
+    assert "island" not in found
+    assert "pool" in found
+
+
+def test_reductions_that_drop_their_axes(kinds):
+    body = "t = Reshape(a, s) u = Transpose<perm=[0,2,1]>(t) b = ReduceMax<keepdims=0>(u, axes)"
+    shapes = {"s": np.array([0, 4, 42]), "axes": np.array([1])}
+    assert "island" not in kinds(body, rows=True, out=4, **shapes)
+
+
+def test_norms_are_left_whole(kinds):
+    body = "q = Mul(a, a) m = ReduceMean(q, axes) e = Add(m, c) r = Sqrt(e) b = Div(a, r)"
+    constants = {"axes": np.array([1]), "c": np.array(0.1, np.float32)}
+    assert kinds(body, **constants) == ["island"]
+
+
+@pytest.mark.parametrize("indices", [[3, 1, 0, 0], [0, 2], [-1, -2], [[0, 3], [2, 1]]])
+def test_gather_of_constant_indices(kinds, indices):
+    indices = np.array(indices)
+    body = "b = Gather<axis=1>(a, i)"
+    if indices.ndim > 1:
+        body = "g = Gather<axis=1>(a, i) b = Reshape(g, s)"
+        found = kinds(body, i=indices, s=np.array([0, 4, 6, 7]))
+    else:
+        found = kinds(body, i=indices, out=len(indices))
+    assert set(found) <= {"move"}
+
+
+def test_slices_backwards(kinds):
+    operands = {"s": np.array([-1, 5]), "e": np.array([-100, 0]), "x3": np.array([3, 2])}
+    assert set(kinds("b = Slice(a, s, e, x3, t)", t=np.array([-1, -2]), **operands)) == {"move"}
+
+
+@pytest.mark.parametrize("repeats", [(1, 1, 2, 3), (1, 3, 1, 1)])
+def test_tiles(kinds, repeats):
+    assert set(kinds("b = Tile(a, r)", r=np.array(repeats), out=4 * repeats[1])) == {"move"}
+
+
+def test_expand_is_left_out_where_its_reader_broadcasts(kinds):
+    body = "g = GlobalAveragePool(a) s = Shape(a) e = Expand(g, s) b = Mul(a, e)"
+    assert kinds(body) == ["pool", "mul"]
+
+
+def test_expand_to_a_constant_shape_moves(kinds):
+    body = "g = GlobalAveragePool(a) b = Expand(g, s)"
+    assert kinds(body, s=np.array([1, 4, 5, 3])) == ["pool", "move"]
+
+
+def test_a_class_token_is_part_of_the_sum_behind(kinds, random):
+    body = (
+        "t = Reshape(a, s) u = Transpose<perm=[0,2,1]>(t) b0 = Concat<axis=1>(c, u) b = Add(b0, p)"
+    )
+    constants = {"s": np.array([0, 4, 42]), "c": floats(random, 1, 1, 4)}
+    found = kinds(
+        body, (1, 4, 6, 7), x="1,4,6,7", rows=True, p=floats(random, 1, 43, 4), **constants
+    )
+    assert found == ["move", "move", "move", "add"]
+
+
+def test_a_token_that_is_expanded_to_the_batch(kinds, random):
+    body = (
+        "n = Shape<start=0, end=1>(x) e = Concat<axis=0>(n, one, four) "
+        "token = Expand(c, e) t = Reshape(a, s) u = Transpose<perm=[0,2,1]>(t) "
+        "b = Concat<axis=1>(u, token, token)"
+    )
+    found = kinds(
+        body, (3, 4, 6, 7), rows=True, s=np.array([0, 4, 42]), c=floats(random, 1, 1, 4),
+        one=np.array([1]), four=np.array([4]),
+    )  # fmt: skip
+    assert "island" not in found
+
+
+def test_constants_between_tensors_that_are_joined(kinds, random):
+    body = "r = Sigmoid(a) b = Concat<axis=1>(c, a, d, r, c)"
+    c, d = floats(random, 1, 2, 6, 7), floats(random, 1, 1, 6, 7)
+    found = kinds(body, (1, 4, 6, 7), x="1,4,6,7", out=13, c=c, d=d)
+    assert "island" not in found
+
+
+def test_padding_with_a_number(kinds):
+    constants = {"p": np.array([0, 0, 1, 2, 0, 0, 0, 1]), "v": np.array(0.3, np.float32)}
+    assert kinds("b = Pad(a, p, v)", **constants) == ["move", "add"]
+
+
+@pytest.mark.parametrize("how", ["half_pixel", "asymmetric", "align_corners"])
+@pytest.mark.parametrize("rounded", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
+def test_resize_to_the_nearest_of_any_sizes(kinds, how, rounded):
+    attributes = f"mode='nearest', coordinate_transformation_mode='{how}', nearest_mode='{rounded}'"
+    resize = f"b = Resize<{attributes}>(a, , , s)".replace("'", '"')
+    for sizes in ((1, 4, 3, 4), (1, 4, 9, 2)):
+        found = kinds(resize, (1, 4, 6, 7), x="1,4,6,7", s=np.array(sizes))
+        assert set(found) <= {"move"}
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 6])
+def test_linear_resize_to_the_middles(kinds, factor):
+    resize = 'b = Resize<mode="linear">(a, , c)'
+    scales = np.array([1, 1, 1 / factor, 0.5 if factor % 2 else 1], np.float32)
+    assert "island" not in kinds(resize, (2, 4, 12, 8), x="n,4,12,8", c=scales)
+
+
+def test_what_leads_to_outputs_alone_stays(net):
+    body = "a = Conv(x, w) r = ReduceMax(a, axes) y = Max(a, r)"
+    model = net(
+        body, x="n,3,6,7", opset=18, w=np.ones((4, 3, 1, 1), np.float32), axes=np.array([1])
+    )
+    assert [n.op_type for n in normalise(model).graph] == ["Conv", "ReduceMax", "Max"]
+
+
+def test_stretches_are_whole():
+    places = np.array([4, 3, 3, 5, 7, 9, 0, 1, 2])
+    found = stretches(places)
+    assert [first + step * i for first, n, step in found for i in range(n)] == places.tolist()
+    assert (3, 4, 2) in found
