@@ -168,45 +168,50 @@ void requantize_narrow(const RequantizeArguments& arguments) {
 }
 
 // Multipliers of 31 bits, sums of 64: eight accumulators, the even ones in one vector, the odd ones
-// in another. AVX2 has no arithmetic shift of 64 bits, so 2**62 is added, which keeps what is
-// shifted from being negative; half of a unit makes the shift round, ties upwards, and those go
-// back to even.
+// in another. Half of a unit is added, so that the shift rounds, ties upwards, and those go back to
+// even. The shift is 32 or more and sums stay below 2**62, so that their upper halves, shifted by
+// the rest, are the results: of each 128-bit half the accumulators 0, 2, 1, 3.
 template <bool ties_>
 class WideRounding {
   public:
     WideRounding(int shift, const int64_t* multiplier, const int64_t* offset)
-        : shift_(_mm_cvtsi32_si128(shift)),
-          shift_to_high_(_mm_cvtsi32_si128(shift - 32)),
-          fraction_(_mm256_set1_epi64x((int64_t(1) << shift) - 1)),
-          added_(_mm256_set1_epi32(int32_t(1) << (62 - shift))) {
-        const __m256i start = _mm256_set1_epi64x(kRaised + (int64_t(1) << (shift - 1)));
+        : rest_(_mm_cvtsi32_si128(shift - 32)),
+          fraction_(_mm256_set1_epi32(int32_t((uint32_t(1) << (shift - 32)) - 1))) {
+        const __m256i half = _mm256_set1_epi64x(int64_t(1) << (shift - 1));
         part(load_unaligned(multiplier), load_unaligned(multiplier + 4), even_, odd_);
         part(load_unaligned(offset), load_unaligned(offset + 4), even_offset_, odd_offset_);
-        even_offset_ = _mm256_add_epi64(even_offset_, start);
-        odd_offset_ = _mm256_add_epi64(odd_offset_, start);
+        even_offset_ = _mm256_add_epi64(even_offset_, half);
+        odd_offset_ = _mm256_add_epi64(odd_offset_, half);
     }
 
     // The rounded sums of eight accumulators; added: eight more products, even and odd ones.
+    template <bool adds>
     SUB8_INLINE __m256i operator()(__m256i acc, __m256i even_added, __m256i odd_added) const {
         const __m256i odd_acc = _mm256_srli_epi64(acc, 32);
-        const __m256i even = _mm256_add_epi64(
-            _mm256_add_epi64(_mm256_mul_epi32(acc, even_), even_offset_), even_added);
-        const __m256i odd = _mm256_add_epi64(
-            _mm256_add_epi64(_mm256_mul_epi32(odd_acc, odd_), odd_offset_), odd_added);
-        const __m256i high = _mm256_srl_epi64(odd, shift_to_high_);
-        __m256i rounded = _mm256_blend_epi32(_mm256_srl_epi64(even, shift_), high, 0xAA);
+        __m256i even = _mm256_add_epi64(_mm256_mul_epi32(acc, even_), even_offset_);
+        __m256i odd = _mm256_add_epi64(_mm256_mul_epi32(odd_acc, odd_), odd_offset_);
+        if constexpr (adds) {
+            even = _mm256_add_epi64(even, even_added);
+            odd = _mm256_add_epi64(odd, odd_added);
+        }
+        const __m256i upper = halves<0xDD>(even, odd);
+        __m256i rounded = _mm256_sra_epi32(upper, rest_);
         if constexpr (ties_) {
-            const __m256i zero = _mm256_setzero_si256();
-            const __m256i even_tie = _mm256_cmpeq_epi64(_mm256_and_si256(even, fraction_), zero);
-            const __m256i odd_tie = _mm256_cmpeq_epi64(_mm256_and_si256(odd, fraction_), zero);
-            const __m256i tie = _mm256_blend_epi32(even_tie, odd_tie, 0xAA);
+            const __m256i below =
+                _mm256_or_si256(halves<0x88>(even, odd), _mm256_and_si256(upper, fraction_));
+            const __m256i tie = _mm256_cmpeq_epi32(below, _mm256_setzero_si256());
             rounded = _mm256_andnot_si256(_mm256_srli_epi32(tie, 31), rounded);
         }
-        return _mm256_sub_epi32(rounded, added_);
+        return rounded;
     }
 
   private:
-    static constexpr int64_t kRaised = int64_t(1) << 62;
+    // 0x88: the lower 32 bits of each, 0xDD: the upper ones.
+    template <int which>
+    static __m256i halves(__m256i even, __m256i odd) {
+        return _mm256_castps_si256(
+            _mm256_shuffle_ps(_mm256_castsi256_ps(even), _mm256_castsi256_ps(odd), which));
+    }
 
     // Eight int64 in order to the even and the odd ones.
     static void part(__m256i first, __m256i second, __m256i& even, __m256i& odd) {
@@ -215,59 +220,87 @@ class WideRounding {
         odd = _mm256_permute4x64_epi64(_mm256_unpackhi_epi64(first, second), kOrder);
     }
 
-    __m128i shift_, shift_to_high_;
-    __m256i fraction_, added_;
+    __m128i rest_;
+    __m256i fraction_;
     __m256i even_, odd_, even_offset_, odd_offset_;
 };
 
-template <bool ties, bool has_residual, bool saturating, bool out_signed>
-void requantize_wide(const RequantizeArguments& arguments) {
+// Columns of a panel, 8 or 16 of them. A copy of the arguments, as above.
+template <typename Form, bool ties, int columns>
+void requantize_wide_columns(const RequantizeArguments& arguments, int column) {
+    static_assert(columns == 8 || columns == 16);
     const RequantizeArguments t = arguments;
     const RequantizeConstants c = *t.constants;
+    const int64_t* const multiplier = c.multiplier + t.output + column;
+    const int64_t* const offset = c.offset + t.output + column;
+    const WideRounding<ties> first(c.shift, multiplier, offset);
+    const WideRounding<ties> second(c.shift, multiplier + columns - 8, offset + columns - 8);
     const __m256i residual_multiplier = _mm256_set1_epi64x(c.residual_multiplier);
-    const Narrowing<Form<IntegerRounding, has_residual, false, saturating, out_signed>> narrow(c);
-    int column = 0;
-    for (; column + 8 <= t.columns; column += 8) {
-        const WideRounding<ties> rounding(c.shift, c.multiplier + t.output + column,
-                                          c.offset + t.output + column);
-        const int32_t* acc = t.acc + column;
-        const uint8_t* residual = has_residual ? t.residual + column : nullptr;
-        uint8_t* out = t.out + column;
-        const auto next_row = [&]() SUB8_INLINE_LAMBDA {
-            __m256i even = _mm256_setzero_si256(), odd = even;
-            if constexpr (has_residual) {
-                const __m256i x = load_residual(residual, c.residual_signed);
-                even = _mm256_mul_epi32(x, residual_multiplier);
-                odd = _mm256_mul_epi32(_mm256_srli_epi64(x, 32), residual_multiplier);
-                residual += t.pitch;
-            }
-            const __m256i rounded = rounding(load_unaligned(acc), even, odd);
-            acc += t.acc_pitch;
-            return rounded;
-        };
-        const auto put = [&](__m128i eight) SUB8_INLINE_LAMBDA {
-            _mm_storel_epi64(reinterpret_cast<__m128i*>(out), eight);
-            out += t.pitch;
-        };
-        const auto put_two = [&](__m128i rows) SUB8_INLINE_LAMBDA {
-            put(rows);
-            put(_mm_unpackhi_epi64(rows, rows));
-        };
-        int left = t.rows;
-        for (; left >= 4; left -= 4) {
-            const __m256i row0 = next_row(), row1 = next_row();
-            const __m256i first = _mm256_packs_epi32(row0, row1);
-            const __m256i row2 = next_row(), row3 = next_row();
-            const __m256i bytes = narrow(first, _mm256_packs_epi32(row2, row3));
-            put_two(_mm256_castsi256_si128(bytes));
-            put_two(_mm256_extracti128_si256(bytes, 1));
+    const Narrowing<Form> narrow(c);
+    const __m256i order = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15));
+    const int32_t* acc = t.acc + column;
+    const uint8_t* residual = Form::has_residual ? t.residual + column : nullptr;
+    uint8_t* out = t.out + column;
+    const auto rounded = [&](const WideRounding<ties>& rounding, int at) SUB8_INLINE_LAMBDA {
+        __m256i even, odd;
+        if constexpr (Form::has_residual) {
+            const __m256i x = load_residual(residual + at, c.residual_signed);
+            even = _mm256_mul_epi32(x, residual_multiplier);
+            odd = _mm256_mul_epi32(_mm256_srli_epi64(x, 32), residual_multiplier);
+        } else {
+            even = odd = zero();
         }
-        for (; left > 0; --left) {
-            const __m256i both = _mm256_packs_epi32(next_row(), _mm256_setzero_si256());
-            put(_mm256_castsi256_si128(narrow(both, both)));
-        }
+        return rounding.template operator()<Form::has_residual>(load_unaligned(acc + at), even,
+                                                                odd);
+    };
+    const auto next_row = [&]() SUB8_INLINE_LAMBDA {
+        acc += t.acc_pitch;
+        if (Form::has_residual) residual += t.pitch;
+    };
+    // 16 rounded values: of a row, or of two rows of 8.
+    const auto sixteen = [&](bool two_rows) SUB8_INLINE_LAMBDA {
+        const __m256i v0 = rounded(first, 0);
+        if (columns == 8) next_row();
+        const __m256i v1 = columns == 16 ? rounded(second, 8) : two_rows ? rounded(first, 0) : v0;
+        if (columns == 16 || two_rows) next_row();
+        return _mm256_packs_epi32(v0, v1);
+    };
+    const auto put = [&](__m128i bytes) SUB8_INLINE_LAMBDA {
+        __m128i* const to = reinterpret_cast<__m128i*>(out);
+        columns == 16 ? _mm_storeu_si128(to, bytes) : _mm_storel_epi64(to, bytes);
+        out += t.pitch;
+    };
+    const auto put_sixteen = [&](__m128i bytes) SUB8_INLINE_LAMBDA {
+        put(bytes);
+        if (columns == 8) put(_mm_unpackhi_epi64(bytes, bytes));
+    };
+    constexpr int kRows = 32 / columns;
+    int left = t.rows;
+    for (; left >= kRows; left -= kRows) {
+        const __m256i v0 = sixteen(true);
+        const __m256i v1 = sixteen(true);
+        const __m256i bytes = _mm256_shuffle_epi8(narrow(v0, v1), order);
+        put_sixteen(_mm256_castsi256_si128(bytes));
+        put_sixteen(_mm256_extracti128_si256(bytes, 1));
     }
-    if (column < t.columns) scalar::requantize_from(arguments, column);
+    for (; left > 0; --left) {
+        const __m256i last = sixteen(false);
+        put(_mm256_castsi256_si128(_mm256_shuffle_epi8(narrow(last, last), order)));
+    }
+}
+
+template <bool ties, bool has_residual, bool saturating, bool out_signed>
+void requantize_wide(const RequantizeArguments& arguments) {
+    using Wide = Form<IntegerRounding, has_residual, false, saturating, out_signed>;
+    int column = 0;
+    for (; column + 16 <= arguments.columns; column += 16)
+        requantize_wide_columns<Wide, ties, 16>(arguments, column);
+    if (column + 8 <= arguments.columns) {
+        requantize_wide_columns<Wide, ties, 8>(arguments, column);
+        column += 8;
+    }
+    if (column < arguments.columns) scalar::requantize_from(arguments, column);
 }
 
 // From properties of the constants to the instance for them.
