@@ -552,6 +552,9 @@ RECIPE: Schema = {
                 "percentile": _is("number", "of that rule", exclusiveMinimum=50, maximum=100),
             },
         },
+        "input_bits": by_name(
+            {"enum": [6, 7, 8]}, "of what a layer reads, by shell-style pattern of layers' names"
+        ),
         "method": {**either(*METHODS), "default": "hessian"},
         "reconstruction": {
             "type": "object",

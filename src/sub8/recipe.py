@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from sub8.errors import InputError
 from sub8.files import read_text
@@ -16,6 +16,8 @@ from sub8.numerics.weight_format import WEIGHT_FORMATS, IntegerFormat
 
 Method = Literal["paper", "optimal", "hessian", "reconstruct", "auto"]
 METHODS: tuple[str, ...] = get_args(Method)
+
+_Value = TypeVar("_Value")
 
 LARGEST_RECIPE = 1 << 20  # bytes
 _DEEP_KEY = re.compile(  # of 32 parts
@@ -205,6 +207,9 @@ class Recipe:
     "hessian" and then fits the integers of each block of layers together, by gradients, as
     ``reconstruction`` says (needs PyTorch and static exponents); "auto" does so as far as
     ``reconstruction.minutes``, the user (Ctrl-C) and what is installed let it.
+    input_bits: patterns of layer names, as in ``overrides``: at most so many bits (6, 7 or 8) of
+    the 8-bit tensor that the layer reads, where a layer or a sum makes it. With 6 the transform of
+    F(2 x 2, 3 x 3) fits 8-bit operands.
     correct_statistics: re-estimate each output channel's mean and spread on calibration data.
     """
 
@@ -215,6 +220,7 @@ class Recipe:
     overrides: dict[str, WeightFormat] = field(default_factory=dict)
     keep_float: tuple[str, ...] = ()
     activations: Dfp8 = field(default_factory=Dfp8)
+    input_bits: dict[str, int] = field(default_factory=dict)
     method: Method = "hessian"
     reconstruction: Reconstruction = field(default_factory=Reconstruction)
     correct_statistics: bool = True
@@ -232,11 +238,21 @@ class Recipe:
         if isinstance(self.keep_float, str) or not all(isinstance(p, str) for p in self.keep_float):
             raise InputError(f"keep_float {self.keep_float!r} must be patterns of nodes' names")
         object.__setattr__(self, "keep_float", tuple(self.keep_float))
+        self._check_input_bits()
         _check_type("activations", self.activations, Dfp8, "Dfp8()")
         _check_type("reconstruction", self.reconstruction, Reconstruction, "Reconstruction()")
         _check_type("correct_statistics", self.correct_statistics, bool, "True or False")
         if self.method not in METHODS:
             raise InputError(f"method {self.method!r} unknown; use {', '.join(METHODS)}")
+
+    def _check_input_bits(self) -> None:
+        _check_type("input_bits", self.input_bits, dict, "a table from patterns to bits")
+        for pattern, bits in self.input_bits.items():
+            _check_type("input_bits: pattern", pattern, str, "'layer4.*'")
+            if isinstance(bits, bool) or bits not in (6, 7, 8):
+                raise InputError(f"input_bits: {pattern!r}: {bits!r} must be 6, 7 or 8")
+        if self.input_bits and self.activations.exponent != "static":
+            raise InputError("input_bits needs static activation exponents")
 
     @property
     def second_order(self) -> bool:
@@ -262,22 +278,28 @@ class Recipe:
         return self.depthwise if depthwise else self.weights
 
     def unmatched(self, layers: Collection[str], nodes: Collection[str]) -> list[str]:
-        """The patterns of ``overrides`` that match none of the layers, and those of ``keep_float``
-        that match none of the nodes.
+        """The patterns of ``overrides`` and ``input_bits`` that match none of the layers, and those
+        of ``keep_float`` that match none of the nodes.
         """
+        asked: list[tuple[Collection[str], Collection[str]]] = [
+            (self.overrides, layers),
+            (self.input_bits, layers),
+            (self.keep_float, nodes),
+        ]
         return [
             pattern
-            for patterns, names in ((self.overrides, layers), (self.keep_float, nodes))
+            for patterns, names in asked
             for pattern in patterns
             if not any(fnmatch.fnmatchcase(name, pattern) for name in names)
         ]
 
     def override(self, layer: str) -> WeightFormat | None:
         """The format of the first pattern that matches the layer's name; None where none does."""
-        matching = (
-            fmt for pattern, fmt in self.overrides.items() if fnmatch.fnmatchcase(layer, pattern)
-        )
-        return next(matching, None)
+        return _matching(self.overrides, layer)
+
+    def bits_read(self, layer: str) -> int:
+        """The most bits of what a layer reads."""
+        return _matching(self.input_bits, layer) or 8
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":
@@ -314,6 +336,8 @@ class Recipe:
             elif key == "activations":
                 known = {"exponent", "calibration", "percentile"}
                 arguments[key] = _made(Dfp8, value, known, f"{source}: activations")
+            elif key == "input_bits":
+                arguments[key] = _table(value, f"{source}: input_bits")
             elif key == "method":
                 if value not in METHODS:
                     raise InputError(
@@ -350,10 +374,16 @@ class Recipe:
                 "calibration": self.activations.calibration,
                 "percentile": self.activations.percentile,
             },
+            **({"input_bits": self.input_bits} if self.input_bits else {}),
             "method": self.method,
             "reconstruction": asdict(self.reconstruction),
             "correct_statistics": self.correct_statistics,
         }
+
+
+def _matching(table: Mapping[str, _Value], name: str) -> _Value | None:
+    """The value of the first pattern that matches."""
+    return next((v for p, v in table.items() if fnmatch.fnmatchcase(name, p)), None)
 
 
 def _check_type(name: str, value: Any, wanted: type, example: str) -> None:

@@ -30,7 +30,7 @@ from sub8.graph.new_nodes import Writer
 from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.rewire import replace
 from sub8.numerics.cluster import ClusteredWeight, in_powers_of_two
-from sub8.numerics.dfp import Format, quantize
+from sub8.numerics.dfp import Format, dequantize, quantize
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,7 +253,7 @@ class _Writer:
                 "QuantizeLinear", [value, scale], {"axis": 0, "output_dtype": int(dtype)}
             )
             integers = self._name(quantize, f"{name}.integers")
-            dequantize = ir.node("DequantizeLinear", [integers, scale], {"axis": 0})
+            back = ir.node("DequantizeLinear", [integers, scale], {"axis": 0})
         else:
             if fmt.exponent is None or not fmt.low <= fmt.zero_point <= fmt.high:
                 raise InputError(
@@ -265,15 +265,26 @@ class _Writer:
                 f"sub8.{fmt.zero_point or 'zero'}.{dtype.name.lower()}",
                 np.array(fmt.zero_point, fmt.dtype),
             )
-            quantize = ir.node("QuantizeLinear", [value, scale, zero])
+            source = value
+            if fmt.bits < 8:
+                bounds = dequantize(np.array([fmt.low, fmt.high]), fmt)
+                ends = [
+                    self._constant(
+                        f"sub8.{side}.{fmt.bits}.{dtype.name.lower()}.{fmt.exponent}", end
+                    )
+                    for side, end in zip(("low", "high"), bounds, strict=True)
+                ]
+                nodes.append(ir.node("Clip", [value, *ends]))
+                source = self._name(nodes[-1], f"{name}.narrow")
+            quantize = ir.node("QuantizeLinear", [source, scale, zero])
             integers = self._name(quantize, f"{name}.integers")
             # Without a zero point it is 0. Pairs of int8 that both have one are made uint8 by ONNX
             # Runtime, which then gives what it adds behind a movement of them the wrong type.
             implied = fmt.signed and fmt.zero_point == 0
             operands = [integers, scale] if implied else [integers, scale, zero]
-            dequantize = ir.node("DequantizeLinear", operands)
-        nodes += [quantize, dequantize]
-        result = dequantize.outputs[0]
+            back = ir.node("DequantizeLinear", operands)
+        nodes += [quantize, back]
+        result = back.outputs[0]
         self._replace(value, result, nodes, f"{name}.real")
         self._insert(value, nodes)
 

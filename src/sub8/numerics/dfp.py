@@ -16,6 +16,7 @@ class Format:
     1701.08978 section 3), and a zero point only for tensors that lie mostly on one side of 0; other
     values come from Q/DQ files of other tools. ``scale is None`` means a dynamic exponent: chosen
     at run time, one per image.
+    bits: how many of the 8 are used; fewer leave room in what is computed with the integers.
 
     >>> fmt = Format.dfp(signed=False, exponent=-4)
     >>> fmt.scale, fmt.low, fmt.high
@@ -27,11 +28,12 @@ class Format:
     signed: bool
     scale: float | None
     zero_point: int = 0
+    bits: int = 8
 
     @classmethod
-    def dfp(cls, signed: bool, exponent: int, zero_point: int = 0) -> "Format":
+    def dfp(cls, signed: bool, exponent: int, zero_point: int = 0, bits: int = 8) -> "Format":
         """The static dynamic-fixed-point format with scale ``2**exponent``."""
-        return cls(signed, math.ldexp(1.0, exponent), zero_point)
+        return cls(signed, math.ldexp(1.0, exponent), zero_point, bits)
 
     @property
     def dynamic(self) -> bool:
@@ -66,11 +68,11 @@ class Format:
 
     @property
     def low(self) -> int:
-        return -128 if self.signed else 0
+        return -(1 << (self.bits - 1)) if self.signed else 0
 
     @property
     def high(self) -> int:
-        return 127 if self.signed else 255
+        return (1 << (self.bits - self.signed)) - 1
 
     @property
     def dtype(self) -> np.dtype:

@@ -1,7 +1,8 @@
 """Activation formats from calibration data: one streamed pass of the float model."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
@@ -38,6 +39,7 @@ def calibrate(
     inputs: NetworkInputs,
     how: Dfp8,
     work: Work = Work(),
+    bits: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Format]:
     """The Format of every tensor that the groups quantise, constants included, and of the quantised
     graph inputs.
@@ -46,6 +48,7 @@ def calibrate(
     it cannot be negative, or where it hardly is and a zero point pays (``choose_format``). Tensors
     joined by data movement share one format. With dynamic exponents, ``Format.scale`` is None where
     ``dynamic_tensors`` allows it and the values lie well within the reach of those exponents.
+    bits: of tensors that have fewer than 8 (``narrow_tensors``); those are static.
     Raises InputError naming the first tensor that holds NaN or infinity.
     """
     observers = observe(model, groups, inputs, work)
@@ -66,6 +69,12 @@ def calibrate(
             formats.update(dict.fromkeys(members, Format(signed, None)))
             continue
         sample = np.concatenate([observer.sample() for observer in seen])
+        if members[0] in bits:
+            made = bits[members[0]]
+            exponent = choose_exponent(sample, magnitude, signed, how, made)
+            formats.update(dict.fromkeys(members, Format.dfp(signed, exponent)))
+            formats[members[0]] = Format.dfp(signed, exponent, bits=made)
+            continue
         chosen = choose_format(
             sample,
             min(observer.smallest for observer in seen),

@@ -61,39 +61,42 @@ class Observer:
         return max(abs(self.smallest), abs(self.largest)) if math.isfinite(self.largest) else 0.0
 
 
-def covering_exponent(magnitude: float, signed: bool) -> int:
+def covering_exponent(magnitude: float, signed: bool, bits: int = 8) -> int:
     """The finest exponent e with ``magnitude <= high * 2**e``, at least -126; 0 for an all-zero
     tensor.
     """
     if magnitude <= 0.0:
         return 0
-    high = 127 if signed else 255
+    high = Format.dfp(signed, 0, bits=bits).high
     exponent = math.frexp(magnitude / high)[1]
     exponent = exponent - 1 if magnitude <= math.ldexp(high, exponent - 1) else exponent
     return max(exponent, LOWEST_EXPONENT)
 
 
-def choose_exponent(sample: NDArray[np.float32], magnitude: float, signed: bool, how: Dfp8) -> int:
+def choose_exponent(
+    sample: NDArray[np.float32], magnitude: float, signed: bool, how: Dfp8, bits: int = 8
+) -> int:
     """The static exponent of a tensor.
 
     sample: some of its elements. magnitude: the largest absolute value of all of them.
     how.calibration: "max": nothing saturates; "percentile": ``how.percentile`` per cent of the
     magnitudes do not; "mse": least squared error over the sample among the covering exponent and
     the finer ones."""
-    covering = covering_exponent(magnitude, signed)
+    covering = covering_exponent(magnitude, signed, bits)
     if how.calibration == "max" or sample.size == 0:
         return covering
     if how.calibration == "percentile":
         limit = float(np.percentile(np.abs(sample), how.percentile, method="higher"))
-        return min(covering, covering_exponent(limit, signed)) if limit > 0 else covering
+        return min(covering, covering_exponent(limit, signed, bits)) if limit > 0 else covering
     finest = covering - LOWEST_EXPONENT
     errors = [
-        squared_error(sample, Format.dfp(signed, covering - step))
+        squared_error(sample, Format.dfp(signed, covering - step, bits=bits))
         for step in range(min(CANDIDATES, finest + 1))
     ]
     while int(np.argmin(errors)) == len(errors) - 1 and len(errors) <= finest:
         # A few values dwarf the rest, which then decides.
-        errors.append(squared_error(sample, Format.dfp(signed, covering - len(errors))))
+        finer = Format.dfp(signed, covering - len(errors), bits=bits)
+        errors.append(squared_error(sample, finer))
     return covering - int(np.argmin(errors))
 
 

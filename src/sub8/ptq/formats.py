@@ -156,6 +156,28 @@ def lopsided_tensors(model: ir.Model, groups: Sequence[Group]) -> set[str]:
     return found.difference(str(value.name) for value in model.graph.inputs)
 
 
+def narrow_tensors(
+    model: ir.Model, groups: Sequence[Group], bits: Callable[[str], int]
+) -> dict[str, int]:
+    """The bits of the tensors that have fewer than 8, by the name of the one that movement starts
+    from: what a layer reads has at most as many as ``bits`` says by the layer's name, whoever else
+    reads it. Only results of layers and sums can have fewer.
+    """
+    shared = SharedFormats(model, groups)
+    wanted: dict[str, int] = {}
+    for group in groups:
+        if group.kind == "layer":
+            root = shared.of(group.inputs[0])
+            wanted[root] = min(wanted.get(root, 8), bits(group.name))
+    made = {name for group in groups if group.kind in ("layer", "add") for name in group.outputs}
+    kept = moved(groups)
+    return {
+        members[0]: wanted[root]
+        for root, members in shared.sets.items()
+        if wanted.get(root, 8) < 8 and members[0] in made and kept.issuperset(members[1:])
+    }
+
+
 def moved(groups: Iterable[Group]) -> set[str]:
     """Tensors whose elements all come from one tensor of the same format: nothing new to
     observe.

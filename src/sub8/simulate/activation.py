@@ -48,7 +48,7 @@ class ActivationQuantiser(nn.Module):
     def __init__(self, fmt: Format):
         super().__init__()
         assert fmt.exponent is not None
-        self.signed, self.low, self.high = fmt.signed, fmt.low, fmt.high
+        self.signed, self.high, self.bits = fmt.signed, fmt.high, fmt.bits
         self._below = math.ldexp(fmt.zero_point, fmt.exponent)  # reals below 0 that it reaches
         self.register_buffer("exponent", torch.tensor(fmt.exponent))
         self.register_buffer("errors", torch.zeros(len(_STEPS), dtype=torch.float64))
@@ -61,7 +61,7 @@ class ActivationQuantiser(nn.Module):
     def _at(self, exponent: int) -> Format:
         """The format with another exponent, whose zero point reaches as far below 0."""
         zero = math.ceil(math.ldexp(self._below, -exponent))
-        return Format.dfp(self.signed, exponent, min(zero, self.high))
+        return Format.dfp(self.signed, exponent, min(zero, self.high), self.bits)
 
     def _exponent(self) -> int:
         """The exponent as a plain number, read from the device only after it may have changed."""

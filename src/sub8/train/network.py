@@ -1,6 +1,7 @@
 """A network in low precision: one twin per group of the graph, trained as any PyTorch module."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import onnx_ir as ir
 import torch
@@ -11,7 +12,7 @@ from sub8.graph.qdq import QuantizedLayer
 from sub8.numerics.dfp import Format
 from sub8.oracle import OnnxRuntime
 from sub8.ptq import submodel
-from sub8.ptq.formats import SharedFormats
+from sub8.ptq.formats import SharedFormats, moved
 from sub8.simulate.activation import ActivationQuantiser
 from sub8.simulate.operators import Nodes
 from sub8.train.layer import MOMENTUM, TrainableLayer
@@ -81,6 +82,7 @@ class Network(nn.Module):
         self.track_every, self.track_exponents = track_every, track_exponents
         shared = SharedFormats(model, groups)
         self._set_of: dict[str, int] = {}
+        self._moved = moved(groups)
         quantisers: list[ActivationQuantiser] = []
         for members in shared.sets.values():
             self._set_of.update(dict.fromkeys(members, len(quantisers)))
@@ -135,7 +137,11 @@ class Network(nn.Module):
     def formats(self) -> dict[str, Format]:
         """The format of every 8-bit tensor, and of the constants that are such."""
         chosen = [q.format() for q in self.quantisers if isinstance(q, ActivationQuantiser)]
-        found = {name: chosen[place] for name, place in self._set_of.items()}
+        # What moves has been cut to fewer bits already.
+        found = {
+            name: replace(chosen[place], bits=8) if name in self._moved else chosen[place]
+            for name, place in self._set_of.items()
+        }
         return found | self._of_constants
 
     def integers(self) -> dict[str, QuantizedLayer]:
