@@ -29,6 +29,16 @@ def follows_from_constants(value: ir.Value | None) -> bool:
     return True
 
 
+def computed_values(graph: ir.Graph) -> set[ir.Value]:
+    """All values of a sorted graph, its inputs among them, that do not follow from constants."""
+    found = set(graph.inputs)
+    for node in graph:
+        no_constant = not (node.inputs or node.op_type == "Constant")
+        if no_constant or _has_branches(node) or any(value in found for value in node.inputs):
+            found.update(node.outputs)
+    return found
+
+
 def _has_branches(node: ir.Node) -> bool:
     """Whether the node may read more than its inputs."""
     kinds = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)

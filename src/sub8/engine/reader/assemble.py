@@ -3,7 +3,7 @@ in order.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from typing import Any
 
 import onnx_ir as ir
@@ -13,7 +13,7 @@ from sub8.engine.reader.state import GraphState
 from sub8.engine.reader.subgraph import extract
 from sub8.engine.reader.values import Integers, Pending
 from sub8.errors import UnsupportedModelError
-from sub8.graph.constants import follows_from_constants
+from sub8.graph.constants import computed_values
 from sub8.graph.naming import node_name
 from sub8.graph.reasons import why_float
 from sub8.graph.sorting import sort_topologically
@@ -38,6 +38,7 @@ class _Assembly:
         self.integer_only = integer_only
         self.values = {str(v.name): v for node in state.model.graph for v in node.outputs}
         self.values |= {str(v.name): v for v in state.model.graph.inputs}
+        self.computed = computed_values(state.model.graph)
         self.producer: dict[str, Piece] = {}
         self.formats: dict[str, Format | None] = {}
 
@@ -106,7 +107,7 @@ class _Assembly:
 
     def _reads(self, piece: Piece) -> list[str]:
         if isinstance(piece, ir.Node):
-            return [str(value.name) for value in _node_inputs(piece)]
+            return [str(value.name) for value in _node_inputs(piece, self.computed)]
         return list(piece.inputs)
 
     def _makes(self, piece: Piece) -> list[str]:
@@ -163,18 +164,16 @@ class _Assembly:
         return next(told, None) or why_float(nodes)
 
 
-def _node_inputs(node: ir.Node) -> list[ir.Value]:
-    """Values that depend on the graph's inputs, those that subgraphs capture included."""
+def _node_inputs(node: ir.Node, computed: Set[ir.Value]) -> list[ir.Value]:
+    """The computed values of the node's graph that it reads, those that subgraphs capture
+    included.
+    """
     found: dict[ir.Value, None] = {}
     pending = [node]
     while pending:
         current = pending.pop()
         for value in current.inputs:
-            if (
-                value is not None
-                and not follows_from_constants(value)
-                and value.graph is node.graph
-            ):
+            if value is not None and value in computed:
                 found[value] = None
         for attribute in current.attributes.values():
             if attribute.type == ir.AttributeType.GRAPH:
