@@ -92,7 +92,16 @@ def stand_ins(
     """A folder with all that the documents name: a small network in the place of every model."""
     folder = tmp_path_factory.mktemp("documents")
     float_model = (small_files / "model.onnx").read_bytes()
-    for name in ("resnet50", "resnet20", "resnet101", "cifar10-resnet20", "model", "MODEL"):
+    for name in (
+        "resnet50",
+        "resnet20",
+        "resnet101",
+        "cifar10-resnet20",
+        "cifar10-resnet56",
+        "efficientnet-lite0",
+        "model",
+        "MODEL",
+    ):
         (folder / f"{name}.onnx").write_bytes(float_model)
     data = np.load(small_files / "data.npz")
     _folders(folder, data["images"], data["labels"])
@@ -101,6 +110,7 @@ def stand_ins(
         _parquet(folder / f"{name}.parquet", folder / "photos", data["labels"], taken)
         shutil.copy(folder / f"{name}.parquet", folder / f"cifar10-{name}.parquet")
     shutil.copy(folder / "test.parquet", folder / "held-out.parquet")
+    shutil.copy(folder / "train.parquet", folder / "imagenet-sample.parquet")
     for name, cluster in {"resnet50-t4": 4, "resnet20-t4": 4, "Q": 4, "resnet50-t64": 64}.items():
         quantize = ("quantize", folder / "model.onnx", "--calibration", small_files / "data.npz")
         weights = ("--weights", "ternary", "--cluster", str(cluster))

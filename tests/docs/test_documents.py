@@ -14,7 +14,7 @@ DOCUMENTS = [
     *sorted(d for d in (PROJECT / "docs").rglob("*.md")),
 ]
 # Each has one table of results; all other figures are measurements.
-WITH_RESULTS = {"README.md", "docs/accuracy.md", "docs/training.md"}
+WITH_RESULTS = {"README.md", "docs/accuracy.md", "docs/paper.md", "docs/training.md"}
 DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.]*\.\w)")
 ELSEWHERE = re.compile(
     r"https?://\S+|(?:arXiv:?\s*)?\b\d{4}\.\d{4,5}\b|Python \d\.\d+|(?:License |Apache-)\d\.\d"
