@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import BinaryIO
 from sub8.errors import InputError
 
 COMPILED = b"sub8.s8\n"  # how a compiled model begins
+# Its header: that, the version, checksum and length of what follows, of a cache its source's key.
+COMPILED_HEADER = struct.Struct("<8sIIQ32s8x")
 # How a model begins that sub8 has written; an ONNX file: IR version, producer.
 _OWN_MODEL = re.compile(rb"\x08.\x12\x04sub8|" + COMPILED, re.DOTALL)
 

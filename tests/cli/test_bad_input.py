@@ -8,6 +8,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from sub8.files import COMPILED
+
 
 def refuse(done, *words):
     """The command failed as a user should see it."""
@@ -257,3 +259,34 @@ def test_a_fault_of_our_own_is_a_line_too(sub8_command, quantised, monkeypatch):
     monkeypatch.setenv("SUB8_TRACEBACK", "1")
     with pytest.raises(KeyError):
         sub8_command("inspect", quantised)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("inspect", "q.s8"),
+        ("inspect", "q.s8", "--cost"),
+        ("benchmark", "q.s8"),
+        ("benchmark", "model.onnx", "--baseline", "q.s8"),
+        ("run", "q.s8", "data.npz"),
+        ("evaluate", "q.s8", "data.npz"),
+        ("evaluate", "q.s8", "data.npz", "--runtime", "onnxruntime"),
+        ("verify", "q.s8", "data.npz"),
+        ("compare", "q.s8", "model.onnx"),
+        ("export", "q.s8", "--target", "onnx-plain", "-o", "new.onnx"),
+        ("compile", "q.s8", "-o", "new.s8"),
+        ("quantize", "q.s8", "-c", "data.npz", "-o", "new.onnx"),
+        ("finetune", "q.s8", "--train", "data.npz", "--validation", "data.npz", "-o", "new.onnx"),
+        ("sweep", "q.s8", "--data", "data.npz", "-c", "data.npz", "-o", "new"),
+    ],
+    ids=" ".join,
+)
+def test_a_compiled_model_where_onnx_is_needed(
+    sub8_command, folder, tmp_path, monkeypatch, command
+):
+    """Only Session and libsub8 run one: it has lost what the verbs show and compare."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "q.s8").write_bytes(COMPILED + bytes(100))
+    monkeypatch.chdir(tmp_path)
+    refuse(sub8_command(*command), "q.s8: a compiled model; give the ONNX file")
+    assert not list(tmp_path.glob("new*.*"))

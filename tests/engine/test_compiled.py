@@ -14,7 +14,8 @@ from qdq_graphs import Graph, network
 from tests.soak.small_quantized import write_all
 
 import sub8
-from sub8.engine.compiled_model import HEADER, sealed
+from sub8.engine.compiled_model import sealed
+from sub8.files import COMPILED_HEADER
 
 SHAPE = (1, 3, 12, 12)
 
@@ -137,7 +138,7 @@ def test_damaged_files(compiled, tmp_path):
     whole = compiled["ternary"].read_bytes()
     version = whole[:8] + struct.pack("<I", 2) + whole[12:]
     flipped = whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:]
-    body = whole[HEADER.size :]
+    body = whole[COMPILED_HEADER.size :]
     for data, message in (
         (whole[:-1], "its length is not the one that it tells"),
         (whole[:40], "not a compiled model"),

@@ -14,10 +14,12 @@ from onnxruntime import quantization as q
 from qdq_graphs import Graph, assert_same, in_onnx_runtime, operators, reals
 from residual_network import VARIANTS, quantised_residual_network
 
+import sub8
 from sub8.engine.compile import compile_plan
 from sub8.engine.plan.operators import Constant, Conv, Linear, Plan, Quantize
 from sub8.engine.plan.reference import run_reference, run_tensors
 from sub8.errors import Sub8Warning, UnsupportedModelError
+from sub8.graph.write import write_model
 from sub8.oracle import OnnxRuntime
 
 
@@ -204,6 +206,23 @@ def test_microsofts_operators_are_read(foreign):
         run_reference(plan, {"x": x})["logits"],
         run_reference(compile_plan(foreign), {"x": x})["logits"],
     )
+
+
+def test_microsofts_operators_are_read_from_a_file(foreign, tmp_path):
+    """ONNX infers no shapes behind them; weights' need no guard for all that."""
+    write_model(microsoft(foreign), tmp_path / "q.onnx")
+    session = sub8.Session(tmp_path / "q.onnx", integer_only=True)
+    x = reals((2, 3, 12, 12), 5)
+    np.testing.assert_array_equal(session.run(x), sub8.Session(foreign).run(x))
+
+
+@pytest.mark.parametrize("operator", ["Mul", "Div"])
+def test_a_factor_of_one_changes_nothing(operator):
+    g = Graph(("batch", 3, 4, 4))
+    y = g.node("AveragePool", g.quantised("x", 2.0**-6), kernel_shape=[4, 4])
+    y = g.quantised(g.node(operator, y, g.constant(1, np.float32)), 2.0**-6)
+    plan = assert_same(g.model(y), reals((2, 3, 4, 4)))
+    assert operators(plan) == ["Quantize", "AveragePool", "Dequantize"]
 
 
 def test_microsofts_weights_of_four_bits():

@@ -13,7 +13,8 @@ from mutations import NOTHING, changed_bytes
 from small_models import QUANTISED_KINDS, small_model
 
 import sub8
-from sub8.engine.compiled_model import HEADER, sealed
+from sub8.engine.compiled_model import sealed
+from sub8.files import COMPILED_HEADER
 
 MOST_ELEMENTS = 1 << 20  # of an input; what a mutant asks for beyond it is not run
 SHAPES = (1, 3)  # images
@@ -42,7 +43,7 @@ def compiled() -> dict[str, bytes]:
 class Compiled:
     def mutant(self, random: Random, without: frozenset[int] = NOTHING) -> Mutant:
         whole = compiled()[random.choice(sorted(compiled()))]
-        body = whole[HEADER.size :]
+        body = whole[COMPILED_HEADER.size :]
         match random.randrange(5):
             case 0:
                 return Mutant("file", changed_bytes(whole, random, without))

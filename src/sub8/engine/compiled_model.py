@@ -1,6 +1,5 @@
 """A quantised model as a compiled one: the file ``.s8``, see ``native/runtime/model.h``."""
 
-import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,19 +16,20 @@ from sub8.engine.plan.operators import Layer, Plan
 from sub8.engine.plan.operators.values import Shape
 from sub8.engine.plan.shapes import infer_shapes
 from sub8.errors import UnsupportedModelError
-from sub8.files import COMPILED
+from sub8.files import COMPILED, COMPILED_HEADER
 from sub8.numerics.dfp import Format
 from sub8.version import __version__
 
 VERSION = 1
-HEADER = struct.Struct("<8sIIQ40x")  # magic, version, checksum, length
 
 InputShapes = Mapping[str, Shape]
 
 
-def compiled_model(model: ir.Model, name: str, shapes: Sequence[InputShapes]) -> bytes:
+def compiled_model(
+    model: ir.Model, name: str, shapes: Sequence[InputShapes], *, source: bytes = b""
+) -> bytes:
     """A Q/DQ model for inputs of these shapes; where no image depends on another, for any number
-    of images.
+    of images. source: of a cache, the key of the file that it is of.
 
     Raises UnsupportedModelError where nodes would run as floats, and what compiling and lowering
     raise.
@@ -46,12 +46,12 @@ def compiled_model(model: ir.Model, name: str, shapes: Sequence[InputShapes]) ->
         layers=layers.layers,
         programs=programs,
     )
-    return sealed(write(described))
+    return sealed(write(described), source)
 
 
-def sealed(body: bytes) -> bytes:
+def sealed(body: bytes, source: bytes = b"") -> bytes:
     """With the header in front."""
-    return HEADER.pack(COMPILED, VERSION, zlib.crc32(body), len(body)) + body
+    return COMPILED_HEADER.pack(COMPILED, VERSION, zlib.crc32(body), len(body), source) + body
 
 
 def _refuse_islands(plan: Plan, name: str) -> None:

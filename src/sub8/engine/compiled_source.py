@@ -90,6 +90,15 @@ class CompiledSource:
         operators = tuple(self._model.programs[number].operators)
         return NativeSegment(program, names, tuple(made), operators)
 
+    @property
+    def compiled_shapes(self) -> list[dict[str, Shape]]:
+        """Of the inputs, by name, of every program."""
+        names = [info.name for info in self.inputs]
+        return [
+            dict(zip(names, map(tuple, program.inputs), strict=True))
+            for program in self._model.programs
+        ]
+
     def run_island(self, island: Any, arrays: Mapping[str, NDArray]) -> NoReturn:
         raise AssertionError("a compiled model has no islands")
 

@@ -69,6 +69,8 @@ class Session:
     threads: of one run; default, the CPUs this process may use.
     integer_only: refuse models with nodes that would run in float (see ``plan.islands()``).
     isa: instruction set, default the environment variable SUB8_ISA or the fastest that the CPU has.
+    cache: of an ONNX file, keep what it is compiled to beside it (``NAME.onnx.cache.s8``), so that
+    the next process opens that in milliseconds; made anew where either file has changed.
 
     Raises InputError for unusable models and options, UnsupportedModelError, naming the node, for
     constructs without an exact 8-bit form.
@@ -80,6 +82,7 @@ class Session:
         threads: int | None = None,
         integer_only: bool = False,
         isa: str | None = None,
+        cache: bool = False,
     ):
         self.threads = thread_count(threads)
         if not (isa is None or isinstance(isa, str)):
@@ -88,18 +91,24 @@ class Session:
             self.isa: str = _core.select_isa(isa or "")
         except ValueError as error:
             raise InputError(str(error)) from error
-        self._again = _Reopen.of(model, self.threads, integer_only, isa)
+        self._again = _Reopen.of(model, self.threads, integer_only, isa, cache)
         self._name = str(model) if isinstance(model, (str, os.PathLike)) else "model"
-        self._source = self._open(model, integer_only)
+        self._source = self._open(model, integer_only, cache)
         self._declared = self._source.declared
         # Their names.
         self.inputs = tuple(info.name for info in self._source.inputs)
         self.outputs = tuple(info.name for info in self._source.outputs)
         forks.watch(self)
 
-    def _open(self, model: Any, integer_only: bool) -> Source:
+    def _open(self, model: Any, integer_only: bool, cache: bool) -> Source:
         if is_compiled(model):
             return CompiledSource(model, self._name, self.isa, self.threads)
+        if cache:
+            if not isinstance(model, (str, os.PathLike)):
+                raise InputError("cache: a model in memory has no file to keep one beside")
+            from sub8.engine.cached_source import CachedSource
+
+            return CachedSource(model, self.isa, self.threads, integer_only)
         from sub8.onnx_import import import_onnx_ir
 
         import_onnx_ir()  # before anything imports it as a whole
@@ -247,7 +256,7 @@ class _Reopen:
 
     source: str | bytes
     state: tuple[int, int]
-    options: tuple[int, bool, str | None]
+    options: tuple[int, bool, str | None, bool]
 
     @classmethod
     def of(cls, model: Any, *options: Any) -> "_Reopen | None":

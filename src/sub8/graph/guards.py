@@ -16,6 +16,7 @@ from sub8.graph.check import graphs_of
 from sub8.graph.inlining import inline_functions
 from sub8.graph.naming import node_name
 from sub8.graph.new_nodes import Writer
+from sub8.graph.quantization import QDQ
 
 # The operands that must not be empty.
 _READ = {"Loop": (0, 1), "LSTM": (0,), "GRU": (0,), "Conv": (1,)}
@@ -102,7 +103,10 @@ def _sizes(value: ir.Value, types: Types) -> list[int | None] | None:
         return list(value.const_value.shape.numpy())
     found = types.get(str(value.name))
     if found is None or not found.HasField("shape"):
-        return None
+        producer = value.producer()  # of another domain, about which ONNX infers nothing
+        if producer is None or producer.op_type not in QDQ or producer.inputs[0] is None:
+            return None
+        return _sizes(producer.inputs[0], types)
     return [dim.dim_value if dim.HasField("dim_value") else None for dim in found.shape.dim]
 
 

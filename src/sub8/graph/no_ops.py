@@ -7,7 +7,8 @@ from sub8.graph import constants, patterns, rewire
 
 
 def remove_no_ops(graph: ir.Graph) -> None:
-    """Remove Identity, inference-mode Dropout, and Cast to the type that a tensor already has.
+    """Remove Identity, inference-mode Dropout, Cast to the type that a tensor already has, and
+    products with one and quotients by it, which Quark writes behind means.
 
     Every output of the graph keeps its own name: where one would be left without a node of its own
     (a copy of an input, a constant or another output), the node stays.
@@ -24,5 +25,8 @@ def remove_no_ops(graph: ir.Graph) -> None:
             removable = not on and not mask
         elif node.op_type == "Cast":
             removable = x.dtype is not None and patterns.attribute(node, "to", 0) == int(x.dtype)
+        elif node.op_type in ("Mul", "Div"):
+            one = constants.array(node.inputs[1])
+            removable = one is not None and one.ndim == 0 and one == 1
         if removable:
             rewire.bypass(node, x)

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from sub8.graph import constants
 
 MICROSOFT = "com.microsoft"
-_QDQ = ("QuantizeLinear", "DequantizeLinear")
+QDQ = ("QuantizeLinear", "DequantizeLinear")
 _OLD_TYPES = frozenset({ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT32})
 _NEW_TYPES = frozenset({
     ir.DataType.INT16, ir.DataType.UINT16, ir.DataType.INT4, ir.DataType.UINT4,
@@ -67,7 +67,7 @@ def use_standard_domain(model: ir.Model) -> None:
     model's opset has no standard operator for are left alone.
     """
     for node in model.graph:
-        if node.domain != MICROSOFT or node.op_type not in _QDQ or len(node.inputs) < 2:
+        if node.domain != MICROSOFT or node.op_type not in QDQ or len(node.inputs) < 2:
             continue
         types = set(_OLD_TYPES)
         if model.graph.opset_imports.get("", 0) >= _NEW_TYPES_OPSET:
