@@ -46,11 +46,12 @@ def test_the_next_process_needs_no_onnx(model, tmp_path):
     expected = cached(model, x.shape).run(x)
     np.save(tmp_path / "x.npy", x)
     program = (
-        "import sys, numpy as np, sub8; s = sub8.Session('q.onnx', cache=True);"
-        "np.save('y.npy', s.run(np.load('x.npy')));"
+        "import sys, numpy as np, sub8; model, x, y = sys.argv[1:];"
+        "np.save(y, sub8.Session(model, cache=True).run(np.load(x)));"
         "assert not {'onnx', 'onnx_ir', 'onnxruntime'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    files = [str(path) for path in (model, tmp_path / "x.npy", tmp_path / "y.npy")]
+    subprocess.run([sys.executable, "-c", program, *files], check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
 
 
