@@ -305,6 +305,15 @@ VERBS: dict[str, tuple[dict[str, Schema], tuple[str, ...]]] = {
         ),
         (),
     ),
+    "score": (
+        dict(
+            metric=either("map50", "miou", "text", "cosine", "error"),
+            value=number("per cent; of error in the output's unit"),
+            parts=by_name(number("as value"), "further figures"),
+            images=count("measured on"),
+        ),
+        (),
+    ),
     "verify": (
         dict(
             images=count("compared"),
@@ -332,6 +341,44 @@ VERBS: dict[str, tuple[dict[str, Schema], tuple[str, ...]]] = {
                 )
             )
         ),
+        (),
+    ),
+    "detect": (
+        dict(
+            found=listed(
+                table(
+                    name=text("the image"),
+                    boxes=listed(
+                        table(
+                            name=text("of the class"),
+                            label=count("the class"),
+                            score=number("0 to 1"),
+                            **{
+                                side: number("pixel") for side in ("left", "top", "right", "bottom")
+                            },
+                        ),
+                        "the likeliest first",
+                    ),
+                )
+            ),
+            pictures=listed(text("a file written")),
+        ),
+        (),
+    ),
+    "segment": (
+        dict(
+            found=listed(
+                table(
+                    name=text("the image"),
+                    parts=by_name(part("of the image's pixels"), "by class"),
+                )
+            ),
+            pictures=listed(text("a file written")),
+        ),
+        (),
+    ),
+    "outputs": (
+        dict(output=OUTPUT, shapes=by_name(SHAPE, "of the arrays")),
         (),
     ),
     "inspect": (INSPECTION, ("choice",)),

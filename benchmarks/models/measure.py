@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sources import SOURCES, Images, Source
 
 import sub8
-from sub8.mixed.metric import Power
+from sub8.metrics.signals import Power
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.study.peers import quantize_with_onnxruntime

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sub8.verbs.classify import classify
     from sub8.verbs.compile import Compilation
     from sub8.verbs.compile import compile as compile
+    from sub8.verbs.detect import Detection, detect
     from sub8.verbs.doctor import doctor
     from sub8.verbs.error_budget import ErrorBudget, error_budget
     from sub8.verbs.evaluate import Evaluation, evaluate
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from sub8.verbs.predict import predict
     from sub8.verbs.quantize import quantize
     from sub8.verbs.quickstart import quickstart
+    from sub8.verbs.score import Score, score
+    from sub8.verbs.segment import Segmentation, segment
     from sub8.verbs.verify import Verification, verify
 
 # Name -> module that defines it; imported on first use, so that `import sub8` and `sub8 --help` are
@@ -48,6 +51,7 @@ _HOMES = {
     "Budget": "mixed.budget",
     "Compilation": "verbs.compile",
     "Dataset": "data",
+    "Detection": "verbs.detect",
     "Dfp8": "recipe",
     "ErrorBudget": "verbs.error_budget",
     "Evaluation": "verbs.evaluate",
@@ -62,6 +66,8 @@ _HOMES = {
     "Quality": "quality",
     "QuantizedModel": "quantized_model",
     "Recipe": "recipe",
+    "Score": "verbs.score",
+    "Segmentation": "verbs.segment",
     "Session": "engine.session",
     "Setting": "study.point",
     "Ternary": "recipe",
@@ -71,11 +77,14 @@ _HOMES = {
     "classify": "verbs.classify",
     "compare": "study.compare",
     "compile": "verbs.compile",
+    "detect": "verbs.detect",
     "doctor": "verbs.doctor",
     "error_budget": "verbs.error_budget",
     "predict": "verbs.predict",
     "report": "study.report",
     "settings": "study.sweep",
+    "score": "verbs.score",
+    "segment": "verbs.segment",
     "sweep": "study.sweep",
     "Training": "train.settings",
     "evaluate": "verbs.evaluate",
@@ -95,6 +104,7 @@ __all__ = [
     "Budget",
     "Compilation",
     "Dataset",
+    "Detection",
     "Dfp8",
     "ErrorBudget",
     "Evaluation",
@@ -110,6 +120,8 @@ __all__ = [
     "Quality",
     "QuantizedModel",
     "Recipe",
+    "Score",
+    "Segmentation",
     "Session",
     "Setting",
     "Sub8Error",
@@ -122,6 +134,7 @@ __all__ = [
     "benchmark",
     "classify",
     "compare",
+    "detect",
     "doctor",
     "error_budget",
     "evaluate",
@@ -132,6 +145,8 @@ __all__ = [
     "quantize",
     "quickstart",
     "report",
+    "score",
+    "segment",
     "settings",
     "sweep",
     "verify",

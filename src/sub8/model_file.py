@@ -2,6 +2,7 @@
 says.
 """
 
+import ast
 import json
 import math
 import os
@@ -167,9 +168,27 @@ class ModelFile:
 
     @cached_property
     def labels(self) -> list[str] | None:
-        """The class names, one a line in the metadata ``labels``."""
+        """The class names, one a line in the metadata ``labels``, or as YOLO's exporter writes
+        them: ``names``, a dict by class.
+        """
         text = self.metadata.get("labels", "").strip("\n")
-        return text.split("\n") if text else None
+        if text:
+            return text.split("\n")
+        try:
+            names = ast.literal_eval(self.metadata.get("names", ""))
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+        if not isinstance(names, dict) or sorted(names) != list(range(len(names))):
+            return None
+        return [str(names[label]) for label in range(len(names))] or None
+
+    @cached_property
+    def alphabet(self) -> list[str] | None:
+        """A text recogniser's characters from class 1 on, one a line in the metadata ``character``
+        (PaddleOCR's name), and a space behind the last; None where there are none.
+        """
+        text = self.metadata.get("character", "").strip("\n")
+        return [*text.split("\n"), " "] if text else None
 
     def class_name(self, index: int) -> str:
         """The class's label, or its index as text where the model names none."""

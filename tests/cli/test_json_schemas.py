@@ -81,6 +81,7 @@ def test_every_verb_has_a_schema_of_its_version() -> None:
         return [v for n, c in inner.items() for v in verbs(c, f"{before}-{n}".strip("-"))]
 
     expected = {*verbs(with_switches(app)), "cost", "sensitivity"}  # of inspect
+    expected |= {"detect", "segment", "outputs", "score"}  # of run and evaluate
     named = {schema_name(verb).removeprefix("sub8/").replace("/", "-") for verb in expected}
     assert SCHEMAS.keys() == named | {"recipe-1", "study-1"}
 
@@ -100,6 +101,7 @@ def test_measuring_verbs(at: dict[str, Path], sub8_command: Run) -> None:
         ("evaluate", q, data),
         ("verify", q, data),
         ("run", q, data),
+        ("run", q, data, "--task", "outputs", "-o", q.parent / "outputs.npz"),
         ("inspect", q),
         ("inspect", at["model"]),
         ("inspect", at["mixed"]),

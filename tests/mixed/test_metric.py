@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from sub8.errors import InputError
+from sub8.metrics.find import find_metric
 from sub8.mixed.budget import MaxDrop, plain
-from sub8.mixed.metric import find_metric, has_best, measure
+from sub8.mixed.metric_drop import has_best, measure
 
 RANDOM = np.random.default_rng(0)
 FLOAT = {"y": RANDOM.normal(size=(6, 5)), "z": RANDOM.normal(size=(6, 3)), "k": np.arange(6)}

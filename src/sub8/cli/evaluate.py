@@ -1,18 +1,35 @@
-"""Commands that run a model on data: evaluate, verify, run."""
+"""Commands that judge a model on data: evaluate, verify."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import sub8
 from sub8.cli import options, terminal
 from sub8.cli.json_output import print_json
+from sub8.errors import InputError
 
 
 def evaluate(
     model: options.Model,
     *,
     samples: options.Samples,
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="top1 (also top-5; labels in DATA), map50, miou, text, cosine or error (with"
+            " --labels).",
+        ),
+    ] = "top1",
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="COCO's JSON of boxes, a folder of PNG masks, lines of file name, tab and text, or"
+            " an .npy of rows.",
+        ),
+    ] = None,
     threads: options.Threads = None,
     runtime: Annotated[
         str | None,
@@ -23,18 +40,25 @@ def evaluate(
     batch: options.Batch = 32,
     as_json: options.Json = False,
 ) -> None:
-    """Measure top-1 and top-5 accuracy in per cent."""
-    with terminal.progress_bars() as progress:
-        result = sub8.evaluate(
-            model,
-            samples.source(),
-            **samples.selected(),
-            threads=threads,
-            runtime=runtime,  # type: ignore[arg-type]  # checked there, with one line for the user
-            batch=batch,
-            progress=progress,
+    """Measure a model by labels: top-1 and top-5 accuracy in per cent, or what --metric names."""
+    if (labels is None) != (metric == "top1"):
+        raise InputError(
+            "--labels is for metrics other than top1, whose labels are in DATA"
+            if metric == "top1"
+            else f"--metric {metric} needs --labels FILE"
         )
-    if as_json:
+    with terminal.progress_bars() as progress:
+        how: dict[str, Any] = {
+            **samples.selected(), "threads": threads, "runtime": runtime, "batch": batch,
+            "progress": progress,
+        }  # fmt: skip
+        if labels is not None:
+            score = sub8.score(model, samples.source(), metric, labels, **how)
+        else:
+            result = sub8.evaluate(model, samples.source(), **how)
+    if labels is not None:
+        _print_score(score, as_json)
+    elif as_json:
         print_json("evaluate", result.to_dict())
     else:
         few = "; few images: small differences mean nothing" if result.few else ""
@@ -42,6 +66,16 @@ def evaluate(
             f"top-1 {result.top1:.2f} ± {result.top1_margin:.2f} %, top-5 {result.top5:.2f} ±"
             f" {result.top5_margin:.2f} %, {result.images} images (±: 95 % confidence{few})"
         )
+
+
+def _print_score(score: "sub8.Score", as_json: bool) -> None:
+    if as_json:
+        print_json("score", score.to_dict())
+        return
+    parts = "".join(f", {name} {value:.4g}{score.unit}" for name, value in score.parts.items())
+    terminal.print_line(
+        f"{score.metric} {score.value:.4g}{score.unit}{parts}, {score.images} samples"
+    )
 
 
 def verify(
@@ -87,40 +121,11 @@ def verify(
         raise typer.Exit(1)
 
 
-def run(
-    model: options.Model,
-    images: Annotated[
-        list[str],
-        typer.Argument(metavar="IMAGE...", help="Image files or other data.", show_default=False),
-    ],
-    preprocess: options.PreprocessText = None,
-    threads: options.Threads = None,
-    as_json: options.Json = False,
-) -> None:
-    """Print the five likeliest labels of every image."""
-    from sub8.verbs.classify import classify
-
-    results = [
-        prediction
-        for source in images
-        for prediction in classify(
-            model, source, preprocess=options.preprocess_from(preprocess), threads=threads
-        )
-    ]
-    if as_json:
-        print_json("run", {"predictions": [prediction.to_dict() for prediction in results]})
-        return
-    for prediction in results:
-        terminal.print_line(prediction.name)
-        for score in prediction.top:
-            terminal.print_line(
-                f"  {score.label:<30} {score.logit:10.3f}  {terminal.per_cent(score.probability)}"
-            )
-
-
 # With examples of their use.
 COMMANDS = {
-    evaluate: ("sub8 evaluate resnet50-t4.onnx imagenet/val --images 1000 --threads 2",),
+    evaluate: (
+        "sub8 evaluate resnet50-t4.onnx imagenet/val --images 1000 --threads 2",
+        "sub8 evaluate yolo-int8.onnx val2017/ --metric map50 --labels instances_val2017.json",
+    ),
     verify: ("sub8 verify resnet50-t4.onnx photos/",),
-    run: ("sub8 run resnet50-t4.onnx cat.jpg dog.jpg",),
 }

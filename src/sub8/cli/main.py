@@ -21,6 +21,7 @@ from sub8.cli import (
     finetune,
     inspect,
     quantize,
+    run,
     signals,
     study,
     terminal,
@@ -67,6 +68,7 @@ def _sub8(
 for _verbs in (
     quantize,
     evaluate,
+    run,
     inspect,
     benchmark,
     zoo,

@@ -123,8 +123,9 @@ class BudgetOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What --max-drop is measured in: top1 (default), snr (dB), cosine (per cent), or"
-            " FILE.py:function of both networks' outputs.",
+            help="What --max-drop is measured in, beside the float network: top1 (default), snr"
+            " (dB), miou, map50, text, cosine (per cent), error, or FILE.py:function of both"
+            " networks' outputs.",
         ),
     ] = None
     mean_bits: Annotated[
@@ -142,8 +143,8 @@ class BudgetOptions:
         """The one that is given, None where none is. Raises InputError for two, or beside
         ``fixed`` weights.
         """
+        from sub8.metrics.find import TOP1
         from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits
-        from sub8.mixed.metric import TOP1
 
         budgets: list[Budget] = []
         if self.max_drop is not None:

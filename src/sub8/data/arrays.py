@@ -1,5 +1,7 @@
 """Samples in arrays: in memory, and in NumPy's files."""
 
+import io
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +83,16 @@ def numpy_file(path: Path) -> Iterator[NDArray[Any] | Mapping[str, NDArray[Any]]
         raise
     except Exception as error:  # zip, zlib and NumPy's header parser raise what they please
         raise InputError(f"{path}: not a readable NumPy file ({first_line(error)})") from error
+
+
+def packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The bytes of an ``.npz`` file of arrays by name, whatever the names are."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as files:
+        for name, array in arrays.items():
+            with files.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+    return archive.getvalue()
 
 
 def check_expansion(path: Path, unpacked: int) -> None:

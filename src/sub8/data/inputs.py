@@ -3,7 +3,7 @@
 A network of one float32 input takes what ``open_dataset`` opens. For others, and for several
 inputs: a dict (or an ``.npz``) with one array ``[B, ...]`` for each input, of which an array
 without axes goes to every call as it is; a folder or file of images where an input takes those; or
-an iterable of dicts, each one call's inputs as they are.
+an iterable of dicts, or a folder of ``.npz`` files, each one call's inputs as they are.
 """
 
 import os
@@ -68,8 +68,8 @@ class NamedData(Dataset):
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{key} {length}" for key, length in lengths.items())
             raise InputError(
-                f"{name}: its arrays differ in length ({told}); give one row a sample, or an "
-                "iterable of dicts, one for each call"
+                f"{name}: its arrays differ in length ({told}); give one row a sample, or a folder "
+                "of .npz files or an iterable of dicts, one for each call"
             )
         self._length = next(iter(lengths.values()))
         if self._length == 0:
@@ -122,6 +122,10 @@ def open_inputs(
     """
     if isinstance(source, Dataset):
         return source
+    calls = _files_of_calls(source)
+    if calls:
+        loaded = map(_loaded, calls)
+        return Feeds(str(source), list(_feeds(loaded, inputs, str(source), limit)))
     if isinstance(source, (str, os.PathLike)) and Path(source).suffix.lower() == ".npz":
         with numpy_file(Path(source)) as arrays:
             if isinstance(arrays, Mapping) and _by_name(arrays, inputs):
@@ -213,6 +217,22 @@ def _named(arrays: Mapping[str, Any], inputs: InputTypes, name: str) -> NamedDat
             columns[key] = _Column(where, array)
     labels = next((arrays[key] for key in LABEL_KEYS if key in arrays and key not in inputs), None)
     return NamedData(name, columns, same, None if labels is None else as_array(labels))
+
+
+def _files_of_calls(source: DataSource) -> list[Path]:
+    """The ``.npz`` files of a folder that holds some."""
+    if not isinstance(source, (str, os.PathLike)) or not Path(source).is_dir():
+        return []
+    try:
+        return sorted(Path(source).glob("*.npz"))
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read ({error.strerror or error})") from error
+
+
+def _loaded(path: Path) -> dict[str, NDArray[Any]]:
+    with numpy_file(path) as arrays:
+        assert isinstance(arrays, Mapping)
+        return dict(arrays)
 
 
 def _feeds(

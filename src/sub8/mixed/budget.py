@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from sub8.errors import InputError
-from sub8.mixed.metric import TOP1, Metric, check_metric, name_of
+from sub8.metrics.find import TOP1, Metric, check_metric, name_of
 
 
 @dataclass(frozen=True)

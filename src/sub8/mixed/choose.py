@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from sub8.engine.session import Session
 from sub8.errors import InputError
 from sub8.graph.groups import Group
+from sub8.metrics.find import TOP1, Outputs, find_metric
 from sub8.mixed.allocate import Allocation, Front, Layer, Option, stored_bits
 from sub8.mixed.budget import Budget, MaxDrop, MaxLatencyRatio, MeanBits, plain
 from sub8.mixed.drop import Drop, expected_drop
 from sub8.mixed.latency import Stopwatch
-from sub8.mixed.metric import TOP1, Outputs, find_metric, has_best, measure
+from sub8.mixed.metric_drop import has_best, measure
 from sub8.mixed.options import options_of, worthwhile
 from sub8.mixed.sensitivity import Sensitivity, measure_sensitivities
 from sub8.oracle import OnnxRuntime
@@ -186,7 +187,7 @@ class Chooser:
         if budget.metric == TOP1 and (shape := _logits(reference).shape)[2:]:
             raise InputError(
                 f"max drop: the model's output has shape {shape}, not [images, classes]; name "
-                "another metric (snr, cosine)"
+                "another metric (snr, miou, map50, text, cosine)"
             )
         trials: dict[int, Trial] = {}
         failing, passing = -1, len(points)

@@ -14,8 +14,8 @@ from sub8.data import Feed
 from sub8.data.dataset import Dataset
 from sub8.data.preprocess import Preparation
 from sub8.engine.session import Session
+from sub8.metrics.signals import Power
 from sub8.mixed.drop import expected_drop
-from sub8.mixed.metric import Power
 from sub8.model_file import ModelFile
 from sub8.oracle import OnnxRuntime
 from sub8.ptq.prepare import PreparedNetwork

@@ -42,10 +42,18 @@ class Run:
         self, progress: Progress | None = None
     ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64] | None]]:
         """Logits and labels (None where unknown), batch by batch, in the order of the data."""
+        for results, labels, count in self.results(progress):
+            yield results[self.runner.outputs[0]][:count], labels
+
+    def results(
+        self, progress: Progress | None = None
+    ) -> Iterator[tuple[Mapping[str, NDArray[Any]], NDArray[np.int64] | None, int]]:
+        """All outputs by name, labels (None where unknown) and the number of samples, call by call,
+        in the order of the data; a last batch that was filled up with its results of what fills it.
+        """
         done = 0
         for feed, labels, count in self.model.feeds(self.data, self.preprocess, self.batch):
-            results = self.runner.run_all(feed)
-            yield results[self.runner.outputs[0]][:count], labels
+            yield self.runner.run_all(feed), labels, count
             done += count
             if progress is not None:
                 progress("images", done, len(self.data))

@@ -1,0 +1,1 @@
+"""How good a network's answers are: beside another network's, and beside the truth."""
