@@ -6,6 +6,7 @@ Commands that take minutes even so: ``SUB8_LONG=1 python -m pytest tests/docs/te
 """
 
 import importlib
+import json
 import os
 import pkgutil
 import shlex
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from code_blocks import DOCUMENTS, PROJECT, blocks, commands
+from made_up_detector import made_up_detector
 from made_up_paper import made_up_paper
 from PIL import Image
 from tests.conftest import SIZE, Outcome, small_network
@@ -118,10 +120,25 @@ def stand_ins(
         assert done.code == 0, done.err
     compiled = sub8_command("compile", folder / "Q.onnx", "-o", folder / "resnet50-t4.s8")
     assert compiled.code == 0, compiled.err
+    _detection(folder)
     (folder / "ternary4.toml").write_text(
         'method = "reconstruct"\nweights = { kind = "ternary", cluster = 4 }\n'
     )
     return folder
+
+
+def _detection(folder: Path) -> None:
+    """A detector, images for it, and their labels."""
+    how = sub8.Preprocess(size=(16, 24), scale=1 / 255).to_metadata()
+    made_up_detector(folder / "yolo.onnx", [("preprocess", how)])
+    (folder / "val2017").mkdir()
+    for name in ("street.jpg", "val2017/000000000139.jpg"):
+        Image.fromarray(np.full((32, 48, 3), 255, np.uint8)).save(folder / name)
+    labels = {
+        "categories": [{"id": 1}], "images": [{"id": 139, "file_name": "000000000139.jpg"}],
+        "annotations": [{"image_id": 139, "category_id": 1, "bbox": [0, 0, 8, 8]}],
+    }  # fmt: skip
+    (folder / "instances_val2017.json").write_text(json.dumps(labels))
 
 
 def _folders(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:

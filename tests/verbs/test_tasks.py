@@ -5,9 +5,8 @@ one that finds bright squares, one that marks bright pixels.
 import json
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
+from made_up_detector import made_up_detector, saved
 from PIL import Image
 
 import sub8
@@ -16,33 +15,12 @@ from sub8.errors import InputError, MissingPreprocessError
 pytest.importorskip("pycocotools")
 pytest.importorskip("rapidfuzz")
 PLAIN = sub8.Preprocess(size=(16, 24), scale=1 / 255)
-# The mean of blocks of 4 x 4 pixels is the score of a box there.
-DETECTOR = """g (float[n,3,16,24] x) => (float[n,5,24] y)
-{ p = AveragePool<kernel_shape=[4,4], strides=[4,4]>(x) m = Conv(p, w) s = Reshape(m, rows)
-  shape = Shape<start=0, end=1>(x) target = Concat<axis=0>(shape, size) e = Expand(grid, target)
-  y = Concat<axis=1>(e, s) }"""
 MARKER = "g (float[n,3,16,24] x) => (float[n,1,16,24] y) { c = Conv(x, w) y = Sub(c, half) }"
-
-
-def saved(text, path, metadata=(), **weights):
-    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 20]> {text}')
-    for name, value in weights.items():
-        proto.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-    for key, value in metadata:
-        proto.metadata_props.add(key=key, value=value)
-    onnx.save(proto, path)
-    return path
 
 
 @pytest.fixture
 def detector(tmp_path):
-    rows, columns = np.mgrid[:4, :6]
-    grid = np.stack([columns * 4 + 2, rows * 4 + 2, rows * 0 + 4, rows * 0 + 4]).reshape(1, 4, 24)
-    return saved(
-        DETECTOR, tmp_path / "detector.onnx", [("names", "{0: 'square'}")],
-        w=np.full((1, 3, 1, 1), 1 / 3, np.float32), rows=np.array([0, 1, -1]),
-        size=np.array([4, 24]), grid=grid.astype(np.float32),
-    )  # fmt: skip
+    return made_up_detector(tmp_path / "detector.onnx")
 
 
 @pytest.fixture

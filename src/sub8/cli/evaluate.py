@@ -125,7 +125,7 @@ def verify(
 COMMANDS = {
     evaluate: (
         "sub8 evaluate resnet50-t4.onnx imagenet/val --images 1000 --threads 2",
-        "sub8 evaluate yolo-int8.onnx val2017/ --metric map50 --labels instances_val2017.json",
+        "sub8 evaluate yolo.onnx val2017/ --metric map50 --labels instances_val2017.json",
     ),
     verify: ("sub8 verify resnet50-t4.onnx photos/",),
 }

@@ -150,6 +150,6 @@ def _print_found(task: str, found: list[Any], pictures: list[str], as_json: bool
 COMMANDS = {
     run: (
         "sub8 run resnet50-t4.onnx cat.jpg dog.jpg",
-        "sub8 run yolo-int8.onnx street.jpg --task detect -o found/",
+        "sub8 run yolo.onnx street.jpg --task detect -o found/",
     ),
 }
