@@ -20,10 +20,11 @@ for needed in ("accelerate", "safetensors"):
 from safetensors.torch import load_file  # noqa: E402 - after the skip
 
 from sub8.graph.write import write_model  # noqa: E402
+from sub8.oracle import OnnxRuntime  # noqa: E402
 from sub8.train import checkpoint  # noqa: E402
 from sub8.train import finetune as verb  # noqa: E402
-from sub8.train.network import FloatNetwork  # noqa: E402
 from sub8.train.settings import Training  # noqa: E402
+from sub8.train.teacher import make_teacher  # noqa: E402
 
 PREPROCESS = sub8.Preprocess(size=8, scale=1 / 255, mean=(0.5,) * 3, std=(0.25,) * 3)
 SOURCE = Path(sub8.__file__).resolve().parents[1]
@@ -140,11 +141,29 @@ def test_a_broken_checkpoint_is_named(files, tmp_path):
 
 
 def test_a_mirrored_teacher_answers_to_image_and_mirror_image(block, images):
-    x = torch.from_numpy(images[:6])
-    mirrored = FloatNetwork(block.clone(), mirror=True)(x)
-    plain = FloatNetwork(block.clone())
-    assert not torch.allclose(mirrored, plain(x))
-    torch.testing.assert_close(mirrored, (plain(x) + plain(x.flip(-1))) / 2)
+    x, cpu = torch.from_numpy(images[:6]), torch.device("cpu")
+    plain, mirrored = (make_teacher(block, images, cpu, mirror=mirror) for mirror in (False, True))
+    assert not torch.allclose(mirrored(x), plain(x))
+    torch.testing.assert_close(mirrored(x), (plain(x) + plain(x.flip(-1))) / 2)
+
+
+def test_the_teacher_computes_in_integers_and_says_what_the_float_network_does(
+    block, images, tmp_path
+):
+    write_model(block, tmp_path / "float.onnx")
+    teacher = make_teacher(block, images, torch.device("cpu"), mirror=False)
+    found = teacher(torch.from_numpy(images)).numpy()
+    (expected,) = OnnxRuntime(tmp_path / "float.onnx").run_all({"image": images}).values()
+    assert not np.array_equal(found, expected)
+    assert np.square(found - expected).mean() < 0.01 * expected.var(axis=1).mean()
+
+
+def test_a_network_that_8_bits_spoil_teaches_in_float(block, images):
+    """One image's values dwarf all others': their logits are lost in 8 bits."""
+    spoilt = images.copy()
+    spoilt[::3] *= 1000.0
+    teacher = make_teacher(block, spoilt, torch.device("cpu"), mirror=False)
+    assert isinstance(teacher, torch.nn.Module)
 
 
 def test_a_mirrored_teacher_teaches(files):

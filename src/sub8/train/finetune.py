@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sub8.data import DataSource, ImageRange, open_dataset
@@ -28,10 +29,11 @@ from sub8.recipe import Recipe
 from sub8.train.artifact import export
 from sub8.train.checkpoint import load_checkpoint, read_record, save_checkpoint
 from sub8.train.log import Log, open_log
-from sub8.train.network import FloatNetwork, Network
+from sub8.train.network import Network
 from sub8.train.preparation import prepare
 from sub8.train.samples import Samples, epoch_order, load_samples, share, step_draws
 from sub8.train.settings import Training
+from sub8.train.teacher import make_teacher
 
 _LATEST, _BEST = "latest.safetensors", "best.safetensors"
 _VALIDATION_BATCH = 100
@@ -118,7 +120,7 @@ def finetune(
     )
     _check_labels(network, samples, held_out)
     folder = None if folder is None else Path(folder)
-    trainer = _Trainer(network, samples, held_out, recipe, settings, folder, progress)
+    trainer = _Trainer(network, samples, held_out, calibration, recipe, settings, folder, progress)
     return trainer.run()
 
 
@@ -157,6 +159,7 @@ class _Trainer:
         network: Network,
         samples: Samples,
         held_out: Samples,
+        calibration: NDArray[np.float32],
         recipe: Recipe,
         settings: Training,
         folder: Path | None,
@@ -178,7 +181,7 @@ class _Trainer:
         self.network = network.to(device)
         _channels_last(self.network)
         self.teacher = (
-            FloatNetwork(network.model, mirror=settings.mirror_teacher).to(device)
+            make_teacher(network.model, calibration, device, mirror=settings.mirror_teacher)
             if settings.distillation
             else None
         )

@@ -194,26 +194,3 @@ class Network(nn.Module):
         if track:
             quantiser.track(x)
         return quantiser(x)
-
-
-class FloatNetwork(nn.Module):
-    """The full-precision network that distillation learns from; it does not train.
-
-    mirror: the mean over an image and its mirror image, which makes fewer mistakes than either.
-    """
-
-    def __init__(self, model: ir.Model, *, mirror: bool = False):
-        super().__init__()
-        self._mirror = mirror
-        self.nodes = Nodes(tuple(model.graph), [str(model.graph.outputs[0].name)])
-        self._input = str(model.graph.inputs[0].name)
-
-    @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits float32 for inputs float32 ``[B, ...]``; ``[B, C, H, W]`` where ``mirror``."""
-        if self._mirror:
-            return (self._logits(x) + self._logits(x.flip(3))) / 2
-        return self._logits(x)
-
-    def _logits(self, x: Tensor) -> Tensor:
-        return self.nodes({self._input: x})[0]
