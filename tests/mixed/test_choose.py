@@ -81,6 +81,18 @@ def test_a_larger_drop_buys_fewer_bits(network, many):
     assert bits[20.0] < bits[0.01]
 
 
+def test_where_only_confidence_lacks_all_images_judge(network, many):
+    coarse = Recipe(overrides={"*": Ternary(64)}, method="optimal")
+    (half,) = choice_of(quantize(network, many, coarse, budget=MaxDrop(50.0), threads=1))["trials"]
+    between = half["mean"] + 1.5 * half["standard_error"]
+    assert half["mean"] < between < half["bound"]
+    (whole,) = choice_of(quantize(network, many, coarse, budget=MaxDrop(between), threads=1))[
+        "trials"
+    ]
+    assert whole["standard_error"] < 0.9 * half["standard_error"]
+    assert whole["bound"] <= between
+
+
 def test_an_impossible_drop_and_too_few_images_are_errors(network, images, many):
     coarse = Recipe(overrides={"*": Ternary(64)})
     with pytest.raises(InputError, match="max drop 1e-09: even the most exact"):

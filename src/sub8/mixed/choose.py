@@ -32,6 +32,8 @@ from sub8.recipe import Recipe, WeightFormat
 FEWEST_IMAGES = 64
 # Trials, each a whole quantisation, that the search along the front may take.
 TRIALS = 6
+# The halves of the calibration batches: what a trial is quantised on, and what judges it.
+_QUANTISED, _JUDGED = 0, 1
 # What the search starts from, and only its speed depends on: a predicted error of so much per point
 # of drop, and drops growing with this power of the error.
 _ERROR_PER_POINT = 0.01
@@ -42,7 +44,9 @@ _TIGHTENINGS = 5
 
 @dataclass(frozen=True)
 class Trial:
-    """One quantisation of half of the calibration images, judged by the other half."""
+    """One quantisation of half of the calibration images, judged by the other half; where that does
+    not decide, the reverse as well.
+    """
 
     mean_bits: float
     error: float
@@ -179,11 +183,7 @@ class Chooser:
         """The cheapest point of the front that keeps the drop, found by trials between failing and
         passing ones.
         """
-        session = OnnxRuntime(
-            ir.to_proto(self._network.model).SerializeToString(), threads=self._work.threads
-        )
-        judged_by = self._network.inputs.every(1, 2)
-        reference = [session.run_all(feed) for feed in judged_by]
+        reference = self._reference(_JUDGED)
         if budget.metric == TOP1 and (shape := _logits(reference).shape)[2:]:
             raise InputError(
                 f"max drop: the model's output has shape {shape}, not [images, classes]; name "
@@ -194,12 +194,12 @@ class Chooser:
         best: Sequence[Outputs] = reference
         if budget.metric != TOP1 and not has_best(find_metric(budget.metric), reference):
             passing = len(points) - 1
-            best = self._quantised_outputs(points[passing], judged_by)
+            best = self._quantised_outputs(points[passing], _JUDGED)
             lost = Drop(0.0, 0.0, 0.0)
             trials[passing] = Trial(points[passing].mean_bits, points[passing].error, lost)
         place = _nearest(points, _ERROR_PER_POINT * budget.points, range(len(points)))
         while passing - failing > 1 and len(trials) < TRIALS:
-            drop = self._drop(budget, reference, points[place], judged_by, best)
+            drop = self._drop(budget, reference, points[place], best)
             trials[place] = Trial(points[place].mean_bits, points[place].error, drop)
             if drop.bound <= budget.points:
                 passing = place
@@ -223,27 +223,40 @@ class Chooser:
         budget: MaxDrop,
         reference: Sequence[Outputs],
         allocation: Allocation,
-        judged_by: NetworkInputs,
         best: Sequence[Outputs],
     ) -> Drop:
-        got = self._quantised_outputs(allocation, judged_by)
-        if budget.metric == TOP1:
-            return expected_drop(_logits(reference), _logits(got))
-        return measure(find_metric(budget.metric), reference, got, best)
+        """Where only the confidence lacks, the halves change places: twice as many images judge."""
+        got = self._quantised_outputs(allocation, _JUDGED)
+        if budget.metric != TOP1:
+            return measure(find_metric(budget.metric), reference, got, best)
+        drop = expected_drop(_logits(reference), _logits(got))
+        if not drop.mean <= budget.points < drop.bound:
+            return drop
+        got = [*got, *self._quantised_outputs(allocation, _QUANTISED)]
+        return expected_drop(_logits([*reference, *self._reference(_QUANTISED)]), _logits(got))
+
+    def _half(self, which: int) -> NetworkInputs:
+        """Every other batch, from number ``which`` on."""
+        return self._network.inputs.every(which, 2)
+
+    def _reference(self, half: int) -> list[dict[str, NDArray[Any]]]:
+        """The float network's outputs on a half of the batches."""
+        session = OnnxRuntime(
+            ir.to_proto(self._network.model).SerializeToString(), threads=self._work.threads
+        )
+        return [session.run_all(feed) for feed in self._half(half)]
 
     def _quantised_outputs(
-        self, allocation: Allocation, judged_by: NetworkInputs
+        self, allocation: Allocation, half: int
     ) -> list[dict[str, NDArray[Any]]]:
-        """Quantise on every other batch; the result's outputs on the given ones."""
+        """Quantise on the other half of the batches; the result's outputs on the given one."""
         visit = LayerQuantiser(self._as_recipe(allocation))
         calibrated = calibration_pass(
-            self._network.on(self._network.inputs.every(0, 2)),
-            visit,
-            self._work.named("trial: layers"),
+            self._network.on(self._half(1 - half)), visit, self._work.named("trial: layers")
         )
         model = self._network.written(calibrated.layers)
         session = Session(model, threads=self._work.threads)
-        return [session.run_all(feed) for feed in judged_by]
+        return [session.run_all(feed) for feed in self._half(half)]
 
     def _fast(self, budget: MaxLatencyRatio) -> Choice:
         """Least error within the time; the sum of layers' times is tightened until the whole
