@@ -22,7 +22,12 @@ Run = Callable[[NDArray[np.float32]], object]
 def load_sub8(path: str, threads: int) -> Callable[[], Run]:
     from sub8.engine.session import Session
 
-    return lambda: Session(path, threads=threads).run
+    def load() -> Run:
+        session = Session(path, threads=threads)
+        (name,) = session.inputs
+        return lambda x: session.run_all({name: x})
+
+    return load
 
 
 def load_onnxruntime(path: str, threads: int) -> Callable[[], Run]:

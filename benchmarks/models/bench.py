@@ -133,8 +133,8 @@ def _tables(output: Path) -> Iterator[str]:
         found = {kind: json.loads(p.read_text()) for kind, p in paths.items() if p.exists()}
         if found:
             read[source.name] = found
-    yield "| model | islands | nodes in them | MACs in integers | mismatches | s | MiB |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| model | islands | nodes in them | MACs in integers | mismatches | s | CPU s | MiB |"
+    yield "|---|---|---|---|---|---|---|---|"
     for name, answers in read.items():
         yield _row([name, *_of_sub8(answers.get("sub8 int8", {}))])
     yield ""
@@ -156,7 +156,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def _of_sub8(answer: dict[str, Any]) -> list[str]:
     if "error" in answer or not answer:
-        return [answer.get("error", "")[:80], "", "", "", "", ""]
+        return [answer.get("error", "")[:80], "", "", "", "", "", ""]
     part = answer.get("in_integers")
     return [
         str(len(answer["islands"])),
@@ -164,6 +164,7 @@ def _of_sub8(answer: dict[str, Any]) -> list[str]:
         "" if part is None else f"{100 * part:.1f} %",
         f"{answer['mismatches']} of {answer['elements']:,}",
         f"{answer['seconds']:.0f}",
+        f"{answer['cpu_s']:.0f}" if "cpu_s" in answer else "",
         f"{answer['peak_mib']:,.0f}",
     ]
 

@@ -35,8 +35,8 @@ def quantised(source: Source, quantiser: str, folder: Path) -> Path:
 
 
 def main(name: str, quantiser: str, folder: Path) -> dict[str, Any]:
-    """Seconds, peak memory, signal-to-noise and agreement; of sub8 also what ``verify`` and
-    ``inspect`` say.
+    """Seconds, CPU seconds, peak memory, signal-to-noise and agreement; of sub8 also what
+    ``verify`` and ``inspect`` say.
     """
     source = next(one for one in SOURCES if one.name == name)
     count, held = (CALIBRATION, HELD_OUT) if source.trained else (FEW, FEW)
@@ -44,11 +44,14 @@ def main(name: str, quantiser: str, folder: Path) -> dict[str, Any]:
     calibration, held_out = images[:count], images[count:]
     path, target = source.path(folder), quantised(source, quantiser, folder)
     target.parent.mkdir(parents=True, exist_ok=True)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     with contextlib.redirect_stdout(sys.stderr):  # some of them print
         QUANTISERS[quantiser](path, calibration, target)
-    seconds = time.perf_counter() - start
-    answer: dict[str, Any] = {"seconds": seconds, "peak_mib": _peak_mib()}
+    answer: dict[str, Any] = {
+        "seconds": time.perf_counter() - start,
+        "cpu_s": time.process_time() - cpu,  # of all threads; what a busy machine says of itself
+        "peak_mib": _peak_mib(),
+    }
     run, real = _runner(target, quantiser), _onnxruntime(path)
     expected, got = _every(real, held_out), _every(run, held_out)
     answer |= {"snr": _ratios(expected, got), "agreement": source.agreement(expected, got)}

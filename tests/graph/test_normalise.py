@@ -726,3 +726,22 @@ def test_functions_that_do_not_fit_their_calls(net, inputs, opset, words):
     proto.opset_import.append(onnx.helper.make_opsetid("local", 1))
     with pytest.raises(UnsupportedModelError, match=f"cannot be inlined: .*{words}"):
         normalise(ir.from_proto(proto))
+
+
+def test_sizes_are_known_however_many_follow_from_each_other(net):
+    stages = 12
+    body = "".join(
+        f"s{n} = Shape(x{n}) h{n} = Gather(s{n}, last) e{n} = Div(h{n}, big)"
+        f"p{n} = Concat <axis = 0> (zeros, e{n}) x{n + 1} = Pad(x{n}, p{n})"
+        for n in range(stages)
+    )
+    model = net(
+        f"x0 = Relu(x) {body} y = Conv(x{stages}, w)",
+        x="b,1,4,4",
+        w=np.ones((1, 1, 1, 1), np.float32),
+        last=np.array([3]),
+        big=np.array([4]),
+        zeros=np.zeros(7, np.int64),
+    )
+    graph = normalise(model).graph
+    assert not {"Shape", "Gather", "Div"} & {node.op_type for node in graph}

@@ -16,7 +16,7 @@ from sub8.graph.library_logs import quiet
 from sub8.oracle import OnnxRuntime
 
 _FOLD_ELEMENTS = 1 << 26
-_ROUNDS = 8
+_ROUNDS = 64  # a size may follow from another that is known after the one before
 _RANDOM = frozenset({
     "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
     "RandomUniformLike",
