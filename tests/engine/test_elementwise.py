@@ -61,6 +61,26 @@ def test_product_scales_channels(exponent):
     assert operators(plan) == ["Quantize", "AveragePool", "Table", "Mul", "Dequantize"]
 
 
+@pytest.mark.parametrize("channels", [1, 7, 24, 250, 300])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_factors_of_few_and_of_many_channels(channels, swapped):
+    g = Graph(shape=(2, channels, 9, 7))
+    a = g.quantised("x", 2.0**-5, signed=True)
+    pooled = g.quantised(g.node("GlobalAveragePool", a), 2.0**-7)
+    gate = g.quantised(g.node("Sigmoid", pooled), 2.0**-8)
+    operands = (gate, a) if swapped else (a, gate)
+    y = g.quantised(g.node("Mul", *operands), 2.0**-6, signed=True)
+    assert_same(g.model(y), reals((2, channels, 9, 7)))
+
+
+@pytest.mark.parametrize("length", [255, 256, 257, 1000, 4099])
+def test_tables_of_every_length(length):
+    g = Graph(shape=(1, length))
+    y = g.quantised(g.node("Sin", g.quantised("x", 2.0**-5)), 2.0**-7, signed=True)
+    plan = assert_same(g.model(y), np.linspace(0, 8, length, dtype=np.float32)[None])
+    assert "Table" in operators(plan)
+
+
 def hard_swish(g, x):
     return g.node("HardSwish", x)
 

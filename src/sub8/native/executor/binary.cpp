@@ -1,6 +1,9 @@
 #include "executor/binary.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "executor/strided.h"
@@ -10,6 +13,8 @@ namespace sub8::executor {
 namespace {
 
 constexpr std::int64_t kChunk = 1 << 14;
+// Shorter rows beside one that repeats (a factor of each channel) are taken several at a time.
+constexpr std::int64_t kShort = 256, kCopies = 1024;
 
 // Largest magnitude of the sum that is rounded; throws where it could pass 2**62.
 double largest_total(const kernels::BinaryArithmetic& k) {
@@ -63,7 +68,48 @@ Binary::Binary(const Buffer& a, std::vector<std::int64_t> strides_a, const Buffe
     }
 }
 
+// The operand whose rows repeat, 0 or 1, where the other's follow each other; else -1.
+int Binary::repeated() const {
+    const std::size_t axes = sizes_.size();
+    const std::int64_t length = sizes_.back();
+    const bool rows = strides_a_.back() == 1 && strides_b_.back() == 1;
+    if (axes < 2 || length < 1 || length >= kShort || sizes_[axes - 2] < 1 || !rows) return -1;
+    const std::int64_t a = strides_a_[axes - 2], b = strides_b_[axes - 2];
+    if (a == 0 && b == length) return 0;
+    return b == 0 && a == length ? 1 : -1;
+}
+
+void Binary::run_short_rows(const Frame& frame, const Worker& worker, int repeated) const {
+    const std::uint8_t* const operands[] = {a_.read(frame), b_.read(frame)};
+    std::uint8_t* out = out_.write(frame);
+    const std::int64_t length = sizes_.back(), rows = sizes_[sizes_.size() - 2];
+    const std::int64_t most = std::min(kCopies / length, rows), groups = pieces(rows, most);
+    const Strides* const views[] = {&strides_a_, &strides_b_};
+    std::array<std::uint8_t, kCopies> copies;
+    std::int64_t copied = -1;
+    const Range part = share(row_count(sizes_) / rows * groups, worker);
+    for (std::int64_t item = part.begin; item < part.end; ++item) {
+        const std::int64_t plane = item / groups, first = item % groups * most;
+        const std::int64_t size = (rows - first < most ? rows - first : most) * length;
+        std::int64_t offsets[2];
+        row_offsets(sizes_, views, plane * rows + first, offsets);
+        if (plane != copied) {
+            const std::uint8_t* row = operands[repeated] + offsets[repeated];
+            for (std::int64_t copy = 0; copy < most; ++copy) {
+                std::memcpy(copies.data() + copy * length, row, std::size_t(length));
+            }
+            copied = plane;
+        }
+        const std::uint8_t* a = repeated == 0 ? copies.data() : operands[0] + offsets[0];
+        const std::uint8_t* b = repeated == 1 ? copies.data() : operands[1] + offsets[1];
+        worker.kernels.binary(a, 1, b, 1, size, arithmetic_, out + (plane * rows + first) * length);
+    }
+}
+
 void Binary::run(const Frame& frame, const Worker& worker) const {
+    if (const int operand = repeated(); operand >= 0) {
+        return run_short_rows(frame, worker, operand);
+    }
     const std::uint8_t* a = a_.read(frame);
     const std::uint8_t* b = b_.read(frame);
     std::uint8_t* out = out_.write(frame);

@@ -18,6 +18,9 @@ class Binary : public Step {
     void run(const Frame& frame, const Worker& worker) const override;
 
   private:
+    int repeated() const;
+    void run_short_rows(const Frame& frame, const Worker& worker, int repeated) const;
+
     Buffer a_, b_, out_;
     std::vector<std::int64_t> strides_a_, strides_b_, sizes_;
     kernels::BinaryArithmetic arithmetic_;

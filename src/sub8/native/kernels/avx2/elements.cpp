@@ -1,5 +1,6 @@
 #include "kernels/elements.inl"
 
+#include "kernels/avx2/look_up.h"  // in the place of the plain one
 #include "kernels/declarations.h"
 
 namespace sub8::kernels::avx2 {
