@@ -19,7 +19,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "study": ("the report and the charts (sub8 report)", ("altair", "jinja2", "vl_convert")),
     "records": ("open-graph records (sub8 record)", ("cryptography", "fastjsonschema")),
-    "openvino": ("the target openvino of sub8 export", ("openvino",)),
+    "openvino": ("the targets openvino, openvino-int8 of sub8 export", ("openvino",)),
     "tasks": (
         "average precision and the accuracy of characters (map50, text)",
         ("pycocotools", "rapidfuzz"),

@@ -35,6 +35,24 @@ def test_every_layer_becomes_an_integer_operator_of_onnx_runtime(tmp_path):
     assert kinds["Conv"] == 0
 
 
+def test_openvinos_files_hold_integers(tmp_path):
+    """Weights of 8 bits, and layers that its compiler runs in its integer kernels."""
+    ov = pytest.importorskip("openvino")
+    path, x = tmp_path / "int8.xml", _images(8, 1)
+    result = sub8.export(_quantised(), "openvino-int8", path, data=x, check=True, threads=1)
+    (check,) = result.runtimes
+    assert check.error is None and result.largest < 0.5
+    model = ov.Core().read_model(path)
+    stored = [op for op in model.get_ops() if op.get_type_name() == "Constant"]
+    large = [op for op in stored if op.get_output_size() and np.prod(op.shape) > 100]
+    assert large and {op.get_element_type().get_type_name() for op in large} == {"i8"}
+    compiled = ov.Core().compile_model(model, "CPU")
+    facts = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
+    kinds = [(f["layerType"].astype(str), f["runtimePrecision"].astype(str)) for f in facts]
+    layers = [precision for kind, precision in kinds if kind in ("Convolution", "FullyConnected")]
+    assert len(layers) == 5 and set(layers) <= {"u8", "i8"}
+
+
 def test_dynamic_exponents_are_refused_by_the_node(tmp_path):
     with pytest.raises(UnsupportedModelError, match=r"node '.*': exponents .* no int8 form"):
         sub8.export(_quantised("dynamic"), "onnx-int8", tmp_path / "int8.onnx", data=_images())

@@ -1,4 +1,5 @@
-"""The target ``onnx-int8``: plain per-channel 8-bit Q/DQ, the form that int8 runtimes run fast.
+"""The target ``onnx-int8``, and what ``openvino-int8`` is made of: plain per-channel 8-bit Q/DQ,
+the form that int8 runtimes run fast.
 
 What their optimisers look for, and only that: ``DequantizeLinear`` in front of every operand of a
 layer, ``QuantizeLinear`` behind it, weights int8 with one scale per output channel, the bias int32
@@ -10,6 +11,7 @@ that comes from a layer is rounded once more, to a format taken from the samples
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -44,7 +46,13 @@ class _Folded:
     exact: bool
 
 
-def _rewrite(model: ir.Model, samples: Samples) -> Rewritten:
+def int8_form(model: ir.Model, samples: Samples, *, clips_in_front: bool) -> Rewritten:
+    """The model in that form.
+
+    clips_in_front: whether a Clip of a layer's result stays in front of the QuantizeLinear, where
+    OpenVINO makes it part of the layer and where ONNX Runtime does not find the layer any more; or
+    goes behind it, where it costs both a pass over 8-bit integers.
+    """
     _refuse_dynamic(model)
     plain = model.clone()
     use_standard_domain(plain)
@@ -62,7 +70,7 @@ def _rewrite(model: ir.Model, samples: Samples) -> Rewritten:
     sums = [_round_operands(writer, node, ranges) for node in list(plain.graph)]
     for node in list(plain.graph):
         if node.domain == "" and node.op_type == "QuantizeLinear":
-            _write_activation(writer, node)
+            _write_activation(writer, node, clips_in_front)
     remove_unread(plain)
     notes = []
     if rounded:
@@ -205,10 +213,8 @@ def _round_operands(
     return len(operands)
 
 
-def _write_activation(writer: Writer, node: ir.Node) -> None:
-    """A QuantizeLinear as uint8, with a Clip in front of it behind it: on 8-bit integers it costs
-    little, and in front it keeps runtimes from finding the layer.
-    """
+def _write_activation(writer: Writer, node: ir.Node, clips_in_front: bool) -> None:
+    """A QuantizeLinear as uint8, with a Clip in front of it where it shall be."""
     readers = [use.node for use in node.outputs[0].uses()]
     scale = constants.scalar(node.inputs[1])
     zero = constants.scalar(node.inputs[2]) if len(node.inputs) > 2 else 0.0
@@ -229,6 +235,8 @@ def _write_activation(writer: Writer, node: ir.Node) -> None:
     for reader in readers:
         reader.resize_inputs(3)
         reader.replace_input_with(2, point)
+    if clips_in_front:
+        return
     x = node.inputs[0]
     clip = None if x is None else x.producer()
     if clip is None or clip.op_type != "Clip" or patterns.only_user(clip.outputs[0]) is not node:
@@ -260,5 +268,5 @@ INT8 = Target(
     "runtimes with int8 kernels: 8-bit weights per channel; not exact",
     False,
     (True,),
-    _rewrite,
+    partial(int8_form, clips_in_front=False),
 )
