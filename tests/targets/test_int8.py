@@ -35,6 +35,22 @@ def test_every_layer_becomes_an_integer_operator_of_onnx_runtime(tmp_path):
     assert kinds["Conv"] == 0
 
 
+def test_sums_of_seven_bits_saturate_nowhere(tmp_path):
+    """Pairs of the largest products that there are fit 16 bits, in which some kernels add them."""
+    model = _quantised()
+    for target, largest in (("onnx-int8", 127), ("onnx-int8-reduced", 64)):
+        path = tmp_path / f"{target}.onnx"
+        result = sub8.export(model, target, path, data=_images(8, 1), threads=1)
+        assert any("pass 64 are rounded" in note for note in result.notes) == (largest == 64)
+        weights = [
+            onnx.numpy_helper.to_array(tensor)
+            for tensor in onnx.load(path).graph.initializer
+            if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
+        ]
+        assert len(weights) == 5 and max(int(np.abs(w).max()) for w in weights) == largest
+    assert result.largest < 0.5
+
+
 def test_openvinos_files_hold_integers(tmp_path):
     """Weights of 8 bits, and layers that its compiler runs in its integer kernels."""
     ov = pytest.importorskip("openvino")

@@ -76,8 +76,8 @@ TargetName = Annotated[
         "--target",
         metavar="NAME",
         help="onnx (smallest), onnx-opset21 (no 2-bit types), onnx-plain (any runtime),"
-        " onnx-int8 (int8 kernels, not exact), openvino,"
-        " openvino-int8 (NAME.xml).",
+        " onnx-int8 (int8 kernels, not exact), onnx-int8-reduced (7 bits, for CPUs without VNNI),"
+        " openvino, openvino-int8 (NAME.xml).",
     ),
 ]
 

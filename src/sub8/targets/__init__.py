@@ -2,14 +2,15 @@
 
 from sub8.errors import InputError
 from sub8.targets.artifact import ARTIFACT
-from sub8.targets.int8 import INT8
+from sub8.targets.int8 import INT8, INT8_REDUCED
 from sub8.targets.openvino_ir import OPENVINO, OPENVINO_INT8
 from sub8.targets.opset21 import OPSET21
 from sub8.targets.plain import PLAIN
 from sub8.targets.target import Target
 
 TARGETS = {
-    target.name: target for target in (ARTIFACT, OPSET21, PLAIN, INT8, OPENVINO, OPENVINO_INT8)
+    target.name: target
+    for target in (ARTIFACT, OPSET21, PLAIN, INT8, INT8_REDUCED, OPENVINO, OPENVINO_INT8)
 }
 
 

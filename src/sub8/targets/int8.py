@@ -1,5 +1,5 @@
-"""The target ``onnx-int8``, and what ``openvino-int8`` is made of: plain per-channel 8-bit Q/DQ,
-the form that int8 runtimes run fast.
+"""The targets ``onnx-int8`` and ``onnx-int8-reduced``, and what ``openvino-int8`` is made of:
+plain per-channel 8-bit Q/DQ, the form that int8 runtimes run fast.
 
 What their optimisers look for, and only that: ``DequantizeLinear`` in front of every operand of a
 layer, ``QuantizeLinear`` behind it, weights int8 with one scale per output channel, the bias int32
@@ -32,6 +32,8 @@ from sub8.targets.target import Rewritten, Samples, Target
 
 _OPSET = 13
 _LARGEST = 127
+# Twice 255 times this fits 16 bits, in which x86 CPUs without VNNI add pairs of products.
+_LARGEST_UNSATURATED = 64
 _LAYERS = ("Conv", "Gemm", "MatMul")
 
 
@@ -46,8 +48,10 @@ class _Folded:
     exact: bool
 
 
-def int8_form(model: ir.Model, samples: Samples, *, clips_in_front: bool) -> Rewritten:
-    """The model in that form.
+def int8_form(
+    model: ir.Model, samples: Samples, *, clips_in_front: bool, largest: int = _LARGEST
+) -> Rewritten:
+    """The model in that form, weights up to ``largest``.
 
     clips_in_front: whether a Clip of a layer's result stays in front of the QuantizeLinear, where
     OpenVINO makes it part of the layer and where ONNX Runtime does not find the layer any more; or
@@ -64,7 +68,7 @@ def int8_form(model: ir.Model, samples: Samples, *, clips_in_front: bool) -> Rew
         if node.domain != "" or node.op_type not in _LAYERS or _activation(node.inputs[0]) is None:
             continue
         weight = read_weight(node)
-        if weight is not None and not _write_layer(writer, node, weight):
+        if weight is not None and not _write_layer(writer, node, weight, largest):
             rounded.append(str(node.name))
     remove_unread(plain)
     sums = [_round_operands(writer, node, ranges) for node in list(plain.graph)]
@@ -75,7 +79,7 @@ def int8_form(model: ir.Model, samples: Samples, *, clips_in_front: bool) -> Rew
     notes = []
     if rounded:
         notes.append(
-            f"{len(rounded)} layers whose scales times integers pass 8 bits are rounded to them: "
+            f"{len(rounded)} layers whose scales times integers pass {largest} are rounded: "
             + ", ".join(rounded)
         )
     if any(sums):
@@ -103,17 +107,17 @@ def _activation(value: ir.Value | None) -> ir.Node | None:
     return None if constants.follows_from_constants(quantize.inputs[0]) else quantize
 
 
-def _fold(weight: LayerWeight) -> _Folded:
+def _fold(weight: LayerWeight, largest: int) -> _Folded:
     """The terms' sum in 8 bits: as it is, less a factor that a channel's integers share, or
     rounded.
     """
     integers = np.sum(aligned_integers(weight.terms), axis=0)
     flat = integers.reshape(len(integers), -1)
-    largest = np.abs(flat).max(axis=1)
+    reached = np.abs(flat).max(axis=1)
     shared = np.maximum(np.gcd.reduce(flat, axis=1), 1)
-    factor = np.where(largest <= _LARGEST, 1, shared).astype(np.float64)
-    fits = largest <= _LARGEST * factor
-    factor[~fits] = largest[~fits] / _LARGEST
+    factor = np.where(reached <= largest, 1, shared).astype(np.float64)
+    fits = reached <= largest * factor
+    factor[~fits] = reached[~fits] / largest
     values = np.rint(flat / factor[:, None]).astype(np.int8)
     scale = np.ldexp(factor, finest_exponent(weight.terms))
     own = weight.terms[0].channel_scale
@@ -122,12 +126,12 @@ def _fold(weight: LayerWeight) -> _Folded:
     return _Folded(values.reshape(integers.shape), scale.astype(np.float32), bool(fits.all()))
 
 
-def _write_layer(writer: Writer, node: ir.Node, weight: LayerWeight) -> bool:
+def _write_layer(writer: Writer, node: ir.Node, weight: LayerWeight, largest: int) -> bool:
     """The layer's weight and bias in 8 and 32 bits; whether they are exact."""
     quantize = _activation(node.inputs[0])
     assert quantize is not None
     x_scale = constants.array(quantize.inputs[1])
-    folded, name = _fold(weight), str(node.name)
+    folded, name = _fold(weight, largest), str(node.name)
     values = folded.values.T if weight.transposed else folded.values
     stored = writer.constant(values, f"{name}.weight.int8")
     scale = writer.constant(folded.scale, f"{name}.weight.scale")
@@ -269,4 +273,12 @@ INT8 = Target(
     False,
     (True,),
     partial(int8_form, clips_in_front=False),
+)
+
+INT8_REDUCED = Target(
+    "onnx-int8-reduced",
+    "the same with weights of 7 bits, whose sums no int8 kernel saturates; not exact",
+    False,
+    (True,),
+    partial(int8_form, clips_in_front=False, largest=_LARGEST_UNSATURATED),
 )

@@ -77,7 +77,7 @@ def export(
     overwrite: bool = True,
 ) -> Export:
     """Write a quantised model in the form ``target``: "onnx", "onnx-opset21", "onnx-plain",
-    "onnx-int8", "openvino", "openvino-int8".
+    "onnx-int8", "onnx-int8-reduced", "openvino", "openvino-int8".
 
     The new file is compared with the engine on sample inputs before it takes the place of an old
     one. data: the samples, see ``open_dataset``; images: which, by default the first 16; without
