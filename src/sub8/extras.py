@@ -29,14 +29,16 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def install_command(extra: str) -> str:
-    """What installs an extra: from the folder that sub8 was installed from where that is still
-    there, as no package index need have sub8.
+    """What installs an extra, as no package index need have sub8: from the folder or the wheel that
+    it was installed from, where that is still there, else the packages themselves.
     """
-    folder = _source_folder()
-    if folder is None:
+    source = _source()
+    if source is not None:
+        return f"pip install '{source}[{extra}]'"
+    packages = _packages(extra)
+    if not packages:
         return f"pip install '.[{extra}]' in sub8's folder"
-    where = f"{folder}[{extra}]"
-    return f"pip install '{where}'"
+    return f"pip install {' '.join(map(repr, packages))}"
 
 
 def missing_extra(extra: str, package: str | None, wanted: str) -> InputError:
@@ -48,8 +50,10 @@ def missing_extra(extra: str, package: str | None, wanted: str) -> InputError:
     return InputError(f"{wanted} needs the package {package!r}; {install_command(extra)}")
 
 
-def _source_folder() -> Path | None:
-    """The project's folder: of a checkout that runs as it is, or as pip noted it."""
+def _source() -> Path | None:
+    """The project's folder, of a checkout that runs as it is, or that folder or the wheel, as pip
+    noted it.
+    """
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").is_file():
         return checkout
@@ -63,5 +67,19 @@ def _source_folder() -> Path | None:
         address = urlsplit(json.loads(text)["url"])
     except (ValueError, KeyError, TypeError):
         return None
-    folder = Path(unquote(address.path))
-    return folder if address.scheme == "file" and (folder / "pyproject.toml").is_file() else None
+    path = Path(unquote(address.path))
+    there = (path / "pyproject.toml").is_file() or (path.suffix == ".whl" and path.is_file())
+    return path if address.scheme == "file" and there else None
+
+
+def _packages(extra: str) -> list[str]:
+    """What an installed sub8 asks for with the extra, such as ``torch==2.13.0``."""
+    from importlib import metadata
+
+    try:
+        every = metadata.requires("sub8") or []
+    except metadata.PackageNotFoundError:
+        return []
+    parts = (requirement.partition(";") for requirement in every)
+    marks = (f'extra == "{extra}"', f"extra == '{extra}'")
+    return [package.strip() for package, _, marker in parts if marker.strip() in marks]
