@@ -15,6 +15,7 @@ from sub8.errors import InputError, UnsupportedModelError
 from sub8.graph.groups import find_groups
 from sub8.graph.normalise import normalise
 from sub8.graph.read import read_model
+from sub8.oracle import OnnxRuntime
 
 
 def operators(model: ir.Model) -> list[str]:
@@ -745,3 +746,17 @@ def test_sizes_are_known_however_many_follow_from_each_other(net):
     )
     graph = normalise(model).graph
     assert not {"Shape", "Gather", "Div"} & {node.op_type for node in graph}
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 5)])
+def test_halving_of_open_sizes_is_a_pool_like_any_other(net, size):
+    model = net(
+        "a = Conv(x, w) b = Relu(a)"
+        'y = MaxPool <kernel_shape = [2,2], strides = [2,2], auto_pad = "SAME_UPPER"> (b)',
+        x="b,2,h,w",
+        w=np.ones((3, 2, 1, 1), np.float32),
+    )
+    graph = normalise(model)
+    assert [group.kind for group in find_groups(graph)] == ["layer", "pool"]
+    x = np.random.default_rng(0).normal(size=(2, 2, *size)).astype(np.float32)
+    np.testing.assert_array_equal(OnnxRuntime(graph).run(x), OnnxRuntime(model).run(x))

@@ -161,6 +161,11 @@ def _explicit_padding(node: ir.Node) -> None:
         dilations = (1,) * len(kernel)  # as ONNX Runtime pads; the result is smaller than ONNX says
     lengths = [patterns.size(node.inputs[0], axis + 2) for axis in range(len(kernel))]
     pads = automatic_pads(mode, kernel, strides, dilations, lengths)
+    halving = node.op_type == "MaxPool" and set(kernel) == set(strides) == {2}
+    if pads is None and halving and mode == "SAME_UPPER":
+        # Of an odd size the last window lacks its second half, which is what a ceiling leaves.
+        node.attributes["ceil_mode"] = ir.AttrInt64("ceil_mode", 1)
+        pads = (0,) * len(kernel), (0,) * len(kernel)
     if pads is None:
         return  # depends on the image's size: stays as it is, and so in float
     node.attributes.pop("auto_pad")
