@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.engine.session import Session
@@ -13,13 +14,17 @@ from sub8.oracle import OnnxRuntime
 
 
 def time_point(
-    artifact: Path, peers: dict[str, Path], shape: tuple[int, ...], threads: int, runs: int = 20
+    artifact: Path,
+    peers: Mapping[str, Path | ir.Model],
+    shape: tuple[int, ...],
+    threads: int,
+    runs: int = 20,
 ) -> dict[str, float]:
     """Median milliseconds: ``sub8`` and every peer by name, taking turns."""
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     session = Session(artifact, threads=threads)
     calls: list[Callable[[Mapping[str, NDArray[Any]]], Any]] = [session.run_all]
-    calls += [OnnxRuntime(path, threads=threads).run_all for path in peers.values()]
+    calls += [OnnxRuntime(peer, threads=threads).run_all for peer in peers.values()]
     return dict(
         zip(["sub8", *peers], interleaved_medians(calls, {session.inputs[0]: x}, runs), strict=True)
     )

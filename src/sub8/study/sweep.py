@@ -314,7 +314,8 @@ def _baselines(
     images_read = open_dataset(data, opened.labels).select(images)
     found = []
     for name, path in ((PEER_FLOAT, model), (PEER_INT8, int8)):
-        accuracy = measure_accuracy(Run(opened, OnnxRuntime(path), images_read, preprocess))
+        runtime = OnnxRuntime(ModelFile.open(path).runnable)
+        accuracy = measure_accuracy(Run(opened, runtime, images_read, preprocess))
         size, right = model_bytes(path), pack_bits(accuracy.right)
         found.append(Baseline(name, accuracy.top1, accuracy.top5, size, right))
     _write_json(kept, [asdict(baseline) for baseline in found])
@@ -324,7 +325,8 @@ def _baselines(
 def _timed(
     target: Path, model: Path, chosen: list[Setting], threads: int, progress: Progress | None
 ) -> tuple[Point, ...]:
-    peers = {PEER_FLOAT: model, PEER_INT8: _int8_path(target)}
+    files = {PEER_FLOAT: model, PEER_INT8: _int8_path(target)}
+    peers = {name: ModelFile.open(path).runnable for name, path in files.items()}
     (shape,) = ModelFile.open(model).input_shapes().values()
     points = []
     for number, setting in enumerate(chosen, start=1):
