@@ -103,6 +103,20 @@ def test_norms_are_left_whole(kinds):
     assert kinds(body, **constants) == ["island"]
 
 
+def test_norms_over_planes_and_groups_are_norms_of_rows(kinds, random):
+    parameters = {"g": floats(random, 4), "h": floats(random, 4)}
+    found = kinds("b = InstanceNormalization<epsilon=0.01>(a, g, h)", **parameters)
+    assert found == ["move", "norm", "move", "table"]
+    groups = {"g": floats(random, 2), "h": floats(random, 2)}
+    found = kinds("b = GroupNormalization<num_groups=2>(a, g, h)", **groups)
+    assert "norm" in found
+    assert "island" not in found
+
+
+def test_softmax_over_channels_is_one_of_rows(kinds):
+    assert kinds("b = Softmax<axis=1>(a)") == ["move", "softmax", "move"]
+
+
 @pytest.mark.parametrize("indices", [[3, 1, 0, 0], [0, 2], [-1, -2], [[0, 3], [2, 1]]])
 def test_gather_of_constant_indices(kinds, indices):
     indices = np.array(indices)

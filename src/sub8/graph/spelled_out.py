@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from sub8.graph import patterns
 from sub8.graph.choosing import spell_out_choice
+from sub8.graph.norms import spell_out_norm
 from sub8.graph.rearranging import spell_out_movement
 from sub8.graph.reductions import spell_out_reduction
 
@@ -16,7 +17,12 @@ def spell_out(graph: ir.Graph) -> None:
     """
     before = _before_layers(graph)
     for node in patterns.standard_nodes(graph):
-        for rewrite in (spell_out_choice, spell_out_movement, spell_out_reduction):
+        for rewrite in (
+            spell_out_choice,
+            spell_out_movement,
+            spell_out_reduction,
+            spell_out_norm,
+        ):
             if node in before and node.graph is not None:
                 rewrite(node)
 
