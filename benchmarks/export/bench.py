@@ -51,8 +51,9 @@ def main(
     """Measure every form that is not there yet, then write the table."""
     output.mkdir(parents=True, exist_ok=True)
     others = [pair.split("=", 1) for pair in beside or ()]
+    names = target or [name for name, each in TARGETS.items() if each.ending is None]
     for path in models:
-        forms = {name: output / f"{path.stem}.{name}.onnx" for name in target or TARGETS}
+        forms = {name: output / f"{path.stem}.{name}.onnx" for name in names}
         given = {Path(file).stem: Path(file) for model, file in others if model == path.name}
         for name, form in (forms | given).items():
             kept = output / f"{path.stem}.{name}.json"
