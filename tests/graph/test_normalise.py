@@ -760,3 +760,25 @@ def test_halving_of_open_sizes_is_a_pool_like_any_other(net, size):
     assert [group.kind for group in find_groups(graph)] == ["layer", "pool"]
     x = np.random.default_rng(0).normal(size=(2, 2, *size)).astype(np.float32)
     np.testing.assert_array_equal(OnnxRuntime(graph).run(x), OnnxRuntime(model).run(x))
+
+
+def test_batch_norm_in_pieces_behind_a_transpose_is_part_of_the_layer(net, random):
+    shapes = (8,), (8,), (1, 1, 1, 8), (8, 3, 3, 3), (4, 8, 1, 1)
+    c, d, e, w, v = (random.normal(size=shape).astype(np.float32) for shape in shapes)
+    model = net(
+        "a = Conv(x, w) t = Transpose <perm = [0,2,3,1]> (a) s = Sub(t, c) m = Mul(s, d)"
+        "p = Add(m, e) r = Relu(p) u = Transpose <perm = [0,3,1,2]> (r)"
+        "q = Conv(u, v) y = Transpose <perm = [0,2,3,1]> (q)",
+        x="b,3,6,5",
+        c=c,
+        d=d,
+        e=e,
+        w=w,
+        v=v,
+    )
+    graph = normalise(model)
+    kinds = [node.op_type for node in graph.graph]
+    assert kinds == ["Conv", "Relu", "Conv", "Transpose"]
+    x = np.random.default_rng(0).normal(size=(2, 3, 6, 5)).astype(np.float32)
+    found, expected = (OnnxRuntime(one).run(x) for one in (graph, model))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)

@@ -23,6 +23,7 @@ from sub8.graph.one_dimensional import normalise_one_dimensional
 from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.quantization import QUANTIZED
 from sub8.graph.reassembly import fuse_layer_norms, whole_softmax
+from sub8.graph.sinking import functions_before_transposes
 from sub8.graph.spatial import normalise_spatial
 from sub8.graph.spelled_out import spell_out
 from sub8.graph.unbinding import unbind_before_transpose
@@ -69,6 +70,7 @@ def normalise(model: ir.Model) -> ir.Model:
     normalise_one_dimensional(graph)
     whole_softmax(graph)
     normalise_spatial(graph)
+    functions_before_transposes(graph)
     infer_shapes(model)
     normalise_linear(graph)
     unbind_before_transpose(graph)

@@ -1,6 +1,6 @@
 """Functions behind a movement, put before it: there they belong to the layer that it moves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +20,42 @@ class Constants(Protocol):
     """A constant operand behind a movement, as it is before it; None where it cannot be."""
 
     def __call__(self, elements: NDArray, axes: int, *, by_channel: bool) -> NDArray | None: ...
+
+
+def functions_before_transposes(graph: ir.Graph) -> None:
+    """Put what follows the Transpose of a layer's result before it, and leave out the Transpose
+    that undoes it: batch norm in pieces with channels last, as TensorFlow's exporters write it, is
+    then part of the layer.
+    """
+    for node in patterns.standard_nodes(graph):
+        x, perm = node.inputs[0] if node.inputs else None, patterns.attribute(node, "perm", ())
+        layer = None if x is None else x.producer()
+        if node.op_type != "Transpose" or not perm or layer is None:
+            continue
+        if not patterns.is_layer(layer) or patterns.only_user(layer.outputs[0]) is not node:
+            continue
+        push_before(graph, node, node.outputs[0], len(perm), _Turned(perm))
+        user = patterns.only_user(node.outputs[0])
+        if user is not None and user.op_type == "Transpose" and user.domain == "":
+            back = patterns.attribute(user, "perm", ())
+            moved = node.inputs[0]
+            if list(back) == list(np.argsort(perm)) and moved is not None:
+                rewire.bypass(user, moved)
+
+
+class _Turned:
+    """Constants before a Transpose. perm: its."""
+
+    def __init__(self, perm: Sequence[int]):
+        self._perm = perm
+
+    def __call__(self, elements: NDArray, axes: int, *, by_channel: bool) -> NDArray | None:
+        if by_channel:
+            return elements if self._perm[1] == 1 else None
+        if elements.ndim > axes:
+            return None
+        whole = elements.reshape((1,) * (axes - elements.ndim) + elements.shape)
+        return np.ascontiguousarray(whole.transpose(np.argsort(self._perm)))
 
 
 def push_before(
