@@ -78,7 +78,7 @@ class ModelFile:
     @cached_property
     def inputs(self) -> tuple[ir.Value, ...]:
         """All inputs; UnsupportedModelError where there is none, or one that is no tensor of
-        numbers.
+        numbers, or one that is bfloat16, as an output may not be either.
         """
         inputs = patterns.graph_inputs(self.model.graph)
         if not inputs:
@@ -89,6 +89,12 @@ class ModelFile:
                 raise UnsupportedModelError(
                     f"{self.name}: input {value.name!r} is of type {value.type}; inputs must be "
                     "tensors of numbers"
+                )
+        for value in (*inputs, *self.model.graph.outputs):
+            if value.dtype == ir.DataType.BFLOAT16:
+                raise UnsupportedModelError(
+                    f"{self.name}: {value.name!r} is bfloat16, which ONNX Runtime neither takes"
+                    " nor gives in Python; export it as float32 (weights may be bfloat16)"
                 )
         return tuple(inputs)
 
@@ -286,6 +292,10 @@ class ModelFile:
             return ()
         sizes = [dim if isinstance(dim, int) else None for dim in declared]
         sizes[0] = self.fixed_batch or sizes[0] or batch
+        # A state [2, n, 128] beside samples [n, ...] has the batch elsewhere.
+        for axis, dim in enumerate(declared[1:], 1):
+            if not isinstance(dim, int) and dim.value in self._batch_names:
+                sizes[axis] = self.fixed_batch or batch
         if self.preprocess is not None and len(sizes) == 4:
             known = self.preprocess.shape
         if None in sizes[1:]:
@@ -295,6 +305,12 @@ class ModelFile:
                 )
             sizes[1:] = [size or other for size, other in zip(sizes[1:], known, strict=True)]
         return tuple(size for size in sizes if size is not None)
+
+    @cached_property
+    def _batch_names(self) -> set[str]:
+        """What the inputs call their first sizes where these are open."""
+        first = [value.shape[0] for value in self.inputs if value.shape]
+        return {dim.value for dim in first if isinstance(dim, ir.SymbolicDim) and dim.value}
 
     def check_inputs(self, feed: Mapping[str, NDArray[Any]]) -> None:
         """InputError where an array does not fit its declared input."""

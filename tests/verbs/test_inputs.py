@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 
 import sub8
-from sub8.errors import InputError
+from sub8.errors import InputError, UnsupportedModelError
 from sub8.verbs.classify import classify
 
 SIAMESE = """g (float[n,3,8,8] a, float[n,3,8,8] b) => (float[n,4,6,6] y, float[n,5] z)
@@ -190,3 +190,10 @@ def test_half_precision_takes_what_it_can_hold(tmp_path):
             sub8.quantize(source, given, INT8)
     pixels = RANDOM.integers(0, 256, (4, 8, 8, 3), np.uint8)  # their preparation may be rounded
     sub8.quantize(source, pixels, INT8, preprocess=sub8.Preprocess(size=8, scale=1 / 255))
+
+
+def test_bfloat16_ends_are_refused_in_a_line(tmp_path):
+    text = "g (bfloat16[n,3,8,8] x) => (bfloat16[n,3,8,8] y) { y = Relu(x) }"
+    path = written(text, tmp_path / "brain.onnx")
+    with pytest.raises(UnsupportedModelError, match=r"'x' is bfloat16.*float32"):
+        sub8.quantize(path, np.ones((4, 3, 8, 8), np.float32))

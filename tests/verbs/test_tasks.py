@@ -163,3 +163,18 @@ def test_calls_in_files(tmp_path):
         np.savez(calls / f"{place}.npz", x=x * place, s=s)
     found = sub8.predict(path, calls)
     assert found[:, 0].tolist() == [2.0, 3.0, 4.0]
+
+
+def test_a_state_has_the_batch_of_the_samples(tmp_path):
+    body = "c = Conv(x, w) t = ReduceSum<keepdims=0>(s, a) y = Add(c, t)"
+    text = f"g (float[n,4,6,6] x, float[2,n,4,6,6] s) => (float[n,4,6,6] y) {{ {body} }}"
+    w = np.random.default_rng(0).normal(size=(4, 4, 1, 1)).astype(np.float32)
+    path = saved(text, tmp_path / "state.onnx", a=np.array([0]), w=w)
+    calls = [
+        {"x": np.ones((3, 4, 6, 6), np.float32) * n, "s": np.ones((2, 3, 4, 6, 6), np.float32)}
+        for n in range(4)
+    ]
+    made = sub8.quantize(path, calls)
+    assert sub8.inspect(made).input_shapes == {"x": (1, 4, 6, 6), "s": (2, 1, 4, 6, 6)}
+    assert sub8.benchmark(made, runs=1, batch=2).input_shapes["s"] == (2, 2, 4, 6, 6)
+    assert sub8.verify(made, calls).mismatches == 0
