@@ -272,54 +272,81 @@ void check(const Kernel& kernel, decltype(KernelSet::gather_slots) KernelSet::* 
     }
 }
 
+// Where the taps of a depthwise kernel lie: in rows of three columns, the positions as far apart as
+// one column or two, or each somewhere.
+enum class Taps { stride1, stride2, apart };
+
+void check_depthwise(const Kernel& kernel, const DepthwiseKernel& depthwise, Taps taps, int pairs,
+                     int positions, int variant, std::mt19937& random) {
+    const int step = kDepthwiseBlock * (taps == Taps::stride2 ? 2 : 1);
+    const int pitch = kDepthwiseBlock + 8, row = (2 * positions + 3) * kDepthwiseBlock;
+    std::vector<uint8_t> input(std::size_t(2 * pairs) * row);
+    for (uint8_t& value : input) value = uint8_t(random());
+    std::vector<const uint8_t*> rows;
+    for (int tap = 0; tap < 2 * pairs; ++tap) {
+        const int place = taps == Taps::apart
+                              ? tap * row + int(random() % 2) * kDepthwiseBlock
+                              : tap / 3 * row + tap % 3 * kDepthwiseBlock;
+        rows.push_back(&input[place]);
+    }
+    std::vector<int8_t> parts(std::size_t(pairs) * kDepthwiseStep);
+    const bool odd = variant / 8 % 2 != 0;  // then the last tap only fills up its pair
+    for (int pair = 0; pair < pairs; ++pair) {
+        for (int j = 0; j < 2 * kDepthwiseBlock; ++j) {
+            const bool none = odd && pair == pairs - 1 && j % 2 == 1;
+            const int value = none ? 0 : int8_t(random()), high = (value + 8) >> 4;
+            parts[pair * kDepthwiseStep + j] = int8_t(value - 16 * high);
+            parts[pair * kDepthwiseStep + 2 * kDepthwiseBlock + j] = int8_t(high);
+        }
+    }
+    std::vector<int16_t> factors;
+    for (int j = 0; j < kDepthwiseBlock; ++j) {
+        factors.push_back(int16_t(random() % 256));
+        factors.push_back(int16_t(16 * factors.back()));
+    }
+    std::vector<int32_t> acc(std::size_t(positions) * pitch);
+    for (int32_t& value : acc) value = int32_t(random() % 1000);
+    DepthwiseArguments t{};
+    t.rows = rows.data();
+    t.step = step;
+    t.pairs = pairs;
+    t.weights = parts.data();
+    t.factors = factors.data();
+    t.positions = positions;
+    t.flip = variant % 2 == 0 ? 0x80 : 0;
+    t.left_shift = variant / 2 % 2 == 0 ? 0 : 3;
+    t.first = variant / 4 % 2 == 0;
+    t.acc = acc.data();
+    t.acc_pitch = pitch;
+    std::vector<int32_t> wanted = acc;
+    for (int p = 0; p < positions; ++p) {
+        for (int j = 0; j < kDepthwiseBlock; ++j) {
+            const int channel = depthwise.order[j];
+            int32_t sum = 0;
+            for (int tap = 0; tap < 2 * pairs; ++tap) {
+                const int8_t* w = &parts[tap / 2 * kDepthwiseStep + 2 * j + tap % 2];
+                sum += (rows[tap][p * step + channel] ^ t.flip) *
+                       (w[0] + 16 * w[2 * kDepthwiseBlock]) * factors[2 * j];
+            }
+            int32_t& at = wanted[p * pitch + channel];
+            at = (t.first ? 0 : at) + int32_t(uint32_t(sum) << t.left_shift);
+        }
+    }
+    depthwise.run(t);
+    kernel.require(acc == wanted,
+                   std::to_string(pairs) + " pairs, " + std::to_string(positions) + " positions");
+}
+
 void check(const Kernel& kernel, DepthwiseKernel KernelSet::* place) {
-    const DepthwiseKernel& depthwise = kernel.set.*place;
     std::mt19937 random(4);
     for (int pairs = 1; pairs <= kDepthwisePairs; ++pairs) {
-        for (int positions : {1, 2, 5}) {
-            for (int variant = 0; variant < 8; ++variant) {
-                const int step = kDepthwiseBlock, pitch = kDepthwiseBlock + 8;
-                std::vector<uint8_t> input(std::size_t(2 * pairs + positions) * step);
-                for (uint8_t& value : input) value = uint8_t(random());
-                std::vector<const uint8_t*> rows;
-                for (int tap = 0; tap < 2 * pairs; ++tap) rows.push_back(&input[tap * step]);
-                std::vector<int8_t> parts(std::size_t(pairs) * kDepthwiseStep);
-                for (int8_t& part : parts) part = int8_t(int(random() % 16) - 8);
-                std::vector<int16_t> factors;
-                for (int j = 0; j < kDepthwiseBlock; ++j) {
-                    factors.push_back(int16_t(random() % 256));
-                    factors.push_back(int16_t(16 * factors.back()));
+        for (Taps taps : {Taps::stride1, Taps::stride2, Taps::apart}) {
+            if (taps == Taps::stride2 && pairs != 5) continue;  // 3x3
+            for (int positions : {1, 2, 3, 4, 6, 9}) {
+                for (int variant = 0; variant < 16; ++variant) {
+                    check_depthwise(kernel, kernel.set.*place, taps, pairs, positions, variant,
+                                    random);
                 }
-                std::vector<int32_t> acc(std::size_t(positions) * pitch);
-                for (int32_t& value : acc) value = int32_t(random() % 1000);
-                DepthwiseArguments t{};
-                t.rows = rows.data();
-                t.step = step;
-                t.pairs = pairs;
-                t.weights = parts.data();
-                t.factors = factors.data();
-                t.positions = positions;
-                t.flip = variant % 2 == 0 ? 0x80 : 0;
-                t.left_shift = variant / 2 % 2 == 0 ? 0 : 3;
-                t.first = variant / 4 % 2 == 0;
-                t.acc = acc.data();
-                t.acc_pitch = pitch;
-                std::vector<int32_t> wanted = acc;
-                for (int p = 0; p < positions; ++p) {
-                    for (int j = 0; j < kDepthwiseBlock; ++j) {
-                        const int channel = depthwise.order[j];
-                        int32_t sum = 0;
-                        for (int tap = 0; tap < 2 * pairs; ++tap) {
-                            const int8_t* w = &parts[tap / 2 * kDepthwiseStep + 2 * j + tap % 2];
-                            sum += (rows[tap][p * step + channel] ^ t.flip) *
-                                   (w[0] + 16 * w[2 * kDepthwiseBlock]) * factors[2 * j];
-                        }
-                        int32_t& at = wanted[p * pitch + channel];
-                        at = (t.first ? 0 : at) + int32_t(uint32_t(sum) << t.left_shift);
-                    }
-                }
-                depthwise.run(t);
-                kernel.require(acc == wanted, std::to_string(pairs) + " pairs");
             }
         }
     }

@@ -137,8 +137,9 @@ constexpr int kDepthwisePairs = 8;                   // pairs of taps whose part
 constexpr int kDepthwiseStep = 4 * kDepthwiseBlock;  // bytes of weights per pair of taps and block
 
 // One block of channels of a depthwise convolution, at neighbouring positions.
-// A weight v is stored as v = 16 * high + low, low in [-8, 7], high in [-8, 8]: sums of u8 * part
-// over 8 pairs of taps stay within 8 * 2 * 255 * 8 = 32640, so int16 holds them for every input.
+// A weight v, an int8, is stored as v = 16 * high + low, low in [-8, 7], high in [-8, 8]: sums of
+// u8 * part over 8 pairs of taps stay within 8 * 2 * 255 * 8 = 32640, so int16 holds them for every
+// input.
 struct DepthwiseArguments {
     const uint8_t* const*
         rows;  // [taps rounded up to even] each tap's input of the first position, first channel
