@@ -242,7 +242,8 @@ std::vector<Order> possible_orders(const kernels::KernelSet& kernels, const Code
         if (has_unit_scales(codes.shape, term)) return {order_dot(channels)};
         std::vector<Order> orders;
         const int cap = term.values.format().largest_short_run(4);
-        if (cap > 0) orders.push_back(order_dotruns(channels, RunLength::few, cap));
+        if (cap > 0 && kernels.dotruns_short.rows > 0)
+            orders.push_back(order_dotruns(channels, RunLength::few, cap));
         orders.push_back(order_dotruns(channels, RunLength::any, kLongRun));
         if (products_fit_int8(codes.shape, term)) orders.push_back(order_scaled_dot(channels));
         return orders;

@@ -1,7 +1,8 @@
-// 8-bit dot products (sdot): tiles of 1-4 rows x 16 outputs (ARMv8.2 with dot products).
+// 8-bit dot products (sdot): tiles of 1-6 rows x 16 outputs (ARMv8.2 with dot products).
 //
-// Both operands are signed, so unsigned activations come with their top bit flipped. 4 rows x 4
-// vectors are 16 sums; the totals of dotruns live in memory and are visited once a run.
+// Both operands are signed, so unsigned activations come with their top bit flipped. 6 rows x 4
+// vectors are 24 sums, beside four vectors of weights and two of activations, which sdot takes by
+// element; the totals of dotruns live in memory and are visited once a run.
 #include <arm_neon.h>
 
 #include "kernels/declarations.h"
@@ -12,6 +13,30 @@ namespace sub8::kernels::neon {
 namespace {
 
 constexpr int kPanel = 16;  // four vectors of 4 outputs
+
+// The slots of neighbouring rows: four in `lower`, the others in `upper`.
+template <int rows>
+struct Slots {
+    int8x16_t lower, upper;
+
+    SUB8_INLINE explicit Slots(const uint8_t* a) : lower(some<rows>(a)), upper(lower) {
+        if constexpr (rows > 4) upper = some<rows - 4>(a + 16);
+    }
+    template <int count>
+    static SUB8_INLINE int8x16_t some(const uint8_t* a) {
+        const int32_t* words = reinterpret_cast<const int32_t*>(a);
+        if constexpr (count >= 4) return vreinterpretq_s8_s32(vld1q_s32(words));
+        if constexpr (count == 1) return vreinterpretq_s8_s32(vld1q_dup_s32(words));
+        const int32x2_t two = vld1_s32(words);
+        const int32x4_t both = vcombine_s32(two, two);
+        if constexpr (count == 2) return vreinterpretq_s8_s32(both);
+        return vreinterpretq_s8_s32(vld1q_lane_s32(words + 2, both, 2));
+    }
+    template <int row>
+    SUB8_INLINE int32x4_t dot(int32x4_t sum, int8x16_t w) const {
+        return vdotq_laneq_s32(sum, w, row < 4 ? lower : upper, row % 4);
+    }
+};
 
 template <int rows>
 struct Tile {
@@ -27,10 +52,10 @@ struct Tile {
     SUB8_INLINE void step(const uint8_t* a, const int8_t* w) {
         const int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16), w2 = vld1q_s8(w + 32),
                         w3 = vld1q_s8(w + 48);
-        SUB8_ROWS(const int8x16_t x = vreinterpretq_s8_s32(
-                      vld1q_dup_s32(reinterpret_cast<const int32_t*>(a + 4 * r)));
-                  v[r][0] = vdotq_s32(v[r][0], w0, x); v[r][1] = vdotq_s32(v[r][1], w1, x);
-                  v[r][2] = vdotq_s32(v[r][2], w2, x); v[r][3] = vdotq_s32(v[r][3], w3, x);)
+        const Slots<rows> x(a);
+        SUB8_ROWS(v[r][0] = x.template dot<r>(v[r][0], w0); v[r][1] = x.template dot<r>(v[r][1], w1);
+                  v[r][2] = x.template dot<r>(v[r][2], w2);
+                  v[r][3] = x.template dot<r>(v[r][3], w3);)
     }
 };
 
@@ -57,7 +82,7 @@ SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* a, int32_t* tota
 
 }  // namespace
 
-const TileKernels s8_s8_dot_4x16 = SUB8_TILES_4(dot);
-const TileKernels s8_s8_dotruns_4x16 = SUB8_TILES_4(dotruns);
+const TileKernels s8_s8_dot_6x16 = SUB8_TILES_6(dot);
+const TileKernels s8_s8_dotruns_6x16 = SUB8_TILES_6(dotruns);
 
 }  // namespace sub8::kernels::neon
