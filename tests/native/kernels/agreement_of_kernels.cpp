@@ -284,9 +284,8 @@ void check_depthwise(const Kernel& kernel, const DepthwiseKernel& depthwise, Tap
     for (uint8_t& value : input) value = uint8_t(random());
     std::vector<const uint8_t*> rows;
     for (int tap = 0; tap < 2 * pairs; ++tap) {
-        const int place = taps == Taps::apart
-                              ? tap * row + int(random() % 2) * kDepthwiseBlock
-                              : tap / 3 * row + tap % 3 * kDepthwiseBlock;
+        const int place = taps == Taps::apart ? tap * row + int(random() % 2) * kDepthwiseBlock
+                                              : tap / 3 * row + tap % 3 * kDepthwiseBlock;
         rows.push_back(&input[place]);
     }
     std::vector<int8_t> parts(std::size_t(pairs) * kDepthwiseStep);

@@ -74,16 +74,16 @@ void prepare_columns(const DepthwiseArguments& t, Prepared& prepared) {
         uint16x8_t pairs[5];
         for (int pair = 0; pair < 5; ++pair) pairs[pair] = joined(t, pair, j);
         const auto both = [&](int tap, int other) SUB8_INLINE_LAMBDA {
-            const uint16x8_t a = tap % 2 == 0 ? vandq_u16(pairs[tap / 2], first)
-                                              : vshrq_n_u16(pairs[tap / 2], 8);
+            const uint16x8_t a =
+                tap % 2 == 0 ? vandq_u16(pairs[tap / 2], first) : vshrq_n_u16(pairs[tap / 2], 8);
             const uint16x8_t b = other % 2 == 0 ? vshlq_n_u16(pairs[other / 2], 8)
                                                 : vandq_u16(pairs[other / 2], second);
             return vorrq_u16(a, b);
         };
         for (int column = 0; column < 3; ++column) {
             const int last = 6 + column;
-            const uint16x8_t alone = last % 2 == 0 ? vandq_u16(pairs[last / 2], first)
-                                                   : vshrq_n_u16(pairs[last / 2], 8);
+            const uint16x8_t alone =
+                last % 2 == 0 ? vandq_u16(pairs[last / 2], first) : vshrq_n_u16(pairs[last / 2], 8);
             store_quads(prepared.weights + column * kQuad + 4 * j, both(column, 3 + column), alone);
         }
     }

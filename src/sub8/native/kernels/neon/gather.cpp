@@ -42,8 +42,7 @@ struct PairedLong {
     uint8x16_t operator()(const uint8_t* from) const {
         const uint16x4_t lower = vreinterpret_u16_u8(vld1_u8(from));
         const uint16x4_t upper = vreinterpret_u16_u8(vld1_u8(from + cluster));
-        const uint16x8_t both =
-            vcombine_u16(vzip1_u16(lower, upper), vzip2_u16(lower, upper));
+        const uint16x8_t both = vcombine_u16(vzip1_u16(lower, upper), vzip2_u16(lower, upper));
         return vreinterpretq_u8_u16(both);
     }
 };
@@ -101,12 +100,12 @@ class Gather {
     }
 
   private:
-    // Slots whose loads stay within what may be read, of positions up to `end`: whole blocks, and
-    // the others one by one.
+    // How many slots' blocks may be read, of positions up to `end`; the others go one by one.
     int readable_slots(int end) const {
-        int slots = s_.slots / 4 * 4;
         const ptrdiff_t last = (end - 1) * s_.pitch;
-        while (slots > 0 && last + load_.reach(slots - 4) > s_.readable) slots -= 4;
+        int slots = s_.slots;
+        while (slots > 0 && last + load_.reach((slots - 1) / 4 * 4) > s_.readable)
+            slots = (slots - 1) / 4 * 4;
         return slots;
     }
 
@@ -125,15 +124,17 @@ class Gather {
                 v[p] = vreinterpretq_u32_u8(veorq_u8(bytes, flip_));
             }
             transpose(v);
-            for (int i = 0; i < 4; ++i) store_words(out + i * out_pitch, v[i], positions);
+            store_words(out, v[0], positions);
+            if (q + 1 < slots) store_words(out + out_pitch, v[1], positions);
+            if (q + 2 < slots) store_words(out + 2 * out_pitch, v[2], positions);
+            if (q + 3 < slots) store_words(out + 3 * out_pitch, v[3], positions);
         }
-        if (slots < s_.slots)
-            scalar::gather_some(s_, slots, s_.slots, first, first + positions);
+        if (slots < s_.slots) scalar::gather_some(s_, slots, s_.slots, first, first + positions);
     }
 
     // Its slots lie together.
     void one_position() const {
-        const int slots = readable_slots(1);
+        const int slots = readable_slots(1) / 4 * 4;
         for (int q = 0; q < slots; q += 4) {
             const uint8x16_t bytes = load_(s_.input + load_.start(q));
             vst1q_u32(s_.out + q, vreinterpretq_u32_u8(veorq_u8(bytes, flip_)));

@@ -28,6 +28,13 @@ struct Rounding {
     }
 };
 
+template <bool is_signed>
+uint8x16_t clamp(uint8x16_t v, uint8x16_t low, uint8x16_t high) {
+    if constexpr (!is_signed) return vminq_u8(vmaxq_u8(v, low), high);
+    const int8x16_t least = vreinterpretq_s8_u8(low), most = vreinterpretq_s8_u8(high);
+    return vreinterpretq_u8_s8(vminq_s8(vmaxq_s8(vreinterpretq_s8_u8(v), least), most));
+}
+
 // What a layer's constants leave to be done.
 template <bool has_residual_, bool scaled_, bool saturating_, bool out_signed_>
 struct Form {
@@ -49,7 +56,7 @@ void requantize_narrow_columns(const RequantizeArguments& arguments, int column)
     const int32x4_t acc_shift = vdupq_n_s32(c.acc_shift);
     const int32x4_t residual_shift = vdupq_n_s32(c.residual_shift);
     const int16x8_t zero_point = vdupq_n_s16(int16_t(c.zero_point));
-    const int16x8_t low = vdupq_n_s16(int16_t(c.low)), high = vdupq_n_s16(int16_t(c.high));
+    const uint8x16_t low = vdupq_n_u8(uint8_t(c.low)), high = vdupq_n_u8(uint8_t(c.high));
     int32x4_t offset[kVectors];
     for (int i = 0; i < kVectors; ++i)
         offset[i] = vsubq_s32(vld1q_s32(c.offset32 + t.output + column + 4 * i), round.less);
@@ -71,15 +78,15 @@ void requantize_narrow_columns(const RequantizeArguments& arguments, int column)
                 v[1] = vaddq_s32(v[1], vshlq_s32(vmovl_s16(vget_high_s16(x)), residual_shift));
             }
             int16x8_t w = vcombine_s16(vqmovn_s32(round(v[0])), vqmovn_s32(round(v[1])));
-            if constexpr (!Form::saturating) {
-                w = vminq_s16(vmaxq_s16(vqaddq_s16(w, zero_point), low), high);
-            }
+            if constexpr (!Form::saturating) w = vqaddq_s16(w, zero_point);
             bytes[half] = Form::out_signed ? vreinterpret_u8_s8(vqmovn_s16(w)) : vqmovun_s16(w);
         }
+        uint8x16_t result = vcombine_u8(bytes[0], bytes[columns / 8 - 1]);
+        if constexpr (!Form::saturating) result = clamp<Form::out_signed>(result, low, high);
         if constexpr (columns == 16) {
-            vst1q_u8(out, vcombine_u8(bytes[0], bytes[1]));
+            vst1q_u8(out, result);
         } else {
-            vst1_u8(out, bytes[0]);
+            vst1_u8(out, vget_low_u8(result));
         }
         acc += t.acc_pitch;
         if (Form::has_residual) residual += t.pitch;

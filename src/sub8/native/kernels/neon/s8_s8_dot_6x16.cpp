@@ -53,9 +53,9 @@ struct Tile {
         const int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16), w2 = vld1q_s8(w + 32),
                         w3 = vld1q_s8(w + 48);
         const Slots<rows> x(a);
-        SUB8_ROWS(v[r][0] = x.template dot<r>(v[r][0], w0); v[r][1] = x.template dot<r>(v[r][1], w1);
-                  v[r][2] = x.template dot<r>(v[r][2], w2);
-                  v[r][3] = x.template dot<r>(v[r][3], w3);)
+        SUB8_ROWS(
+            v[r][0] = x.template dot<r>(v[r][0], w0); v[r][1] = x.template dot<r>(v[r][1], w1);
+            v[r][2] = x.template dot<r>(v[r][2], w2); v[r][3] = x.template dot<r>(v[r][3], w3);)
     }
 };
 
