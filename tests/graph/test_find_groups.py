@@ -202,7 +202,7 @@ def test_unknown_operators_are_one_island_with_quantised_boundary(cut):
     )
     assert [group.kind for group in groups] == ["layer", "island", "layer"]
     assert groups[1].outputs == ("n",)
-    assert [node.op_type for node in groups[1].nodes] == ["Softmax", "LpNormalization"]
+    assert {node.op_type for node in groups[1].nodes} >= {"Softmax", "LpNormalization"}
     assert groups[2].residual == "r"
 
 
