@@ -208,8 +208,8 @@ def test_unknown_operators_are_one_island_with_quantised_boundary(cut):
 
 def test_islands_do_not_join_across_integer_groups(cut):
     groups = cut(
-        "a = Conv(x, w0) s = Softmax<axis=1>(a) b = Conv(s, w1) t = Softmax<axis=1>(b) u = Div(s, "
-        "t) y = Conv(u, w2)"
+        "a = Conv(x, w0) s = LpNormalization<axis=1>(a) b = Conv(s, w1)"
+        "t = LpNormalization<axis=1>(b) u = Div(s, t) y = Conv(u, w2)"
     )
     assert [group.kind for group in groups] == ["layer", "island", "layer", "island", "layer"]
 
@@ -245,7 +245,7 @@ def test_coordinates_behind_the_last_layers_stay_float(cut):
 
 
 def test_a_layer_of_some_size_behind_an_island_is_a_layer(cut):
-    groups = cut("a = Conv(x, w0) s = Softmax<axis=1>(a) y = Conv(s, w1)")
+    groups = cut("a = Conv(x, w0) s = LpNormalization<axis=1>(a) y = Conv(s, w1)")
     assert [group.kind for group in groups] == ["layer", "island", "layer"]
 
 
@@ -375,7 +375,8 @@ def test_softmax_takes_its_factor_and_a_constant_addend(cut):
     ("rows", "kind"),
     [
         ("p = Softmax(s)", "softmax"),
-        ("p = Softmax<axis=2>(s)", "island"),  # along columns
+        ("p = Softmax<axis=2>(s)", "softmax"),  # along columns
+        ("p = Softmax<axis=0>(s)", "island"),  # over images
         ("c = Cos(s) l = LpNormalization(c) p = Softmax(l)", "island"),  # of what an island makes
         ("q = Softmax(s) p = LpNormalization(q)", "island"),  # for an island alone
     ],

@@ -29,8 +29,6 @@ _READ_FLOATS = ("island", "softmax")
 _OF_TWO: dict[str, GroupKind] = {"Add": "add", "Sub": "sub", "Mul": "mul"}
 # What stays float where it leads to the graph's outputs alone.
 _TAILS = ("table", "move", "add", "sub", "mul", "norm", "softmax")
-# Of a network's weights, what a layer behind a float island has if it is no layer to speak of.
-_SMALL_PART = 1e-3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -394,7 +392,7 @@ class _Partition:
         if draft.layer is None or all(source.kind != "island" for source in draft.sources()):
             return False
         own = patterns.layer_weight(draft.layer).size
-        return own <= _SMALL_PART * self.weights
+        return own <= patterns.SMALL_PART * self.weights
 
     def _release_clamps(self, draft: _Draft) -> None:
         """Cut off a layer's clamps where float arithmetic alone reads the result."""

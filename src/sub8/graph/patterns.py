@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from sub8.graph import constants
 from sub8.numerics.accumulators import LONGEST_PRODUCT
 
+# Of a network's weights, what a layer behind a float island has if it is no layer to speak of.
+SMALL_PART = 1e-3
+
 ELEMENTWISE = frozenset({
     "Abs", "Ceil", "Celu", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid",
     "HardSwish", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Round", "Selu",

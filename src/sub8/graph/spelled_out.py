@@ -28,12 +28,22 @@ def spell_out(graph: ir.Graph) -> None:
 
 
 def _before_layers(graph: ir.Graph) -> set[ir.Node]:
-    """The nodes behind which a weighted layer, or a product of two activations, lies."""
+    """The nodes behind which a weighted layer of some size, or a product of two activations, lies.
+
+    A small one, such as a detector's expectation over distances, stays float with what is before
+    it (``groups``).
+    """
+    sizes = {
+        node: patterns.layer_weight(node).size
+        for node in patterns.standard_nodes(graph)
+        if patterns.is_layer(node)
+    }
+    least = patterns.SMALL_PART * sum(sizes.values())
     found: set[ir.Node] = set()
     for node in reversed(list(graph)):
         readers = {user for value in node.outputs for user in value.consumers()}
         if any(
-            user in found or patterns.is_layer(user) or patterns.is_product(user)
+            user in found or sizes.get(user, 0) > least or patterns.is_product(user)
             for user in readers
         ):
             found.add(node)
