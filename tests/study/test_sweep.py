@@ -108,6 +108,17 @@ def test_unknown_settings_are_refused():
         settings(["ternary"], ["0"], "optimal")
 
 
+def test_what_cannot_be_read_leaves_no_folder(small_files, tmp_path):
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no ONNX")
+    data, chosen = str(small_files / "data.npz"), settings(["int8"], ["all"], "optimal")
+    with pytest.raises(InputError, match="broken"):
+        sweep(broken, data, data, chosen, tmp_path / "study")
+    with pytest.raises(InputError, match="broken"):
+        sweep(small_files / "model.onnx", data, str(broken), chosen, tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
 def test_a_cluster_of_two_ray_nodes_gives_the_same_table(small_files, study, chosen, tmp_path):
     pytest.importorskip("ray", reason="needs the extra ray")
     from ray.cluster_utils import Cluster

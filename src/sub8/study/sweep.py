@@ -179,6 +179,9 @@ def sweep(
     if threads is not None:
         threads = thread_count(threads)
     question = _question(model, data, calibration, images, calibration_images, preprocess)
+    labels = ModelFile.open(model).labels  # what cannot be read leaves no folder
+    for source in (data, calibration):
+        open_dataset(source, labels)
     _prepare_folder(target, question, overwrite)
     if preprocess is not None:
         write_file(target / "preprocess.json", preprocess.to_metadata().encode())
