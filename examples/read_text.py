@@ -32,13 +32,13 @@ class Recorder:
 
 
 def windows(arrays: list[np.ndarray], height: int, width: int) -> np.ndarray:
-    """Parts of one size, 24 at most: what calibration takes."""
+    """Parts of one size, 12 at most: what calibration takes."""
     parts = []
     for array in arrays:
         for top in range(0, array.shape[2] - height + 1, max(height // 2, 1)):
             for left in range(0, array.shape[3] - width + 1, width // 2):
                 parts.extend(array[:, :, top : top + height, left : left + width])
-    return np.stack(parts[:: -(-len(parts) // 24)])
+    return np.stack(parts[:: -(-len(parts) // 12)])
 
 
 def main() -> None:
