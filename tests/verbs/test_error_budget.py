@@ -6,6 +6,7 @@ import pytest
 from tests.conftest import SIZE, small_network
 
 import sub8
+from sub8.engine.compile import compile_plan
 from sub8.errors import InputError
 
 
@@ -45,6 +46,20 @@ def test_a_shift_of_means_is_told_apart(images):
 
     assert of(shifted).statistics > 10 * of(shifted).weights
     assert of(honest).statistics < of(honest).weights < 2 * of(shifted).weights
+
+
+def test_formats_with_a_zero_point_count(images):
+    """As hard-swish gets: hardly negative."""
+    network = small_network()
+    for node in network.graph:
+        if node.name in ("stem_relu", "a_relu"):
+            node.op_type = "HardSwish"
+    quantised = sub8.quantize(network, images)
+    formats = compile_plan(quantised.model).formats.values()
+    assert any(fmt is not None and fmt.zero_point for fmt in formats)
+    budget = sub8.error_budget(quantised, network, images, threads=1)
+    activations = {share.name: share.activation for share in budget.shares}
+    assert activations["a_relu"] > 0 and activations["stem_relu"] > 0
 
 
 def test_another_network_is_refused(images):

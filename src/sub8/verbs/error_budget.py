@@ -163,7 +163,7 @@ def _formats(plan: Plan, tensors: Sequence[str]) -> Iterator[tuple[str, Format]]
     """The static formats of the float network's tensors, which ``write_qdq`` names after them."""
     for name in tensors:
         fmt = plan.formats.get(f"{name}.integers")
-        if fmt is not None and fmt.is_power:
+        if fmt is not None and fmt.exponent is not None:
             yield name, fmt
 
 
