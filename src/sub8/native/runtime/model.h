@@ -1,8 +1,9 @@
 // A compiled model: the file `.s8`, as `sub8 compile` writes it.
 //
 // A header of 64 bytes: "sub8.s8\n", the version (uint32), the CRC-32 of what follows (uint32), its
-// length (uint64), in a cache of Python's the key of its source (32 bytes), zeros. Then FlatBuffers'
-// description::Model. Numbers are little-endian, blobs aligned to 64 bytes of the file.
+// length (uint64), in a cache of Python's the key of its source (32 bytes), zeros. Then
+// FlatBuffers' description::Model. Numbers are little-endian, blobs aligned to 64 bytes of the
+// file.
 #pragma once
 
 #include <cstddef>

@@ -10,9 +10,9 @@ namespace sub8::kernels::avx2 {
 namespace {
 
 // A shuffle looks 16 entries up, by the low half of a byte whose highest bit is clear, and gives 0
-// where it is set. Rows of 16 entries are stored as what distinguishes them from the row before, and
-// added up (xor) as long as 16 can be taken from the byte: from those below 128 and, with that bit
-// flipped, from the others. The subtraction saturates, so that a byte once negative stays so.
+// where it is set. Rows of 16 entries are stored as what distinguishes them from the row before,
+// and added up (xor) as long as 16 can be taken from the byte: from those below 128 and, with that
+// bit flipped, from the others. The subtraction saturates, so that a byte once negative stays so.
 inline void look_up(const std::uint8_t* __restrict x, std::int64_t count,
                     const std::uint8_t* __restrict table, std::uint8_t* __restrict out) {
     constexpr int kRows = 16, kHalf = 8;
