@@ -200,10 +200,11 @@ inline std::uint32_t largest_magnitude(const float* x, i64 count) {
 
 template <typename X, int Step, bool First>
 inline void add_term_as(const X* __restrict x, int shift, i64 count, i32* __restrict totals) {
-    const i32 factor = i32{1} << shift;
+    // Unsigned, so that the sums of a damaged file wrap around.
+    const std::uint32_t factor = std::uint32_t{1} << shift;
     for (i64 i = 0; i < count; ++i) {
-        const i32 value = static_cast<i32>(x[i * Step]) * factor;
-        totals[i] = First ? value : totals[i] + value;
+        const std::uint32_t value = static_cast<std::uint32_t>(x[i * Step]) * factor;
+        totals[i] = static_cast<i32>(First ? value : static_cast<std::uint32_t>(totals[i]) + value);
     }
 }
 
@@ -236,7 +237,8 @@ inline void narrow_sum(const NarrowTerm* terms, int term_count, i64 count, i32 m
 inline i32 largest_total(const i32* totals, i64 count) {
     i32 largest = 0;
     for (i64 i = 0; i < count; ++i) {
-        const i32 magnitude = totals[i] < 0 ? -totals[i] : totals[i];
+        const auto bits = static_cast<std::uint32_t>(totals[i]);
+        const i32 magnitude = static_cast<i32>(totals[i] < 0 ? 0 - bits : bits);
         largest = largest > magnitude ? largest : magnitude;
     }
     return largest;
