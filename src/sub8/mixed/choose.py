@@ -111,6 +111,7 @@ class Chooser:
 
     def __init__(self, network: CalibratedNetwork, recipe: Recipe, work: Work = Work()):
         self._network, self._recipe, self._work = network, recipe, work
+        self._references: dict[int, list[dict[str, NDArray[Any]]]] = {}
 
     def choose(self, budget: Budget) -> Choice:
         """Measure and choose. Raises InputError where nothing keeps the budget."""
@@ -241,10 +242,12 @@ class Chooser:
 
     def _reference(self, half: int) -> list[dict[str, NDArray[Any]]]:
         """The float network's outputs on a half of the batches."""
-        session = OnnxRuntime(
-            ir.to_proto(self._network.model).SerializeToString(), threads=self._work.threads
-        )
-        return [session.run_all(feed) for feed in self._half(half)]
+        if half not in self._references:
+            session = OnnxRuntime(
+                ir.to_proto(self._network.model).SerializeToString(), threads=self._work.threads
+            )
+            self._references[half] = [session.run_all(feed) for feed in self._half(half)]
+        return self._references[half]
 
     def _quantised_outputs(
         self, allocation: Allocation, half: int

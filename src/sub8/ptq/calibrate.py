@@ -1,8 +1,7 @@
 """Activation formats from calibration data: one streamed pass of the float model."""
 
 import warnings
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -12,14 +11,15 @@ from sub8.graph import constants
 from sub8.graph.groups import Group
 from sub8.numerics.dfp import Format
 from sub8.numerics.dynamic import HIGHEST_EXPONENT, LOWEST_EXPONENT
-from sub8.oracle import OnnxRuntime
 from sub8.progress import Work
+from sub8.ptq import submodel
 from sub8.ptq.exponent import Observer, choose_exponent, choose_format
 from sub8.ptq.formats import (
     SharedFormats,
     dynamic_tensors,
     lopsided_tensors,
     moved,
+    narrow_tensors,
     never_negative,
     quantised_tensors,
 )
@@ -39,7 +39,7 @@ def calibrate(
     inputs: NetworkInputs,
     how: Dfp8,
     work: Work = Work(),
-    bits: Mapping[str, int] = MappingProxyType({}),
+    bits: Callable[[str], int] = lambda _: 8,
 ) -> dict[str, Format]:
     """The Format of every tensor that the groups quantise, constants included, and of the quantised
     graph inputs.
@@ -48,7 +48,7 @@ def calibrate(
     it cannot be negative, or where it hardly is and a zero point pays (``choose_format``). Tensors
     joined by data movement share one format. With dynamic exponents, ``Format.scale`` is None where
     ``dynamic_tensors`` allows it and the values lie well within the reach of those exponents.
-    bits: of tensors that have fewer than 8 (``narrow_tensors``); those are static.
+    bits: how many a layer reads at most, by its name (``narrow_tensors``).
     Raises InputError naming the first tensor that holds NaN or infinity.
     """
     observers = observe(model, groups, inputs, work)
@@ -56,6 +56,7 @@ def calibrate(
         if value.name in observers:
             _tell_extremes(str(value.name), observers[value.name])
     shared = SharedFormats(model, groups)
+    narrow = narrow_tensors(shared, groups, bits)
     positive = never_negative(model)
     static = how.exponent == "static"
     dynamic = set() if static else dynamic_tensors(model, groups)
@@ -69,11 +70,11 @@ def calibrate(
             formats.update(dict.fromkeys(members, Format(signed, None)))
             continue
         sample = np.concatenate([observer.sample() for observer in seen])
-        if members[0] in bits:
-            made = bits[members[0]]
-            exponent = choose_exponent(sample, magnitude, signed, how, made)
+        if members[0] in narrow:
+            fewer = narrow[members[0]]
+            exponent = choose_exponent(sample, magnitude, signed, how, fewer)
             formats.update(dict.fromkeys(members, Format.dfp(signed, exponent)))
-            formats[members[0]] = Format.dfp(signed, exponent, bits=made)
+            formats[members[0]] = Format.dfp(signed, exponent, bits=fewer)
             continue
         chosen = choose_format(
             sample,
@@ -124,7 +125,8 @@ def observe(
     names = [name for name in quantised_tensors(model, groups) if name not in kept]
     made = [name for name in names if name not in inputs.by_name]
     images = inputs.images
-    session = _with_outputs(model, made, work.threads) if made else None  # a lone layer makes none
+    # A lone layer makes none.
+    session = submodel.returning(model, made, work.threads) if made else None
     observers = {name: Observer.for_images(images) for name in names}
     rng = np.random.default_rng(0)
     for place, feed in enumerate(inputs):
@@ -140,12 +142,3 @@ def observe(
                 )
         work.tell("activations", place + 1, len(inputs))
     return observers
-
-
-def _with_outputs(model: ir.Model, names: Sequence[str], threads: int | None) -> OnnxRuntime:
-    """A session of the model that returns the named tensors."""
-    copy = model.clone()
-    by_name = {value.name: value for node in copy.graph for value in node.outputs}
-    copy.graph.outputs.clear()
-    copy.graph.outputs.extend(by_name[name] for name in names)
-    return OnnxRuntime(copy, threads=threads)

@@ -157,13 +157,12 @@ def lopsided_tensors(model: ir.Model, groups: Sequence[Group]) -> set[str]:
 
 
 def narrow_tensors(
-    model: ir.Model, groups: Sequence[Group], bits: Callable[[str], int]
+    shared: SharedFormats, groups: Sequence[Group], bits: Callable[[str], int]
 ) -> dict[str, int]:
     """The bits of the tensors that have fewer than 8, by the name of the one that movement starts
     from: what a layer reads has at most as many as ``bits`` says by the layer's name, whoever else
     reads it. Only results of layers and sums can have fewer.
     """
-    shared = SharedFormats(model, groups)
     wanted: dict[str, int] = {}
     for group in groups:
         if group.kind == "layer":

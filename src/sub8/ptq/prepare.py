@@ -38,7 +38,6 @@ from sub8.ptq.activation_cache import Kept, Memory
 from sub8.ptq.calibrate import calibrate
 from sub8.ptq.calibrated_network import CalibratedNetwork
 from sub8.ptq.calibration_pass import CalibrationResult
-from sub8.ptq.formats import narrow_tensors
 from sub8.ptq.network_inputs import NetworkInputs
 from sub8.ptq.samples import CALIBRATION_IMAGES, FITTED_IMAGES, Samples
 from sub8.recipe import Recipe
@@ -127,8 +126,7 @@ def prepare_network(
             Sub8Warning,
             stacklevel=2,
         )
-    bits = narrow_tensors(graph, groups, recipe.bits_read)
-    formats = calibrate(graph, groups, inputs, recipe.activations, work, bits)
+    formats = calibrate(graph, groups, inputs, recipe.activations, work, recipe.bits_read)
     _round_constants(graph, groups, formats)
     return PreparedNetwork(
         graph,

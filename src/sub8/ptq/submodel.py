@@ -42,6 +42,17 @@ def piece(
     return _session(graph, model, threads)
 
 
+def returning(
+    model: ir.Model, names: Sequence[str], threads: int | None, *, optimise: bool = True
+) -> OnnxRuntime:
+    """A session of the model that returns the named tensors instead of its outputs."""
+    copy = model.clone()
+    by_name = {value.name: value for node in copy.graph for value in node.outputs}
+    copy.graph.outputs.clear()
+    copy.graph.outputs.extend(by_name[name] for name in names)
+    return OnnxRuntime(copy, threads=threads, optimise=optimise)
+
+
 def product(
     model: ir.Model, group: Group, weight: NDArray[np.float32], threads: int | None
 ) -> OnnxRuntime:

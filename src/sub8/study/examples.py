@@ -10,7 +10,6 @@ import numpy as np
 
 from sub8.data import parse_range
 from sub8.errors import Sub8Error
-from sub8.files import path_sha256
 from sub8.model_file import ModelFile
 from sub8.study.point import Point, unpack_bits
 from sub8.study.sweep import Study
@@ -57,10 +56,8 @@ def errors_of(study: Study, folder: Path, point: Point) -> Errors:
     found = Errors(len(lost), int((~was & now).sum()))
     if len(lost) == 0:
         return found
-    source = Path(study.sources.get("data") or str(study.question["data"]))
     try:
-        if path_sha256(source) != study.question["data_sha256"]:
-            return Errors(found.lost, found.won, missing=f"{source} is not what was measured")
+        source = study.source("data")
         path = folder / "models" / f"{point.setting.name}.onnx"
         model = ModelFile.open(path)
         images = study.question["images"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sub8.errors import InputError, Sub8Error
 from sub8.extras import missing_extra
-from sub8.files import check_writable, path_sha256, write_file
+from sub8.files import check_writable, write_file
 from sub8.study.examples import errors_of
 from sub8.study.point import Point
 from sub8.study.recommend import Recommendation, drop_of, recommend, significance
@@ -174,15 +174,9 @@ def _budget(study: Study, folder: Path, point: Point) -> tuple[ErrorBudget | Non
     """What every layer of a point adds to its error, on calibration data; or why that is not
     known.
     """
-    found = {}
+    quantised = folder / "models" / f"{point.setting.name}.onnx"
     try:
-        for name in ("model", "calibration"):
-            source = Path(study.sources.get(name) or str(study.question[name]))
-            if path_sha256(source) != study.question[f"{name}_sha256"]:
-                return None, f"{source} is not what was measured"
-            found[name] = source
-        quantised = folder / "models" / f"{point.setting.name}.onnx"
-        return error_budget(quantised, found["model"], found["calibration"]), ""
+        return error_budget(quantised, study.source("model"), study.source("calibration")), ""
     except Sub8Error as error:
         return None, str(error)
 

@@ -72,6 +72,13 @@ class Study:
     points: tuple[Point, ...]
     sources: dict[str, str] = field(default_factory=dict)
 
+    def source(self, name: str) -> Path:
+        """Where "model", "data" or "calibration" lies, as it was measured. Raises InputError."""
+        path = Path(self.sources.get(name) or str(self.question[name]))
+        if path_sha256(path) != self.question[f"{name}_sha256"]:
+            raise InputError(f"{path} is not what was measured")
+        return path
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data; every point also says what a replication record needs (docs/record.md)."""
         points = [{**point.to_dict(), **self._claim(point)} for point in self.points]

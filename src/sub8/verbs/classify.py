@@ -8,8 +8,8 @@ import numpy as np
 from sub8.data import DataSource
 from sub8.data.preprocess import Preparation
 from sub8.errors import InputError
-from sub8.model_file import ModelFile, ModelSource
-from sub8.verbs.run import Run, open_runner
+from sub8.model_file import ModelSource
+from sub8.verbs.run import open_run
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,21 @@ def classify(
     """The ``top`` likeliest labels of every image. Raises InputError and UnsupportedModelError."""
     if not isinstance(top, int) or isinstance(top, bool) or top < 1:
         raise InputError(f"top {top!r} must be a whole number of at least 1")
-    opened = ModelFile.open(model)
-    dataset = opened.dataset(data)
-    run = Run(opened, open_runner(opened, None, threads), dataset, preprocess)
+    run = open_run(model, data, None, preprocess, runtime=None, threads=threads, batch=32)
     found: list[Prediction] = []
     for logits, _ in run.predictions():
         if logits.ndim != 2:
             raise InputError(
-                f"{opened.name}: its output has shape {logits.shape}, not [images, classes]"
+                f"{run.model.name}: its output has shape {logits.shape}, not [images, classes]"
             )
         for row in logits.astype(np.float64):
             weights = np.exp(row - row.max())
             order = np.argsort(-row, kind="stable")[:top]
             scores = tuple(
-                Score(opened.class_name(int(c)), float(row[c]), float(weights[c] / weights.sum()))
+                Score(
+                    run.model.class_name(int(c)), float(row[c]), float(weights[c] / weights.sum())
+                )
                 for c in order
             )
-            found.append(Prediction(dataset.sample_name(len(found)), scores))
+            found.append(Prediction(run.data.sample_name(len(found)), scores))
     return found

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from sub8.data import DataSource, ImageRange
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
-from sub8.model_file import ModelFile, ModelSource
+from sub8.model_file import ModelSource
 from sub8.progress import Progress, logged
 from sub8.tasks.boxes import OVERLAP, THRESHOLD, Box, boxes
 from sub8.tasks.draw import draw_boxes
 from sub8.verbs.fitted import answers
-from sub8.verbs.run import Run, RuntimeName, open_runner
+from sub8.verbs.run import RuntimeName, open_run
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,14 +65,12 @@ def detect(
     for name, value in (("threshold", threshold), ("overlap", overlap)):
         if not 0.0 <= value <= 1.0:
             raise InputError(f"{name} {value!r} must lie in 0..1")
-    opened = ModelFile.open(model)
-    dataset = opened.dataset(data).select(images)
-    run = Run(opened, open_runner(opened, runtime, threads), dataset, preprocess, batch)
+    run = open_run(model, data, images, preprocess, runtime=runtime, threads=threads, batch=batch)
     found = []
     for answer in answers(run, "letterbox", logged(progress)):
         (seen,) = boxes(answer.output, threshold, overlap)
         placed = seen if answer.placement is None else map(answer.placement.back, seen)
         own = tuple(placed)
-        labels = tuple(opened.class_name(box.label) for box in own)
+        labels = tuple(run.model.class_name(box.label) for box in own)
         found.append(Detection(answer.name, own, labels, answer.image))
     return found

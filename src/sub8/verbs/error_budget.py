@@ -114,8 +114,9 @@ def error_budget(
     network = normalise(source.model)
     groups = find_groups(network)
     plan = compile_plan(twin.model)
-    layers = {layer.name: layer for layer in _quantised_layers(plan)}
-    formats = dict(_formats(plan, [*source.input_types, *_results(groups)]))
+    layers = {step.name: step for step in plan.operators if isinstance(step, Layer)}
+    results = [name for group in groups for name in group.results]
+    formats = dict(_formats(plan, [*source.input_types, *results]))
     found = {group.name for group in groups if group.layer is not None}
     if not layers or not set(layers) <= found or not formats:
         raise InputError(
@@ -147,16 +148,8 @@ def error_budget(
         work.tell("error budget", place + 1, len(groups))
     session = Session(twin.model, threads=threads)
     runs = [session.run_all(feed) for feed in inputs]
-    results = [np.concatenate([run[name].reshape(-1) for run in runs]) for name in session.outputs]
-    return ErrorBudget(tuple(shares), relative_error(reference, results), inputs.images)
-
-
-def _quantised_layers(plan: Plan) -> Iterator[Layer]:
-    return (step for step in plan.operators if isinstance(step, Layer))
-
-
-def _results(groups: Sequence[Group]) -> Iterator[str]:
-    return (name for group in groups for name in group.results)
+    reached = [np.concatenate([run[name].reshape(-1) for run in runs]) for name in session.outputs]
+    return ErrorBudget(tuple(shares), relative_error(reference, reached), inputs.images)
 
 
 def _formats(plan: Plan, tensors: Sequence[str]) -> Iterator[tuple[str, Format]]:
@@ -193,9 +186,13 @@ def _shift(
     0..1.
     """
     assert group.layer is not None
-    name = str(submodel.accumulator(group).name)
-    axis = submodel.channel_axis(group)
-    before, after = (_returning(one, name, group, threads) for one in (network, changed))
+    name, axis = str(submodel.accumulator(group).name), submodel.channel_axis(group)
+    before = submodel.returning(network, [name], threads, optimise=False)
+    # Where the float layer has no bias, ``write_qdq`` puts one behind a product.
+    biased = f"{group.name}.sum"
+    made = {value.name for node in changed.graph for value in node.outputs}
+    found = biased if biased in made else name
+    after = submodel.returning(changed, [found], threads, optimise=False)
     count, power, sums = 0, 0.0, np.zeros(())
     for feed in inputs:
         a, b = (_only(one, feed) for one in (before, after))
@@ -205,19 +202,6 @@ def _shift(
         power += float(np.sum(difference**2))
         sums = sums + difference.sum(axis=1)
     return float(np.sum(sums**2)) / count / power if power else 0.0
-
-
-def _returning(model: ir.Model, name: str, group: Group, threads: int | None) -> OnnxRuntime:
-    """A session that returns a layer's accumulators, bias included."""
-    copy = model.clone()
-    values = {str(value.name): value for node in copy.graph for value in node.outputs}
-    # Where the float layer has no bias, ``write_qdq`` puts one behind a product.
-    found = values.get(f"{group.name}.sum", values[name])
-    copy.graph.outputs.clear()
-    copy.graph.outputs.append(found)
-    return OnnxRuntime(
-        ir.to_proto(copy).SerializeToString(), threads=threads, optimise=False, spin=False
-    )
 
 
 def _only(session: OnnxRuntime, feed: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

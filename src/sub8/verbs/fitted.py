@@ -44,7 +44,7 @@ def answers(run: Run, how: How, progress: Progress | None = None) -> Iterator[An
             image = placement = None
             if pictures:
                 assert isinstance(run.data, _Fitted)
-                image, placement = run.data.source.array(place), run.data.placements.get(place)
+                image, placement = run.data.taken(place)
             yield Answer(run.data.sample_name(place), output[None], image, placement)
             place += 1
 
@@ -64,7 +64,7 @@ class _Fitted(Dataset):
     def __init__(self, source: Dataset, preparation: Preprocess, how: How):
         self.name, self.source, self._how = source.name, source, how
         self._size = preparation.shape[1:]
-        self.placements: dict[int, Placement] = {}
+        self._read: dict[int, tuple[NDArray[np.uint8], Placement | None]] = {}
 
     def __len__(self) -> int:
         return len(self.source)
@@ -72,13 +72,19 @@ class _Fitted(Dataset):
     def array(self, index: int) -> NDArray[np.uint8]:
         image = self.source.array(index)
         if self._how == "letterbox":
-            pixels, self.placements[index] = letterbox(image, *self._size)
+            pixels, placement = letterbox(image, *self._size)
+            self._read[index] = image, placement
             return pixels
+        self._read[index] = image, None
         from PIL import Image
 
         size = (self._size[1], self._size[0])
         stretched = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
         return np.asarray(stretched)
+
+    def taken(self, index: int) -> tuple[NDArray[np.uint8], Placement | None]:
+        """The image that was fitted last under this number, and its place; once."""
+        return self._read.pop(index)
 
     def sample_name(self, index: int) -> str:
         return self.source.sample_name(index)

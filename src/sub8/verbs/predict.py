@@ -9,9 +9,9 @@ from sub8.data import DataSource, ImageRange
 from sub8.data.inputs import Feeds
 from sub8.data.preprocess import Preparation
 from sub8.errors import InputError
-from sub8.model_file import ModelFile, ModelSource
+from sub8.model_file import ModelSource
 from sub8.progress import Progress, logged
-from sub8.verbs.run import Run, RuntimeName, open_runner
+from sub8.verbs.run import RuntimeName, open_run
 
 
 def predict(
@@ -30,9 +30,7 @@ def predict(
     Arguments as for ``evaluate``; labels are not needed. Raises InputError and
     UnsupportedModelError.
     """
-    opened = ModelFile.open(model)
-    dataset = opened.dataset(data).select(images)
-    run = Run(opened, open_runner(opened, runtime, threads), dataset, preprocess, batch)
+    run = open_run(model, data, images, preprocess, runtime=runtime, threads=threads, batch=batch)
     return np.concatenate([results for results, _ in run.predictions(logged(progress))])
 
 
@@ -52,13 +50,11 @@ def predict_all(
 
     Raises InputError, also for an output whose results of several calls do not fit together.
     """
-    opened = ModelFile.open(model)
-    dataset = opened.dataset(data).select(images)
-    run = Run(opened, open_runner(opened, runtime, threads), dataset, preprocess, batch)
+    run = open_run(model, data, images, preprocess, runtime=runtime, threads=threads, batch=batch)
     calls = []
-    size = opened.fixed_batch
+    size = run.model.fixed_batch
     for results, _, count in run.results(logged(progress)):
-        filled = size is not None and count < size and not isinstance(dataset, Feeds)
+        filled = size is not None and count < size and not isinstance(run.data, Feeds)
         calls.append(
             {
                 name: rows[:count] if filled and rows.shape[:1] == (size,) else rows
@@ -72,7 +68,7 @@ def predict_all(
             found[name] = parts[0] if len(parts) == 1 else np.concatenate(parts)
         except ValueError as error:
             raise InputError(
-                f"{opened.name}: output {name!r} has other sizes in other calls; give the data in"
-                " one batch"
+                f"{run.model.name}: output {name!r} has other sizes in other calls; give the data "
+                "in one batch"
             ) from error
     return found

@@ -7,11 +7,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sub8.data import Dataset, Feed
+from sub8.data import Dataset, DataSource, Feed, ImageRange
 from sub8.data.preprocess import Preparation
 from sub8.errors import InputError
 from sub8.machine import thread_count
-from sub8.model_file import ModelFile, refuse_unquantised
+from sub8.model_file import ModelFile, ModelSource, refuse_unquantised
 from sub8.progress import Progress
 
 RuntimeName = Literal["sub8", "onnxruntime"]
@@ -57,6 +57,24 @@ class Run:
             done += count
             if progress is not None:
                 progress("images", done, len(self.data))
+
+
+def open_run(
+    model: ModelSource,
+    data: DataSource,
+    images: ImageRange,
+    preprocess: Preparation | None,
+    *,
+    runtime: RuntimeName | None,
+    threads: int | None,
+    batch: int,
+) -> Run:
+    """What the verbs' arguments of these names mean (``evaluate``), nothing run yet. Raises
+    InputError and UnsupportedModelError.
+    """
+    opened = ModelFile.open(model)
+    dataset = opened.dataset(data).select(images)
+    return Run(opened, open_runner(opened, runtime, threads), dataset, preprocess, batch)
 
 
 def open_runner(model: ModelFile, runtime: RuntimeName | None, threads: int | None) -> Runner:

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from sub8.data import DataSource, ImageRange
 from sub8.data.preprocess import Preprocess
 from sub8.errors import InputError
-from sub8.model_file import ModelFile, ModelSource
+from sub8.model_file import ModelSource
 from sub8.progress import Progress, logged
 from sub8.tasks.draw import draw_mask
 from sub8.tasks.masks import class_maps, resized
 from sub8.verbs.fitted import answers
-from sub8.verbs.run import Run, RuntimeName, open_runner
+from sub8.verbs.run import RuntimeName, open_run
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,9 +59,7 @@ def segment(
     ``tasks.masks.class_maps`` says what the first output must be. Others as for ``evaluate``.
     Raises InputError and UnsupportedModelError.
     """
-    opened = ModelFile.open(model)
-    dataset = opened.dataset(data).select(images)
-    run = Run(opened, open_runner(opened, runtime, threads), dataset, preprocess, batch)
+    run = open_run(model, data, images, preprocess, runtime=runtime, threads=threads, batch=batch)
     found = []
     for answer in answers(run, "stretch", logged(progress)):
         (classes,) = class_maps(answer.output)
@@ -69,7 +67,7 @@ def segment(
             classes = resized(classes, *answer.image.shape[:2])
         there, counts = np.unique(classes, return_counts=True)
         parts = {
-            opened.class_name(int(label)): int(count) / classes.size
+            run.model.class_name(int(label)): int(count) / classes.size
             for label, count in zip(there, counts, strict=True)
         }
         found.append(Segmentation(answer.name, classes, parts, answer.image))
