@@ -13,10 +13,10 @@ import onnx_ir as ir
 from sub8.errors import InputError
 from sub8.graph import constants
 from sub8.graph.check import graphs_of
-from sub8.graph.inlining import inline_functions
 from sub8.graph.naming import node_name
 from sub8.graph.new_nodes import Writer
 from sub8.graph.quantization import QDQ
+from sub8.graph.rewrites.inlining import inline_functions
 
 # The operands that must not be empty.
 _READ = {"Loop": (0, 1), "LSTM": (0,), "GRU": (0,), "Conv": (1,)}

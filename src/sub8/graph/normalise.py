@@ -7,29 +7,29 @@ from onnxscript import version_converter
 
 from sub8.errors import InputError, UnsupportedModelError, innermost, one_line
 from sub8.graph import constants, patterns
-from sub8.graph.affine import fold_affine
-from sub8.graph.attention_masks import normalise_attention_masks
 from sub8.graph.convert import convert
-from sub8.graph.factors import factors_behind_products
 from sub8.graph.finite import FLOATS, not_finite, reading_layer
-from sub8.graph.folding import fold_constants
 from sub8.graph.inference import infer_shapes
-from sub8.graph.inlining import inline_functions
 from sub8.graph.library_logs import quiet
-from sub8.graph.linear import normalise_linear
 from sub8.graph.naming import name_layers
-from sub8.graph.no_ops import remove_no_ops
-from sub8.graph.one_dimensional import normalise_one_dimensional
 from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.quantization import QUANTIZED
-from sub8.graph.reassembly import fuse_layer_norms, whole_softmax
-from sub8.graph.sinking import functions_before_transposes
-from sub8.graph.spatial import normalise_spatial
-from sub8.graph.spelled_out import spell_out
-from sub8.graph.unbinding import unbind_before_transpose
-from sub8.graph.upsampling import normalise_upsampling
-from sub8.graph.volumes import normalise_volumes
-from sub8.graph.widen import widen_halves
+from sub8.graph.rewrites.affine import fold_affine
+from sub8.graph.rewrites.attention_masks import normalise_attention_masks
+from sub8.graph.rewrites.factors import factors_behind_products
+from sub8.graph.rewrites.folding import fold_constants
+from sub8.graph.rewrites.inlining import inline_functions
+from sub8.graph.rewrites.linear import normalise_linear
+from sub8.graph.rewrites.no_ops import remove_no_ops
+from sub8.graph.rewrites.one_dimensional import normalise_one_dimensional
+from sub8.graph.rewrites.reassembly import fuse_layer_norms, whole_softmax
+from sub8.graph.rewrites.sinking import functions_before_transposes
+from sub8.graph.rewrites.spatial import normalise_spatial
+from sub8.graph.rewrites.spelled_out import spell_out
+from sub8.graph.rewrites.unbinding import unbind_before_transpose
+from sub8.graph.rewrites.upsampling import normalise_upsampling
+from sub8.graph.rewrites.volumes import normalise_volumes
+from sub8.graph.rewrites.widen import widen_halves
 
 _OLDEST_OF_ONNXSCRIPT = 18  # the oldest opset that its converter takes
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")

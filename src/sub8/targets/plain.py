@@ -14,10 +14,10 @@ from sub8.errors import UnsupportedModelError
 from sub8.graph import constants, patterns
 from sub8.graph.functions import DOMAIN
 from sub8.graph.inference import infer_shapes
-from sub8.graph.inlining import inline_functions
 from sub8.graph.new_nodes import Writer
 from sub8.graph.quantization import use_standard_domain
 from sub8.graph.rewire import replace
+from sub8.graph.rewrites.inlining import inline_functions
 from sub8.numerics.cluster import ClusteredWeight
 from sub8.targets.layers import read_weight, remove_unread
 from sub8.targets.opsets import in_opset

@@ -12,10 +12,10 @@ import onnx_ir.passes.common as passes
 
 from sub8.graph import constants, functions, quantization
 from sub8.graph.inference import infer_shapes
-from sub8.graph.inlining import inline_functions
 from sub8.graph.library_logs import quiet
-from sub8.graph.no_ops import remove_no_ops
 from sub8.graph.operator_form import use_qdq_form
+from sub8.graph.rewrites.inlining import inline_functions
+from sub8.graph.rewrites.no_ops import remove_no_ops
 
 # What the optimiser may resolve although not all inputs are constants.
 _RESOLVED = frozenset({

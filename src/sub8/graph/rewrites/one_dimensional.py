@@ -5,7 +5,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.graph import constants, patterns, rewire
-from sub8.graph.sinking import push_before
+from sub8.graph.rewrites.sinking import push_before
 from sub8.numerics.windows import automatic_pads
 
 _AXES = ("kernel_shape", "strides", "dilations", "output_padding")

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from sub8.graph import constants, patterns, rewire
-from sub8.graph.affine import set_constant
+from sub8.graph.rewrites.affine import set_constant
 
 
 def normalise_linear(graph: ir.Graph) -> None:

@@ -6,8 +6,8 @@ import onnx_ir as ir
 import pytest
 
 from sub8.graph.groups import find_groups
-from sub8.graph.in_place import stretches
 from sub8.graph.normalise import normalise
+from sub8.graph.rewrites.in_place import stretches
 
 LAYER = "a = Conv(x, w)"
 

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.graph import constants, patterns, rewire
-from sub8.graph.in_place import InPlaceOf, stretches
+from sub8.graph.rewrites.in_place import InPlaceOf, stretches
 from sub8.oracle import OnnxRuntime
 
 # Of equal steps, that a Gather may consist of.

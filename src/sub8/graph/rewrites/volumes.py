@@ -8,8 +8,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.graph import constants, patterns
-from sub8.graph.in_place import InPlaceOf
-from sub8.graph.sinking import push_before
+from sub8.graph.rewrites.in_place import InPlaceOf
+from sub8.graph.rewrites.sinking import push_before
 from sub8.numerics.windows import automatic_pads, output_size
 
 _SLICES_FIRST = (0, 2, 1, 3, 4)  # [B, D, C, H, W]

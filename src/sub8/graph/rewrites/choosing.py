@@ -7,7 +7,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.graph import constants, patterns
-from sub8.graph.in_place import InPlaceOf
+from sub8.graph.rewrites.in_place import InPlaceOf
 
 # What is added in place of what a mask excludes from a Softmax, and from where on a number means
 # that.

@@ -5,10 +5,10 @@ have one.
 import onnx_ir as ir
 
 from sub8.graph import patterns
-from sub8.graph.choosing import spell_out_choice
-from sub8.graph.norms import spell_out_norm
-from sub8.graph.rearranging import spell_out_movement
-from sub8.graph.reductions import spell_out_reduction
+from sub8.graph.rewrites.choosing import spell_out_choice
+from sub8.graph.rewrites.norms import spell_out_norm
+from sub8.graph.rewrites.rearranging import spell_out_movement
+from sub8.graph.rewrites.reductions import spell_out_reduction
 
 
 def spell_out(graph: ir.Graph) -> None:

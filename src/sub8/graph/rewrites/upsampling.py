@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sub8.graph import constants, patterns, rewire
 from sub8.graph.naming import node_name
-from sub8.graph.sinking import push_before
+from sub8.graph.rewrites.sinking import push_before
 from sub8.numerics.rounding import divide_up
 
 

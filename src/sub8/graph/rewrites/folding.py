@@ -10,9 +10,9 @@ from onnxscript import optimizer
 
 from sub8.errors import InputError, UnsupportedModelError, innermost, one_line
 from sub8.graph import constants, patterns
-from sub8.graph.computed_sizes import simplify_sizes
 from sub8.graph.inference import GROWING, infer_shapes
 from sub8.graph.library_logs import quiet
+from sub8.graph.rewrites.computed_sizes import simplify_sizes
 from sub8.oracle import OnnxRuntime
 
 _FOLD_ELEMENTS = 1 << 26

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from sub8.graph import constants, patterns
-from sub8.graph.in_place import InPlaceOf
+from sub8.graph.rewrites.in_place import InPlaceOf
 from sub8.numerics.rows import LONGEST_ROW
 
 

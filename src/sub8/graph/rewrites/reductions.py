@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from sub8.graph import constants, patterns
-from sub8.graph.in_place import InPlaceOf
+from sub8.graph.rewrites.in_place import InPlaceOf
 
 _POOLS = {"ReduceMean": "GlobalAveragePool", "ReduceSum": "GlobalAveragePool",
           "ReduceMax": "GlobalMaxPool", "ReduceMin": "GlobalMaxPool"}  # fmt: skip

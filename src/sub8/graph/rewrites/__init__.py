@@ -1,0 +1,1 @@
+"""Rules that ``normalise`` applies, each a family of forms of the graph brought into one."""
