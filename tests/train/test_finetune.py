@@ -174,6 +174,14 @@ def test_a_mirrored_teacher_teaches(files):
     assert losses[0] != losses[1]
 
 
+def test_the_teacher_is_mirrored_where_training_mirrors(files):
+    losses = [
+        finetune(files, epochs=1, distillation=0.5, augment=True, **teacher).epochs[0].loss
+        for teacher in ({}, {"mirror_teacher": True}, {"mirror_teacher": False})
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_a_mirrored_teacher_without_distillation_is_refused():
     with pytest.raises(InputError, match="distillation 0"):
         Training(distillation=0.0, mirror_teacher=True)

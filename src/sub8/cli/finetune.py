@@ -19,17 +19,19 @@ class TrainingOptions:
     epochs: Annotated[int, typer.Option(metavar="E", help="Passes over the training images.")] = 4
     batch: Annotated[
         int, typer.Option(metavar="B", help="Images per step, all processes together.")
-    ] = 128
-    learning_rate: Annotated[float, typer.Option(metavar="R", help="Adam's, the highest.")] = 0.001
+    ] = 64
+    learning_rate: Annotated[float, typer.Option(metavar="R", help="Adam's, the highest.")] = 0.0005
     distillation: Annotated[
         float, typer.Option(metavar="PART", help="Part of the loss that the float model gives.")
-    ] = 0.5
+    ] = 0.8
     mirror_teacher: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--mirror-teacher", help="The float model's answer to an image and its mirror image."
+            "--mirror-teacher/--no-mirror-teacher",
+            help="The float model's answer to an image and its mirror image. Default: where"
+            " images are flipped at random.",
         ),
-    ] = False
+    ] = None
     label_smoothing: Annotated[
         float, typer.Option(metavar="PART", help="Spread over all classes.")
     ] = 0.0

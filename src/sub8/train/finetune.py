@@ -124,6 +124,13 @@ def finetune(
     return trainer.run()
 
 
+def _mirrors(settings: Training, samples: Samples) -> bool:
+    """Whether the teacher answers to an image and its mirror image."""
+    if settings.mirror_teacher is None:
+        return settings.augment and samples.flips
+    return settings.mirror_teacher
+
+
 def _check_labels(network: Network, *parts: Samples) -> None:
     """InputError where a label has no logit of its own."""
     logits = network.eval()(parts[0].inputs(np.arange(1)))
@@ -181,7 +188,7 @@ class _Trainer:
         self.network = network.to(device)
         _channels_last(self.network)
         self.teacher = (
-            make_teacher(network.model, calibration, device, mirror=settings.mirror_teacher)
+            make_teacher(network.model, calibration, device, mirror=_mirrors(settings, samples))
             if settings.distillation
             else None
         )

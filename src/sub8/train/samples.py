@@ -25,9 +25,10 @@ _MOST_ASPECT = 4 / 3
 
 
 class Samples(ABC):
-    """Labelled samples by position. labels: int64 ``[n]``."""
+    """Labelled samples by position. labels: int64 ``[n]``. flips: augmentation mirrors them."""
 
     labels: Tensor
+    flips = True
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -77,6 +78,8 @@ def _only_scales(preprocess: Preprocess, image: NDArray[np.uint8]) -> bool:
 
 
 class _Tensors(Samples):
+    flips = False
+
     def __init__(self, dataset: Dataset, labels: Tensor):
         self._dataset, self.labels = dataset, labels
 

@@ -18,7 +18,7 @@ class Training:
         (Kullback-Leibler divergence at ``temperature``); the rest is cross-entropy with
         ``label_smoothing``.
     mirror_teacher: those logits are the mean over an image and its mirror image; right where mirror
-        images belong to the same class.
+        images belong to the same class. None: where ``augment`` flips the images anyway.
     freeze: the part of the steps after which batch norm stands still and folds.
     augment: random flips, and crops of the padded image (small images) or resized crops
     (photographs).
@@ -31,12 +31,12 @@ class Training:
     """
 
     epochs: int = 4
-    batch: int = 128
-    learning_rate: float = 0.001
+    batch: int = 64
+    learning_rate: float = 0.0005
     warmup: float = 0.05
-    distillation: float = 0.5
+    distillation: float = 0.8
     temperature: float = 2.0
-    mirror_teacher: bool = False
+    mirror_teacher: bool | None = None
     label_smoothing: float = 0.0
     freeze: float = 0.9
     augment: bool = True
