@@ -343,6 +343,37 @@ def test_generalised_means_are_islands(cut):
     assert [g.kind for g in bounded] == ["layer", "table", "pool", "move", "table", "layer"]
 
 
+def test_spectra_are_islands_from_the_filters_to_the_logarithm(cut):
+    """What a logarithm makes of the softest of a sound lies far below one step of 8 bits."""
+    body = (
+        "r = Conv(x, w0) i = Conv(x, w1) rr = Mul(r, r) ii = Mul(i, i) p = Add(rr, ii) "
+        "m = Conv(p, bank) c = Clip(m, least) l = {root}(c) y = Conv(l, w2)"
+    )
+    constants = {
+        "w1": np.ones((4, 3, 1, 1), np.float32), "bank": np.ones((4, 4, 1, 1), np.float32),
+        "least": np.float32(1e-5),
+    }  # fmt: skip
+    groups = cut(body.format(root="Log"), **constants)
+    assert [g.kind for g in groups] == ["island", "layer"] and len(groups[0].nodes) == 8
+    assert groups[0].inputs == ("x",) and groups[0].outputs == ("l",)
+    root = cut(body.format(root="Sqrt"), **constants)
+    assert [g.kind for g in root] == ["layer", "layer", "island", "layer"]
+    assert cut("a = Conv(x, w0) b = Exp(a) c = Add(b, one) d = Log(c) y = Conv(d, w1)",
+               one=np.float32(1))[1].kind == "table"  # fmt: skip
+
+
+def test_what_stands_between_islands_is_float(cut):
+    """No rounding on the way, and none before a function of what an island gives."""
+    groups = cut(
+        "a = Conv(x, w0) b = Det(a) e = Reshape(b, wide) c = Neg(e) d = ReduceMax(c, axes) "
+        "f = CumSum(d, two) g = Tanh(f) h = Add(a, g) y = Conv(h, w1)",
+        wide=np.array([1, 3, 1, 1]), axes=np.array([1]), two=np.array(2),
+        w1=np.ones((4, 4, 1, 1), np.float32), x="1,3,6,6",
+    )  # fmt: skip
+    assert [g.kind for g in groups] == ["layer", "island", "add", "layer"]
+    assert groups[1].outputs == ("g",)
+
+
 def test_products_of_two_activations(cut):
     body = (
         "a = Conv(x, w0) b = Conv(a, w1) t = Transpose<perm=[0, 1, 3, 2]>(b) "

@@ -19,6 +19,7 @@ from sub8.graph.infinite import infinite
 from sub8.graph.naming import node_name
 from sub8.graph.sorting import sort_topologically
 from sub8.graph.tables import find_tables
+from sub8.graph.wide_ranges import wide_ranges
 
 GroupKind = Literal[
     "layer", "product", "add", "sub", "mul", "table", "pool", "move", "norm", "softmax", "island"
@@ -29,6 +30,8 @@ _READ_FLOATS = ("island", "softmax")
 _OF_TWO: dict[str, GroupKind] = {"Add": "add", "Sub": "sub", "Mul": "mul"}
 # What stays float where it leads to the graph's outputs alone.
 _TAILS = ("table", "move", "add", "sub", "mul", "norm", "softmax")
+# What stays float between float islands.
+_BETWEEN = (*_TAILS, "pool")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -213,6 +216,7 @@ class _Partition:
         }
         self.position = {node: index for index, node in enumerate(self.nodes)}
         self.owner: dict[ir.Node, _Draft] = {}
+        self.kept |= wide_ranges(graph)
         self.float_only = data_sized(graph) | infinite(graph)
 
     def sorted_drafts(self) -> list[_Draft]:
@@ -233,8 +237,8 @@ class _Partition:
                 elif patterns.is_move(node):
                     kind = "move"
                 self._claim(kind, [node])
-        self._release_power_means()
         self._release_rows()
+        self._release_between()
         self._release_float_tails()
         self._merge_islands()
         return self._sorted()
@@ -311,27 +315,6 @@ class _Partition:
         clamps = [] if node.op_type == "Mul" else self._clamps(node)
         self._claim(_OF_TWO[node.op_type], [node, *clamps])
 
-    def _release_power_means(self) -> None:
-        """Turn generalised means, such as ``mean(x ** 3) ** (1 / 3)``, into float islands.
-
-        What stands between the two functions spans far more than 8 bits hold.
-        """
-        for draft in self._drafts():
-            if draft.kind != "pool" or draft.nodes[0].op_type not in patterns.MEANS:
-                continue
-            sources, behind = draft.sources(), self._only_reader(draft)
-            moves = []
-            while behind is not None and behind.kind == "move":
-                moves.append(behind)
-                behind = self._only_reader(behind)
-            if behind is None or behind.kind != "table" or len(sources) != 1:
-                continue
-            (before,) = sources
-            power = before.kind == "table" and any(map(patterns.grows, before.nodes))
-            if power and self._only_reader(before) is draft:
-                for part in (before, draft, *moves, behind):
-                    part.kind = "island"
-
     def _release_rows(self) -> None:
         """Leave Softmax and normalisations that read from, or are read by, float islands alone to
         those islands, unless what they read is 8-bit for others.
@@ -350,13 +333,46 @@ class _Partition:
                 if others and all(other.kind == "island" for other in others):
                     draft.kind = "island"
 
-    def _only_reader(self, draft: _Draft) -> _Draft | None:
-        """The one group that reads a group's one result, which the graph does not return."""
+    def _release_between(self) -> None:
+        """Turn arithmetic and movements into float where all that they read comes from float
+        islands, and islands alone read them; and functions of what an island gives to them alone.
+
+        Rounding to 8 bits on the way would only lose precision.
+        """
+        ordered = self._sorted()
+        for draft in ordered:
+            if draft.kind == "table" and self._only_reader_of_islands(draft):
+                draft.kind = "island"
+        between = {draft for draft in ordered if draft.kind in _BETWEEN}
+        outside = True
+        while outside:
+            kept = {draft for draft in between if self._is_between(draft, between)}
+            outside, between = len(kept) < len(between), kept
+        for draft in between:
+            draft.kind = "island"
+
+    def _only_reader_of_islands(self, draft: _Draft) -> bool:
+        sources = draft.sources()
+        return bool(sources) and all(
+            source.kind == "island"
+            and all(
+                not value.is_graph_output() and source.readers(value) == [draft]
+                for value in draft.inputs()
+                if value.producer() in source.nodes
+            )
+            for source in sources
+        )
+
+    def _is_between(self, draft: _Draft, between: set[_Draft]) -> bool:
         results = draft.results()
-        if len(results) != 1 or results[0].is_graph_output():
-            return None
-        readers = draft.readers(results[0])
-        return readers[0] if len(readers) == 1 else None
+        read = [reader for value in results for reader in draft.readers(value)]
+        neighbours = [*draft.sources(), *read]
+        whole = all(value.producer() is not None for value in draft.inputs())
+        return (
+            whole
+            and bool(read)
+            and all(other.kind == "island" or other in between for other in neighbours)
+        )
 
     def _release_float_tails(self) -> None:
         """Turn arithmetic and movements that lead only to the graph's outputs into float islands.
