@@ -198,6 +198,7 @@ class Requantization:
     low: int = 0
     high: int = 255
     residual_signed: bool = False
+    table: NDArray[np.uint8] | None = None  # by the result's byte: [256] or [outputs, 256]
 
     def native(self) -> records.To8Bit:
         return records.To8Bit(
@@ -210,6 +211,7 @@ class Requantization:
             high=self.high,
             has_residual=self.residual_multiplier != 0,
             residual_signed=self.residual_signed,
+            table=self.table,
         )
 
     def apply(self, accumulators: NDArray[np.int64], residual: NDArray | None) -> NDArray:
@@ -217,4 +219,10 @@ class Requantization:
         if residual is not None:
             total = total + residual.astype(np.int64) * self.residual_multiplier
         rounded = shift_round_half_even(total, self.shift) + self.zero_point
-        return np.clip(rounded, self.low, self.high).astype(np.int8 if self.low < 0 else np.uint8)
+        dtype = np.int8 if self.low < 0 else np.uint8
+        result = np.clip(rounded, self.low, self.high).astype(dtype)
+        if self.table is None:
+            return result
+        tables = np.broadcast_to(self.table, (result.shape[-1], 256))
+        found = tables[np.arange(result.shape[-1]), result.view(np.uint8)]
+        return np.asarray(found).view(dtype)

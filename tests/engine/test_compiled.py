@@ -136,13 +136,13 @@ def test_bytes_copies_and_names(compiled):
 
 def test_damaged_files(compiled, tmp_path):
     whole = compiled["ternary"].read_bytes()
-    version = whole[:8] + struct.pack("<I", 2) + whole[12:]
+    version = whole[:8] + struct.pack("<I", 1) + whole[12:]
     flipped = whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:]
     body = whole[COMPILED_HEADER.size :]
     for data, message in (
         (whole[:-1], "its length is not the one that it tells"),
         (whole[:40], "not a compiled model"),
-        (version, "a compiled model of version 2, of which this runtime knows 1; compile it again"),
+        (version, "a compiled model of version 1, of which this runtime knows 2; compile it again"),
         (flipped, "its checksum does not fit"),
         (sealed(b""), "its structure is damaged"),
         (sealed(body[: len(body) // 2]), "its structure is damaged"),

@@ -1,8 +1,11 @@
 """Sums, products, clamps and tables equal ONNX Runtime bit for bit."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from qdq_graphs import Graph, assert_same, operators, reals
+
+import sub8
 
 SHAPE = (2, 3, 8, 8)
 
@@ -161,6 +164,35 @@ def test_function_with_numbers_of_every_channel(shape, axis):
     assert operators(plan) == ["Quantize", "Table", "Dequantize"]
     assert plan.operators[1].axis == axis
     assert plan.operators[1].table.shape == (max(shape), 256)
+
+
+def test_function_behind_a_layer_belongs_to_its_step():
+    """A table, a table of every channel and a change of format, as long as nothing else reads what
+    the layer gives.
+    """
+    g = Graph()
+    values = np.random.default_rng(0).integers(-127, 127, (3, 3, 3, 3), dtype=np.int8)
+    weight = g.weight(values, 2.0**-9)
+
+    def conv(x):
+        return g.quantised(g.node("Conv", x, weight, pads=[1, 1, 1, 1]), 2.0**-4, signed=True)
+
+    x = g.quantised("x", 2.0**-5, signed=True)
+    slopes = g.constant(np.array([0.5, 0.11, -0.3], np.float32).reshape(3, 1, 1))
+    for function in ("HardSwish", "PRelu", None):
+        x = conv(x)
+        if function is not None:
+            x = g.node(function, x, *([slopes] if function == "PRelu" else []))
+        x = g.quantised(x, 2.0**-5, signed=True)
+    both = conv(x)
+    y = g.node("Add", both, g.quantised(g.node("Tanh", both), 2.0**-7, signed=True))
+    model = g.model(g.quantised(y, 2.0**-4, signed=True))
+    plan = assert_same(model, reals(SHAPE))
+    assert operators(plan).count("Table") == 3
+    session = sub8.Session(ir.to_proto(model).SerializeToString(), threads=1)
+    steps = {step.name for step in session.profile(reals(SHAPE))}
+    without_step = [one for one in plan.operators if one.name not in steps]
+    assert [type(one).__name__ for one in without_step] == ["Table", "Table", "Reformat"]
 
 
 def test_lone_relu_keeps_integers():

@@ -20,7 +20,7 @@ from sub8.files import COMPILED, COMPILED_HEADER
 from sub8.numerics.dfp import Format
 from sub8.version import __version__
 
-VERSION = 1
+VERSION = 2
 
 InputShapes = Mapping[str, Shape]
 

@@ -32,8 +32,9 @@ def grow(s, tensors):
     shape, fmt = s.shapes[x], s.formats[x]
     same = [name for name in tensors if s.shapes[name] == shape and s.formats[name] == fmt]
     kind = s.pick(
-        "conv", "conv", "add", "mul", "pool", "mean", "concat", "slice", "transpose", "table"
-    )
+        "conv", "conv", "add", "mul", "pool", "mean", "concat", "slice", "transpose", "table",
+        "tables",
+    )  # fmt: skip
     if kind == "conv":
         outputs = s.integer(1, 20)
         out_format = Format.dfp(s.flip(), -4)
@@ -67,8 +68,10 @@ def grow(s, tensors):
         return s.add(p.Slice(name=kind, x=x, out=s.name(), **bounds), fmt)
     if kind == "transpose":
         return s.add(p.Transpose(name=kind, x=x, out=s.name(), perm=(0, 1, 3, 2)), fmt)
-    table = s.random.integers(fmt.low, fmt.high, 256, endpoint=True).astype(fmt.dtype)
-    return s.add(p.Table(name=kind, x=x, table=table, out=s.name()), fmt)
+    axis = 1 if kind == "tables" else None
+    entries = (256,) if axis is None else (shape[axis], 256)
+    table = s.random.integers(fmt.low, fmt.high, entries, endpoint=True).astype(fmt.dtype)
+    return s.add(p.Table(name=kind, x=x, table=table, axis=axis, out=s.name()), fmt)
 
 
 def random_plan(data, length=9):

@@ -10,6 +10,7 @@
 #include "isa.h"
 #include "kernels/catalogue.h"
 #include "kernels/elements.h"
+#include "kernels/prepared_functions.h"
 #include "kernels/scalar/parts.h"
 #include "kernels/winograd.h"
 #include "operands.h"
@@ -470,8 +471,31 @@ void check(const Kernel& kernel, ElementKernels KernelSet::* place) {
                 });
             }
         }
-        both("look_up", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
-            k.look_up(b.data(), count, table.data(), o);
+        // Any function; one that is straight here and there; one that moves with x; in rows of a
+        // wider array.
+        for (int variant = 0; variant < 3; ++variant) {
+            for (int byte = 0; variant > 0 && byte < 256; ++byte) {
+                const int straight = byte < 128 ? byte + 3 : byte < 200 ? 7 : byte - 9;
+                table[std::size_t(byte)] = uint8_t(variant == 1 ? straight
+                                                   : byte < 128 ? 2 * byte + 1
+                                                                : 4 * byte);
+            }
+            const ByteFunction function = byte_function(table.data());
+            both("look_up", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
+                k.look_up(b.data(), 1, count, count, function, o);
+            });
+            both("look_up in rows", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
+                const int columns = count / 3 + 1;
+                for (int i = 0; i < 3 * count; ++i) o[i] = a[std::size_t(i)];
+                k.look_up(o, 3 * count / (columns + 1), columns, columns + 1, function, o);
+            });
+        }
+        both("bend", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
+            const std::vector<int32_t> below(size, 21000), above(size, 66000);
+            for (int i = 0; i < 3 * count; ++i) o[i] = a[std::size_t(i)];
+            k.bend(o, 3, count, count, below.data(), above.data(), {true, -3, 16, 5, -128, 127});
+            k.bend(o, 2, count - count / 4, count, above.data(), below.data(),
+                   {false, 40, 15, 0, 0, 255});
         });
         both("narrow_sum", [&](const ElementKernels& k, uint8_t* o, int32_t* s, float*) {
             const std::vector<int32_t> wide(size, 12345);

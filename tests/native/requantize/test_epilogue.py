@@ -1,5 +1,7 @@
 """Results of layers: 8-bit with one rounding, float32 and raw accumulators."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -163,6 +165,49 @@ def test_any_multiplier_is_exact(isa: str, requantization: Requantization, seed:
     _core.Convolution(layer, _core.ConvGeometry(1, (1, 256), (1, 256))).run(x, residual, output)
     accumulators = x.astype(np.int64) * weights.astype(np.int64)
     np.testing.assert_array_equal(output, requantization.apply(accumulators, residual))
+
+
+def _prelu(slopes: np.ndarray, positive: float) -> np.ndarray:
+    """Tables of int8 ``x < 0 ? slope * x : positive * x``, rounded half to even, by the byte."""
+    x = np.arange(256).astype(np.uint8).view(np.int8).astype(np.float64)
+    bent = np.where(x < 0, slopes[:, None] * x, positive * x)
+    return np.clip(np.rint(bent), -128, 127).astype(np.int8).view(np.uint8)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("outputs", OUTPUTS)
+def test_a_function_of_the_result(isa: str, outputs: int) -> None:
+    random = np.random.default_rng(outputs)
+    byte = np.arange(256)
+    hard_swish = byte * np.clip(byte / 32 + 3, 0, 6) / 6
+    slopes = random.normal(0, 0.3, outputs)
+    slopes[0] = 0.5  # many ties
+    tables = [
+        random.integers(0, 256, 256),
+        np.clip(np.rint(hard_swish), 0, 255),
+        random.integers(0, 256, (outputs, 256)),  # of each channel, any
+        _prelu(slopes, 1.0),
+        _prelu(slopes, 0.5),
+        _prelu(3 * slopes, 2.0),
+    ]
+    for layer in layers(outputs):
+        bias = random.integers(-(2**10), 2**10, outputs)
+        residual = random.integers(0, 255, layer.accumulators.shape, endpoint=True).astype(np.uint8)
+        for table in tables:
+            for low, high in ((-128, 127), (0, 255)):
+                plain = Requantization(
+                    np.array([1]), bias, shift=7, low=low, high=high, table=table.astype(np.uint8)
+                )
+                compare(layer, plain, isa)
+                compare(layer, replace(plain, residual_multiplier=128, shift=9), isa, residual)
+
+
+def test_a_function_of_other_channels_is_refused() -> None:
+    layer = Layer(Case(inputs=8, outputs=16))
+    for size in (255, 512):
+        wrong = Requantization(np.array([1]), np.array([0]), table=np.zeros(size, np.uint8))
+        with pytest.raises(ValueError, match="256 bytes"):
+            layer.run(ISAS[0], wrong.native(), np.uint8)
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -81,6 +81,7 @@ class To8Bit(Table):
     high: Int
     has_residual: Bool
     residual_signed: Bool
+    table: Blob | None = None
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 import math
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine.description import records
+from sub8.engine.lower.fused import entries
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.placing import Lowering, bytes_by_index
 from sub8.engine.lower.segment import Locate
@@ -13,7 +13,7 @@ from sub8.engine.plan import operators as p
 from sub8.engine.plan.requantize import LARGEST_SUM
 from sub8.errors import UnsupportedModelError
 from sub8.numerics.accumulators import LARGEST_ACTIVATION
-from sub8.numerics.requantize import To8Bit, requantize
+from sub8.numerics.requantize import To8Bit
 
 
 def interleaving(layout: Layout) -> records.PlanarShape:
@@ -94,10 +94,7 @@ def rounding(integers: To8Bit) -> records.Rounding:
 
 def lower_reformat(operator: p.Reformat, to: Lowering) -> None:
     """One 8-bit operand has 256 values, so any change of format is a table."""
-    fmt = to.format(operator.x)
-    every_value = np.arange(fmt.low, fmt.high + 1, dtype=np.int64)
-    dtype = to.format(operator.out).dtype
-    _look_up(operator, requantize(every_value, operator.to_8_bit(to.formats), dtype), to)
+    _look_up(operator, entries(operator, to.formats), to)
 
 
 def lower_table(operator: p.Table, to: Lowering) -> None:
@@ -105,8 +102,7 @@ def lower_table(operator: p.Table, to: Lowering) -> None:
         _look_up(operator, operator.table, to)
         return
     x, out = to.place(operator.x), to.result(operator.out)
-    signed = to.format(operator.x).signed
-    tables = np.stack([bytes_by_index(entries, signed) for entries in operator.table])
+    tables = bytes_by_index(operator.table, to.format(operator.x).signed)
     place = out.layout.order.index(operator.axis)
     outer, inner = math.prod(out.layout.sizes[:place]), math.prod(out.layout.sizes[place + 1 :])
     to.draft.step(
@@ -197,9 +193,9 @@ def pool_shape(operator: p.Pool, to: Lowering) -> records.PoolShape:
     )  # fmt: skip
 
 
-def _look_up(operator: p.Reformat | p.Table, entries: NDArray, to: Lowering) -> None:
+def _look_up(operator: p.Reformat | p.Table, by_value: NDArray, to: Lowering) -> None:
     x, out = to.place(operator.x), to.result(operator.out)
-    table = bytes_by_index(entries, to.format(operator.x).signed)
+    table = bytes_by_index(by_value, to.format(operator.x).signed)
     to.draft.step(
         operator.name,
         (x.buffer, out.buffer),

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable
 
 from sub8.engine.description import records
+from sub8.engine.lower.fused import entries
 from sub8.engine.lower.layout import Layout
-from sub8.engine.lower.placing import Lowering
+from sub8.engine.lower.placing import Lowering, bytes_by_index
 from sub8.engine.lower.requantize import to_8_bit, to_float
 from sub8.engine.lower.segment import Locate
 from sub8.engine.plan import operators as p
@@ -58,14 +59,15 @@ def add_layer(
 
 
 def lower_layer(layer: p.Layer, to: Lowering) -> None:
-    """A layer with static exponents, 8-bit or float32 result."""
+    """A layer with static exponents, 8-bit or float32 result, and the function behind it."""
     out_float = to.formats[layer.out] is None
     x = to.relaid(layer.name, to.place(layer.x), operand_layout(layer, layer.x, to, 1))
     residual = None
     if layer.residual is not None and not out_float:
         placed = to.place(layer.residual)
         residual = to.relaid(layer.name, placed, operand_layout(layer, layer.residual, to, 1))
-    out = to.result(layer.out)
+    function = to.functions.get(layer.out)
+    out = to.result(layer.out if function is None else function.out)
     layout = operand_layout(layer, layer.out, to, out.layout.itemsize)
     target = to.made_in(layout, out)
     add_layer(layer, to, lambda: _result(layer, to), x, residual, target)
@@ -76,4 +78,8 @@ def _result(layer: p.Layer, to: Lowering) -> records.Result:
     if to.formats[layer.out] is None:
         return to_float(layer.to_float(to.formats))
     residual = None if layer.residual is None else to.format(layer.residual)
-    return to_8_bit(layer.to_8_bit(to.formats), residual)
+    function = to.functions.get(layer.out)
+    table = None
+    if function is not None:
+        table = bytes_by_index(entries(function, to.formats), to.format(layer.out).signed)
+    return to_8_bit(layer.to_8_bit(to.formats), residual, table)

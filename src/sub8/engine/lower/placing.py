@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine.description import records
+from sub8.engine.lower.fused import Function
 from sub8.engine.lower.layout import Layout
 from sub8.engine.lower.segment import Locate, SegmentDraft
 from sub8.engine.plan.operators import Constant, Layer
@@ -44,7 +45,7 @@ class Layers(Protocol):
 class Lowering:
     """One segment in the making, over the tensors of a plan at given shapes.
 
-    row_major, views: see ``orders``.
+    row_major, views: see ``orders``. functions: see ``fused``.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Lowering:
         layers: Layers,
         row_major: Container[str] = (),
         views: Container[str] = (),
+        functions: Mapping[str, Function] | None = None,
     ) -> None:
         self.formats = formats
         self.shapes = shapes
@@ -66,6 +68,7 @@ class Lowering:
         self._images = images
         self._row_major = row_major
         self.views = views
+        self.functions = functions or {}
 
     def format(self, name: str) -> Format:
         """The format of an 8-bit tensor."""
@@ -208,6 +211,6 @@ class Lowering:
 
 
 def bytes_by_index(table: NDArray, signed: bool) -> NDArray[np.uint8]:
-    """A table of 256 entries ordered by value, reordered to be indexed by the value's byte."""
-    ordered = np.roll(table, -128) if signed else table
+    """Tables ``[..., 256]`` ordered by value, reordered to be indexed by the value's byte."""
+    ordered = np.roll(table, -128, axis=-1) if signed else table
     return np.ascontiguousarray(ordered).view(np.uint8)

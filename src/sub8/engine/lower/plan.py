@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sub8.engine.lower import dynamic, elements, moves
+from sub8.engine.lower.fused import functions_of_layers
 from sub8.engine.lower.layers import lower_layer
 from sub8.engine.lower.matmul import lower_matmul
 from sub8.engine.lower.orders import row_major_tensors, views
@@ -138,15 +139,24 @@ def _described(
     run = runs[index]
     assert not isinstance(run, p.Island)
     constants = {op.out: op for op in plan.operators if isinstance(op, p.Constant)}
+    functions = functions_of_layers(plan, run, shapes)
     to = Lowering(
-        plan.formats, shapes, constants, images, layers, row_major_tensors(plan), views(plan, run)
+        plan.formats,
+        shapes,
+        constants,
+        images,
+        layers,
+        row_major_tensors(plan),
+        views(plan, run),
+        functions,
     )
+    with_their_layers = {function.out for function in functions.values()}
     for name in inputs:
         to.place(name)
     for operator in run:
         if 0 in shapes[operator.out]:
             to.result(operator.out)
-        else:
+        elif operator.out not in with_their_layers:
             _lower(operator, to)
     later = _read_by(runs[index + 1 :])
     made = [operator.out for operator in run]

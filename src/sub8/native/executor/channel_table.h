@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "executor/step.h"
+#include "kernels/prepared_functions.h"
 
 namespace sub8::executor {
 
@@ -18,7 +20,9 @@ class ChannelTable : public Step {
   private:
     Buffer x_, out_;
     std::int64_t outer_, channels_, inner_;
-    std::vector<std::uint8_t> tables_;
+    // Of elements whose neighbours are of other channels; of runs of one channel.
+    std::optional<kernels::ChannelFunctions> beside_;
+    std::vector<kernels::ByteFunction> along_;
 };
 
 }  // namespace sub8::executor

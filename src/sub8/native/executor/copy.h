@@ -26,11 +26,16 @@ class Copy : public Step {
   private:
     template <typename Element>
     void run_as(const Frame& frame, const Worker& worker) const;
+    template <typename Element>
+    void turn(const Element* source, Element* target, const Worker& worker) const;
+
+    bool bring_turned_axis_last_but_one();
 
     Buffer source_, target_;
     View from_, to_;
     std::vector<std::int64_t> sizes_;
     int element_bytes_;
+    bool turns_;  // the last two axes
 };
 
 // Every byte of a buffer to one value.

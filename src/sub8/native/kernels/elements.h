@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "kernels/functions.h"
 #include "kernels/rows.h"
 
 namespace sub8::kernels {
@@ -58,9 +59,13 @@ struct ElementKernels {
     // step_a, step_b: 0 (one value for all) or 1.
     void (*binary)(const std::uint8_t* a, int step_a, const std::uint8_t* b, int step_b,
                    std::int64_t count, const BinaryArithmetic& arithmetic, std::uint8_t* out);
-    // out[i] = table[x[i]], the table indexed by the byte.
-    void (*look_up)(const std::uint8_t* x, std::int64_t count, const std::uint8_t* table,
-                    std::uint8_t* out);
+    // out = the function of x, [rows, columns] bytes, `pitch` from row to row of both; out may be
+    // x.
+    void (*look_up)(const std::uint8_t* x, std::int64_t rows, std::int64_t columns,
+                    std::int64_t pitch, const ByteFunction& function, std::uint8_t* out);
+    // x becomes its Bend, with a slope of each column's own below and above the knee.
+    void (*bend)(std::uint8_t* x, std::int64_t rows, std::int64_t columns, std::int64_t pitch,
+                 const std::int32_t* below, const std::int32_t* above, const Bend& bend);
     // out[i] = max over rows of row[i]; rows >= 1.
     void (*largest_of_rows)(const std::uint8_t* const* rows, int row_count, std::int64_t count,
                             bool is_signed, std::uint8_t* out);

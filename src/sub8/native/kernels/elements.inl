@@ -131,9 +131,37 @@ inline void binary(const u8* a, int step_a, const u8* b, int step_b, i64 count,
              : binary_width<i64>(a, b, step_b, count, k, out);
 }
 
-inline void look_up(const u8* __restrict x, i64 count, const u8* __restrict table,
-                    u8* __restrict out) {
-    for (i64 i = 0; i < count; ++i) out[i] = table[x[i]];
+inline void look_up(const u8* x, i64 rows, i64 columns, i64 pitch, const ByteFunction& function,
+                    u8* out) {
+    for (i64 row = 0; row < rows; ++row, x += pitch, out += pitch) {
+        for (i64 i = 0; i < columns; ++i) out[i] = function.entries[x[i]];
+    }
+}
+
+// Columns in sixteens, so that the compiler knows how many there are.
+template <typename X>
+inline void bend_as(u8* __restrict bytes, i64 rows, i64 columns, i64 pitch,
+                    const i32* __restrict below, const i32* __restrict above, const Bend& k) {
+    constexpr i64 kColumns = 16;
+    const i32 knee = k.knee;
+    const requantize::SumTo8Bit<i32> to_8_bit(k.shift, k.zero_point, k.low, k.high);
+    const auto bent = [&](u8 byte, i64 column) SUB8_INLINE_LAMBDA {
+        const i32 x = static_cast<i32>(static_cast<X>(byte)) - knee;
+        return to_8_bit(x * (x < 0 ? below[column] : above[column]));
+    };
+    for (i64 row = 0; row < rows; ++row, bytes += pitch) {
+        i64 first = 0;
+        for (; first + kColumns <= columns; first += kColumns) {
+            for (i64 i = first; i < first + kColumns; ++i) bytes[i] = bent(bytes[i], i);
+        }
+        for (; first < columns; ++first) bytes[first] = bent(bytes[first], first);
+    }
+}
+
+inline void bend(u8* x, i64 rows, i64 columns, i64 pitch, const i32* below, const i32* above,
+                 const Bend& k) {
+    k.is_signed ? bend_as<i8>(x, rows, columns, pitch, below, above, k)
+                : bend_as<u8>(x, rows, columns, pitch, below, above, k);
 }
 
 // Vectors of the compiler's own kind: it keeps them in registers, where it would keep arrays in
@@ -341,8 +369,8 @@ inline void normalise_row(const u8* x, i64 size, const NormArithmetic& k, u8* ou
 }  // namespace
 }  // namespace sub8::kernels
 
-#define SUB8_ELEMENT_KERNELS                                                       \
-    {                                                                              \
-        quantize,        interleave, dequantize,        binary,     look_up,       \
-        largest_of_rows, add_rows,   largest_magnitude, narrow_sum, largest_total, \
-        narrow_round,    softmax,    normalise_row}
+#define SUB8_ELEMENT_KERNELS                                                                       \
+    {                                                                                              \
+        quantize,        interleave,   dequantize,        binary,     look_up,       bend,         \
+        largest_of_rows, add_rows,     largest_magnitude, narrow_sum, largest_total, narrow_round, \
+        softmax,         normalise_row}

@@ -61,7 +61,8 @@ requantize::Params load_result(description::Result type, const void* value) {
                                       to.low(),
                                       to.high(),
                                       to.has_residual(),
-                                      to.residual_signed()};
+                                      to.residual_signed(),
+                                      numbers(to.table())};
         }
         case description::Result_ToFloat: {
             const auto& to = *static_cast<const description::ToFloat*>(value);

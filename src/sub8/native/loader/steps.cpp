@@ -1,7 +1,5 @@
 #include "loader/steps.h"
 
-#include <algorithm>
-#include <array>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -21,6 +19,7 @@
 #include "executor/sizes.h"
 #include "executor/table.h"
 #include "kernels/catalogue.h"
+#include "kernels/prepared_functions.h"
 #include "loader/fields.h"
 #include "loader/layers.h"
 
@@ -191,19 +190,17 @@ StepPointer make(const d::MatMul& s, const Reached& reached) {
 
 StepPointer make(const d::LookUp& s, const Reached& reached) {
     const Buffer x = load(s.x(), reached), out = load(s.out(), reached);
-    std::array<std::uint8_t, 256> table;
     const auto& entries = present(s.entries(), "a table");
-    const std::size_t channels = entries.size() / table.size();
-    require(channels >= 1 && entries.size() % table.size() == 0,
+    const std::size_t channels = entries.size() / kernels::kEntries;
+    require(channels >= 1 && entries.size() % kernels::kEntries == 0,
             "a table of 256 bytes for each channel is needed");
     if (channels > 1) {
         return std::make_shared<executor::ChannelTable>(x, out, s.outer(),
                                                         static_cast<std::int64_t>(channels),
                                                         s.inner(), numbers(s.entries()));
     }
-    std::copy(entries.begin(), entries.end(), table.begin());
     return std::make_shared<executor::Table>(
-        x, out, executor::checked_product({s.outer(), s.inner()}), table);
+        x, out, executor::checked_product({s.outer(), s.inner()}), entries.data());
 }
 
 StepPointer make(const d::Interpolate& s, const Reached& reached) {

@@ -9,7 +9,7 @@ namespace sub8::requantize {
 
 // 8-bit result: clamp(round_half_even((acc * multiplier[o] + residual * residual_multiplier +
 // offset[o]) / 2**shift) + zero_point, low, high), as if in exact arithmetic; sums must stay below
-// 2**62.
+// 2**62; then the function of that by a table, if there is one.
 struct To8Bit {
     std::vector<int64_t> multiplier;  // [outputs] or [1]
     std::vector<int64_t> offset;      // [outputs] or [1]
@@ -20,6 +20,7 @@ struct To8Bit {
     int high = 255;
     bool has_residual = false;
     bool residual_signed = false;
+    std::vector<uint8_t> table;  // by the byte: none, [256], or [outputs, 256]
 };
 
 // float32 result: float32(acc * multiplier + offset[o]) * scale[o].

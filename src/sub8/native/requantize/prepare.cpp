@@ -175,6 +175,16 @@ void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
     constants_.residual_signed = params.residual_signed;
     constants_.out_signed = out_signed;
     kernel_ = kernels_.requantize(constants_);
+    if (params.table.empty()) return;
+    if (params.table.size() == kernels::kEntries) {
+        function_ = kernels::byte_function(params.table.data());
+    } else if (params.table.size() == std::size_t(outputs_) * kernels::kEntries) {
+        functions_.emplace(params.table);
+    } else {
+        throw std::invalid_argument(
+            "requantize: a table of 256 bytes, or one for each output, "
+            "is needed");
+    }
 }
 
 void Prepared::prepare(const Accumulators& accumulators, const ToFloat& params) {
@@ -221,6 +231,12 @@ void Prepared::apply(const int32_t* acc, int64_t acc_pitch, int rows, int column
         arguments.out = static_cast<uint8_t*>(result) + start;
         arguments.pitch = outputs_;
         kernel_(arguments);
+        if (function_) {
+            kernels_.elements.look_up(arguments.out, rows, columns, outputs_, *function_,
+                                      arguments.out);
+        } else if (functions_) {
+            functions_->apply(kernels_.elements, arguments.out, rows, columns, outputs_, output);
+        }
         return;
     }
     for (int row = 0; row < rows; ++row) {

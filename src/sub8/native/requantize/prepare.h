@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "kernels/prepared_functions.h"
 #include "requantize/params.h"
 
 namespace sub8::requantize {
@@ -47,6 +49,9 @@ class Prepared {
     Form form_;
     kernels::RequantizeKernel kernel_ = nullptr;  // Form::to_8_bit
     kernels::RequantizeConstants constants_{};
+    // Of the 8-bit result; one of them, or none.
+    std::optional<kernels::ByteFunction> function_;
+    std::optional<kernels::ChannelFunctions> functions_;
     std::vector<int64_t> multiplier_;
     std::vector<int64_t> offset_;
     std::vector<int32_t> offset32_;

@@ -20,7 +20,7 @@ using executor::require;
 using loader::present;
 
 constexpr char kMagic[9] = "sub8.s8\n";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::size_t kHeader = 64;
 
 template <typename Number>

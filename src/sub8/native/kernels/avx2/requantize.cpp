@@ -53,6 +53,24 @@ struct Form {
     static constexpr bool out_signed = out_signed_;
 };
 
+// The first 1 to 8 bytes.
+SUB8_INLINE void store_first(uint8_t* to, __m128i bytes, int count) {
+    int64_t rest = _mm_cvtsi128_si64(bytes);
+    if (count == 8) {
+        __builtin_memcpy(to, &rest, 8);
+        return;
+    }
+    if ((count & 4) != 0) {
+        __builtin_memcpy(to, &rest, 4);
+        to += 4, rest >>= 32;
+    }
+    if ((count & 2) != 0) {
+        __builtin_memcpy(to, &rest, 2);
+        to += 2, rest >>= 16;
+    }
+    if ((count & 1) != 0) *to = uint8_t(rest);
+}
+
 // Two rows of 16 rounded values, as vpackssdw leaves each, to 32 bytes: the first row's, then the
 // second's.
 template <typename Form>
@@ -144,10 +162,12 @@ void requantize_narrow(const RequantizeArguments& arguments) {
             put(_mm256_castsi256_si128(narrow(last, last)));
         }
     }
-    if (column + 8 <= t.columns) {
-        // Half a vector of outputs, of two rows at once; a last row alone is paired with itself.
+    // Half a vector of outputs, of two rows at once; a last row alone is paired with itself. Eight
+    // accumulators can be read of fewer outputs, but not eight bytes of a residual.
+    for (; column < t.columns && (!Form::has_residual || column + 8 <= t.columns); column += 8) {
+        const int count = t.columns - column < 8 ? t.columns - column : 8;
         const __m256i offset = load_unaligned(offsets + column);
-        const auto row_values = [&](int row) {
+        const auto row_values = [&](int row) SUB8_INLINE_LAMBDA {
             const uint8_t* residual =
                 Form::has_residual ? t.residual + row * t.pitch + column : nullptr;
             return rounded(t.acc + row * t.acc_pitch + column, residual, offset);
@@ -156,13 +176,9 @@ void requantize_narrow(const RequantizeArguments& arguments) {
             const int other = row + 1 < t.rows ? row + 1 : row;
             const __m256i both = _mm256_packs_epi32(row_values(row), row_values(other));
             const __m128i bytes = _mm256_castsi256_si128(narrow(both, both));
-            const auto put = [&](int at, __m128i eight) {
-                _mm_storel_epi64(reinterpret_cast<__m128i*>(t.out + at * t.pitch + column), eight);
-            };
-            put(row, bytes);
-            put(other, _mm_unpackhi_epi64(bytes, bytes));
+            store_first(t.out + row * t.pitch + column, bytes, count);
+            store_first(t.out + other * t.pitch + column, _mm_unpackhi_epi64(bytes, bytes), count);
         }
-        column += 8;
     }
     if (column < t.columns) scalar::requantize_from(arguments, column);
 }
