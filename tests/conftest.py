@@ -240,7 +240,7 @@ def quantised(folder: Path, sub8_command: Callable[..., Outcome]) -> Path:
     """The small network with ternary weights, made by the command line."""
     done = sub8_command(
         "quantize", folder / "model.onnx", "-c", folder / "data.npz", "--weights", "ternary",
-        "-o", folder / "model-t4.onnx",
+        "--method", "hessian", "-o", folder / "model-t4.onnx",
     )  # fmt: skip
     assert done.code == 0, done.err
     return folder / "model-t4.onnx"

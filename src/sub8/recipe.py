@@ -205,8 +205,9 @@ class Recipe:
     stay in float32.
     method: "paper", "optimal" and "hessian" solve layer by layer; "reconstruct" starts from
     "hessian" and then fits the integers of each block of layers together, by gradients, as
-    ``reconstruction`` says (needs PyTorch and static exponents); "auto" does so as far as
-    ``reconstruction.minutes``, the user (Ctrl-C) and what is installed let it.
+    ``reconstruction`` says (needs PyTorch and static exponents); "auto" does so for weights of
+    fewer than 8 bits as far as ``reconstruction.minutes``, the user (Ctrl-C) and what is installed
+    let it.
     input_bits: patterns of layer names, as in ``overrides``: at most so many bits (6, 7 or 8) of
     the 8-bit tensor that the layer reads, where a layer or a sum makes it. With 6 the transform of
     F(2 x 2, 3 x 3) fits 8-bit operands.
@@ -221,7 +222,7 @@ class Recipe:
     keep_float: tuple[str, ...] = ()
     activations: Dfp8 = field(default_factory=Dfp8)
     input_bits: dict[str, int] = field(default_factory=dict)
-    method: Method = "hessian"
+    method: Method = "auto"
     reconstruction: Reconstruction = field(default_factory=Reconstruction)
     correct_statistics: bool = True
 
@@ -261,8 +262,14 @@ class Recipe:
 
     @property
     def fits_blocks(self) -> bool:
-        """Whether blocks of layers are fitted by gradients, as far as that can be had."""
-        return self.method in ("reconstruct", "auto")
+        """Whether blocks of layers are fitted by gradients, as far as that can be had: with weights
+        of 8 bits alone nothing is to be won back.
+        """
+        if self.activations.exponent != "static":
+            return False
+        chosen = (self.weights, self.first, self.last, self.depthwise, *self.overrides.values())
+        low = not all(fmt.integers.eight_bit for fmt in chosen)
+        return self.method == "reconstruct" or (self.method == "auto" and low)
 
     def weight_format(
         self, layer: str, *, first: bool, last: bool, depthwise: bool

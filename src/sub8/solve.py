@@ -35,28 +35,26 @@ def solve_layers(
     """Solve all layers on the network's calibration inputs. recipe: may differ from the one
     prepared with in its weights. one_exponent: see ``LayerQuantiser``.
 
-    Method "auto" is "reconstruct" where that can be had, else "hessian", and then warns
-    (Sub8Warning, one line) of what is missing."""
+    Method "auto" is "reconstruct" where blocks can be fitted (``Recipe.fits_blocks``), else
+    "hessian"; without PyTorch it warns (Sub8Warning, one line) of what that would add."""
     quantiser = LayerQuantiser(recipe, one_exponent=one_exponent)
-    if recipe.method == "reconstruct" or (recipe.method == "auto" and _can_fit_blocks(recipe)):
+    if recipe.fits_blocks and _torch_to_fit_with():
         from sub8.reconstruct.network import reconstruct
 
         return reconstruct(network, recipe, quantiser, work)
     return calibration_pass(network, quantiser, work)
 
 
-def _can_fit_blocks(recipe: Recipe) -> bool:
-    """Whether method "auto" can go on from "hessian"; tells why not."""
-    if recipe.activations.exponent != "static":
-        why = "the activations' exponents are dynamic"
-    elif not _has_torch():
-        why = (
-            f"with PyTorch ({install_command('torch')}) it fits the layers of each block together, "
-            "which wins back part of what ternary weights lose"
-        )
-    else:
+def _torch_to_fit_with() -> bool:
+    """Whether PyTorch is there; tells what it would add."""
+    if _has_torch():
         return True
-    warnings.warn(f"method 'auto' stops at 'hessian': {why}", Sub8Warning, stacklevel=3)
+    warnings.warn(
+        f"method 'auto' stops at 'hessian': with PyTorch ({install_command('torch')}) it fits the "
+        "layers of each block together, which wins back part of what few bits lose",
+        Sub8Warning,
+        stacklevel=3,
+    )
     return False
 
 

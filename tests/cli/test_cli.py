@@ -32,7 +32,7 @@ def test_quantize_writes_a_valid_standard_file_and_says_what(sub8_command, folde
     output = tmp_path / "q.onnx"
     done = sub8_command(
         "quantize", folder / "model.onnx", "--calibration", folder / "data.npz", "--images", "16",
-        "--weights", "int4", "--cluster", "2", "-o", output, "--json",
+        "--weights", "int4", "--cluster", "2", "--method", "hessian", "-o", output, "--json",
     )  # fmt: skip
     assert done.code == 0, done.err
     assert done.json["bytes"] == output.stat().st_size
@@ -132,7 +132,7 @@ def test_a_budget_is_kept_shown_and_drawn(sub8_command, folder, quantised, tmp_p
     output = tmp_path / "mixed.onnx"
     done = sub8_command(
         "quantize", folder / "model.onnx", "-c", folder / "data.npz", "--mean-bits", "4.5",
-        "-o", output, "--json",
+        "--method", "hessian", "-o", output, "--json",
     )  # fmt: skip
     assert done.code == 0, done.err
     assert done.json["choice"]["chosen"]["mean_bits"] <= 4.5

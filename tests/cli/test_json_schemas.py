@@ -62,7 +62,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def at(small_files: Path, place: Path, sub8_command: Run) -> dict[str, Path]:
     """The small network's files by what they are; ``mixed`` and ``q`` are written by quantize."""
     found = {"model": small_files / "model.onnx", "data": small_files / "data.npz"}
-    for name, options in {"q": (), "mixed": ("--mean-bits", "3")}.items():
+    for name, options in {"q": (), "mixed": ("--mean-bits", "3", "--method", "hessian")}.items():
         found[name] = place / f"{name}.onnx"
         check_output(
             sub8_command(

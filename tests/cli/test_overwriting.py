@@ -21,7 +21,7 @@ def mixed(folder: Path, sub8_command: Run) -> Path:
     path = folder / "mixed.onnx"
     done = sub8_command(
         "quantize", folder / "model.onnx", "-c", folder / "data.npz", "--mean-bits", "3",
-        "-o", path,
+        "--method", "hessian", "-o", path,
     )  # fmt: skip
     assert done.code == 0, done.err
     return path
@@ -57,7 +57,7 @@ def test_models_of_its_own_are_replaced(folder: Path, tmp_path: Path, sub8_comma
     for weights in ("ternary", "int8"):
         done = sub8_command(
             "quantize", folder / "model.onnx", "-c", folder / "data.npz", "--weights", weights,
-            "-o", target,
+            "--method", "hessian", "-o", target,
         )  # fmt: skip
         assert done.code == 0, done.err
     own = target.read_bytes()

@@ -18,6 +18,7 @@ def test_capital_v_is_the_version(sub8_command):
 def test_verbose_tells_stages_and_quiet_not_even_warnings(sub8_command, folder, tmp_path):
     arguments = ["quantize", folder / "model.onnx", "-c", folder / "data.npz", "--weights"]
     arguments += ["ternary", "-o", tmp_path / "q.onnx", "--images", "99", "--force"]
+    arguments += ["--method", "hessian"]
     assert "sub8: layers: " in sub8_command(*arguments, "-v").err
     plain = sub8_command(*arguments).err
     assert "images 99: there are 24 only" in plain and "layers: " not in plain

@@ -80,7 +80,7 @@ def attention(g):
 
 BLOCKS = [squeeze_and_excitation, channel_shuffle, dense_block, swish_and_pyramid, attention]
 RECIPES = {
-    "ternary": Recipe(weights=Ternary(4)),
+    "ternary": Recipe(weights=Ternary(4), method="hessian"),
     "int8": Recipe(weights=Int8()),
     "int4, dynamic exponents": Recipe(weights=Int4("all"), activations=Dfp8(exponent="dynamic")),
 }

@@ -14,7 +14,7 @@ from sub8.verbs.quantize import quantize
 from sub8.verbs.verify import verify
 
 RECIPES = {
-    "ternary": Recipe(weights=Ternary(4)),
+    "ternary": Recipe(weights=Ternary(4), method="hessian"),
     "int4, dynamic": Recipe(weights=Int4(16), activations=Dfp8(exponent="dynamic")),
 }
 

@@ -18,9 +18,9 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not
 def quantized(small_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("processes") / "q.onnx"
     images = np.random.default_rng(0).normal(0, 1, (8, 3, 12, 12)).astype(np.float32)
-    sub8.quantize(small_files / "model.onnx", images, sub8.Recipe(weights=sub8.Ternary())).save(
-        path
-    )
+    sub8.quantize(
+        small_files / "model.onnx", images, sub8.Recipe(weights=sub8.Ternary(), method="hessian")
+    ).save(path)
     return path
 
 

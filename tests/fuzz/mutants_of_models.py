@@ -19,7 +19,7 @@ from sub8.errors import Sub8Error, Sub8Warning
 from sub8.oracle import OnnxRuntime
 
 RECIPES = (
-    ("--weights", "ternary"),
+    ("--weights", "ternary", "--method", "hessian"),
     ("--weights", "int8"),
     ("--weights", "int4", "--cluster", "2", "--exponent", "dynamic"),
     ("--weights", "ternary", "--cluster", "all", "--method", "optimal"),

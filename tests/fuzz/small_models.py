@@ -27,14 +27,17 @@ FLOAT_KINDS = (
 # Of a float kind, and the recipe of each.
 _RECIPES = {
     "int8": ("conv", Recipe(weights=Int8())),
-    "int4 in blocks": ("conv", Recipe(weights=Int4(4))),
-    "ternary": ("grouped", Recipe(weights=Ternary(4))),
+    "int4 in blocks": ("conv", Recipe(weights=Int4(4), method="hessian")),
+    "ternary": ("grouped", Recipe(weights=Ternary(4), method="hessian")),
     "dynamic": ("conv", Recipe(weights=Int8(), activations=Dfp8(exponent="dynamic"))),
-    "quantised island": ("island", Recipe(weights=Ternary("all"))),
-    "quantised mix": ("mix", Recipe(weights=Int4(2))),
-    "mixed": ("mix", Recipe(weights=Ternary(4), first=Int4(4), overrides={"b": Int4(4)})),
+    "quantised island": ("island", Recipe(weights=Ternary("all"), method="hessian")),
+    "quantised mix": ("mix", Recipe(weights=Int4(2), method="hessian")),
+    "mixed": (
+        "mix",
+        Recipe(weights=Ternary(4), first=Int4(4), overrides={"b": Int4(4)}, method="hessian"),
+    ),
     "quantised transformer": ("transformer", Recipe(weights=Int8())),
-    "quantised open": ("open", Recipe(weights=Int4(4))),
+    "quantised open": ("open", Recipe(weights=Int4(4), method="hessian")),
     "quantised external": ("external", Recipe(weights=Int8())),
 }
 QUANTISED_KINDS = (*_RECIPES, "foreign", "nncf")

@@ -18,6 +18,8 @@ from sub8.progress import Work
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
 from sub8.verbs.quantize import quantize
 
+SECOND_ORDER = Recipe(method="hessian")
+
 
 @pytest.fixture(scope="module")
 def many(images) -> np.ndarray:
@@ -37,7 +39,7 @@ def kinds(model) -> dict[str, str]:
 def test_mean_bits_are_kept_and_more_bits_mean_less_error(network, images):
     errors = []
     for bits in (3.0, 4.5, 9.5):
-        model = quantize(network, images, budget=MeanBits(bits), threads=1)
+        model = quantize(network, images, SECOND_ORDER, budget=MeanBits(bits), threads=1)
         choice = choice_of(model)
         stored = sum(
             layer["bits"] * weights
@@ -57,7 +59,7 @@ def sizes(network) -> list[int]:
 
 def test_overrides_stay(network, images):
     last = [group for group in find_groups(network) if group.kind == "layer"][-1].name
-    recipe = Recipe(overrides={last: Ternary(4)})
+    recipe = Recipe(overrides={last: Ternary(4)}, method="hessian")
     model = quantize(network, images, recipe, budget=MeanBits(9.0), threads=1)
     assert kinds(model)[last] == "ternary"
     assert set(kinds(model).values()) != {"ternary"}
@@ -65,13 +67,13 @@ def test_overrides_stay(network, images):
 
 def test_too_few_bits_are_an_error(network, images):
     with pytest.raises(InputError, match=r"mean bits 1.0: .* fewer than"):
-        quantize(network, images, budget=MeanBits(1.0), threads=1)
+        quantize(network, images, SECOND_ORDER, budget=MeanBits(1.0), threads=1)
 
 
 def test_a_larger_drop_buys_fewer_bits(network, many):
     bits = {}
     for points in (0.01, 20.0):
-        model = quantize(network, many, budget=MaxDrop(points), threads=1)
+        model = quantize(network, many, SECOND_ORDER, budget=MaxDrop(points), threads=1)
         choice = choice_of(model)
         chosen = choice["chosen"]
         (trial,) = [t for t in choice["trials"] if t["mean_bits"] == chosen["mean_bits"]]
@@ -94,20 +96,22 @@ def test_where_only_confidence_lacks_all_images_judge(network, many):
 
 
 def test_an_impossible_drop_and_too_few_images_are_errors(network, images, many):
-    coarse = Recipe(overrides={"*": Ternary(64)})
+    coarse = Recipe(overrides={"*": Ternary(64)}, method="hessian")
     with pytest.raises(InputError, match="max drop 1e-09: even the most exact"):
         quantize(network, many, coarse, budget=MaxDrop(1e-9), threads=1)
     with pytest.raises(InputError, match="24 images"):
-        quantize(network, images, budget=MaxDrop(1.0), threads=1)
+        quantize(network, images, SECOND_ORDER, budget=MaxDrop(1.0), threads=1)
 
 
 def test_a_latency_that_nothing_reaches_is_an_error(network, images):
     with pytest.raises(InputError, match=r"max latency ratio 0.001: .* fastest takes about"):
-        quantize(network, images, budget=MaxLatencyRatio(0.001), threads=1)
+        quantize(network, images, SECOND_ORDER, budget=MaxLatencyRatio(0.001), threads=1)
 
 
 def test_a_generous_latency_takes_the_most_exact_weights(network, images):
-    choice = choice_of(quantize(network, images, budget=MaxLatencyRatio(100.0), threads=1))
+    choice = choice_of(
+        quantize(network, images, SECOND_ORDER, budget=MaxLatencyRatio(100.0), threads=1)
+    )
     assert choice["latency_ratio"] <= 100.0
     for layer in choice["layers"]:
         assert layer["error"] == min(layer["errors"].values())
@@ -195,7 +199,7 @@ def test_a_drop_in_decibels_or_by_a_function(network, many):
 
     bits = []
     for budget in (MaxDrop(3.0, "snr"), MaxDrop(12.0, "snr"), MaxDrop(100.0, error)):
-        choice = choice_of(quantize(network, many, budget=budget, threads=1))
+        choice = choice_of(quantize(network, many, SECOND_ORDER, budget=budget, threads=1))
         (trial,) = [t for t in choice["trials"] if t["mean_bits"] == choice["chosen"]["mean_bits"]]
         assert trial["bound"] <= budget.points
         assert choice["budget"]["metric"] == ("error" if budget.metric is error else "snr")

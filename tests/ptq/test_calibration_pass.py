@@ -19,12 +19,12 @@ from sub8.ptq.quantiser import LayerQuantiser
 from sub8.recipe import Dfp8, Int4, Int8, Recipe, Ternary
 
 RECIPES = {
-    "ternary": Recipe(weights=Ternary(3)),
-    "corrected": Recipe(weights=Ternary(4)),
-    "int4": Recipe(weights=Int4(4)),
+    "ternary": Recipe(weights=Ternary(3), method="hessian"),
+    "corrected": Recipe(weights=Ternary(4), method="hessian"),
+    "int4": Recipe(weights=Int4(4), method="hessian"),
     "int8": Recipe(weights=Int8()),
     "paper": Recipe(weights=Ternary(4), method="paper"),
-    "uncorrected": Recipe(weights=Ternary(4), correct_statistics=False),
+    "uncorrected": Recipe(weights=Ternary(4), correct_statistics=False, method="hessian"),
     "dynamic": Recipe(weights=Ternary(4), activations=Dfp8(exponent="dynamic")),
 }
 

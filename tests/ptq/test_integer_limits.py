@@ -52,7 +52,7 @@ def test_output_channels_far_apart_keep_their_precision(net, head, fmt, exponent
     model = net(f"r = Relu(x) {body}", x=x, w=stored, bias=bias)
     sizes = (64, *(int(size) for size in x.split(",")[1:]))
     images = np.abs(rng.normal(size=sizes)).astype(np.float32)
-    recipe = Recipe(overrides={"*": fmt}, activations=Dfp8(exponent=exponent))
+    recipe = Recipe(overrides={"*": fmt}, activations=Dfp8(exponent=exponent), method="hessian")
     quantised = quantize(model, images, recipe, threads=1)
     session = quantised.session(threads=1)
     assert not session.plan.islands()

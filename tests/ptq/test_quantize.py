@@ -122,7 +122,7 @@ def test_a_fixed_batch_size_is_kept(net, images):
     [
         (Recipe(weights=Int8()), 64, 85.0),
         (Recipe(weights=Int8(), activations=Dfp8(exponent="dynamic")), 64, 85.0),
-        (Recipe(weights=Ternary(4)), 128, 70.0),
+        (Recipe(weights=Ternary(4), method="hessian"), 128, 70.0),
     ],
     ids=["int8", "dynamic", "ternary"],
 )

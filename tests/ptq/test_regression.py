@@ -44,7 +44,7 @@ def case(net) -> Case:
         targets = np.moveaxis(layer.float_accumulators[0], 1, 0).reshape(6, -1)
         pulled = regress(layer, ridge=1e6)
         seen.append(Case(layer, regress(layer), pulled, in_small_blocks, columns, targets))
-        return LayerQuantiser(Recipe(weights=Ternary(4)))(layer)
+        return LayerQuantiser(Recipe(weights=Ternary(4), method="hessian"))(layer)
 
     calibration_pass(
         CalibratedNetwork(

@@ -21,8 +21,8 @@ from sub8.solve import solve_layers
 
 RECIPES = {
     "int8": Recipe(weights=Int8()),
-    "int4": Recipe(weights=Int4(4)),
-    "two terms": Recipe(weights=weight_format("ternary", 4, terms=2)),
+    "int4": Recipe(weights=Int4(4), method="hessian"),
+    "two terms": Recipe(weights=weight_format("ternary", 4, terms=2), method="hessian"),
     "optimal": Recipe(weights=Ternary(4), method="optimal"),
     "paper": Recipe(weights=Int8(), method="paper"),
     "reconstruct": Recipe(weights=Ternary(4), method="reconstruct"),
@@ -121,7 +121,7 @@ def test_the_solution_serves_layers_of_other_inputs(net, monkeypatch):
         lower=upper[:, ::-1].copy(),
     )
     x = np.random.default_rng(3).normal(size=(32, 3, 8, 8)).astype(np.float32)
-    recipe = Recipe(weights=Ternary(4), first=Int8(), last=Ternary(4))
+    recipe = Recipe(weights=Ternary(4), first=Int8(), last=Ternary(4), method="hessian")
 
     def noise() -> list[float]:
         """Decibels of both heads."""
@@ -139,7 +139,7 @@ def test_the_solution_serves_layers_of_other_inputs(net, monkeypatch):
 def test_layers_of_different_formats_have_their_own_solutions(net, images):
     model = unrolled(net)
     names = [group.name for group in find_groups(model) if _reads_w(group)]
-    recipe = Recipe(weights=Int8(), overrides={names[1]: Int4(4)})
+    recipe = Recipe(weights=Int8(), overrides={names[1]: Int4(4)}, method="hessian")
     uses = shared(model, solved(model, images, recipe)[1].layers)
     assert numbers(uses[0]) == numbers(uses[2]) != numbers(uses[1])
 

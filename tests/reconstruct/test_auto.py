@@ -1,6 +1,8 @@
 """Method "auto": reconstruction as far as time, the user and what is installed let it."""
 
 import importlib.util
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import sub8
 from sub8.errors import InputError, Sub8Warning
 from sub8.progress import Work
 from sub8.ptq.quantiser import LayerQuantiser
-from sub8.recipe import Dfp8, Recipe, Reconstruction, Ternary
+from sub8.recipe import Dfp8, Int8, Recipe, Reconstruction, Ternary
 
 pytest.importorskip("torch", reason="reconstruction needs PyTorch")
 
@@ -19,7 +21,7 @@ from sub8.reconstruct.network import reconstruct
 
 QUICK = Reconstruction(steps=120, batch=16)
 AUTO = Recipe(weights=Ternary(4), method="auto", reconstruction=QUICK)
-SECOND_ORDER = Recipe(weights=Ternary(4))
+PLAIN = Recipe(weights=Ternary(4), method="hessian")
 
 
 def run(network, images, recipe, progress=None):
@@ -30,7 +32,7 @@ def run(network, images, recipe, progress=None):
 @pytest.fixture(scope="module")
 def solved(network, images):
     """The second-order layers."""
-    return second_order(calibrated(network, [images]), SECOND_ORDER)
+    return second_order(calibrated(network, [images]), PLAIN)
 
 
 @pytest.fixture(scope="module")
@@ -85,29 +87,34 @@ def test_reconstruct_itself_is_interrupted(network, images):
         run(network, images, recipe, interrupted)
 
 
-@pytest.mark.parametrize("lacking", ["torch", "static exponents"])
-def test_what_auto_lacks_is_told_in_a_line(network, images, monkeypatch, lacking):
-    recipe = AUTO
-    if lacking == "torch":
-        find = importlib.util.find_spec
-        monkeypatch.setattr(
-            importlib.util,
-            "find_spec",
-            lambda name, *of: None if name == "torch" else find(name, *of),
-        )
-    else:
-        recipe = Recipe(weights=Ternary(4), method="auto", activations=Dfp8(exponent="dynamic"))
-    with pytest.warns(Sub8Warning) as told:
-        model = sub8.quantize(network, images, recipe, threads=1)
-    lines = [str(one.message) for one in told if "auto" in str(one.message)]
-    assert len(lines) == 1
-    assert ("[torch]" in lines[0]) == (lacking == "torch")
-    plain = sub8.quantize(
-        network, images, Recipe(weights=Ternary(4), activations=recipe.activations), threads=1
-    )
+def _same(model, plain, images) -> None:
     np.testing.assert_array_equal(
         model.session(threads=1).run(images), plain.session(threads=1).run(images)
     )
+
+
+def test_without_pytorch_a_line_tells_what_it_would_add(network, images, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *of: None if name == "torch" else find(name, *of),
+    )
+    with pytest.warns(Sub8Warning) as told:
+        model = sub8.quantize(network, images, AUTO, threads=1)
+    assert [str(one.message).count("[torch]") for one in told if "auto" in str(one.message)] == [1]
+    _same(model, sub8.quantize(network, images, PLAIN, threads=1), images)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"weights": Int8()}, {"activations": Dfp8(exponent="dynamic")}], ids=str
+)
+def test_where_blocks_are_not_fitted_it_is_the_second_order_solution(network, images, changes):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*auto")
+        model = sub8.quantize(network, images, replace(AUTO, **changes), threads=1)
+    plain = sub8.quantize(network, images, replace(PLAIN, **changes), threads=1)
+    _same(model, plain, images)
 
 
 @pytest.mark.parametrize("minutes", [0, -1.0, True, "10"])

@@ -41,7 +41,20 @@ def write_inputs(folder: Path, run: Callable[[list[str]], str], study: bool) -> 
     images = random.integers(0, 256, (64, SIZE, SIZE, 3), dtype=np.uint8)
     np.savez(folder / "data.npz", images=images, labels=random.integers(0, 6, 64))
     data, model = str(folder / "data.npz"), str(folder / "model.onnx")
-    run(["quantize", model, "-c", data, "--mean-bits", "3", "-o", str(folder / "mixed.onnx")])
+    run(
+        [
+            "quantize",
+            model,
+            "-c",
+            data,
+            "--mean-bits",
+            "3",
+            "--method",
+            "hessian",
+            "-o",
+            str(folder / "mixed.onnx"),
+        ]
+    )
     run(["quantize", model, "-c", data, "-o", str(folder / "quantized.onnx")])
     measured = run(["evaluate", str(folder / "quantized.onnx"), data, "--json"])
     (folder / "metrics.json").write_text(measured)
@@ -90,7 +103,11 @@ def verbs(at: Path) -> list[Verb]:
     merge = ("record", "merge", str(at / "state.json"), str(at / "event.json"))
     return [
         Verb("quantize", over("q.onnx", *quantize), fixed=True),
-        Verb("quantize to a budget", over("q.onnx", *quantize, "--mean-bits", "3"), fixed=True),
+        Verb(
+            "quantize to a budget",
+            over("q.onnx", *quantize, "--mean-bits", "3", "--method", "hessian"),
+            fixed=True,
+        ),
         Verb("zoo", over("z.onnx", "zoo", "resnet18", "--size", "64"), fixed=True),
         Verb(
             "export",

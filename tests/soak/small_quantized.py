@@ -15,7 +15,7 @@ def write_all(folder: Path) -> list[Path]:
     """Their files."""
     images = np.random.default_rng(1).normal(0, 1, (8, 3, SIZE, SIZE)).astype(np.float32)
     recipes = {
-        "ternary": sub8.Recipe(weights=sub8.Ternary(cluster=4)),
+        "ternary": sub8.Recipe(weights=sub8.Ternary(cluster=4), method="hessian"),
         "dynamic": sub8.Recipe(
             weights=sub8.Int4(cluster=4), activations=sub8.Dfp8(exponent="dynamic")
         ),

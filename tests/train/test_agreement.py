@@ -41,7 +41,9 @@ def assert_all_agree(network: Network, x: np.ndarray) -> None:
 
 @pytest.mark.parametrize("weights", [sub8.Ternary(4), sub8.Int4(3), sub8.Int8()])
 def test_module_oracle_and_engine_agree_before_training_after_it_and_frozen(block, images, weights):
-    network = prepare(block, sub8.Recipe(weights=weights), images, threads=1, track_every=3)
+    network = prepare(
+        block, sub8.Recipe(weights=weights, method="hessian"), images, threads=1, track_every=3
+    )
     x = torch.from_numpy(images)
     assert_all_agree(network, images)
     losses = train_a_little(network, x, 12)
@@ -53,7 +55,9 @@ def test_module_oracle_and_engine_agree_before_training_after_it_and_frozen(bloc
 
 
 def test_frozen_training_computes_nearly_what_evaluation_does(block, images):
-    network = prepare(block, sub8.Recipe(weights=sub8.Ternary(4)), images, threads=1)
+    network = prepare(
+        block, sub8.Recipe(weights=sub8.Ternary(4), method="hessian"), images, threads=1
+    )
     x = torch.from_numpy(images)
     train_a_little(network, x, 10)
     network.freeze().train()
@@ -89,7 +93,9 @@ def test_training_starts_as_post_training_quantisation(block, images, weights, m
 
 
 def test_gradients_reach_every_parameter(block, images):
-    network = prepare(block, sub8.Recipe(weights=sub8.Ternary(4)), images, threads=1)
+    network = prepare(
+        block, sub8.Recipe(weights=sub8.Ternary(4), method="hessian"), images, threads=1
+    )
     for frozen in (False, True):
         if frozen:
             network.freeze()
@@ -112,7 +118,7 @@ def test_exponents_follow_activations_that_outgrow_them(block, images):
 
 
 def test_state_goes_through_a_state_dict(block, images):
-    recipe = sub8.Recipe(weights=sub8.Ternary(4))
+    recipe = sub8.Recipe(weights=sub8.Ternary(4), method="hessian")
     trained = prepare(block, recipe, images, threads=1)
     train_a_little(trained, torch.from_numpy(images), 5)
     trained.freeze()
@@ -151,7 +157,9 @@ def test_a_node_without_a_training_form_is_named(images):
 def test_resnet20_agrees_on_photographs(shared):
     model = shared("models/cifar10-resnet20.onnx")
     data = str(shared("data/cifar10-train.parquet"))
-    network = prepare(model, sub8.Recipe(weights=sub8.Ternary(64)), data, images=64, threads=1)
+    network = prepare(
+        model, sub8.Recipe(weights=sub8.Ternary(64), method="hessian"), data, images=64, threads=1
+    )
     assert {group.kind for group in find_groups(network.model)} >= {"layer", "pool"}
     source = sub8.Preprocess.from_metadata(network.model.metadata_props["preprocess"])
     from sub8.data import load_batches, open_dataset

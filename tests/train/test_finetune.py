@@ -54,7 +54,7 @@ def finetune(files, folder=None, **changes):
         model,
         data,
         data,
-        sub8.Recipe(weights=sub8.Ternary(4)),
+        sub8.Recipe(weights=sub8.Ternary(4), method="hessian"),
         settings(**changes),
         train_images="0:192",
         validation_images="192:256",
@@ -79,7 +79,7 @@ def test_training_starts_where_post_training_quantisation_ends_though_images_are
     files, stripes, tmp_path
 ):
     model, data = files
-    recipe = sub8.Recipe(weights=sub8.Int4(4))
+    recipe = sub8.Recipe(weights=sub8.Int4(4), method="hessian")
     sub8.quantize(model, data, recipe, images="0:192").save(tmp_path / "start.onnx")
     still = settings(epochs=1, learning_rate=1e-9, augment=True, calibration_images=192)
     result = verb.finetune(

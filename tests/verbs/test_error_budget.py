@@ -16,7 +16,7 @@ def images():
 
 
 def test_the_layer_with_few_bits_brings_most(images):
-    recipe = sub8.Recipe(overrides={"block.a": sub8.Ternary(8)})
+    recipe = sub8.Recipe(overrides={"block.a": sub8.Ternary(8)}, method="hessian")
     budget = sub8.error_budget(
         sub8.quantize(small_network(), images, recipe), small_network(), images, threads=1
     )
@@ -77,7 +77,12 @@ def test_another_network_is_refused(images):
 
 def test_the_command_names_the_worst_layers(small_files, sub8_command, tmp_path):
     model, data, out = small_files / "model.onnx", small_files / "data.npz", tmp_path / "q.onnx"
-    assert sub8_command("quantize", model, "-c", data, "--weights", "ternary", "-o", out).code == 0
+    assert (
+        sub8_command(
+            "quantize", model, "-c", data, "--weights", "ternary", "--method", "hessian", "-o", out
+        ).code
+        == 0
+    )
     done = sub8_command("inspect", out, "--sensitivity", data, "--float", model)
     assert done.code == 0 and "of the error" in " ".join(done.out.split())
     refused = sub8_command("inspect", out, "--sensitivity", data)

@@ -19,7 +19,7 @@ def images():
 
 @pytest.mark.parametrize(("hold_out", "held_out", "count"), [(0, False, 40), (100, True, 8)])
 def test_quality_is_that_of_the_images_it_names(folder, images, hold_out, held_out, count):
-    recipe = sub8.Recipe(weights=sub8.Ternary(64))
+    recipe = sub8.Recipe(weights=sub8.Ternary(64), method="hessian")
     model = sub8.quantize(folder / "model.onnx", images, recipe, hold_out=hold_out, threads=1)
     seen = images[::5] if held_out else images
     (expected,) = onnxruntime.InferenceSession(folder / "model.onnx").run(None, {"image": seen})
@@ -48,8 +48,13 @@ def test_what_calibrates_is_spread_over_all_samples(folder):
 def test_what_blocks_are_fitted_to_is_more(folder):
     images = np.random.default_rng(0).uniform(-1, 1, (1100, 3, 12, 12)).astype(np.float32)
     samples = Samples(images)
-    for method, count in (("hessian", 300), ("reconstruct", 1024), ("auto", 1024)):
-        network = prepare_network(folder / "model.onnx", samples, sub8.Recipe(method=method))
+    ternary, int8 = sub8.Ternary(4), sub8.Int8()
+    for method, weights, count in (
+        ("hessian", ternary, 300), ("auto", ternary, 1024), ("auto", int8, 300),
+        ("reconstruct", ternary, 1024),
+    ):  # fmt: skip
+        recipe = sub8.Recipe(method=method, weights=weights)
+        network = prepare_network(folder / "model.onnx", samples, recipe)
         assert network.inputs.images == count
 
 

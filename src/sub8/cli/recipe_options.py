@@ -58,8 +58,8 @@ class RecipeOptions(WeightOptions):
         str | None,
         typer.Option(
             metavar="SOLVER",
-            help="hessian (default), optimal, paper, reconstruct (best, slowest; needs PyTorch), or"
-            " auto: the best that --minutes and what is installed allow.",
+            help="auto (default): the best that --minutes and what is installed allow; hessian,"
+            " optimal, paper, or reconstruct (best, slowest; needs PyTorch).",
         ),
     ] = None
     steps: Annotated[

@@ -49,9 +49,9 @@ PREPROCESS = Preprocess(
     interpolation="bicubic",
 )
 PRECISIONS = {
-    "int8": Recipe(weights=Int8()),
-    "int4 N=4": Recipe(weights=Int4(cluster=4)),
-    "ternary N=4": Recipe(weights=Ternary(cluster=4)),
+    "int8": Recipe(weights=Int8(), method="hessian"),
+    "int4 N=4": Recipe(weights=Int4(cluster=4), method="hessian"),
+    "ternary N=4": Recipe(weights=Ternary(cluster=4), method="hessian"),
 }
 # Of the pictures in scikit-image's wheel: these are looked at, and calibration sees none of them.
 SHOWN = ("chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
@@ -129,7 +129,7 @@ def quickstart(
     overwrite: bool = True,
     progress: Progress | None = None,
 ) -> Quickstart:
-    """Quantise EfficientNet-Lite0 to int8, int4 and ternary in ``folder``, by the default method;
+    """Quantise EfficientNet-Lite0 to int8, int4 and ternary in ``folder``, by the method "hessian";
     verify and time every file, and compare its answers with float32's on photographs that
     calibration did not see.
 

@@ -40,7 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a compiled model, ``model.s8``."""
     folder = tmp_path_factory.mktemp("library")
     images = np.random.default_rng(1).normal(0, 1, (8, *SHAPE[1:])).astype(np.float32)
-    quantised = sub8.quantize(small_network(), images, sub8.Recipe(weights=sub8.Ternary(cluster=4)))
+    quantised = sub8.quantize(
+        small_network(), images, sub8.Recipe(weights=sub8.Ternary(cluster=4), method="hessian")
+    )
     sub8.compile(quantised, folder / "model.s8")
     return folder
 

@@ -38,7 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("build/web/sub8.wasm is older than its sources")
     folder = tmp_path_factory.mktemp("web")
     images = np.random.default_rng(1).normal(0, 1, (8, 3, SIZE, SIZE)).astype(np.float32)
-    recipe = sub8.Recipe(weights=sub8.Ternary(cluster=4))
+    recipe = sub8.Recipe(weights=sub8.Ternary(cluster=4), method="hessian")
     sub8.quantize(small_network(), images, recipe).save(folder / "model.onnx")
     source = PROJECT / "examples" / "web" / "make_site.py"
     runpy.run_path(str(source))["make_site"](folder / "model.onnx", folder / "site", RUNTIME)
