@@ -11,7 +11,9 @@
 
 // What the probes of isa.inc are written with. Linux tells of ARM's dot-product instructions in a
 // bit of AT_HWCAP; Apple's 64-bit CPUs all have them.
+#ifndef SUB8_CPU  // tests of emulated ones have their own
 #define SUB8_CPU(feature) __builtin_cpu_supports(feature)
+#endif
 #ifdef __linux__
 #define SUB8_ARM_HAS_DOT_PRODUCTS ((getauxval(AT_HWCAP) & (1UL << 20)) != 0)
 #else

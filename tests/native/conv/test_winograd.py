@@ -24,6 +24,7 @@ from sub8.native import _core
 from sub8.numerics.cluster import ClusteredWeight
 
 pytestmark = pytest.mark.skipif("avx2" not in _core.supported_isas(), reason="transforms need AVX2")
+ISAS = [isa for isa in ("avx2", "avxvnni", "avx512vnni") if isa in _core.supported_isas()]
 
 
 def algorithm(layer: Layer) -> str:
@@ -63,7 +64,8 @@ def cases(draw: st.DrawFn) -> Case:
 @given(cases(), st.integers(1, 3))
 def test_any_layer_is_exact(case: Case, threads: int) -> None:
     layer = Layer(case)
-    np.testing.assert_array_equal(layer.raw("avx2", threads), layer.accumulators)
+    for isa in ISAS:
+        np.testing.assert_array_equal(layer.raw(isa, threads), layer.accumulators)
 
 
 def check_form(expected: str, values: NDArray[np.int8], alpha: int, case: Case) -> None:
@@ -179,7 +181,8 @@ def stems(draw: st.DrawFn) -> Case:
 @given(stems(), st.integers(1, 3))
 def test_any_stem_is_exact(case: Case, threads: int) -> None:
     layer = Layer(case)
-    np.testing.assert_array_equal(layer.raw("avx2", threads), layer.accumulators)
+    for isa in ISAS:
+        np.testing.assert_array_equal(layer.raw(isa, threads), layer.accumulators)
 
 
 @pytest.mark.parametrize("size", [(60, 60), (61, 60), (62, 63), (63, 64), (64, 65), (65, 62)])

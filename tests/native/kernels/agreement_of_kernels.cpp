@@ -352,65 +352,132 @@ void check(const Kernel& kernel, DepthwiseKernel KernelSet::* place) {
     }
 }
 
-// A row of tiles through all three transforms is the convolution. Forms of 3x3 kernels.
+// How a form's weights are given.
+struct WinogradOperands {
+    int channels;
+    int lanes;  // 4, or 2; of four, the last slot's upper two may hold none
+    bool scaled;
+    bool factors;
+};
+
+// A row of tiles through all three transforms is the convolution. grid: the form on whose points
+// the tiles lie, and whose weights theirs are; but for edges the form itself.
+void check_winograd(const Kernel& kernel, const WinogradForm& form, const WinogradForm& grid,
+                    int tiles, const WinogradOperands& given, std::mt19937& random) {
+    const int panel = kernel.set.panel, channels = given.channels, pairs = channels / 2;
+    const int taps = form.taps, columns = tiles * form.columns + taps - 1;
+    std::vector<uint8_t> input(std::size_t(form.rows + taps - 1) * columns * channels);
+    for (uint8_t& value : input) value = uint8_t(random());
+    // Slots of a pair or two, the second of which the last has none.
+    const int lanes = given.lanes, halves = lanes / 2;
+    const int slots = lanes == 2 ? pairs : pairs / 2 + 1;
+    std::vector<int32_t> pair_of(std::size_t(slots) * halves, -1), runs;
+    for (int pair = 0; pair < pairs; ++pair)
+        pair_of[pair < pairs - 1 ? pair : pair + halves - 1] = pair;
+    for (int slot = 0; slot < slots; ++slot) runs.push_back(slot / 2);
+    auto codes = aligned_array<int8_t>(std::size_t(slots) * taps * taps * panel * lanes);
+    for (int i = 0; i < slots * taps * taps * panel * lanes; ++i)
+        codes[i] = int8_t(int(random() % 15) - 7);
+    auto alpha = aligned_array<uint8_t>(std::size_t(slots) * panel * 2);
+    for (int i = 0; i < slots * panel * 2; ++i) alpha[i] = uint8_t(random() % 16);
+    // [channel][tap][output]
+    std::vector<int> weights(std::size_t(channels) * taps * taps * panel);
+    for (int place = 0; place < slots * halves; ++place) {
+        if (pair_of[place] < 0) continue;
+        const int slot = place / halves;
+        for (int lane = 0; lane < 2; ++lane) {
+            for (int tap = 0; tap < taps * taps; ++tap) {
+                for (int o = 0; o < panel; ++o) {
+                    const int at = place % halves * 2 + lane;
+                    const int half = lanes == 2 ? lane : place % halves;
+                    weights[((pair_of[place] * 2 + lane) * taps * taps + tap) * panel + o] =
+                        codes[((slot * taps * taps + tap) * panel + o) * lanes + at] *
+                        (given.scaled ? alpha[(runs[slot] * panel + o) * 2 + half] : 1);
+                }
+            }
+        }
+    }
+    std::vector<int32_t> factors(std::size_t(panel), 1);
+    if (given.factors) {
+        for (int32_t& factor : factors) factor = int32_t(random() % 7);
+    }
+
+    const int pitch = tiles + 8, points = grid.points(), grid_across = grid.points_across();
+    auto transformed = aligned_array<uint32_t>(std::size_t(points) * pairs * pitch);
+    auto kernels = aligned_array<int16_t>(std::size_t(points) * pairs * panel * 2);
+    auto products = aligned_array<int32_t>(std::size_t(points) * tiles * panel);
+    auto acc = aligned_array<int32_t>(std::size_t(form.rows) * tiles * form.columns * panel);
+    form.input({input.data(), columns * channels, channels, tiles, 0, transformed.get(),
+                pairs * pitch, pitch});
+    if (grid.weights != nullptr) {
+        grid.weights({codes.get(), lanes, slots, given.scaled ? alpha.get() : nullptr, runs.data(),
+                      pair_of.data(), kernels.get(), pairs * panel * 2});
+    } else {  // of 4x4
+        for (int i = 0; i < points * channels * panel; ++i) {
+            const int point = i / (channels * panel), channel = i / panel % channels, o = i % panel;
+            int sum = 0;
+            for (int tap = 0; tap < taps * taps; ++tap) {
+                sum += kKernelTransform3x4[point / grid_across][tap / taps] *
+                       kKernelTransform3x4[point % grid_across][tap % taps] *
+                       weights[(channel * taps * taps + tap) * panel + o];
+            }
+            kernels[((point * pairs + channel / 2) * panel + o) * 2 + channel % 2] = int16_t(sum);
+        }
+    }
+    for (int point = 0; point < points; ++point) {
+        for (int tile = 0; tile < tiles; ++tile) {
+            for (int o = 0; o < panel; ++o) {
+                uint32_t sum = 0;
+                for (int pair = 0; pair < pairs; ++pair) {
+                    int16_t x[2];
+                    std::memcpy(x, &transformed[(point * pairs + pair) * pitch + tile], 4);
+                    const int16_t* w = &kernels[((point * pairs + pair) * panel + o) * 2];
+                    sum += uint32_t(x[0] * w[0] + x[1] * w[1]);
+                }
+                products[(point * tiles + tile) * panel + o] = int32_t(sum);
+            }
+        }
+    }
+    const int row_pitch = tiles * form.columns * panel;
+    form.output({products.get(), tiles * panel, tiles, given.factors ? factors.data() : nullptr,
+                 acc.get(), row_pitch});
+    bool agrees = true;
+    for (int y = 0; y < form.rows; ++y) {
+        for (int x = 0; x < tiles * form.columns; ++x) {
+            std::vector<int32_t> sums(std::size_t(panel), 0);
+            for (int c = 0; c < channels; ++c) {
+                for (int tap = 0; tap < taps * taps; ++tap) {
+                    const int at = (y + tap / taps) * columns + x + tap % taps;
+                    for (int o = 0; o < panel; ++o)
+                        sums[o] +=
+                            input[at * channels + c] * weights[(c * taps * taps + tap) * panel + o];
+                }
+            }
+            for (int o = 0; o < panel; ++o)
+                agrees = agrees && acc[y * row_pitch + x * panel + o] == sums[o] * factors[o];
+        }
+    }
+    kernel.require(agrees, std::to_string(form.rows) + "x" + std::to_string(form.columns) + ", " +
+                               std::to_string(tiles) + " tiles, " + std::to_string(channels) +
+                               " channels");
+}
+
 void check(const Kernel& kernel, const WinogradForms* KernelSet::* place) {
     std::mt19937 random(5);
-    const int panel = kernel.set.panel, channels = kWinogradChannels, pairs = channels / 2;
-    for (const WinogradForm& form : (kernel.set.*place)->taps3) {
+    const WinogradForms& forms = *(kernel.set.*place);
+    const WinogradOperands operands[] = {
+        {16, 4, false, true}, {48, 4, true, false}, {32, 2, true, false}, {64, 4, false, false}};
+    for (const WinogradOperands& given : operands) {
         for (int tiles : {1, 3, 8, 9}) {
-            const int columns = tiles * form.columns + 2, rows = form.rows + 2;
-            std::vector<uint8_t> input(std::size_t(rows) * columns * channels);
-            for (uint8_t& value : input) value = uint8_t(random());
-            auto codes = aligned_array<int8_t>(std::size_t(channels) * 9 * panel);
-            for (int i = 0; i < channels * 9 * panel; ++i)
-                codes[i] = int8_t(int(random() % 15) - 7);
-            const std::vector<int32_t> runs(4, 0);
-            std::vector<int32_t> pair_numbers;
-            for (int pair = 0; pair < pairs; ++pair) pair_numbers.push_back(pair);
-            const int pitch = tiles + 8;
-            auto transformed = aligned_array<uint32_t>(std::size_t(form.points()) * pairs * pitch);
-            auto weights = aligned_array<int16_t>(std::size_t(form.points()) * pairs * panel * 2);
-            auto products = aligned_array<int32_t>(std::size_t(form.points()) * tiles * panel);
-            auto acc =
-                aligned_array<int32_t>(std::size_t(form.rows) * tiles * form.columns * panel);
-            form.input({input.data(), columns * channels, channels, tiles, 0, transformed.get(),
-                        pairs * pitch, pitch});
-            form.weights({codes.get(), 4, 4, nullptr, runs.data(), pair_numbers.data(),
-                          weights.get(), pairs * panel * 2});
-            for (int point = 0; point < form.points(); ++point) {
-                for (int tile = 0; tile < tiles; ++tile) {
-                    for (int o = 0; o < panel; ++o) {
-                        uint32_t sum = 0;
-                        for (int pair = 0; pair < pairs; ++pair) {
-                            int16_t x[2];
-                            std::memcpy(x, &transformed[(point * pairs + pair) * pitch + tile], 4);
-                            const int16_t* w = &weights[((point * pairs + pair) * panel + o) * 2];
-                            sum += uint32_t(x[0] * w[0] + x[1] * w[1]);
-                        }
-                        products[(point * tiles + tile) * panel + o] = int32_t(sum);
-                    }
-                }
+            for (const WinogradForm& form : forms.taps3) {
+                check_winograd(kernel, form, form, tiles, given, random);
+                if (form.edges == nullptr) continue;
+                check_winograd(kernel, form.edges->below, form, tiles, given, random);
+                if (tiles > 1) continue;
+                check_winograd(kernel, form.edges->right, form, tiles, given, random);
+                check_winograd(kernel, form.edges->corner, form, tiles, given, random);
             }
-            const int row_pitch = tiles * form.columns * panel;
-            form.output({products.get(), tiles * panel, tiles, nullptr, acc.get(), row_pitch});
-            bool agrees = true;
-            for (int y = 0; y < form.rows; ++y) {
-                for (int x = 0; x < tiles * form.columns; ++x) {
-                    for (int o = 0; o < panel; ++o) {
-                        int32_t sum = 0;
-                        for (int c = 0; c < channels; ++c) {
-                            for (int tap = 0; tap < 9; ++tap) {
-                                const int at = (y + tap / 3) * columns + x + tap % 3;
-                                sum += input[at * channels + c] *
-                                       codes[((c / 4 * 9 + tap) * panel + o) * 4 + c % 4];
-                            }
-                        }
-                        agrees = agrees && acc[y * row_pitch + x * panel + o] == sum;
-                    }
-                }
-            }
-            kernel.require(agrees, std::to_string(form.rows) + "x" + std::to_string(form.columns) +
-                                       ", " + std::to_string(tiles) + " tiles");
+            check_winograd(kernel, forms.taps4, forms.taps4, tiles, {16, 2, false, true}, random);
         }
     }
 }
@@ -546,6 +613,11 @@ void check(const Kernel& kernel, Checksum KernelSet::* place) {
     }
 }
 
+bool is_asked_for(Isa isa, int count, char** names) {
+    return count < 2 ||
+           std::find(names + 1, names + count, std::string(isa_name(isa))) != names + count;
+}
+
 void check_set(Isa isa) {
     const KernelSet& set = kernels_for(isa);
 #define SUB8_PANEL(name, outputs, is_signed)
@@ -559,8 +631,10 @@ void check_set(Isa isa) {
 }  // namespace
 }  // namespace sub8::kernels
 
-int main() {
+// Arguments: the sets to check; none: all of this CPU.
+int main(int count, char** names) {
     for (sub8::Isa isa : sub8::supported_isas()) {
+        if (!sub8::kernels::is_asked_for(isa, count, names)) continue;
         const int before = sub8::kernels::compared;
         sub8::kernels::check_set(isa);
         std::printf("%s: %d results\n", sub8::isa_name(isa), sub8::kernels::compared - before);

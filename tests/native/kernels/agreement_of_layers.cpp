@@ -7,11 +7,15 @@
 #include <cstring>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "conv/convolution.h"
+#include "kernels/catalogue.h"
 
 namespace {
+
+int transformed = 0;  // layers that took Winograd's transforms
 
 struct Case {
     int inputs, outputs, kernel, size, stride, groups;
@@ -78,6 +82,7 @@ std::vector<uint8_t> run(sub8::Isa isa, const Case& c, bool raw) {
     const auto layer = std::make_shared<const sub8::conv::PreparedLayer>(
         weights, sub8::conv::InputFormat{c.is_signed, 3}, result);
     const auto convolution = sub8::conv::Convolution::create(layer, geometry);
+    transformed += convolution->algorithm().rfind("winograd", 0) == 0 ? 1 : 0;
     const std::size_t bytes = (convolution->scratch_bytes(2) + 127) / 64 * 64;
     std::unique_ptr<void, void (*)(void*)> scratch(std::aligned_alloc(64, bytes), std::free);
     for (int thread = 0; thread < 2; ++thread) {
@@ -89,10 +94,14 @@ std::vector<uint8_t> run(sub8::Isa isa, const Case& c, bool raw) {
 
 }  // namespace
 
-int main() {
+// Arguments: the sets to check; none: all of this CPU.
+int main(int count, char** names) {
     int compared = 0;
     for (sub8::Isa isa : sub8::supported_isas()) {
-        if (isa == sub8::Isa::scalar) continue;
+        const bool asked =
+            count < 2 ||
+            std::find(names + 1, names + count, std::string(sub8::isa_name(isa))) != names + count;
+        if (isa == sub8::Isa::scalar || !asked) continue;
         std::printf("%s\n", sub8::isa_name(isa));
         for (const sub8::weights::Format& format : sub8::weights::kFormatTable) {
             for (int cluster : {1, 3, 4, 16, 64, 1000}) {
@@ -119,6 +128,29 @@ int main() {
                     }
                 }
             }
+            // Clusters of whole slots, of one and a half, of all channels; tiles and edges of every
+            // kind; vectors of channels and half of one.
+            for (int cluster : {4, 6, 1000}) {
+                for (int size : {25, 27, 28}) {
+                    for (int inputs : {64, 80}) {
+                        const Case c{inputs,
+                                     size == 28 ? 64 : 37,
+                                     3,
+                                     size,
+                                     1,
+                                     1,
+                                     &format,
+                                     cluster,
+                                     inputs == 80,
+                                     format.largest == 1 ? 127 : 1 + 6 / format.largest};
+                        if (run(isa, c, true) != run(sub8::Isa::scalar, c, true)) {
+                            std::printf("differs: 3x3 of %d², cluster %d\n", size, cluster);
+                            return 1;
+                        }
+                        ++compared;
+                    }
+                }
+            }
             for (int channels : {8, 40, 64}) {
                 const Case c{1, channels, 3, 9, 1, channels, &format, 1, channels == 40, 50};
                 if (run(isa, c, false) != run(sub8::Isa::scalar, c, false)) {
@@ -128,6 +160,12 @@ int main() {
                 ++compared;
             }
         }
+        if (sub8::kernels::kernels_for(isa).winograd != nullptr && transformed == 0) {
+            std::printf("no layer took Winograd's transforms\n");
+            return 1;
+        }
+        std::printf("%d layers by Winograd's transforms\n", transformed);
+        transformed = 0;
     }
     std::printf("%d results agree\n", compared);
     return compared > 0 ? 0 : 1;

@@ -38,9 +38,18 @@ constexpr int64_t kRowShareBytes = 256 * 1024;
 
 constexpr double kProductEffort = 1.0, kSlotEffort = 0.5, kExpandEffort = 2.0;
 
-// --- Winograd: vector instructions per result of the input and the kernel transform.
+// --- Winograd, in vector instructions: per product; per product and panel for the transform of
+// sums; per result of the inputs' and of the kernels' transform. Those of AVX2 were measured. With
+// dot products one instruction is a product, and their count of the transforms' instructions is
+// that of AVX2; what these cost beside a product is the larger of what llvm-mca estimates of Ice
+// Lake's 512 bits and of Alder Lake's 256, times what AVX2's took of its estimate where both are
+// known (sums 1, inputs 1.8, kernels 2: memory).
 
-constexpr double kInputEffort = 24.0, kWeightEffort = 9.0;
+struct WinogradEfforts {
+    double product, sum, input, kernel;
+};
+constexpr WinogradEfforts kWinograd = {2.0, 8.0, 24.0, 9.0};
+constexpr WinogradEfforts kWinogradByDot = {1.0, 7.0, 20.0, 6.0};
 // The share of the direct form's vector instructions below which transforms were measured to be
 // faster.
 constexpr double kWinogradWorthwhile = 0.9;
@@ -108,32 +117,50 @@ Effort direct_effort(int64_t steps, int positions_per_unit, int64_t slots_per_un
 }
 
 // A panel has two vectors.
-Effort winograd_effort(const WinogradTiling& tiling) {
+Effort winograd_effort(const WinogradTiling& tiling, const kernels::KernelSet& kernels) {
+    const WinogradEfforts& efforts = kernels.has_dot() ? kWinogradByDot : kWinograd;
     Effort effort;
     // Edges have two points less in their direction.
     const double products =
         double(tiling.points_across * tiling.across - 2 * tiling.narrow_across) *
         (tiling.points_down * tiling.down - 2 * tiling.narrow_down) / tiling.down;
-    effort.both = products * (4.0 * tiling.pairs + 16.0);
-    effort.unit = tiling.across * (tiling.points() * tiling.pairs / 8.0 * kInputEffort);
-    effort.panel = tiling.points() * (2.0 * tiling.pairs * kWeightEffort);
+    const int pairs_of_a_vector = kernels.panel / 2;
+    effort.both = products * 2.0 * (efforts.product * tiling.pairs + efforts.sum);
+    effort.unit = tiling.across *
+                  (tiling.points() * tiling.pairs / double(pairs_of_a_vector) * efforts.input);
+    effort.panel = tiling.points() * (2.0 * tiling.pairs * efforts.kernel);
     return effort;
 }
 
-double winograd_cost(const WinogradTiling& tiling, int panels) {
-    const Effort one = winograd_effort(tiling);
+double winograd_cost(const WinogradTiling& tiling, const DenseWeights& weights) {
+    const int panels = weights.panels_per_group();
+    const Effort one = winograd_effort(tiling, weights.kernels());
     const double chunks = double(pieces(tiling.units, tiling.chunk));
     return (one.both * panels + one.unit) * double(tiling.units) + one.panel * panels * chunks;
 }
 
 double winograd_budget(const DenseWeights& weights, const ConvGeometry& geometry) {
     const double positions = double(geometry.batch) * geometry.out_h * geometry.out_w;
-    double steps = 0.0;
+    double instructions = 0.0;  // of a position and vector of outputs
     for (const Stream& stream : weights.streams()) {
-        steps += double(stream.steps.size());
-        if (stream.arithmetic == Arithmetic::runs16) steps += double(stream.run_steps.size());
+        const double steps = double(stream.steps.size()), runs = double(stream.run_steps.size());
+        switch (stream.arithmetic) {
+            case Arithmetic::runs16:
+                instructions += 2.0 * (steps + runs);
+                break;
+            case Arithmetic::wide16:
+                instructions += 2.0 * steps;
+                break;
+            case Arithmetic::dot:
+                instructions += steps;
+                break;
+            case Arithmetic::dotruns:
+                instructions +=
+                    steps + (stream.run_length == RunLength::any ? kWideRun : kRun) * runs;
+                break;
+        }
     }
-    return kWinogradWorthwhile * 4.0 * steps * positions * weights.panels_per_group();
+    return kWinogradWorthwhile * 2.0 * instructions * positions * weights.panels_per_group();
 }
 
 Share cut_share(int64_t units, int64_t panels, const Effort& effort, int share, int shares) {

@@ -33,14 +33,14 @@ int row_shares(int64_t packed_bytes, int threads);
 // How a layer is cut for threads: splitting by panels repeats the inputs, splitting by units
 // repeats the weights.
 Effort direct_effort(int64_t steps, int positions_per_unit, int64_t slots_per_unit);
-Effort winograd_effort(const WinogradTiling& tiling);
+Effort winograd_effort(const WinogradTiling& tiling, const kernels::KernelSet& kernels);
 Share cut_share(int64_t units, int64_t panels, const Effort& effort, int share, int shares);
 
 // Which algorithm a layer takes. Below so many vector instructions transforms are faster than
 // direct products.
 double winograd_budget(const DenseWeights& weights, const ConvGeometry& geometry);
 // Vector instructions of a layer in a form, transforms of the weights included.
-double winograd_cost(const WinogradTiling& tiling, int panels);
+double winograd_cost(const WinogradTiling& tiling, const DenseWeights& weights);
 std::unique_ptr<const Convolution> select_algorithm(std::shared_ptr<const PreparedLayer> layer,
                                                     const ConvGeometry& geometry);
 

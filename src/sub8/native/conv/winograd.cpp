@@ -81,7 +81,7 @@ void WinogradConvolution::run_share(const Operands& operands, Scratch memory, in
     work.products = memory.take<int32_t>(products_bytes_);
     work.acc = memory.take<int32_t>(acc_bytes_);
     const Share part = cut_share(tiling_.units, weights_.panels_per_group(),
-                                 winograd_effort(tiling_), share, shares);
+                                 winograd_effort(tiling_, kernels_), share, shares);
     if (part.first_panel == part.end_panel) return;
     for (int64_t unit = part.first_unit; unit < part.end_unit; unit += tiling_.chunk) {
         const TileChunk chunk =

@@ -43,12 +43,13 @@ bool transform_fits(const int8_t* taps, int scale, const kernels::WinogradForm& 
 // One stream of a layer, as the weights' transform reads it.
 class Taps {
   public:
-    // Whether every step is one tap of whole pairs of channels (2q, 2q + 1).
+    // Whether every step is one tap of whole pairs of channels (2q, 2q + 1), or of none.
     static bool readable(const Stream& stream) {
         for (const Slot& slot : stream.slots) {
             for (int lane = 0; lane < stream.lanes(); lane += 2) {
-                if (slot[lane] < 0 || slot[lane] % 2 != 0 || slot[lane + 1] != slot[lane] + 1)
-                    return false;
+                const bool none = slot[lane] < 0 && slot[lane + 1] < 0;
+                const bool pair = slot[lane] % 2 == 0 && slot[lane + 1] == slot[lane] + 1;
+                if (!none && !pair) return false;
             }
         }
         return true;
@@ -61,8 +62,10 @@ class Taps {
         for (std::size_t slot = 0; slot < stream_.slots.size(); ++slot) {
             while (int(slot) * kTaps >= end) end += stream_.run_steps[++run];
             runs_.push_back(run);
-            for (int lane = 0; lane < lanes; lane += 2)
-                pairs_.push_back(stream_.slots[slot][lane] / 2);
+            for (int lane = 0; lane < lanes; lane += 2) {
+                const int channel = stream_.slots[slot][lane];
+                pairs_.push_back(channel < 0 ? -1 : channel / 2);
+            }
         }
         const int runs = int(stream_.run_steps.size());
         for (int output = 0; output < weights.shape().outputs; ++output) {
@@ -80,7 +83,7 @@ class Taps {
     const Stream& stream() const { return stream_; }
     // Of each slot.
     const std::vector<int32_t>& runs() const { return runs_; }
-    // Of each half of each slot.
+    // Of each half of each slot; -1: none.
     const std::vector<int32_t>& pairs() const { return pairs_; }
     // Every output has one scale, which its sums may be multiplied with in the end.
     bool one_scale() const { return one_scale_; }
@@ -95,6 +98,7 @@ class Taps {
         for (int output = 0; output < weights_.shape().outputs; ++output) {
             for (std::size_t slot = 0; slot < stream_.slots.size(); ++slot) {
                 for (int lane = 0; lane < lanes; ++lane) {
+                    if (stream_.slots[slot][lane] < 0) continue;
                     const int half = lanes == 4 ? lane / 2 : lane;
                     const int scale =
                         scaled ? alpha_of(weights_, stream_, output, runs_[slot], half) : 1;
@@ -269,13 +273,13 @@ std::unique_ptr<const Convolution> make_winograd_3x3(std::shared_ptr<const Prepa
         return nullptr;
     }
     Terms terms(weights);
-    const int pairs = weights.shape().inputs / 2, panels = weights.panels_per_group();
+    const int pairs = weights.shape().inputs / 2;
     std::vector<int8_t> values;
     double least = winograd_budget(weights, geometry);
     const kernels::WinogradForm* best = nullptr;
     for (const kernels::WinogradForm& form : forms->taps3) {
         const WinogradTiling tiling(form, pairs, geometry);
-        const double cost = winograd_cost(tiling, panels);
+        const double cost = winograd_cost(tiling, weights);
         if (cost >= least || !tiling.fits_cache() || !terms.fit(form, &values)) continue;
         least = cost;
         best = &form;

@@ -137,7 +137,7 @@ std::unique_ptr<const Convolution> make_winograd_stem(std::shared_ptr<const Prep
     const kernels::WinogradForm& form = forms->taps4;
     const WinogradTiling tiling(form, pairs_of(weights), geometry);
     if (!tiling.fits_cache() ||
-        winograd_cost(tiling, weights.panels_per_group()) >= winograd_budget(weights, geometry)) {
+        winograd_cost(tiling, weights) >= winograd_budget(weights, geometry)) {
         return nullptr;
     }
     const std::vector<int32_t> scales = scales_of(weights);

@@ -5,8 +5,8 @@
 //
 // of which step multiplies one K-step's activations and weights and adds them to the sums.
 
-template <int rows>
-SUB8_INLINE void start_totals(const TileArguments& t, const int32_t* total, Tile<rows>& acc) {
+template <typename Sums>
+SUB8_INLINE void start_totals(const TileArguments& t, const int32_t* total, Sums& acc) {
     if (t.first) {
         acc.clear();
     } else {
@@ -14,13 +14,19 @@ SUB8_INLINE void start_totals(const TileArguments& t, const int32_t* total, Tile
     }
 }
 
-template <int rows>
-SUB8_INLINE void dot(const TileArguments& t, const uint8_t* a, int32_t* total) {
+// A step's weights take 4 * kPanel bytes.
+template <typename Sums>
+SUB8_INLINE void sum_of_steps(const TileArguments& t, const uint8_t* a, int32_t* total) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
-    Tile<rows> acc;
+    Sums acc;
     start_totals(t, total, acc);
     for (int k = 0; k < t.steps; ++k, a += t.pitch, w += 4 * kPanel) acc.step(a, w);
     acc.write(total);
+}
+
+template <int rows>
+SUB8_INLINE void dot(const TileArguments& t, const uint8_t* a, int32_t* total) {
+    sum_of_steps<Tile<rows>>(t, a, total);
 }
 
 // Calls run_done(sum, alpha) with the sums of every run.

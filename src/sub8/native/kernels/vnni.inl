@@ -2,17 +2,23 @@
 // anonymous namespace, Vector, kPanel, zero, load, load_unaligned and store, and how its assembly
 // is written: what stands before vpdpbusd, and the letter of its registers.
 
-// sums += u8 quads * s8 quads. In assembly, because gcc copies and spills the sums otherwise.
-SUB8_INLINE void multiply_quads(const uint8_t* a, Vector w0, Vector w1, Vector& sum0,
-                                Vector& sum1) {
-    Vector x;
-    asm volatile("vpbroadcastd %[a], %[x]\n\t" SUB8_VNNI_PREFIX
-                 "vpdpbusd %[w0], %[x], %[s0]\n\t" SUB8_VNNI_PREFIX "vpdpbusd %[w1], %[x], %[s1]"
-                 : [s0] "+" SUB8_VNNI_REGISTER(sum0), [s1] "+" SUB8_VNNI_REGISTER(sum1),
-                   [x] "=&" SUB8_VNNI_REGISTER(x)
-                 : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] SUB8_VNNI_REGISTER(w0),
-                   [w1] SUB8_VNNI_REGISTER(w1));
-}
+// sums += products of a row's four bytes with both vectors' four. In assembly, because gcc copies
+// and spills the sums otherwise.
+#ifndef SUB8_VNNI_STEP
+#define SUB8_VNNI_STEP(name, instruction)                                                          \
+    SUB8_INLINE void name(const uint8_t* a, Vector w0, Vector w1, Vector& sum0, Vector& sum1) {    \
+        Vector x;                                                                                  \
+        asm volatile("vpbroadcastd %[a], %[x]\n\t" SUB8_VNNI_PREFIX instruction                    \
+                     " %[w0], %[x], %[s0]\n\t" SUB8_VNNI_PREFIX instruction " %[w1], %[x], %[s1]"  \
+                     : [s0] "+" SUB8_VNNI_REGISTER(sum0), [s1] "+" SUB8_VNNI_REGISTER(sum1),       \
+                       [x] "=&" SUB8_VNNI_REGISTER(x)                                              \
+                     : [a] "m"(*reinterpret_cast<const int32_t*>(a)), [w0] SUB8_VNNI_REGISTER(w0), \
+                       [w1] SUB8_VNNI_REGISTER(w1));                                               \
+    }
+#endif  // tests put their own in its place
+
+SUB8_VNNI_STEP(multiply_quads, "vpdpbusd")  // u8 * s8
+SUB8_VNNI_STEP(multiply_pairs, "vpdpwssd")  // s16 * s16
 
 template <int rows>
 struct Tile {
@@ -32,7 +38,21 @@ struct Tile {
     }
 };
 
+template <int rows>
+struct WideTile : Tile<rows> {
+    SUB8_INLINE void step(const uint8_t* a, const int8_t* w) {
+        const Vector w0 = load_unaligned(w);
+        const Vector w1 = load_unaligned(w + 2 * kPanel);
+        SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, this->v[r][0], this->v[r][1]);)
+    }
+};
+
 #include "kernels/dot.inl"
+
+template <int rows>
+SUB8_INLINE void wide16(const TileArguments& t, const uint8_t* a, int32_t* total) {
+    sum_of_steps<WideTile<rows>>(t, a, total);
+}
 
 // Defined by the including file; `fits16`: the sums of a run fit int16.
 template <int rows, bool fits16>

@@ -53,9 +53,10 @@ struct WinogradWeights {
     int slots;                  // of `lanes` channels
     const uint8_t* alpha;       // [panel][2] for lanes 0 1 | 2 3, or for lanes 0 and 1; null: all 1
     const int32_t* alpha_runs;  // which of them a slot has, [slots]
-    const int32_t* pairs;       // the pair of channels that two lanes hold, [slots][lanes / 2]
-    int16_t* out;               // [points][pairs of channels][panel][2], 64-byte aligned
-    ptrdiff_t point_pitch;      // int16 from point to point
+    // The pair of channels that two lanes hold, -1: none. [slots][lanes / 2]
+    const int32_t* pairs;
+    int16_t* out;           // [points][pairs of channels][panel][2], 64-byte aligned
+    ptrdiff_t point_pitch;  // int16 from point to point
 };
 
 // A row of tiles of a panel.

@@ -3,9 +3,11 @@
 
 #include <immintrin.h>
 
+#include "kernels/unroll.h"
+
 namespace sub8::kernels::avx2 {
 
-inline void transpose(__m256i (&v)[8]) {
+SUB8_INLINE void transpose(__m256i (&v)[8]) {
     const __m256i a0 = _mm256_unpacklo_epi32(v[0], v[1]), a1 = _mm256_unpackhi_epi32(v[0], v[1]);
     const __m256i a2 = _mm256_unpacklo_epi32(v[2], v[3]), a3 = _mm256_unpackhi_epi32(v[2], v[3]);
     const __m256i a4 = _mm256_unpacklo_epi32(v[4], v[5]), a5 = _mm256_unpackhi_epi32(v[4], v[5]);

@@ -1,7 +1,16 @@
 // Pieces that the AVX-512 kernels share. A panel is two vectors: outputs 0-15 and 16-31.
 #pragma once
 
+// gcc 12 warns of its own header (bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
+#else
+#include <immintrin.h>
+#endif
 
 #include "kernels/kernels.h"
 #include "kernels/unroll.h"
@@ -21,9 +30,8 @@ inline __m512i broadcast(const uint8_t* from) {
 }
 // The first scales of 16 outputs, as int32.
 inline __m512i load_alpha(const uint8_t* from) {
-    // Masked only because gcc 12 warns of its own header otherwise.
-    const __m512i pairs = _mm512_maskz_cvtepu16_epi32(
-        0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+    const __m512i pairs =
+        _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
     return _mm512_and_si512(pairs, _mm512_set1_epi32(0xff));
 }
 
