@@ -4,6 +4,7 @@ Weights are random (seeded), since speed does not depend on their values, unless
 float models is given (``NAME.onnx``, or with ``-`` for ``_``). Every file is built once into the
 cache folder; delete the folder to build anew."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from sub8.graph.read import read_model
 from sub8.graph.write import write_model
 from sub8.study.peers import quantize_with_onnxruntime
 
+BENCHMARKS = Path(__file__).resolve().parents[1]
 CALIBRATION_IMAGES = 8
 
 
@@ -131,16 +133,10 @@ def with_openvino(source: Path, network: Network, out: Path) -> None:
 
 
 def with_nncf(source: Path, network: Network, out: Path) -> None:
-    """NNCF's default preset for CPUs (mixed: symmetric weights, asymmetric activations where they
-    help).
-    """
-    import nncf
-    import openvino
+    sys.path.append(str(BENCHMARKS))
+    from nncf_int8 import quantize_with_nncf
 
-    model = openvino.convert_model(source)
-    images = nncf.Dataset(calibration(network), lambda image: image[None])
-    quantized = nncf.quantize(model, images, subset_size=CALIBRATION_IMAGES)
-    openvino.save_model(quantized, out, compress_to_fp16=False)
+    quantize_with_nncf(source, [image[None] for image in calibration(network)], out)
 
 
 OURS = [

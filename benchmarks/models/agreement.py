@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from sub8.metrics.signals import cosines
+from sub8.tasks.boxes import Box, boxes, corners_of, intersection_over_union
+from sub8.tasks.text import characters
+
 Arrays = Mapping[str, NDArray[np.float32]]
 Agreement = Callable[[Arrays, Arrays], float]
 
-# Of a text detector's map a pixel above this is text; of a detector a box above this counts; two
-# boxes are one from so much intersection over union on.
-_MASK, _SCORE, _OVERLAP = 0.3, 0.25, 0.5
+# Of a text detector's map a pixel above this is text; two boxes are one from so much intersection
+# over union on.
+_MASK, _OVERLAP = 0.3, 0.5
 
 
 def same_class(expected: Arrays, got: Arrays) -> float:
@@ -22,9 +26,11 @@ def same_class(expected: Arrays, got: Arrays) -> float:
 
 
 def same_text(expected: Arrays, got: Arrays) -> float:
-    """The part of inputs whose text, decoded as CTC does, is the float model's."""
-    pairs = zip(_only(expected), _only(got), strict=True)
-    return float(np.mean([_ctc(a) == _ctc(b) for a, b in pairs]))
+    """The part of inputs whose text, decoded as CTC does, is the float model's. Scores of an input
+    have their classes last.
+    """
+    pairs = zip(_texts(_only(expected)), _texts(_only(got)), strict=True)
+    return float(np.mean([a == b for a, b in pairs]))
 
 
 def overlap(expected: Arrays, got: Arrays) -> float:
@@ -34,62 +40,37 @@ def overlap(expected: Arrays, got: Arrays) -> float:
 
 
 def same_boxes(expected: Arrays, got: Arrays) -> float:
-    """F1 of the boxes ``[B, 4 + classes, places]`` of YOLOv8: of one class, overlapping by half."""
-    hits = real_boxes = other_boxes = 0
-    for a, b in zip(_only(expected), _only(got), strict=True):
-        real, other = _boxes(a), _boxes(b)
-        real_boxes, other_boxes = real_boxes + len(real), other_boxes + len(other)
-        free = list(other)
-        for box in real:
-            match = next(
-                (one for one in free if one[0] == box[0] and _iou(one, box) > _OVERLAP), None
-            )
-            if match is not None:
-                free.remove(match)
-                hits += 1
-    return 2 * hits / max(real_boxes + other_boxes, 1)
+    """F1 of the boxes: of one class, overlapping by half."""
+    rows = list(zip(boxes(_only(expected)), boxes(_only(got)), strict=True))
+    hits = sum(_matches(real, other) for real, other in rows)
+    return 2 * hits / max(sum(len(real) + len(other) for real, other in rows), 1)
 
 
 def closeness(expected: Arrays, got: Arrays) -> float:
     """Cosine between all outputs of an input, on average: of networks that regress or embed."""
     real, other = (
-        np.concatenate([array.reshape(len(array), -1) for array in outputs.values()], axis=1)
-        for outputs in (expected, {name: got[name] for name in expected})
+        np.concatenate([outputs[name].reshape(len(outputs[name]), -1) for name in expected], axis=1)
+        for outputs in (expected, got)
     )
-    lengths = np.linalg.norm(real, axis=1) * np.linalg.norm(other, axis=1)
-    return float(((real * other).sum(1) / np.maximum(lengths, 1e-30)).mean())
+    return float(cosines(real, other).mean()) / 100
 
 
 def _only(outputs: Arrays) -> NDArray[np.float32]:
     return next(iter(outputs.values()))
 
 
-def _ctc(scores: NDArray[np.float32]) -> list[int]:
-    """The classes ``[T]`` of scores ``[T, C]``, repeats and blanks (class 0) left out."""
-    best = scores.argmax(-1) if scores.ndim == 2 else scores.astype(np.int64)
-    kept = best[np.flatnonzero(np.diff(best, prepend=-1))]
-    return [int(one) for one in kept if one]
+def _texts(scores: NDArray[np.float32]) -> list[list[int]]:
+    return characters(scores.reshape(len(scores), -1, scores.shape[-1]))
 
 
-def _boxes(found: NDArray[np.float32]) -> list[tuple[int, float, float, float, float]]:
-    """Class and corners, after suppression of those that overlap a more likely one."""
-    scores = found[4:].max(0)
-    order = [place for place in np.argsort(-scores) if scores[place] > _SCORE]
-    kept: list[tuple[int, float, float, float, float]] = []
-    for place in order:
-        x, y, width, height = (float(value) for value in found[:4, place])
-        kind = int(found[4:, place].argmax())
-        box = kind, x - width / 2, y - height / 2, x + width / 2, y + height / 2
-        if not any(one[0] == kind and _iou(one, box) > _OVERLAP for one in kept):
-            kept.append(box)
-    return kept
-
-
-def _iou(
-    a: tuple[int, float, float, float, float], b: tuple[int, float, float, float, float]
-) -> float:
-    width = min(a[3], b[3]) - max(a[1], b[1])
-    height = min(a[4], b[4]) - max(a[2], b[2])
-    both = max(width, 0.0) * max(height, 0.0)
-    areas = sum((box[3] - box[1]) * (box[4] - box[2]) for box in (a, b))
-    return both / max(areas - both, 1e-30)
+def _matches(real: list[Box], other: list[Box]) -> int:
+    """How many of the boxes have one of their own among the others."""
+    free, hits = list(other), 0
+    for box in real:
+        same = [one for one in free if one.label == box.label]
+        shared = intersection_over_union(corners_of([box])[0], corners_of(same))
+        match = next((one for one, part in zip(same, shared, strict=True) if part > _OVERLAP), None)
+        if match is not None:
+            free.remove(match)
+            hits += 1
+    return hits

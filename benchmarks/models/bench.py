@@ -10,6 +10,7 @@ faster peer's, in turns. Every answer is kept as a file, so that a run goes on w
 ``--again`` measures anew. ``models.md`` is the table."""
 
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,12 +20,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from measure import QUANTISERS, WEIGHTS, quantised
+from measure import LIMIT_CPU_S, QUANTISERS, WEIGHTS, quantised
 from rich.console import Console
 from sources import SOURCES, Source
 
 HERE = Path(__file__).parent
-LIMIT_S = 900
 PEERS = [name for name in QUANTISERS if name not in WEIGHTS]
 # Random weights tell of time and islands; of quality they tell little.
 UNTRAINED = ("sub8 int8", "ONNX Runtime")
@@ -69,10 +69,9 @@ def _kept(output: Path, source: Source, kind: str) -> Path:
 def _measured(source: Source, quantiser: str, output: Path) -> dict[str, Any]:
     """The answer of a process of its own, or what ended it."""
     command = [sys.executable, str(HERE / "measure.py"), source.name, quantiser, str(output)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
-    except subprocess.TimeoutExpired:
-        return {"error": f"not done in {LIMIT_S} s"}
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == -signal.SIGXCPU:
+        return {"error": f"not done in {LIMIT_CPU_S} CPU seconds"}
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
         return {"error": last[0][:300]}

