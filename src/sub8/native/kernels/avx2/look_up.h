@@ -117,6 +117,7 @@ inline void look_up(const std::uint8_t* x, std::int64_t rows, std::int64_t colum
             _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(value));
         }
     }
+    if (column == columns) return;
     for (std::int64_t row = 0; row < rows; ++row, x += pitch, out += pitch) {
         for (std::int64_t i = column; i < columns; ++i) out[i] = function.entries[x[i]];
     }
