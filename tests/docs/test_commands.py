@@ -115,15 +115,12 @@ def stand_ins(
     shutil.copy(folder / "train.parquet", folder / "imagenet-sample.parquet")
     for name, cluster in {"resnet50-t4": 4, "resnet20-t4": 4, "Q": 4, "resnet50-t64": 64}.items():
         quantize = ("quantize", folder / "model.onnx", "--calibration", small_files / "data.npz")
-        weights = ("--weights", "ternary", "--cluster", str(cluster))
+        weights = ("--weights", "ternary", "--cluster", str(cluster), "--method", "hessian")
         done = sub8_command(*quantize, *weights, "-o", folder / f"{name}.onnx")
         assert done.code == 0, done.err
     compiled = sub8_command("compile", folder / "Q.onnx", "-o", folder / "resnet50-t4.s8")
     assert compiled.code == 0, compiled.err
     _detection(folder)
-    (folder / "ternary4.toml").write_text(
-        'method = "reconstruct"\nweights = { kind = "ternary", cluster = 4 }\n'
-    )
     return folder
 
 
