@@ -28,6 +28,7 @@ from tests.conftest import SIZE, Outcome, small_network
 
 import sub8
 import sub8.cli
+from sub8.recipe import Reconstruction
 from sub8.record.canonical import canonical_bytes
 from sub8.record.keys import PrivateKey
 
@@ -170,6 +171,9 @@ def here(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.setattr(quickstart, "float_model", small_network)
     preprocess = sub8.Preprocess(size=SIZE, scale=1 / 128, mean=(1, 1, 1))
     monkeypatch.setattr(quickstart, "PREPROCESS", preprocess)
+    # Blocks are fitted, but not for minutes: 20 steps instead of 600.
+    steps, *rest = Reconstruction.__init__.__defaults__
+    monkeypatch.setattr(Reconstruction.__init__, "__defaults__", (min(steps, 20), *rest))
     return folder
 
 
