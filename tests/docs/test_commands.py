@@ -66,6 +66,7 @@ NOT_HERE = {
     "python examples/web/make_site.py": "tests/native/c_api",
     "python -m http.server -d site": "serves until it is stopped",
     "build/bench/benchmarks/kernels": "tests/benchmarks",
+    "python benchmarks/kernels/throughput.py": "needs llvm-mca",
     "sub8 quantize MODEL.onnx --calibration DATA --max-latency-ratio": (
         "which ratios can be reached is the machine's; tests/mixed"
     ),
