@@ -42,24 +42,13 @@ inline __m512i load(const void* from) {
 
 inline void store(void* to, __m512i v) { std::memcpy(to, &v, sizeof v); }
 
-// Elements of 64 bytes, those of a narrower vector extended.
-template <typename To, typename From, typename Narrow>
-inline __m512i extended(Narrow from) {
-    using Elements = typename Vector<From, sizeof(Narrow)>::type;
+// As many elements as fill 64 bytes, from those of a narrower vector.
+template <typename To, typename From, typename V>
+inline __m512i extended(V from) {
+    using Elements = typename Vector<From, sizeof(V)>::type;
+    static_assert(64 / sizeof(To) == sizeof(V) / sizeof(From));
     const Elements elements = Elements(from);
     return each<To>([=](int i) { return elements[i]; });
-}
-
-// Within lanes of 16 bytes: of each two, alternately from a and b, those of the lower or upper
-// half.
-template <typename T, bool upper>
-inline __m512i unpacked(__m512i a, __m512i b) {
-    constexpr int lane = 16 / sizeof(T);
-    const Of512<T> x = Of512<T>(a), y = Of512<T>(b);
-    return each<T>([=](int i) {
-        const int from = i / lane * lane + i % lane / 2 + (upper ? lane / 2 : 0);
-        return i % 2 == 0 ? x[from] : y[from];
-    });
 }
 
 template <typename T>
@@ -77,18 +66,6 @@ inline __m512i permuted_of_two(__m512i a, __m512i index, __m512i b) {
         const int at = int(from[i] & (2 * count - 1));
         return at < count ? x[at] : y[at - count];
     });
-}
-
-inline __m512i shuffle_epi8(__m512i a, __m512i order) {
-    const Of512<uint8_t> x = Of512<uint8_t>(a), from = Of512<uint8_t>(order);
-    return each<uint8_t>(
-        [=](int i) { return from[i] & 0x80 ? 0 : x[i / 16 * 16 + (from[i] & 15)]; });
-}
-
-template <typename T>
-inline __m512i multiplied(__m512i a, __m512i b) {
-    const Of512<T> x = Of512<T>(a), y = Of512<T>(b);
-    return each<T>([=](int i) { return T(uint64_t(x[i]) * uint64_t(y[i])); });
 }
 
 template <typename T>
@@ -133,46 +110,135 @@ inline __m256i half_of(__m512i v, int which) {
     return half;
 }
 
-inline __m512i set_epi64(int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f,
-                         int64_t g, int64_t h) {
-    const int64_t values[] = {a, b, c, d, e, f, g, h};
-    return load(values);
+inline __m256 half_of(__m512 v, int which) {
+    __m256 half;
+    std::memcpy(&half, reinterpret_cast<const char*>(&v) + 32 * which, sizeof half);
+    return half;
+}
+
+// An instruction within lanes of 16 bytes is that of 256 bits on either half.
+template <typename Result, typename F, typename... Operands>
+inline Result by_halves(const F& f, Operands... operands) {
+    Result result;
+    for (int which = 0; which < 2; ++which) {
+        const auto half = f(half_of(operands, which)...);
+        std::memcpy(reinterpret_cast<char*>(&result) + 32 * which, &half, sizeof half);
+    }
+    return result;
+}
+
+inline __m128i lane_of(__m512i v, int which) {
+    __m128i lane;
+    std::memcpy(&lane, reinterpret_cast<const char*>(&v) + 16 * which, sizeof lane);
+    return lane;
+}
+
+// Which elements are 0.
+inline uint32_t zeros32(__m512i a) {
+    const Of512<int32_t> x = Of512<int32_t>(a);
+    uint32_t mask = 0;
+    for (int i = 0; i < 16; ++i) mask |= uint32_t(x[i] == 0) << i;
+    return mask;
+}
+
+template <typename T, typename... Values>
+inline __m512i set(Values... values) {
+    static_assert(sizeof...(values) * sizeof(T) == 64);
+    const T all[] = {T(values)...};
+    return load(all);
 }
 
 }  // namespace emulated
 
-#define _mm256_dpwssd_avx_epi32 emulated::dpwssd
-#define _mm512_add_epi32(a, b) __m512i(emulated::Of512<uint32_t>(a) + emulated::Of512<uint32_t>(b))
+#define SUB8_HALVES(result, f, ...) emulated::by_halves<result>(f, __VA_ARGS__)
+#define SUB8_OF_TWO(name, a, b) \
+    SUB8_HALVES(__m512i, ([](__m256i x, __m256i y) { return _mm256_##name(x, y); }), a, b)
+#define SUB8_BY_COUNT(name, a, n) \
+    SUB8_HALVES(__m512i, ([count = n](__m256i x) { return _mm256_##name(x, count); }), a)
+
+#define _mm512_add_epi32(a, b) SUB8_OF_TWO(add_epi32, a, b)
+#define _mm512_add_epi64(a, b) SUB8_OF_TWO(add_epi64, a, b)
+#define _mm512_adds_epi16(a, b) SUB8_OF_TWO(adds_epi16, a, b)
+#define _mm512_madd_epi16(a, b) SUB8_OF_TWO(madd_epi16, a, b)
+#define _mm512_maddubs_epi16(a, b) SUB8_OF_TWO(maddubs_epi16, a, b)
+#define _mm512_max_epi16(a, b) SUB8_OF_TWO(max_epi16, a, b)
+#define _mm512_min_epi16(a, b) SUB8_OF_TWO(min_epi16, a, b)
+#define _mm512_mul_epi32(a, b) SUB8_OF_TWO(mul_epi32, a, b)
+#define _mm512_mullo_epi16(a, b) SUB8_OF_TWO(mullo_epi16, a, b)
+#define _mm512_mullo_epi32(a, b) SUB8_OF_TWO(mullo_epi32, a, b)
+#define _mm512_packs_epi16(a, b) SUB8_OF_TWO(packs_epi16, a, b)
+#define _mm512_packs_epi32(a, b) SUB8_OF_TWO(packs_epi32, a, b)
+#define _mm512_packus_epi16(a, b) SUB8_OF_TWO(packus_epi16, a, b)
+#define _mm512_shuffle_epi8(a, b) SUB8_OF_TWO(shuffle_epi8, a, b)
+#define _mm512_unpackhi_epi16(a, b) SUB8_OF_TWO(unpackhi_epi16, a, b)
+#define _mm512_unpackhi_epi32(a, b) SUB8_OF_TWO(unpackhi_epi32, a, b)
+#define _mm512_unpackhi_epi64(a, b) SUB8_OF_TWO(unpackhi_epi64, a, b)
+#define _mm512_unpackhi_epi8(a, b) SUB8_OF_TWO(unpackhi_epi8, a, b)
+#define _mm512_unpacklo_epi16(a, b) SUB8_OF_TWO(unpacklo_epi16, a, b)
+#define _mm512_unpacklo_epi32(a, b) SUB8_OF_TWO(unpacklo_epi32, a, b)
+#define _mm512_unpacklo_epi64(a, b) SUB8_OF_TWO(unpacklo_epi64, a, b)
+#define _mm512_unpacklo_epi8(a, b) SUB8_OF_TWO(unpacklo_epi8, a, b)
+#define _mm512_sll_epi32(a, n) SUB8_BY_COUNT(sll_epi32, a, n)
+#define _mm512_sra_epi32(a, n) SUB8_BY_COUNT(sra_epi32, a, n)
+#define _mm512_srli_epi16(a, n) SUB8_BY_COUNT(srli_epi16, a, n)
+#define _mm512_srli_epi64(a, n) SUB8_BY_COUNT(srli_epi64, a, n)
 #define _mm512_and_si512(a, b) ((a) & (b))
+#define _mm512_or_si512(a, b) ((a) | (b))
+#define _mm512_xor_si512(a, b) ((a) ^ (b))
+#define _mm512_cvtepi32_ps(a) \
+    SUB8_HALVES(__m512, ([](__m256i x) { return _mm256_cvtepi32_ps(x); }), a)
+#define _mm512_cvtps_epi32(a) \
+    SUB8_HALVES(__m512i, ([](__m256 x) { return _mm256_cvtps_epi32(x); }), a)
+#define _mm512_mul_ps(a, b) ((a) * (b))
+#define _mm512_set1_ps(value) (__m512{} + (value))
+#define _mm512_castps_si512(a) __m512i(a)
+#define _mm512_castsi512_ps(a) __m512(a)
+#undef _mm512_shuffle_ps
+#define _mm512_shuffle_ps(a, b, which) \
+    SUB8_HALVES(__m512, ([](__m256 x, __m256 y) { return _mm256_shuffle_ps(x, y, which); }), a, b)
+
+// Elements between lanes.
 #define _mm512_broadcast_i32x4(a) \
     emulated::each<int32_t>([v = emulated::Of128<int32_t>(a)](int i) { return v[i % 4]; })
 #define _mm512_castsi512_si256(a) emulated::half_of(a, 0)
+#undef _mm512_extracti32x4_epi32
+#define _mm512_extracti32x4_epi32 emulated::lane_of
+#undef _mm512_extracti64x4_epi64
 #define _mm512_extracti64x4_epi64 emulated::half_of
 #define _mm512_cvtepi8_epi16 emulated::extended<int16_t, int8_t>
 #define _mm512_cvtepu8_epi16 emulated::extended<uint16_t, uint8_t>
+#define _mm512_cvtepi8_epi32 emulated::extended<int32_t, int8_t>
+#define _mm512_cvtepu8_epi32 emulated::extended<int32_t, uint8_t>
 #define _mm512_cvtepu16_epi32 emulated::extended<uint32_t, uint16_t>
+#define _mm512_permutex2var_epi8 emulated::permuted_of_two<uint8_t>
+#define _mm512_permutex2var_epi32 emulated::permuted_of_two<uint32_t>
+#define _mm512_permutex2var_epi64 emulated::permuted_of_two<uint64_t>
+#define _mm512_permutexvar_epi32 emulated::permuted<uint32_t>
+
+#define _mm256_dpwssd_avx_epi32 emulated::dpwssd
 #define _mm512_dpbusd_epi32 emulated::dpbusd
 #define _mm512_dpwssd_epi32 emulated::dpwssd
+
 #define _mm512_loadu_si512 emulated::load
 #define _mm512_storeu_si512 emulated::store
+#define _mm512_set1_epi8 emulated::set1<int8_t>
+#define _mm512_set1_epi16 emulated::set1<int16_t>
+#define _mm512_set1_epi32 emulated::set1<int32_t>
+#define _mm512_set1_epi64 emulated::set1<int64_t>
+#undef _mm512_setr_epi32
+#define _mm512_setr_epi32 emulated::set<int32_t>
+#undef _mm512_setr_epi64
+#define _mm512_setr_epi64 emulated::set<int64_t>
+#define _mm512_setzero_si512() emulated::set1<int32_t>(0)
+
+// Masks.
 #define _mm512_mask_mov_epi8 emulated::chosen<uint8_t>
 #define _mm512_maskz_mov_epi8 emulated::zeroed_but<uint8_t>
-#define _mm512_mullo_epi16 emulated::multiplied<uint16_t>
-#define _mm512_mullo_epi32 emulated::multiplied<uint32_t>
-#define _mm512_permutex2var_epi64 emulated::permuted_of_two<uint64_t>
-#define _mm512_set1_epi8 emulated::set1<int8_t>
-#define _mm512_set1_epi32 emulated::set1<int32_t>
-#undef _mm512_setr_epi64
-#define _mm512_setr_epi64 emulated::set_epi64
-#define _mm512_setzero_si512() emulated::set1<int32_t>(0)
-#define _mm512_shuffle_epi8 emulated::shuffle_epi8
-#define _mm512_maskz_srai_epi32(mask, a, count) \
-    emulated::zeroed_but<int32_t>(mask, __m512i(emulated::Of512<int32_t>(a) >> (count)))
-#define _mm512_srli_epi16(a, count) __m512i(emulated::Of512<uint16_t>(a) >> (count))
-#define _mm512_unpackhi_epi32 emulated::unpacked<uint32_t, true>
-#define _mm512_unpacklo_epi32 emulated::unpacked<uint32_t, false>
-#define _mm512_unpackhi_epi64 emulated::unpacked<uint64_t, true>
-#define _mm512_unpacklo_epi64 emulated::unpacked<uint64_t, false>
+#define _mm512_mask_and_epi32(otherwise, mask, a, b) \
+    emulated::chosen<int32_t>(otherwise, mask, (a) & (b))
+#define _mm512_maskz_srai_epi32(mask, a, n) \
+    emulated::zeroed_but<int32_t>(mask, SUB8_BY_COUNT(srai_epi32, a, n))
+#define _mm512_testn_epi32_mask(a, b) emulated::zeros32((a) & (b))
 
 // Instead of assembly (kernels/vnni.inl).
 #define SUB8_VNNI_STEP(name, instruction)                                                  \
