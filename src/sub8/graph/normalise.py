@@ -16,6 +16,7 @@ from sub8.graph.opset import IR_VERSION, OPSET
 from sub8.graph.quantization import QUANTIZED
 from sub8.graph.rewrites.affine import fold_affine
 from sub8.graph.rewrites.attention_masks import normalise_attention_masks
+from sub8.graph.rewrites.batch_sizes import fold_batch_sizes
 from sub8.graph.rewrites.factors import factors_behind_products
 from sub8.graph.rewrites.folding import fold_constants
 from sub8.graph.rewrites.inlining import inline_functions
@@ -23,7 +24,7 @@ from sub8.graph.rewrites.linear import normalise_linear
 from sub8.graph.rewrites.no_ops import remove_no_ops
 from sub8.graph.rewrites.one_dimensional import normalise_one_dimensional
 from sub8.graph.rewrites.reassembly import fuse_layer_norms, whole_softmax
-from sub8.graph.rewrites.sinking import functions_before_transposes
+from sub8.graph.rewrites.sinking import functions_before_flattening, functions_before_transposes
 from sub8.graph.rewrites.spatial import normalise_spatial
 from sub8.graph.rewrites.spelled_out import spell_out
 from sub8.graph.rewrites.unbinding import unbind_before_transpose
@@ -59,6 +60,8 @@ def normalise(model: ir.Model) -> ir.Model:
     graph = model.graph
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     fold_constants(model)
+    if fold_batch_sizes(model):
+        fold_constants(model)
     remove_no_ops(graph)
     passes.RemoveUnusedNodesPass()(model)
     infer_shapes(model)
@@ -71,6 +74,7 @@ def normalise(model: ir.Model) -> ir.Model:
     whole_softmax(graph)
     normalise_spatial(graph)
     functions_before_transposes(graph)
+    functions_before_flattening(graph)
     infer_shapes(model)
     normalise_linear(graph)
     unbind_before_transpose(graph)

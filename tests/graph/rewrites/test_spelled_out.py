@@ -108,6 +108,12 @@ def test_norms_over_planes_and_groups_are_norms_of_rows(kinds, random):
     found = kinds("b = InstanceNormalization<epsilon=0.01>(a, g, h)", **parameters)
     assert found == ["move", "norm", "move", "table"]
     groups = {"g": floats(random, 2), "h": floats(random, 2)}
+    found = kinds(
+        "r = Reshape(a, s) i = InstanceNormalization(r, g, h) b = Reshape(i, t)",
+        s=np.array([0, 2, -1]), t=np.array([0, 4, 6, 7]), **groups,
+    )  # fmt: skip
+    assert "norm" in found
+    assert "island" not in found
     found = kinds("b = GroupNormalization<num_groups=2>(a, g, h)", **groups)
     assert "norm" in found
     assert "island" not in found

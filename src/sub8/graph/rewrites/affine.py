@@ -14,7 +14,7 @@ from sub8.graph.naming import node_name
 
 
 @dataclass(frozen=True, eq=False)
-class _Affine:
+class Affine:
     """``value * factor + shift``, both ``[C]`` along ``axis`` of ``value``, or ``[1]`` where axis
     is None.
     """
@@ -70,7 +70,7 @@ def _layer_of(value: ir.Value) -> ir.Node | None:
     return None
 
 
-def _fits(affine: _Affine, layer: ir.Node) -> bool:
+def _fits(affine: Affine, layer: ir.Node) -> bool:
     """Whether factor and shift vary along the axis of the layer's outputs, or not at all."""
     if affine.axis is None:
         return True
@@ -82,11 +82,11 @@ def _fits(affine: _Affine, layer: ir.Node) -> bool:
     return affine.axis == channel and affine.factor.size == patterns.layer_outputs(layer)
 
 
-def _affine(node: ir.Node) -> _Affine | None:
+def _affine(node: ir.Node) -> Affine | None:
     if node.domain != "":
         return None
     if node.op_type == "BatchNormalization":
-        return _batch_norm(node)
+        return batch_norm(node)
     if node.op_type not in ("Mul", "Div", "Add", "Sub") or len(node.inputs) != 2:
         return None
     first, second = node.inputs
@@ -103,17 +103,20 @@ def _affine(node: ir.Node) -> _Affine | None:
     axis, numbers = found
     one, zero = np.ones_like(numbers), np.zeros_like(numbers)
     if node.op_type == "Mul":
-        return _Affine(value, axis, numbers, zero)
+        return Affine(value, axis, numbers, zero)
     if node.op_type == "Div":
-        return _Affine(value, axis, 1.0 / numbers, zero) if np.all(numbers != 0) else None
+        return Affine(value, axis, 1.0 / numbers, zero) if np.all(numbers != 0) else None
     if node.op_type == "Add":
-        return _Affine(value, axis, one, numbers)
+        return Affine(value, axis, one, numbers)
     if value is first:
-        return _Affine(value, axis, one, -numbers)
-    return _Affine(value, axis, -one, numbers)
+        return Affine(value, axis, one, -numbers)
+    return Affine(value, axis, -one, numbers)
 
 
-def _batch_norm(node: ir.Node) -> _Affine | None:
+def batch_norm(node: ir.Node) -> Affine | None:
+    """What a batch norm does with every channel, along axis 1; None where that is not constant, or
+    its further results are read.
+    """
     if patterns.attribute(node, "training_mode", 0) != 0:
         raise UnsupportedModelError(
             f"node {node.name!r} is a batch norm in training mode; export the model in evaluation "
@@ -126,7 +129,7 @@ def _batch_norm(node: ir.Node) -> _Affine | None:
         return None
     gamma, beta, mean, variance = (np.asarray(elements, np.float64) for elements in found)
     factor = gamma / np.sqrt(variance + patterns.attribute(node, "epsilon", 1e-5))
-    return _Affine(node.inputs[0], 1, factor, beta - mean * factor)
+    return Affine(node.inputs[0], 1, factor, beta - mean * factor)
 
 
 def _by_axis(
@@ -145,7 +148,7 @@ def _by_axis(
     return (axes - constant.ndim + wide[0], numbers) if wide else (None, numbers)
 
 
-def _fold(graph: ir.Graph, layer: ir.Node, add: ir.Node | None, affine: _Affine) -> ir.Value:
+def _fold(graph: ir.Graph, layer: ir.Node, add: ir.Node | None, affine: Affine) -> ir.Value:
     """Work factor and shift into the layer and its bias ``add``; the value that now holds the
     result.
     """
@@ -197,7 +200,7 @@ def set_constant(graph: ir.Graph, layer: ir.Node, index: int, elements: NDArray)
     layer.replace_input_with(index, constants.add_initializer(graph, name, elements))
 
 
-def _as_depthwise(graph: ir.Graph, node: ir.Node, affine: _Affine) -> None:
+def _as_depthwise(graph: ir.Graph, node: ir.Node, affine: Affine) -> None:
     channels = affine.factor.shape[0]
     name = node_name(node)
     weight = constants.add_initializer(

@@ -31,10 +31,10 @@ def _planes(node: ir.Node, groups: int | None) -> None:
     """
     x, scale, bias = node.inputs[:3]
     shape, factors, addends = patterns.sizes(x), constants.array(scale), constants.array(bias)
-    if x is None or shape is None or len(shape) != 4 or factors is None or addends is None:
+    if x is None or shape is None or len(shape) < 3 or factors is None or addends is None:
         return
     inner = [size for size in shape[1:] if isinstance(size, int)]
-    if len(inner) != 3 or not patterns.is_float(x) or constants.is_constant(x):
+    if len(inner) < len(shape) - 1 or not patterns.is_float(x) or constants.is_constant(x):
         return
     channels = inner[0]
     if not (factors.shape == addends.shape == (channels,)) or channels % (groups or channels):
@@ -50,8 +50,9 @@ def _planes(node: ir.Node, groups: int | None) -> None:
         axis=-1, epsilon=float(patterns.attribute(node, "epsilon", 1e-5)),
     )  # fmt: skip
     planes = new.apply("Reshape", normal, new.sizes(0, *inner))
-    scaled = new.apply("Mul", planes, new.constant(factors.reshape(-1, 1, 1), "factors"))
-    new.apply("Add", scaled, new.constant(addends.reshape(-1, 1, 1), "addends"))
+    each = (channels, *(1,) * (len(inner) - 1))
+    scaled = new.apply("Mul", planes, new.constant(factors.reshape(each), "factors"))
+    new.apply("Add", scaled, new.constant(addends.reshape(each), "addends"))
     new.finish()
 
 

@@ -8,6 +8,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from sub8.graph import constants, patterns, rewire
+from sub8.graph.rewrites import affine
+from sub8.graph.rewrites.in_place import InPlaceOf
 
 _UNARY = frozenset({
     "Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Elu", "Selu",
@@ -41,6 +43,41 @@ def functions_before_transposes(graph: ir.Graph) -> None:
             moved = node.inputs[0]
             if list(back) == list(np.argsort(perm)) and moved is not None:
                 rewire.bypass(user, moved)
+
+
+def functions_before_flattening(graph: ir.Graph) -> None:
+    """Put what follows the Reshape of a MatMul's result to ``[rows, O]`` before it, batch norm of
+    these rows as factors and addends: it is then part of the layer.
+    """
+    for node in patterns.standard_nodes(graph):
+        if node.op_type == "BatchNormalization" and patterns.rank(node.inputs[0]) == 2:
+            _by_factors(node)
+    for node in patterns.standard_nodes(graph):
+        if node.op_type != "Reshape" or not patterns.ends_layer(node.inputs[0]):
+            continue
+        before, after = (patterns.sizes(value) for value in (node.inputs[0], node.outputs[0]))
+        if before is None or after is None or len(after) != 2 or len(before) < 3:
+            continue
+        if isinstance(before[-1], int) and before[-1] == after[-1]:
+            push_before(graph, node, node.outputs[0], 2, _along_the_last)
+
+
+def _by_factors(node: ir.Node) -> None:
+    found = affine.batch_norm(node)
+    if found is None:
+        return
+    new = InPlaceOf(node)
+    factor, shift = (numbers.astype(np.float32) for numbers in (found.factor, found.shift))
+    scaled = new.apply("Mul", found.value, new.constant(factor, "factor"))
+    scaled.shape = node.outputs[0].shape
+    new.apply("Add", scaled, new.constant(shift, "shift"))
+    new.finish()
+
+
+def _along_the_last(elements: NDArray, axes: int, *, by_channel: bool) -> NDArray | None:
+    """Constants before a Reshape that keeps the last axis."""
+    one = elements.ndim <= axes and elements.size == elements.shape[-1] and not by_channel
+    return elements.reshape(-1) if one else None
 
 
 class _Turned:
