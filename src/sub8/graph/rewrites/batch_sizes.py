@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 from sub8.graph import constants, patterns
 from sub8.graph.rewrites.folding import fold_constants
 
-# What holds at these sizes of batch is taken to hold at all of them.
-_TRIED = (1, 2, 5)
+# What holds at these sizes of batch is taken to hold at all of them, if nothing compares sizes.
+_TRIED = (1, 2, 41)
+# How sizes may be computed; anything else could tell one size from another.
+_ARITHMETIC = frozenset({
+    "Shape", "Gather", "Slice", "Concat", "Unsqueeze", "Squeeze", "Reshape", "Cast", "Mul", "Add",
+    "Sub", "Div", "Neg", "Identity", "Expand", "Tile", "Range", "Transpose",
+})  # fmt: skip
 # What the order of a sum, which depends on the batch, may change, of the largest.
 _NEAR = 1e-6
 _BROADCAST = patterns.ELEMENTWISE | {"Where", "Equal", "Greater", "Less", "And", "Or", "Sum"}
@@ -37,13 +42,28 @@ def fold_batch_sizes(model: ir.Model) -> bool:
     if len(names) != 1 or None in names or not computed:
         return False
     runs = [_at(model, size) for size in _TRIED]
-    changed = False
+    unsure, changed = _compared(graph), False
     for node in patterns.standard_nodes(graph):
         twins = [run.get(str(node.outputs[0].name)) for run in runs if node.outputs]
         same = [twin for twin in twins if twin is not None and twin.op_type == node.op_type]
         if len(same) == len(runs) and all(len(t.inputs) == len(node.inputs) for t in same):
-            changed |= _simplify(graph, node, same)
+            changed |= _simplify(graph, node, same, unsure)
     return changed
+
+
+def _compared(graph: ir.Graph) -> set[ir.Value]:
+    """What follows from sizes by more than arithmetic, comparisons for one."""
+    sizes: set[ir.Value] = set()
+    unsure: set[ir.Value] = set()
+    for node in graph:
+        read = sizes.intersection(node.inputs[:1] if node.op_type == "Reshape" else node.inputs)
+        if not unsure.isdisjoint(node.inputs) or (
+            read and node.op_type not in (*_ARITHMETIC, "ConstantOfShape")
+        ):
+            unsure.update(node.outputs)
+        elif node.op_type == "Shape" or (read and node.op_type != "ConstantOfShape"):
+            sizes.update(node.outputs)
+    return unsure
 
 
 def _at(model: ir.Model, batch: int) -> Mapping[str, ir.Node]:
@@ -60,10 +80,12 @@ def _at(model: ir.Model, batch: int) -> Mapping[str, ir.Node]:
     return {str(value.name): node for node in fixed.graph for value in node.outputs}
 
 
-def _simplify(graph: ir.Graph, node: ir.Node, twins: Sequence[ir.Node]) -> bool:
+def _simplify(
+    graph: ir.Graph, node: ir.Node, twins: Sequence[ir.Node], unsure: set[ir.Value]
+) -> bool:
     changed = False
     for place, value in enumerate(node.inputs):
-        if value is None or constants.is_constant(value):
+        if value is None or constants.is_constant(value) or value in unsure:
             continue
         found = [constants.array(twin.inputs[place]) for twin in twins]
         arrays = [elements for elements in found if elements is not None]
