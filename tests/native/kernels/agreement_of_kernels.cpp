@@ -487,7 +487,7 @@ void check(const Kernel& kernel, ElementKernels KernelSet::* place) {
     const ElementKernels& elements = kernel.set.*place;
     const ElementKernels& plain = kernels_for(Isa::scalar).elements;
     std::mt19937 random(6);
-    for (int count : {1, 7, 31, 32, 64, 100, 257}) {
+    for (int count : {1, 7, 31, 32, 64, 100, 257, 700, 701}) {
         const std::size_t size = std::size_t(count);
         std::vector<float> x(size), y(size), z(size);
         std::vector<uint8_t> a(size * 3), b(size), out(size * 3), wanted(size * 3), table(256);

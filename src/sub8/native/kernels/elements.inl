@@ -164,14 +164,18 @@ inline void bend(u8* x, i64 rows, i64 columns, i64 pitch, const i32* below, cons
                 : bend_as<u8>(x, rows, columns, pitch, below, above, k);
 }
 
+#ifndef SUB8_ELEMENT_BYTES
+#define SUB8_ELEMENT_BYTES 32
+#endif
+
 // Vectors of the compiler's own kind: it keeps them in registers, where it would keep arrays in
 // memory.
 template <typename X>
 inline void largest_as(const u8* const* rows, int row_count, i64 count, u8* __restrict bytes) {
-    typedef X Vector __attribute__((vector_size(32)));
+    typedef X Vector __attribute__((vector_size(SUB8_ELEMENT_BYTES)));
     constexpr i64 kBlock = 2 * sizeof(Vector);
     // One vector at a time: an array of two would go through the stack in halves.
-    typedef X Unaligned __attribute__((vector_size(32), aligned(1), may_alias));
+    typedef X Unaligned __attribute__((vector_size(SUB8_ELEMENT_BYTES), aligned(1), may_alias));
     const auto at = [](const u8* from) { return reinterpret_cast<const Unaligned*>(from); };
     i64 begin = 0;
     for (; begin + kBlock <= count; begin += kBlock) {
@@ -287,7 +291,7 @@ inline u8 to_result(float x, float inverse_scale, float low, float high) {
 }
 
 inline float largest_of(const float* x, i64 count) {
-    typedef float Vector __attribute__((vector_size(32)));
+    typedef float Vector __attribute__((vector_size(SUB8_ELEMENT_BYTES)));
     constexpr i64 kLanes = sizeof(Vector) / sizeof(float);
     Vector lanes = {};
     lanes += x[0];

@@ -42,6 +42,19 @@ inline __m512i load(const void* from) {
 
 inline void store(void* to, __m512i v) { std::memcpy(to, &v, sizeof v); }
 
+// Bytes that the mask names, the others 0 and unread; or unwritten.
+inline __m512i load_some(uint64_t mask, const void* from) {
+    return each<uint8_t>(
+        [=](int i) { return mask >> i & 1 ? static_cast<const uint8_t*>(from)[i] : 0; });
+}
+
+inline void store_some(void* to, uint64_t mask, __m512i v) {
+    const Of512<uint8_t> x = Of512<uint8_t>(v);
+    for (int i = 0; i < 64; ++i) {
+        if (mask >> i & 1) static_cast<uint8_t*>(to)[i] = x[i];
+    }
+}
+
 // As many elements as fill 64 bytes, from those of a narrower vector.
 template <typename To, typename From, typename V>
 inline __m512i extended(V from) {
@@ -133,6 +146,40 @@ inline __m128i lane_of(__m512i v, int which) {
     return lane;
 }
 
+inline __m512i joined(__m256i lower, __m256i upper) {
+    __m512i both;
+    std::memcpy(&both, &lower, sizeof lower);
+    std::memcpy(reinterpret_cast<char*>(&both) + 32, &upper, sizeof upper);
+    return both;
+}
+
+// Two lanes of either.
+inline __m512i shuffled_lanes(__m512i a, __m512i b, int which) {
+    __m128i lanes[4];
+    for (int i = 0; i < 4; ++i) lanes[i] = lane_of(i < 2 ? a : b, which >> (2 * i) & 3);
+    return load(lanes);
+}
+
+inline uint32_t not_zeros16(__m512i a) {
+    const Of512<int16_t> x = Of512<int16_t>(a);
+    uint32_t mask = 0;
+    for (int i = 0; i < 32; ++i) mask |= uint32_t(x[i] != 0) << i;
+    return mask;
+}
+
+inline uint64_t highest_bits(__m512i a) {
+    const Of512<uint8_t> x = Of512<uint8_t>(a);
+    uint64_t mask = 0;
+    for (int i = 0; i < 64; ++i) mask |= uint64_t(x[i] >> 7) << i;
+    return mask;
+}
+
+// Whether a CPU has what not all with AVX-512 VNNI have: one does, the next one does not.
+inline bool every_other_time() {
+    static bool now = false;
+    return now = !now;
+}
+
 // Which elements are 0.
 inline uint32_t zeros32(__m512i a) {
     const Of512<int32_t> x = Of512<int32_t>(a);
@@ -158,6 +205,7 @@ inline __m512i set(Values... values) {
 
 #define _mm512_add_epi32(a, b) SUB8_OF_TWO(add_epi32, a, b)
 #define _mm512_add_epi64(a, b) SUB8_OF_TWO(add_epi64, a, b)
+#define _mm512_add_epi8(a, b) SUB8_OF_TWO(add_epi8, a, b)
 #define _mm512_adds_epi16(a, b) SUB8_OF_TWO(adds_epi16, a, b)
 #define _mm512_madd_epi16(a, b) SUB8_OF_TWO(madd_epi16, a, b)
 #define _mm512_maddubs_epi16(a, b) SUB8_OF_TWO(maddubs_epi16, a, b)
@@ -179,6 +227,12 @@ inline __m512i set(Values... values) {
 #define _mm512_unpacklo_epi64(a, b) SUB8_OF_TWO(unpacklo_epi64, a, b)
 #define _mm512_unpacklo_epi8(a, b) SUB8_OF_TWO(unpacklo_epi8, a, b)
 #define _mm512_sll_epi32(a, n) SUB8_BY_COUNT(sll_epi32, a, n)
+#undef _mm512_slli_epi16
+#define _mm512_slli_epi16(a, n) SUB8_BY_COUNT(slli_epi16, a, n)
+#undef _mm512_slli_epi32
+#define _mm512_slli_epi32(a, n) SUB8_BY_COUNT(slli_epi32, a, n)
+#undef _mm512_srli_epi32
+#define _mm512_srli_epi32(a, n) SUB8_BY_COUNT(srli_epi32, a, n)
 #define _mm512_sra_epi32(a, n) SUB8_BY_COUNT(sra_epi32, a, n)
 #define _mm512_srli_epi16(a, n) SUB8_BY_COUNT(srli_epi16, a, n)
 #define _mm512_srli_epi64(a, n) SUB8_BY_COUNT(srli_epi64, a, n)
@@ -201,6 +255,12 @@ inline __m512i set(Values... values) {
 #define _mm512_broadcast_i32x4(a) \
     emulated::each<int32_t>([v = emulated::Of128<int32_t>(a)](int i) { return v[i % 4]; })
 #define _mm512_castsi512_si256(a) emulated::half_of(a, 0)
+#define _mm512_castsi256_si512(a) emulated::joined(a, __m256i{})
+#undef _mm512_inserti64x4
+#define _mm512_inserti64x4(a, b, which) emulated::joined(emulated::half_of(a, 0), b)
+#define _mm512_broadcast_i64x4(a) emulated::joined(a, a)
+#undef _mm512_shuffle_i32x4
+#define _mm512_shuffle_i32x4 emulated::shuffled_lanes
 #undef _mm512_extracti32x4_epi32
 #define _mm512_extracti32x4_epi32 emulated::lane_of
 #undef _mm512_extracti64x4_epi64
@@ -238,7 +298,14 @@ inline __m512i set(Values... values) {
     emulated::chosen<int32_t>(otherwise, mask, (a) & (b))
 #define _mm512_maskz_srai_epi32(mask, a, n) \
     emulated::zeroed_but<int32_t>(mask, SUB8_BY_COUNT(srai_epi32, a, n))
+#define _mm512_maskz_loadu_epi8 emulated::load_some
+#define _mm512_mask_storeu_epi8 emulated::store_some
+#define _mm512_movepi8_mask emulated::highest_bits
+#define _mm512_test_epi16_mask(a, b) emulated::not_zeros16((a) & (b))
 #define _mm512_testn_epi32_mask(a, b) emulated::zeros32((a) & (b))
+
+#define SUB8_HAS_VBMI emulated::every_other_time()
+#define SUB8_WITH_VBMI
 
 // Instead of assembly (kernels/vnni.inl).
 #define SUB8_VNNI_STEP(name, instruction)                                                  \
