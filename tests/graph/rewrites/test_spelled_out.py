@@ -22,11 +22,11 @@ def kinds(net, run, random):
     between the layers. ``body`` makes b of a; in 4 axes, or 3 with ``rows``.
     """
 
-    def check(body, shape=(2, 4, 6, 7), *, x="n,4,6,7", out=4, rows=False, **constants):
+    def check(body, shape=(2, 4, 6, 7), *, x="n,4,6,7", out=4, rows=False, opset=18, **constants):
         last = "y = MatMul(b, k)" if rows else "y = Conv(b, k)"
         k = floats(random, out, 3) if rows else floats(random, 3, out, 1, 1)
         w = floats(random, 4, 4, 1, 1)
-        model = net(f"{LAYER} {body} {last}", x=x, opset=18, w=w, k=k, **constants)
+        model = net(f"{LAYER} {body} {last}", x=x, opset=opset, w=w, k=k, **constants)
         result = normalise(model)
         onnx.checker.check_model(ir.to_proto(result), full_check=True)
         assert [n.op_type for n in normalise(result).graph] == [n.op_type for n in result.graph]
@@ -97,10 +97,45 @@ def test_reductions_that_drop_their_axes(kinds):
     assert "island" not in kinds(body, rows=True, out=4, **shapes)
 
 
-def test_norms_are_left_whole(kinds):
-    body = "q = Mul(a, a) m = ReduceMean(q, axes) e = Add(m, c) r = Sqrt(e) b = Div(a, r)"
-    constants = {"axes": np.array([1]), "c": np.array(0.1, np.float32)}
-    assert kinds(body, **constants) == ["island"]
+@pytest.mark.parametrize(
+    "root",
+    [
+        "q = Mul(a, a) m = ReduceMean(q, {0}) e = Add(m, c) r = Sqrt(e) b = Div(a, r)",
+        "q = Pow(a, two) m = ReduceMean(q, {0}) e = Add(m, c) r = Sqrt(e) i = Reciprocal(r) "
+        "b = Mul(i, a)",
+        "m = ReduceSumSquare(a, {0}) e = Add(m, c) i = Pow(e, half) b = Mul(a, i)",
+        "m = ReduceL2(a, {0}) e = Clip(m, tiny) b = Div(a, e)",
+        "b = LpNormalization<axis={1}, p=2>(a)",
+    ],
+)
+@pytest.mark.parametrize("axis", [1, -1])
+def test_rows_over_their_root_mean_square_are_norms(kinds, root, axis):
+    constants = {
+        "channels": np.array([1]), "columns": np.array([-1]), "c": np.array(0.1, np.float32),
+        "two": np.array(2, np.float32), "half": np.array(-0.5, np.float32),
+        "tiny": np.array(1e-12, np.float32),
+    }  # fmt: skip
+    found = kinds(root.format("channels" if axis == 1 else "columns", axis), **constants)
+    assert "norm" in found
+    assert "island" not in found
+
+
+def test_factors_behind_a_root_mean_square_belong_to_it(kinds, random):
+    body = (
+        "q = Mul(a, a) m = ReduceMean(q, axes) e = Add(m, c) r = Sqrt(e) d = Div(a, r) "
+        "b = Mul(d, g)"
+    )
+    constants = {"axes": np.array([-1]), "c": np.array(0.1, np.float32), "g": floats(random, 7)}
+    assert kinds(body, **constants) == ["table", "move", "norm", "move"]
+    assert kinds("b = RMSNormalization(a, g)", opset=23, g=floats(random, 7)) == [
+        "table", "move", "norm", "move",
+    ]  # fmt: skip
+
+
+def test_a_length_that_another_number_is_added_to_is_left_whole(kinds):
+    body = "m = ReduceL2(a, axes) e = Add(m, c) b = Div(a, e)"
+    constants = {"axes": np.array([1]), "c": np.array(0.5, np.float32)}
+    assert "island" in kinds(body, **constants)
 
 
 def test_norms_over_planes_and_groups_are_norms_of_rows(kinds, random):

@@ -61,8 +61,8 @@ def _fuse(graph: ir.Graph, deviation: ir.Node) -> None:
     size = patterns.size(x, -1)
     if size is None:
         return
-    last, gamma = _by_channel(normal, "Mul", size)
-    last, beta = _by_channel(last, "Add", size)
+    last, gamma = by_channel(normal, "Mul", size)
+    last, beta = by_channel(last, "Add", size)
     operands = [
         constants.add_initializer(graph, f"{last.outputs[0].name}.{name}", elements)
         for name, elements in (
@@ -146,7 +146,7 @@ def _are_same(value: ir.Value | None, centred: ir.Value) -> bool:
     return value is not None and rows is not None and _centred(value) is rows
 
 
-def _by_channel(
+def by_channel(
     node: ir.Node, op_type: str, size: int
 ) -> tuple[ir.Node, NDArray[np.float32] | None]:
     """The node behind ``node`` that alone reads it and combines it with ``size`` numbers along the

@@ -9,6 +9,7 @@ from sub8.graph.rewrites.choosing import spell_out_choice
 from sub8.graph.rewrites.norms import spell_out_norm
 from sub8.graph.rewrites.rearranging import spell_out_movement
 from sub8.graph.rewrites.reductions import spell_out_reduction
+from sub8.graph.rewrites.root_mean_squares import spell_out_root_mean_square
 
 
 def spell_out(graph: ir.Graph) -> None:
@@ -22,6 +23,7 @@ def spell_out(graph: ir.Graph) -> None:
             spell_out_movement,
             spell_out_reduction,
             spell_out_norm,
+            spell_out_root_mean_square,
         ):
             if node in before and node.graph is not None:
                 rewrite(node)
