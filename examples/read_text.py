@@ -60,7 +60,7 @@ def main() -> None:
         recorder = engine.session
         inputs = windows(recorder.asked, *size)
         model = recorder.session._model_path
-        quantised = sub8.quantize(model, inputs, sub8.Recipe(method="optimal"))
+        quantised = sub8.quantize(model, inputs)
         print(f"{name}: {len(inputs)} inputs, {quantised.quality}")
         engine.session = sub8.Session(quantised.model)
 

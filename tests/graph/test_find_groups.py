@@ -196,8 +196,8 @@ def test_movements_keep_the_format_and_averages_do_not(cut):
 
 def test_unknown_operators_are_one_island_with_quantised_boundary(cut):
     groups = cut(
-        "a = Conv(x, w0) r = Relu(a) s = Softmax<axis=1>(r) n = LpNormalization<axis=1>(s) b = "
-        "Conv(n, w1) "
+        "a = Conv(x, w0) r = Relu(a) s = Softmax<axis=1>(r) n = LpNormalization<axis=1, p=1>(s) "
+        "b = Conv(n, w1) "
         "y = Add(b, r)"
     )
     assert [group.kind for group in groups] == ["layer", "island", "layer"]
@@ -208,8 +208,8 @@ def test_unknown_operators_are_one_island_with_quantised_boundary(cut):
 
 def test_islands_do_not_join_across_integer_groups(cut):
     groups = cut(
-        "a = Conv(x, w0) s = LpNormalization<axis=1>(a) b = Conv(s, w1)"
-        "t = LpNormalization<axis=1>(b) u = Div(s, t) y = Conv(u, w2)"
+        "a = Conv(x, w0) s = LpNormalization<axis=1, p=1>(a) b = Conv(s, w1)"
+        "t = LpNormalization<axis=1, p=1>(b) u = Div(s, t) y = Conv(u, w2)"
     )
     assert [group.kind for group in groups] == ["layer", "island", "layer", "island", "layer"]
 
@@ -245,7 +245,7 @@ def test_coordinates_behind_the_last_layers_stay_float(cut):
 
 
 def test_a_layer_of_some_size_behind_an_island_is_a_layer(cut):
-    groups = cut("a = Conv(x, w0) s = LpNormalization<axis=1>(a) y = Conv(s, w1)")
+    groups = cut("a = Conv(x, w0) s = LpNormalization<axis=1, p=1>(a) y = Conv(s, w1)")
     assert [group.kind for group in groups] == ["layer", "island", "layer"]
 
 
@@ -408,8 +408,11 @@ def test_softmax_takes_its_factor_and_a_constant_addend(cut):
         ("p = Softmax(s)", "softmax"),
         ("p = Softmax<axis=2>(s)", "softmax"),  # along columns
         ("p = Softmax<axis=0>(s)", "island"),  # over images
-        ("c = Cos(s) l = LpNormalization(c) p = Softmax(l)", "island"),  # of what an island makes
-        ("q = Softmax(s) p = LpNormalization(q)", "island"),  # for an island alone
+        (
+            "c = Cos(s) l = LpNormalization<p=1>(c) p = Softmax(l)",
+            "island",
+        ),  # of what an island makes
+        ("q = Softmax(s) p = LpNormalization<p=1>(q)", "island"),  # for an island alone
     ],
 )
 def test_softmax_that_stays_float(cut, rows, kind):
@@ -437,14 +440,14 @@ def test_layer_normalisation_along_rows(cut, attributes, sizes, kind):
     assert [group.kind for group in kept] == ["layer", "island", "layer"]
 
 
-def test_differences_are_integers_except_within_islands(cut):
-    """A layer norm in parts is one island; a difference between layers is an operator."""
+def test_differences_are_integers_except_within_norms(cut):
+    """A layer norm in parts is a norm; a difference between layers is an operator."""
     parts = (
         "a = Conv(x, w0) m = ReduceMean<keepdims=1>(a, last) d = Sub(a, m) q = Pow(d, two) "
         "v = ReduceMean<keepdims=1>(q, last) s = Sqrt(v) n = Div(d, s) y = Conv(n, w1)"
     )
     constants = {"last": np.array([1]), "two": np.float32(2)}
     groups = cut(parts, **constants)
-    assert [group.kind for group in groups] == ["layer", "island", "layer"]
+    assert [group.kind for group in groups] == ["layer", "move", "norm", "move", "layer"]
     body = "a = Conv(x, w0) p = GlobalAveragePool(a) d = Sub(a, p) r = Relu(d) y = Conv(r, w1)"
     assert shape_of(cut(body))[2] == ("sub", ["Sub", "Relu"])

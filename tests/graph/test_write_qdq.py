@@ -214,7 +214,7 @@ def test_gates_tables_and_islands_run(net, quantised, run, random):
     model = net(
         "a = Conv<pads=[1,1,1,1]>(x, w0) s = Sigmoid(a) b = Mul(a, s) p = GlobalAveragePool(b) "
         "c = Conv(p, w1) d = Relu(c) e = Conv(d, w2) f = HardSigmoid(e) g = Mul(b, f) n = "
-        "LpNormalization<axis=1>(g) "
+        "LpNormalization<axis=1, p=1>(g) "
         "h = Conv<pads=[1,1,1,1]>(n, w3) i = Add(h, b) j = GlobalAveragePool(i) k = Flatten(j) "
         "l = Gemm<transB=1>(k, w4) y = Softmax(l)",
         **constants,

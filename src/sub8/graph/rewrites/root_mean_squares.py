@@ -1,5 +1,6 @@
 """Rows divided by the root of their mean square (RMSNormalization) or by their length (L2
-normalisation), as layer normalisation, which has an integer form.
+normalisation), as layer normalisation, which has an integer form; layer normalisation in pieces
+along any axis.
 
 The mean of a row and its opposite, ``[x, -x]``, is 0 and their variance the mean square of x, so
 that the first half of their layer normalisation is x over its root mean square.
@@ -68,24 +69,39 @@ def _write(
     epsilon = root.epsilon
     if not root.is_mean:
         factors, epsilon = factors / np.float32(np.sqrt(size)), epsilon / size
-    # A row of zeros has no direction: 0 whatever stands for its length.
-    epsilon = max(epsilon, 2 * LEAST / (2 * size) ** 2, float(np.finfo(np.float32).tiny))
     order = [*(axis for axis in range(axes) if axis != root.axis), root.axis]
-    new, x = InPlaceOf(node), root.x
+    rows = _uncentred(root)  # whose differences to their means x are
+    new, x = InPlaceOf(node), root.x if rows is None else rows
     is_last = root.axis == axes - 1
     if not is_last:
         x = new.apply("Transpose", x, perm=order)
-    both = new.apply("Concat", x, new.apply("Neg", x), axis=axes - 1)
-    zeros = np.zeros(2 * size, np.float32)
-    scales = np.concatenate([factors, zeros[:size]])
-    normal = new.apply(
-        "LayerNormalization", both, new.constant(scales, "gamma"), new.constant(zeros, "beta"),
-        axis=-1, epsilon=epsilon,
+    if rows is None:
+        x = new.apply("Concat", x, new.apply("Neg", x), axis=axes - 1)
+        factors = np.concatenate([factors, np.zeros(size, np.float32)])
+    # A row of zeros has no direction: 0 whatever stands for its length.
+    epsilon = max(epsilon, 2 * LEAST / factors.size**2, float(np.finfo(np.float32).tiny))
+    result = new.apply(
+        "LayerNormalization", x, new.constant(factors, "gamma"),
+        new.constant(np.zeros_like(factors), "beta"), axis=-1, epsilon=epsilon,
     )  # fmt: skip
-    half = new.part(normal, axes - 1, 0, size)
+    if rows is None:
+        result = new.part(result, axes - 1, 0, size)
     if not is_last:
-        new.apply("Transpose", half, perm=[order.index(place) for place in range(axes)])
+        new.apply("Transpose", result, perm=[order.index(place) for place in range(axes)])
     new.finish()
+
+
+def _uncentred(root: _Root) -> ir.Value | None:
+    """The rows, if what is divided are their differences to their means."""
+    node = root.x.producer()
+    if node is None or node.domain != "" or node.op_type != "Sub":
+        return None
+    rows, mean = node.inputs[0], None if node.inputs[1] is None else node.inputs[1].producer()
+    if mean is None or mean.domain != "" or mean.op_type != "ReduceMean":
+        return None
+    found = _reduced(mean, True)
+    same = found is not None and found.x is rows and found.axis == root.axis
+    return rows if same and patterns.is_float(rows) else None
 
 
 def _normalization(node: ir.Node) -> tuple[_Root | None, NDArray[np.float32] | None]:
