@@ -107,6 +107,7 @@ def test_calls_may_be_given_one_by_one(tmp_path, calls):
     model = sub8.quantize(source, given, INT8, hold_out=0)
     recorded = json.loads(model.model.metadata_props["sub8.calibration"])
     assert recorded["images"] == 16
+    assert (recorded["offered"], recorded.get("calls")) == ((2, 2) if calls else (16, None))
     assert recorded["input_shape"] == {"a": [3, 8, 8], "b": [3, 8, 8]}
 
 

@@ -113,7 +113,9 @@ def quantize(
         print_export(exported)
     print_islands(report)
     used = result["calibration"]
-    terminal.print_line(f"calibrated on {used['images']} of {used['offered']} images")
+    calls = f"{used['calls']} of {used['offered']} calls with " if "calls" in used else ""
+    of = "" if calls else f" of {used['offered']}"
+    terminal.print_line(f"calibrated on {calls}{used['images']}{of} images")
     if quality is not None:
         terminal.print_line(str(quality))
     if exported is None:
@@ -150,9 +152,9 @@ def _quality(quantised: "sub8.QuantizedModel") -> "sub8.Quality | None":
 
 
 def _calibration(quantised: "sub8.QuantizedModel") -> dict[str, Any]:
-    """How many images were offered, calibrated on, and held out."""
+    """How many images (or calls) were offered, and calibrated on."""
     recorded = json.loads(quantised.model.metadata_props["sub8.calibration"])
-    return {"images": recorded["images"], "offered": recorded["offered"]}
+    return {key: recorded[key] for key in ("images", "calls", "offered") if key in recorded}
 
 
 def _refuse_islands(model: str) -> None:

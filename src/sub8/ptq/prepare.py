@@ -60,7 +60,8 @@ Source: TypeAlias = "str | os.PathLike[str] | ir.Model | torch.nn.Module"
 
 @dataclass(frozen=True)
 class PreparedNetwork(CalibratedNetwork):
-    """offered: how many samples the calibration data has. held_out: samples that calibration did
+    """offered: how many samples, or calls where these are given, the calibration data has. calls:
+    how many of them were used; None where it holds samples. held_out: samples that calibration did
     not see, to measure on; None where there are none.
     """
 
@@ -68,14 +69,19 @@ class PreparedNetwork(CalibratedNetwork):
     calibration: str
     preprocess: Preparation | None
     offered: int
+    calls: int | None
     held_out: Dataset | None
 
     def metadata(self, recipe: Recipe, calibrated: CalibrationResult) -> dict[str, str]:
         """What the written model says of how it was made."""
         noise = {layer: round(value, 2) for layer, value in calibrated.signal_to_noise.items()}
+        images = self.inputs.images
+        if self.calls is None:
+            images = min(images, self.offered)  # some fill a batch again
         calibration = {
             "source": self.calibration,
-            "images": self.inputs.images,
+            "images": images,
+            **({} if self.calls is None else {"calls": self.calls}),
             "offered": self.offered,
             "input_shape": plain_shapes(self.inputs.sample_shapes),
             "signal_to_noise": noise,
@@ -137,6 +143,7 @@ def prepare_network(
         calibration=samples.name,
         preprocess=samples.preprocess,
         offered=len(offered),
+        calls=len(inputs) if isinstance(offered, Feeds) else None,
         held_out=held_out,
     )
 
