@@ -55,6 +55,13 @@ inline void store_some(void* to, uint64_t mask, __m512i v) {
     }
 }
 
+inline void store_words(void* to, uint32_t mask, __m256i v) {
+    const Of256<uint32_t> x = Of256<uint32_t>(v);
+    for (int i = 0; i < 8; ++i) {
+        if (mask >> i & 1) static_cast<uint32_t*>(to)[i] = x[i];
+    }
+}
+
 // As many elements as fill 64 bytes, from those of a narrower vector.
 template <typename To, typename From, typename V>
 inline __m512i extended(V from) {
@@ -298,6 +305,7 @@ inline __m512i set(Values... values) {
     emulated::chosen<int32_t>(otherwise, mask, (a) & (b))
 #define _mm512_maskz_srai_epi32(mask, a, n) \
     emulated::zeroed_but<int32_t>(mask, SUB8_BY_COUNT(srai_epi32, a, n))
+#define _mm256_mask_storeu_epi32 emulated::store_words
 #define _mm512_maskz_loadu_epi8 emulated::load_some
 #define _mm512_mask_storeu_epi8 emulated::store_some
 #define _mm512_movepi8_mask emulated::highest_bits
