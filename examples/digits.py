@@ -89,7 +89,8 @@ def run(output: str, epochs: int = 10, low_epochs: int = 8, seed: int = 0) -> tu
     with torch.no_grad():
         full = accuracy(network(x_test).numpy(), y_test)
 
-    recipe = sub8.Recipe(weights=sub8.Ternary(cluster=16))  # 2: what the network shall become
+    ternary = sub8.Ternary(cluster=16)
+    recipe = sub8.Recipe(weights=ternary, method="hessian")  # 2: what the network shall become
     low = prepare(
         network, recipe, x.numpy()
     )  # 3: its low-precision twin, quantised on these images
