@@ -8,6 +8,7 @@ import pytest
 from sub8 import zoo
 from sub8.graph.groups import find_groups, quantised_inputs, why_no_layer
 from sub8.graph.normalise import normalise
+from sub8.graph.wide_ranges import wide_ranges
 
 
 @pytest.fixture
@@ -360,6 +361,16 @@ def test_spectra_are_islands_from_the_filters_to_the_logarithm(cut):
     assert [g.kind for g in root] == ["layer", "layer", "island", "layer"]
     assert cut("a = Conv(x, w0) b = Exp(a) c = Add(b, one) d = Log(c) y = Conv(d, w1)",
                one=np.float32(1))[1].kind == "table"  # fmt: skip
+
+
+def test_long_chains_before_a_root_are_followed(net):
+    """However long, and however often one product reads another twice."""
+    chain = " ".join(f"v{n + 1} = Add(v{n}, x)" for n in range(1200))
+    body = f"z = Softmax(x) v0 = Mul(z, z) {chain} y = Sqrt(v1200)"
+    assert len(wide_ranges(net(body).graph)) == 1202
+    products = " ".join(f"p{n + 1} = Mul(p{n}, q{n}) q{n + 1} = Mul(q{n}, p{n})" for n in range(40))
+    body = f"p0 = Softmax(x) q0 = Softmax(p0) {products} y = Sqrt(p40)"
+    assert not wide_ranges(net(body).graph)
 
 
 def test_what_stands_between_islands_is_float(cut):

@@ -57,60 +57,63 @@ class _Between:
     """
 
     def __init__(self, root: ir.Node, table_of: Mapping[ir.Node, list[ir.Node]]):
-        self._table_of = table_of
-        self._own = set(table_of.get(root, [root]))
-        self._known: dict[tuple[ir.Value, bool], bool] = {}
+        own = set(table_of.get(root, [root]))
         self.nodes: set[ir.Node] = set()
         self.powers: set[ir.Node] = set()
-        if self._follow(root, True):
-            self.nodes |= self._own
-
-    def _follow(self, node: ir.Node, layer: bool) -> bool:
-        found = [self._power_before(value, layer) for value in patterns.activations(node)]
-        return any(found)
-
-    def _power_before(self, value: ir.Value, layer: bool) -> bool:
-        """Whether ``value`` hands on a power's range. layer: whether a layer may still lie
-        before it.
-        """
-        if (value, layer) not in self._known:
-            self._known[value, layer] = False
-            self._known[value, layer] = self._made_by_power(value.producer(), layer)
-        return self._known[value, layer]
-
-    def _made_by_power(self, node: ir.Node | None, layer: bool) -> bool:
-        if node is None or node.domain != "":
-            return False
-        if _is_power(node) and node not in self._own:
-            self.powers |= _powers(node)
-            self.nodes |= _powers(node)
-            return True
-        if patterns.is_layer(node):
-            found = layer and self._follow(node, False)
-        else:
-            found = (
-                node in self._own or node.op_type in _HANDS_ON or _brings_back(node)
-            ) and self._follow(node, layer)
+        # Upwards; with each node, whether a layer may still lie before it.
+        start = (root, True)
+        readers: dict[tuple[ir.Node, bool], list[tuple[ir.Node, bool]]] = {start: []}
+        pending, reading = [start], []
+        while pending:
+            node, layer = here = pending.pop()
+            layer &= not patterns.is_layer(node)
+            for maker in _makers(node):
+                powers = set() if maker in own else _powers(maker)
+                if powers:
+                    self.powers |= powers
+                    reading.append(here)
+                elif layer if patterns.is_layer(maker) else maker in own or _hands_on(maker):
+                    if (maker, layer) not in readers:
+                        readers[maker, layer] = []
+                        pending.append((maker, layer))
+                    readers[maker, layer].append(here)
+        found: set[tuple[ir.Node, bool]] = set()
+        while reading:
+            here = reading.pop()
+            if here not in found:
+                found.add(here)
+                reading.extend(readers[here])
         if found:
-            self.nodes.add(node)
-        return found
+            self.nodes = {node for node, _ in found} | self.powers | own
 
 
-def _is_power(node: ir.Node) -> bool:
-    """Whether the results span twice the octaves of what the node reads, or more."""
-    return bool(_powers(node))
+def _makers(node: ir.Node) -> list[ir.Node]:
+    makers = [value.producer() for value in patterns.activations(node)]
+    return [maker for maker in makers if maker is not None and maker.domain == ""]
+
+
+def _hands_on(node: ir.Node) -> bool:
+    return node.op_type in _HANDS_ON or _brings_back(node)
 
 
 def _powers(node: ir.Node) -> set[ir.Node]:
-    """The node, if it is a power, and those of which it is the product, as in ``x * x * x``."""
-    if node.op_type != "Mul":
-        return {node} if patterns.grows(node) else set()
-    if any(map(constants.is_constant, node.inputs)):
-        return set()
-    values = patterns.activations(node)
-    makers = [maker for value in values if (maker := value.producer()) and maker.domain == ""]
-    before = {power for maker in makers for power in _powers(maker)}
-    return {node} | before if before or len(values) == 1 else set()
+    """The node and those of which it is the product, as in ``x * x * x``, if its results span twice
+    the octaves of what these read, or more; else none.
+    """
+    found: set[ir.Node] = set()
+    grows, pending = False, [node]
+    while pending:
+        other = pending.pop()
+        if other in found:
+            continue
+        if other.op_type == "Mul" and not any(map(constants.is_constant, other.inputs)):
+            found.add(other)
+            grows |= len(patterns.activations(other)) == 1
+            pending.extend(_makers(other))
+        elif other.op_type != "Mul" and patterns.grows(other):
+            found.add(other)
+            grows = True
+    return found if grows else set()
 
 
 def _filters(powers: set[ir.Node]) -> set[ir.Node]:

@@ -61,6 +61,25 @@ def test_choice_by_a_constant_mask(kinds, random, shape):
     assert "island" not in kinds("b = Where(m, c, a)", m=m, c=floats(random, 6, 7))
 
 
+@pytest.mark.parametrize("op", ["Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal"])
+def test_choice_by_a_comparison(kinds, op):
+    c = np.array(0.25, np.float32)
+    assert kinds(f"m = {op}(a, c) b = Where(m, a, c)", c=c) == ["table"]
+    assert "island" not in kinds(f"r = Conv(a, w) m = {op}(r, a) b = Where(m, a, r)")
+    assert kinds(f"m = {op}(c, a) n = Not(m) f = Cast<to=1>(n) b = Mul(f, a)", c=c) == ["table"]
+
+
+def test_choice_by_several_comparisons(kinds):
+    numbers = {"c": np.array(0.25, np.float32), "d": np.array(-0.5, np.float32)}
+    for both in ("And", "Or"):
+        body = f"m = Greater(a, c) n = Less(a, d) o = {both}(m, n) b = Where(o, a, c)"
+        assert kinds(body, **numbers) == ["table"]
+    guarded = "r = Relu(a) q = Div(a, r) m = Equal(r, z) b = Where(m, z, q)"  # 0 / 0
+    assert "island" in kinds(guarded, z=np.array(0, np.float32))
+    far = {"c": numbers["c"], "d": np.array(-1e9, np.float32)}
+    assert "island" in kinds("m = Greater(a, c) b = Where(m, a, d)", **far)
+
+
 @pytest.mark.parametrize("excluded", [-np.inf, -1e30, -1e5])
 def test_a_mask_before_a_softmax_is_a_sum(kinds, random, excluded):
     m = random.random((6, 7)) > 0.4

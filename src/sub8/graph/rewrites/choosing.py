@@ -13,15 +13,25 @@ from sub8.graph.rewrites.in_place import InPlaceOf
 # that.
 _EXCLUDED, _EXCLUDES = -1e9, -1e4
 
+_MOST_COMPARED = 32
+_COMPARISONS = frozenset({"Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal"})
+
 
 def spell_out_choice(node: ir.Node) -> None:
-    """Where by a constant mask, Max and Min of tensors, Mean of several, PRelu by slopes of every
-    element, Div by a constant; in place, where ``node`` is one of them.
+    """Where by a mask that is constant or compares numbers, such a mask as numbers, Max and Min of
+    tensors, Mean of several, PRelu by slopes of every element, Div by a constant; in place, where
+    ``node`` is one of them.
     """
     if not patterns.is_float(node.outputs[0]):
         return
-    if node.op_type == "Where":
+    if node.op_type == "Where" and constants.is_constant(node.inputs[0]):
         _where(node)
+    elif node.op_type == "Where":
+        _where_compared(node)
+    elif node.op_type == "Cast" and _compares(node.inputs[0]):
+        new = InPlaceOf(node)
+        _Mask(new).of(node.inputs[0])
+        new.finish()
     elif node.op_type in ("Max", "Min"):
         _largest(node)
     elif node.op_type == "Mean" and all(patterns.is_float(value) for value in node.inputs):
@@ -68,6 +78,88 @@ def _where(node: ir.Node) -> None:
     if len(parts) == 2:
         new.apply("Add", *parts)
     new.finish()
+
+
+def _where_compared(node: ir.Node) -> None:
+    """``a * mask + b * (1 - mask)``, by numbers 0 and 1 computed from the operands' signs."""
+    condition, *choices = node.inputs
+    fixed = [elements for v in choices if (elements := constants.array(v)) is not None]
+    if not _compares(condition) or not _are_floats(choices):
+        return
+    if any(np.abs(elements).max(initial=0) > -_EXCLUDES for elements in fixed):
+        return
+    if any(_may_be_infinite(value) for value in choices):
+        return  # which the choice guards against, as a division by what may be 0
+    new = InPlaceOf(node)
+    masks = _Mask(new)
+    mask = masks.of(condition)
+    first = new.apply("Mul", choices[0], mask)
+    new.apply("Add", first, new.apply("Mul", choices[1], masks.opposite(mask)))
+    new.finish()
+
+
+def _compares(value: ir.Value | None) -> bool:
+    """Whether a mask is made of comparisons of numbers alone, of a few."""
+    pending = [value]
+    for _ in range(_MOST_COMPARED):
+        if not pending:
+            return True
+        current = pending.pop()
+        node = None if current is None else current.producer()
+        if node is None or node.domain != "":
+            return False
+        if node.op_type in ("Not", "And", "Or"):
+            pending.extend(node.inputs)
+        elif node.op_type not in _COMPARISONS or not _are_floats(node.inputs):
+            return False
+    return False
+
+
+def _may_be_infinite(value: ir.Value | None) -> bool:
+    """Whether a function with poles is among those, element by element, that make ``value``."""
+    pending, seen = [value], set()
+    while pending:
+        current = pending.pop()
+        node = None if current is None else current.producer()
+        if node is None or node in seen or node.op_type not in patterns.ELEMENTWISE:
+            continue
+        seen.add(node)
+        if node.op_type in ("Log", "Reciprocal", "Sqrt", "Pow", "Exp"):
+            return True
+        if node.op_type == "Div" and not constants.is_constant(node.inputs[1]):
+            return True
+        pending.extend(patterns.activations(node))
+    return False
+
+
+class _Mask:
+    """A mask that compares numbers, as 1 where it holds, else 0. new: takes the nodes."""
+
+    def __init__(self, new: InPlaceOf):
+        self._new = new
+        self._one = new.constant(np.ones((), np.float32), "one")
+
+    def of(self, value: ir.Value | None) -> ir.Value:
+        node = None if value is None else value.producer()
+        assert node is not None
+        if node.op_type == "Not":
+            return self.opposite(self.of(node.inputs[0]))
+        if node.op_type == "And":
+            return self._new.apply("Mul", *map(self.of, node.inputs))
+        if node.op_type == "Or":
+            opposites = [self.opposite(self.of(operand)) for operand in node.inputs]
+            return self.opposite(self._new.apply("Mul", *opposites))
+        a, b = node.inputs
+        if node.op_type in ("Less", "GreaterOrEqual"):
+            a, b = b, a
+        sign = self._new.apply("Sign", self._new.apply("Sub", a, b))
+        if node.op_type == "Equal":
+            return self.opposite(self._new.apply("Abs", sign))
+        above = self._new.apply("Relu", sign)
+        return above if node.op_type in ("Greater", "Less") else self.opposite(above)
+
+    def opposite(self, mask: ir.Value) -> ir.Value:
+        return self._new.apply("Sub", self._one, mask)
 
 
 def _feeds_rows(node: ir.Node, kept: NDArray[np.bool_]) -> bool:

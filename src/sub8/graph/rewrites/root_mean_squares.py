@@ -93,11 +93,11 @@ def _write(
 
 def _uncentred(root: _Root) -> ir.Value | None:
     """The rows, if what is divided are their differences to their means."""
-    node = root.x.producer()
-    if node is None or node.domain != "" or node.op_type != "Sub":
+    node = _standard(root.x)
+    if node is None or node.op_type != "Sub":
         return None
-    rows, mean = node.inputs[0], None if node.inputs[1] is None else node.inputs[1].producer()
-    if mean is None or mean.domain != "" or mean.op_type != "ReduceMean":
+    rows, mean = node.inputs[0], _standard(node.inputs[1])
+    if mean is None or mean.op_type != "ReduceMean":
         return None
     found = _reduced(mean, True)
     same = found is not None and found.x is rows and found.axis == root.axis
@@ -115,8 +115,8 @@ def _normalization(node: ir.Node) -> tuple[_Root | None, NDArray[np.float32] | N
 
 def _inverse(value: ir.Value | None) -> _Root | None:
     """Where ``value`` is 1 over the root."""
-    node = None if value is None else value.producer()
-    if node is None or node.domain != "":
+    node = _standard(value)
+    if node is None:
         return None
     if node.op_type == "Reciprocal":
         return _root(node.inputs[0])
@@ -129,49 +129,54 @@ def _inverse(value: ir.Value | None) -> _Root | None:
 
 def _root(value: ir.Value | None) -> _Root | None:
     """Where ``value`` is the root, kept above some number, repeated along its axis or not."""
-    node = None if value is None else value.producer()
-    if node is None or node.domain != "":
-        return None
-    if node.op_type == "Expand":
-        return _root(node.inputs[0])
-    if node.op_type in ("Clip", "Max", "Add"):
-        found = _root(node.inputs[0])
-        least = constants.scalar(node.inputs[1]) if len(node.inputs) == 2 else None
-        if node.op_type == "Clip" and len(node.inputs) > 1:
-            least = constants.scalar(node.inputs[1])
-        if found is None or least is None or not 0 <= least <= _SMALL or found.epsilon > 0:
+    node = _standard(value)
+    if node is not None and node.op_type == "Expand":
+        node = _standard(node.inputs[0])
+    least = 0.0
+    if node is not None and node.op_type in ("Clip", "Max", "Add"):
+        bounds = [constants.scalar(bound) for bound in node.inputs[1:] if bound is not None]
+        if len(bounds) != 1 or bounds[0] is None or not 0 <= bounds[0] <= _SMALL:
             return None
-        return _Root(found.x, found.axis, found.is_mean, least * least)
-    if node.op_type == "ReduceL2":
-        return _reduced(node, False)
-    if node.op_type == "Sqrt":
-        return _square(node.inputs[0])
-    return None
+        least, node = bounds[0], _standard(node.inputs[0])
+    if node is None or node.op_type not in ("ReduceL2", "Sqrt"):
+        return None
+    found = _reduced(node, False) if node.op_type == "ReduceL2" else _square(node.inputs[0])
+    if found is None or not least:
+        return found
+    return _Root(found.x, found.axis, found.is_mean, least**2) if found.epsilon == 0 else None
 
 
 def _square(value: ir.Value | None) -> _Root | None:
     """Where ``value`` is a mean or sum of squares, plus some number."""
-    node = None if value is None else value.producer()
-    if node is None or node.domain != "":
+    node, epsilon = _standard(value), 0.0
+    if node is not None and node.op_type == "Add":
+        numbers = [v for v in node.inputs if constants.is_constant(v)]
+        number = constants.array(numbers[0]) if len(numbers) == 1 else None
+        if number is None or number.size != 1 or not number.reshape(()) >= 0:
+            return None
+        epsilon, node = float(number.reshape(())), _standard(patterns.activations(node)[0])
+    if node is None:
         return None
-    if node.op_type == "Add":
-        for operand, other in (node.inputs, node.inputs[::-1]):
-            found, epsilon = _square(operand), constants.array(other)
-            if found is not None and epsilon is not None and epsilon.size == 1:
-                number = float(epsilon.reshape(()))
-                return _Root(found.x, found.axis, found.is_mean, number) if number >= 0 else None
-        return None
+    found = None
     if node.op_type == "ReduceSumSquare":
-        return _reduced(node, False)
-    if node.op_type not in ("ReduceMean", "ReduceSum"):
-        return None
-    x, square = node.inputs[0], None if node.inputs[0] is None else node.inputs[0].producer()
-    if square is None or square.domain != "" or x is None:
-        return None
-    is_square = (square.op_type == "Mul" and square.inputs[0] is square.inputs[1]) or (
-        square.op_type == "Pow" and constants.scalar(square.inputs[1]) == 2
-    )
-    return _reduced(node, node.op_type == "ReduceMean", square.inputs[0]) if is_square else None
+        found = _reduced(node, False)
+    elif node.op_type in ("ReduceMean", "ReduceSum"):
+        square = _standard(node.inputs[0])
+        if square is not None and _is_square(square):
+            found = _reduced(node, node.op_type == "ReduceMean", square.inputs[0])
+    return None if found is None else _Root(found.x, found.axis, found.is_mean, epsilon)
+
+
+def _is_square(node: ir.Node) -> bool:
+    if node.op_type == "Mul":
+        return node.inputs[0] is node.inputs[1]
+    return node.op_type == "Pow" and constants.scalar(node.inputs[1]) == 2
+
+
+def _standard(value: ir.Value | None) -> ir.Node | None:
+    """What makes ``value``, if an operator of ONNX does."""
+    node = None if value is None else value.producer()
+    return node if node is not None and node.domain == "" else None
 
 
 def _reduced(node: ir.Node, is_mean: bool, x: ir.Value | None = None) -> _Root | None:
