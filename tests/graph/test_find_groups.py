@@ -299,6 +299,18 @@ def test_resnet_is_all_integer_at_any_size(size):
     assert sum(group.residual is not None for group in layers) == 8
 
 
+def test_layers_in_branches_are_told(net):
+    """As voice detectors hold a network for each rate of sampling."""
+    body = (
+        "a = Relu(x) t = ReduceSum<keepdims=0>(a) p = Greater(t, zero) y = If(p) "
+        "<then_branch = then () => (float[n,2] u) { u = MatMul(a, k) }, "
+        "else_branch = other () => (float[n,2] v) { v = MatMul(a, k) }>"
+    )
+    model = net(body, x="n,3", zero=np.float32(0), k=np.ones((3, 2), np.float32))
+    model.graph[-1].name = "either"
+    assert re.search("branch of node 'either' .*If", why_no_layer(normalise(model)))
+
+
 def test_depthwise_layers(cut):
     names = [
         g.name for g in find_groups(normalise(zoo.build("mobilenet_v2", size=32))) if g.depthwise

@@ -30,6 +30,7 @@ _READ_FLOATS = ("island", "softmax")
 _OF_TWO: dict[str, GroupKind] = {"Add": "add", "Sub": "sub", "Mul": "mul"}
 # What stays float where it leads to the graph's outputs alone.
 _TAILS = ("table", "move", "add", "sub", "mul", "norm", "softmax")
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # What stays float between float islands.
 _BETWEEN = (*_TAILS, "pool")
 
@@ -115,7 +116,7 @@ def why_no_layer(model: ir.Model) -> str:
     what it lacks.
     """
     for node in model.graph:
-        if node.domain != "" or node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        if node.domain != "" or node.op_type not in _WEIGHTED:
             continue
         weight = constants.array(node.inputs[1])
         lack = "its weight is computed from the input"
@@ -131,6 +132,13 @@ def why_no_layer(model: ir.Model) -> str:
             f"no layer can be quantised: node {node.name!r} ({node.op_type}): {lack}; only "
             "Conv over one or two axes, Gemm and MatMul with constant weights have an integer form"
         )
+    for node in model.graph:
+        inner = {other.op_type for branch in _branches(node) for other in branch.all_nodes()}
+        if not inner.isdisjoint(_WEIGHTED):
+            return (
+                f"no layer can be quantised: they stand in a branch of node {node.name!r} "
+                f"({node.op_type}), which stays float32; give a model of that branch alone"
+            )
     return "holds no Conv, Gemm or MatMul with constant weights"
 
 
@@ -191,19 +199,23 @@ class _Draft:
 def _read_by(node: ir.Node) -> list[ir.Value]:
     """Activations a node reads, those that its subgraphs (If, Loop) capture included."""
     read = dict.fromkeys(patterns.activations(node))
+    for branch in _branches(node):
+        for inner in branch.all_nodes():
+            for value in patterns.activations(inner):
+                if value.graph is node.graph:
+                    read[value] = None
+    return list(read)
+
+
+def _branches(node: ir.Node) -> list[ir.Graph]:
+    """A node's subgraphs (If, Loop)."""
+    found: list[ir.Graph] = []
     for attr in node.attributes.values():
         if attr.type == ir.AttributeType.GRAPH:
-            subgraphs = [attr.value]
+            found.append(attr.value)
         elif attr.type == ir.AttributeType.GRAPHS:
-            subgraphs = list(attr.value)
-        else:
-            continue
-        for subgraph in subgraphs:
-            for inner in subgraph.all_nodes():
-                for value in patterns.activations(inner):
-                    if value.graph is node.graph:
-                        read[value] = None
-    return list(read)
+            found.extend(attr.value)
+    return found
 
 
 class _Partition:
