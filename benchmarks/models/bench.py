@@ -10,6 +10,7 @@ faster peer's, in turns. Every answer is kept as a file, so that a run goes on w
 ``--again`` measures anew. ``models.md`` is the table."""
 
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -79,8 +80,10 @@ def _measured(source: Source, quantiser: str, output: Path) -> dict[str, Any]:
     return answer
 
 
-def _latencies(source: Source, output: Path, threads: int) -> dict[str, float]:
-    """Milliseconds of a run of one input: the median of rounds in which the files take turns."""
+def _latencies(source: Source, output: Path, threads: int) -> dict[str, Any]:
+    """Milliseconds of a run of one input, in rounds in which the files take turns: the median, and
+    the least, which a busy machine changes less; and how busy it was.
+    """
     shape = json.dumps(source.inputs(1).shape)
     workers = {}
     for name, runtime in TIMED.items():
@@ -95,7 +98,11 @@ def _latencies(source: Source, output: Path, threads: int) -> dict[str, float]:
             times[name] += worker.times(RUNS)
     for worker in workers.values():
         worker.end()
-    return {name: 1000 * statistics.median(seconds) for name, seconds in times.items()}
+    return {
+        "median": {name: 1000 * statistics.median(seconds) for name, seconds in times.items()},
+        "least": {name: 1000 * min(seconds) for name, seconds in times.items()},
+        "load": os.getloadavg()[0],
+    }
 
 
 class _Worker:
@@ -142,11 +149,14 @@ def _tables(output: Path) -> Iterator[str]:
     for name, answers in read.items():
         yield _row([name, *(_quality(answers.get(kind)) for kind in QUANTISERS)])
     yield ""
-    yield f"| ms | {' | '.join(TIMED)} | faster peer / int8 | / ternary |"
-    yield "|---" * (len(TIMED) + 3) + "|"
-    for name, answers in read.items():
-        if "latency" in answers:
-            yield _row([name, *_speeds(answers["latency"])])
+    for kind in ("median", "least"):
+        yield f"| {kind} ms | {' | '.join(TIMED)} | faster peer / int8 | / ternary | load |"
+        yield "|---" * (len(TIMED) + 4) + "|"
+        for name, answers in read.items():
+            if "latency" in answers:
+                found = answers["latency"]
+                yield _row([name, *_speeds(found[kind]), f"{found['load']:.1f}"])
+        yield ""
 
 
 def _row(cells: Sequence[str]) -> str:
