@@ -65,6 +65,20 @@ def test_a_size_in_no_proportion_stays_computed(net, run, random):
         np.testing.assert_array_equal(got, expected)
 
 
+def test_a_model_for_three_images_or_more(net, run, random):
+    """One that pools over them, with one image, has no result."""
+    model = net(
+        "u = Transpose<perm=[1,2,0]>(x) p = MaxPool<kernel_shape=[3]>(u) "
+        "v = Transpose<perm=[2,0,1]>(p) s = Shape(x) b = Slice(s, zero, one) f = Cast<to=1>(b) "
+        "z = Mul(v, f) y = MatMul(z, k)",
+        x="n,4,6", opset=18, zero=np.array([0]), one=np.array([1]),
+        k=random.standard_normal((6, 6), np.float32),
+    )  # fmt: skip
+    given = random.standard_normal((5, 4, 6), np.float32)
+    (expected,), (got,) = run(model, given), run(normalise(model), given)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_batch_norm_of_flattened_tokens_is_part_of_their_layer(groups, random):
     """LeViT"""
     numbers = {name: random.random(6, np.float32) + np.float32(0.1) for name in "gbmv"}

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from sub8.errors import Sub8Error
 from sub8.graph import constants, patterns
 from sub8.graph.rewrites.folding import fold_constants
 
@@ -41,7 +42,10 @@ def fold_batch_sizes(model: ir.Model) -> bool:
     computed = [node for node in patterns.standard_nodes(graph) if node.op_type == "Shape"]
     if len(names) != 1 or None in names or not computed:
         return False
-    runs = [_at(model, size) for size in _TRIED]
+    try:
+        runs = [_at(model, size) for size in _TRIED]
+    except Sub8Error:  # some of these sizes the model does not take
+        return False
     unsure, changed = _compared(graph), False
     for node in patterns.standard_nodes(graph):
         twins = [run.get(str(node.outputs[0].name)) for run in runs if node.outputs]
