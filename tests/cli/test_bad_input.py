@@ -211,6 +211,7 @@ def test_integer_only_names_the_float_node(sub8_command, folder, target, tmp_pat
         for node in model.graph.node:
             if node.name == "a_relu":
                 node.op_type = "LpNormalization"
+                node.attribute.append(onnx.helper.make_attribute("p", 1))
 
     path = rewritten(folder, tmp_path / "normalised.onnx", change)
     done = quantize(sub8_command, folder, target, path, None, "--integer-only")
