@@ -15,6 +15,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,8 @@ import typer
 from measure import LIMIT_CPU_S, QUANTISERS, WEIGHTS, quantised
 from rich.console import Console
 from sources import SOURCES, Source
+
+from sub8.latency import PAUSE_SECONDS
 
 HERE = Path(__file__).parent
 PEERS = [name for name in QUANTISERS if name not in WEIGHTS]
@@ -96,6 +99,7 @@ def _latencies(source: Source, output: Path, threads: int) -> dict[str, Any]:
     for _ in range(ROUNDS):
         for name, worker in workers.items():
             times[name] += worker.times(RUNS)
+            time.sleep(PAUSE_SECONDS)
     for worker in workers.values():
         worker.end()
     return {
