@@ -75,7 +75,10 @@ def test_a_quantised_model_is_not_counted_by_a_recipe(quantised, sub8_command):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--steps", "9"], "--method reconstruct"), (["--percentile", "99"], "--calibration-method")],
+    [
+        (["--method", "hessian", "--steps", "9"], "--method reconstruct"),
+        (["--percentile", "99"], "--calibration-method"),
+    ],
 )
 def test_options_without_what_they_belong_to(sub8_command, folder, tmp_path, options, words):
     arguments = ["quantize", folder / "model.onnx", "-c", folder / "data.npz"]
