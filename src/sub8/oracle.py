@@ -88,7 +88,7 @@ class OnnxRuntime:
     optimise: graph optimisation. It must be off for Q/DQ files: ONNX Runtime would otherwise fuse
         Q/DQ into its own 8-bit kernels, some of which saturate 16-bit sums on AVX2.
     spin: idle threads wait busily, which is quickest on an idle machine; off for many short-lived
-    sessions.
+        sessions, and where other work follows.
     profile: a path's prefix; ``close`` then returns the file with the timings of every node.
     """
 
