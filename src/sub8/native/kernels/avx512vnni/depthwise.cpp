@@ -9,6 +9,7 @@
 // once, one in either half of a vector.
 #include "kernels/avx512vnni/vectors.h"
 #include "kernels/declarations.h"
+#include "kernels/depthwise_columns.h"
 
 namespace sub8::kernels::avx512vnni {
 namespace {
@@ -228,16 +229,11 @@ void depthwise_quads(const DepthwiseArguments& t) {
 
 // Columns from position to position of what is a 3x3 kernel, 1 or 2; else 0.
 int stride_of_3x3(const DepthwiseArguments& t) {
-    if (t.pairs != 5) return 0;
-    const ptrdiff_t column = t.rows[1] - t.rows[0];
-    if (column != t.step && 2 * column != t.step) return 0;
-    for (int tap = 0; tap < 9; tap += 3) {
-        if (t.rows[tap + 1] - t.rows[tap] != column || t.rows[tap + 2] - t.rows[tap + 1] != column)
-            return 0;
-    }
+    const int stride = column_stride_of_3x3(t);
+    if (stride == 0) return 0;
     // Tap 9 only fills up its pair.
-    if (_mm512_test_epi16_mask(whole(t, 4), _mm512_set1_epi16(int16_t(0xff00))) != 0) return 0;
-    return column == t.step ? 1 : 2;
+    const auto tap9 = _mm512_test_epi16_mask(whole(t, 4), _mm512_set1_epi16(int16_t(0xff00)));
+    return tap9 == 0 ? stride : 0;
 }
 
 template <bool flipped, bool again>
