@@ -503,9 +503,11 @@ void check(const Kernel& kernel, ElementKernels KernelSet::* place) {
                                std::memcmp(y.data(), z.data(), size * 4) == 0,
                            std::string(what) + " of " + std::to_string(count));
         };
-        both("quantize", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
-            k.quantize(x.data(), count, 1.5f, 3, -128, 127, o);
-        });
+        for (const float scale : {1.5f, 4.0f, 0x1p-126f, 0x1p127f}) {
+            both("quantize", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
+                k.quantize(x.data(), count, scale, 3, -128, 127, o);
+            });
+        }
         both("interleave", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
             k.interleave(a.data(), count, 3, count, o, 3);
         });
@@ -558,11 +560,11 @@ void check(const Kernel& kernel, ElementKernels KernelSet::* place) {
             });
         }
         both("bend", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
-            const std::vector<int32_t> below(size, 21000), above(size, 66000);
+            const std::vector<float> below(size, 0.32f), above(size, 1.007f);
             for (int i = 0; i < 3 * count; ++i) o[i] = a[std::size_t(i)];
-            k.bend(o, 3, count, count, below.data(), above.data(), {true, -3, 16, 5, -128, 127});
+            k.bend(o, 3, count, count, below.data(), above.data(), {true, -3, 5, -128, 127});
             k.bend(o, 2, count - count / 4, count, above.data(), below.data(),
-                   {false, 40, 15, 0, 0, 255});
+                   {false, 40, 0, 0, 255});
         });
         both("narrow_sum", [&](const ElementKernels& k, uint8_t* o, int32_t* s, float*) {
             const std::vector<int32_t> wide(size, 12345);

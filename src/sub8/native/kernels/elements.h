@@ -65,7 +65,7 @@ struct ElementKernels {
                     std::int64_t pitch, const ByteFunction& function, std::uint8_t* out);
     // x becomes its Bend, with a slope of each column's own below and above the knee.
     void (*bend)(std::uint8_t* x, std::int64_t rows, std::int64_t columns, std::int64_t pitch,
-                 const std::int32_t* below, const std::int32_t* above, const Bend& bend);
+                 const float* below, const float* above, const Bend& bend);
     // out[i] = max over rows of row[i]; rows >= 1.
     void (*largest_of_rows)(const std::uint8_t* const* rows, int row_count, std::int64_t count,
                             bool is_signed, std::uint8_t* out);

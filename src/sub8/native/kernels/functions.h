@@ -23,12 +23,11 @@ struct ByteFunction {
     Half halves[2];
 };
 
-// clamp(round_half_even((x - knee) * slope / 2**shift) + zero_point, low, high), the slope one of
-// two: below the knee, or from it on. |x - knee| * slope stays below 2**29.
+// clamp(rint((x - knee) * slope) + zero_point, low, high), the slope one of two: below the knee, or
+// from it on.
 struct Bend {
     bool is_signed;  // x
     int knee;
-    int shift;  // 1..30
     int zero_point;
     int low;
     int high;

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <utility>
 
-#include "requantize/scalar.h"
+#include "kernels/declarations.h"
 
 namespace sub8::kernels {
 namespace {
@@ -43,34 +43,23 @@ class Trial {
           channels_(tables.size() / kEntries),
           in_signed_(in_signed),
           out_signed_(out_signed),
-          bend_{in_signed, value(knee, in_signed), 0,
-                0,         out_signed ? -128 : 0,  out_signed ? 127 : 255} {
+          bend_{in_signed, value(knee, in_signed), 0, out_signed ? -128 : 0,
+                out_signed ? 127 : 255} {
         bend_.zero_point = value(tables[knee], out_signed);
         for (std::size_t c = 1; c < channels_ && possible_; ++c)
             possible_ = tables[c * kEntries + knee] == tables[knee];
     }
 
     bool fits() {
-        std::vector<double> slopes;  // of each channel, below and above
         for (std::size_t c = 0; c < channels_ && possible_; ++c) {
-            for (const bool above : {false, true}) slopes.push_back(slope(c, above));
+            below.push_back(float(slope(c, false)));
+            above.push_back(float(slope(c, true)));
         }
-        if (!possible_) return false;
-        double largest = 0;
-        for (const double one : slopes) largest = std::max(largest, std::abs(one));
-        constexpr double kMost = double(1 << 29) - 256;
-        bend_.shift = 24;
-        while (bend_.shift > 1 && largest * 255 * double(1 << bend_.shift) > kMost) --bend_.shift;
-        if (largest * 255 * double(1 << bend_.shift) > kMost) return false;
-        for (std::size_t i = 0; i < slopes.size(); ++i) {
-            auto& to = i % 2 == 0 ? below : above;
-            to.push_back(std::int32_t(std::lround(slopes[i] * double(1 << bend_.shift))));
-        }
-        return is_exact();
+        return possible_ && is_exact();
     }
 
     const Bend& bend() const { return bend_; }
-    std::vector<std::int32_t> below, above;
+    std::vector<float> below, above;
 
   private:
     int entry(std::size_t channel, int byte) const {
@@ -98,15 +87,15 @@ class Trial {
         return (least + most) / 2;
     }
 
+    // By the kernel that all others equal.
     bool is_exact() const {
-        const requantize::SumTo8Bit<std::int32_t> to_8_bit(bend_.shift, bend_.zero_point, bend_.low,
-                                                           bend_.high);
-        for (std::size_t c = 0; c < channels_; ++c) {
-            for (int byte = 0; byte < kEntries; ++byte) {
-                const int x = value(byte, in_signed_) - bend_.knee;
-                if (to_8_bit(x * (x < 0 ? below[c] : above[c])) != tables_[c * kEntries + byte])
-                    return false;
-            }
+        std::vector<std::uint8_t> every(tables_.size());
+        for (std::size_t i = 0; i < every.size(); ++i) every[i] = std::uint8_t(i / channels_);
+        const auto channels = std::int64_t(channels_);
+        scalar::elements.bend(every.data(), kEntries, channels, channels, below.data(),
+                              above.data(), bend_);
+        for (std::size_t i = 0; i < every.size(); ++i) {
+            if (every[i] != tables_[i % channels_ * kEntries + i / channels_]) return false;
         }
         return true;
     }
@@ -144,10 +133,10 @@ ChannelFunctions::ChannelFunctions(std::vector<std::uint8_t> tables) : tables_(s
     }
     if (!computed()) return;
     // Of few channels, several positions are one row of the kernel's.
-    constexpr std::size_t kColumns = 16, kMost = 1024;
+    constexpr std::size_t kColumns = 64, kMost = 2048;
     const std::size_t whole = std::lcm(below_.size(), kColumns);
     const std::size_t count = whole <= kMost ? whole : below_.size();
-    for (std::vector<std::int32_t>* slopes : {&below_, &above_}) {
+    for (std::vector<float>* slopes : {&below_, &above_}) {
         for (std::size_t i = slopes->size(); i < count; ++i)
             slopes->push_back((*slopes)[i - std::size_t(channels())]);
     }
@@ -163,8 +152,8 @@ void ChannelFunctions::apply(const ElementKernels& kernels, std::uint8_t* x, std
         }
         return;
     }
-    const std::int32_t* const below = below_.data() + first;
-    const std::int32_t* const above = above_.data() + first;
+    const float* const below = below_.data() + first;
+    const float* const above = above_.data() + first;
     if (columns == channels() && pitch == columns) {
         const auto together = std::int64_t(below_.size());
         const std::int64_t count = rows * columns, whole = count / together;

@@ -32,7 +32,7 @@ class ChannelFunctions {
   private:
     std::vector<std::uint8_t> tables_;
     std::optional<Bend> bend_;
-    std::vector<std::int32_t> below_, above_;  // slopes, repeated to whole kColumns
+    std::vector<float> below_, above_;  // slopes, repeated to whole kColumns
 };
 
 }  // namespace sub8::kernels
