@@ -352,6 +352,111 @@ void check(const Kernel& kernel, DepthwiseKernel KernelSet::* place) {
     }
 }
 
+// variant: bytes or sums, padding that counts, inputs and results with their top bit flipped.
+void check_depthwise_line(const Kernel& kernel, DepthwiseLine line, int block, int size, int stride,
+                          int positions, int first, int variant, std::mt19937& random) {
+    const bool sums = variant % 2 != 0, padded = variant / 2 % 2 != 0;
+    const uint8_t flip = variant / 4 % 2 != 0 ? 0x80 : 0;
+    constexpr int kShift = 12;
+    const int step = block + 8, columns = std::max(1, (positions - 1) * stride + size - 2);
+    std::vector<uint8_t> input(std::size_t(size) * columns * step + block), padding(block, 77);
+    for (uint8_t& value : input) value = uint8_t(random());
+    std::vector<const uint8_t*> rows;
+    for (int row = 0; row < size; ++row) rows.push_back(&input[std::size_t(row) * columns * step]);
+    std::vector<int8_t> weights, stored;
+    for (int i = 0; i < size * size * block; ++i) weights.push_back(int8_t(random()));
+    const auto weight = [&](int row, int column, int channel) {
+        return weights[std::size_t((row * size + column) * block + channel)];
+    };
+    std::vector<float> scale, offset;
+    std::vector<int32_t> factors, offsets;
+    for (int channel = 0; channel < block; ++channel) {
+        factors.push_back(int32_t(1 + random() % 255));
+        offsets.push_back(int32_t(random() % (1 << 20)));
+    }
+    for (int column = 0; column < size; ++column) {
+        for (int row = 0; row < size; ++row) {
+            if (row % 4 != 0) continue;
+            for (int place = 0; place < block; ++place) {
+                const int channel = depthwise_line_channel(block, place);
+                int8_t four[4] = {};
+                for (int i = row; i < std::min(size, row + 4); ++i)
+                    four[row == 4 ? place / (block / 4) : i] = weight(i, column, channel);
+                stored.insert(stored.end(), four, four + 4);
+            }
+        }
+    }
+    for (int place = 0; place < block; ++place) {
+        const int channel = depthwise_line_channel(block, place);
+        scale.push_back(float(factors[channel]) / (1 << kShift));
+        offset.push_back(float(offsets[channel]) / (1 << kShift));
+    }
+    const int pitch = block + 4;
+    std::vector<uint8_t> out(std::size_t(positions) * pitch, 0x55), wanted = out;
+    std::vector<int32_t> acc(out.size(), 0x55), wanted_acc = acc;
+    DepthwiseLineArguments t{};
+    t.rows = rows.data();
+    t.padding = padded ? padding.data() : nullptr;
+    t.step = step;
+    t.columns = columns;
+    t.first = first;
+    t.positions = positions;
+    t.flip = flip;
+    t.weights = stored.data();
+    t.scale = scale.data();
+    t.offset = offset.data();
+    t.low = flip != 0 ? 9 : 0;
+    t.high = 230;
+    t.out_flip = flip;
+    t.out = sums ? nullptr : out.data();
+    t.pitch = t.acc_pitch = pitch;
+    t.factors = padded ? factors.data() : nullptr;
+    t.acc = acc.data();
+    line(t);
+    for (int position = 0; position < positions; ++position) {
+        for (int channel = 0; channel < block; ++channel) {
+            int32_t sum = 0;
+            for (int column = 0; column < size; ++column) {
+                const int x = first + position * stride + column;
+                if ((x < 0 || x >= columns) && !padded) continue;
+                for (int row = 0; row < size; ++row) {
+                    const uint8_t value =
+                        x < 0 || x >= columns ? padding[channel] : rows[row][x * step + channel];
+                    sum += (value ^ flip) * weight(row, column, channel);
+                }
+            }
+            const std::size_t at = std::size_t(position) * pitch + channel;
+            const requantize::SumTo8Bit<int32_t> to_8_bit(kShift, 0, t.low, t.high);
+            if (!sums) wanted[at] = to_8_bit(sum * factors[channel] + offsets[channel]) ^ flip;
+            if (sums) wanted_acc[at] = sum * (padded ? factors[channel] : 1);
+        }
+    }
+    kernel.require(out == wanted && acc == wanted_acc,
+                   std::to_string(block) + " channels, " + std::to_string(size) + " columns, " +
+                       std::to_string(positions) + " positions, variant " +
+                       std::to_string(variant));
+}
+
+void check(const Kernel& kernel, DepthwiseLines KernelSet::* place) {
+    std::mt19937 random(9);
+    const DepthwiseLines& lines = kernel.set.*place;
+    for (int block = lines.smallest; block <= lines.largest; block *= 2) {
+        for (int size : {3, 5}) {
+            for (int stride : {1, 2}) {
+                const DepthwiseLine line = lines.choose(block, size, size, stride);
+                for (int positions : {1, 2, 3, 4, 7, 11}) {
+                    for (int variant = 0; variant < 8; ++variant) {
+                        for (int first : {-size / 2, 0, 1}) {
+                            check_depthwise_line(kernel, line, block, size, stride, positions,
+                                                 first, variant, random);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 // How a form's weights are given.
 struct WinogradOperands {
     int channels;

@@ -23,6 +23,7 @@ struct Case {
     int cluster;
     bool is_signed;
     int largest_alpha;
+    bool residual = true;  // of 8-bit results
 };
 
 std::vector<uint8_t> encoded(const sub8::weights::Format& format,
@@ -71,8 +72,8 @@ std::vector<uint8_t> run(sub8::Isa isa, const Case& c, bool raw) {
         to_8_bit.multiplier = {1};
         to_8_bit.offset.resize(std::size_t(c.outputs));
         for (int64_t& value : to_8_bit.offset) value = int(random() % 4096) - 2048;
-        to_8_bit.residual_multiplier = 16;
-        to_8_bit.has_residual = true;
+        to_8_bit.residual_multiplier = c.residual ? 16 : 0;
+        to_8_bit.has_residual = c.residual;
         to_8_bit.residual_signed = c.is_signed;
         to_8_bit.shift = 9;
         to_8_bit.low = c.is_signed ? -128 : 0;
@@ -151,13 +152,19 @@ int main(int count, char** names) {
                     }
                 }
             }
-            for (int channels : {8, 40, 64}) {
-                const Case c{1, channels, 3, 9, 1, channels, &format, 1, channels == 40, 50};
-                if (run(isa, c, false) != run(sub8::Isa::scalar, c, false)) {
-                    std::printf("differs: depthwise, %d channels\n", channels);
-                    return 1;
+            for (int channels : {8, 40, 64, 112}) {
+                for (int kernel : {3, 5}) {
+                    for (bool residual : {false, true}) {
+                        Case c{1, channels, kernel, 9, 1, channels, &format, 1, channels == 40, 50};
+                        c.stride = channels == 112 ? 2 : 1;
+                        c.residual = residual;
+                        if (run(isa, c, false) != run(sub8::Isa::scalar, c, false)) {
+                            std::printf("differs: depthwise, %d channels\n", channels);
+                            return 1;
+                        }
+                        ++compared;
+                    }
                 }
-                ++compared;
             }
         }
         if (sub8::kernels::kernels_for(isa).winograd != nullptr && transformed == 0) {

@@ -51,13 +51,15 @@ def test_powers_of_two(isa: str, outputs: int) -> None:
                 compare(
                     layer, Requantization(np.array([1]), bias, shift=shift, low=low, high=high), isa
                 )
-                compare(
-                    layer,
-                    Requantization(
-                        np.array([4]), 4 * bias, shift=shift + 2, zero_point=3, low=low, high=high
-                    ),
-                    isa,
-                )
+                for zero_point in (3, 8):
+                    compare(
+                        layer,
+                        Requantization(
+                            np.array([4]), 4 * bias, shift=shift + 2, zero_point=zero_point,
+                            low=low, high=high,
+                        ),
+                        isa,
+                    )  # fmt: skip
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -38,13 +38,53 @@ DepthwiseWeights::DepthwiseWeights(Isa isa, const WeightShape& shape,
         }
         terms_.push_back(std::move(packed));
     }
+    if (terms.size() == 1) pack_lines(terms[0]);
+}
+
+void DepthwiseWeights::pack_lines(const WeightTerm& term) {
+    const kernels::DepthwiseLines& lines = kernels().depthwise_lines;
+    const int channels = shape().outputs;
+    const int rows = shape().kernel_h, columns = shape().kernel_w;
+    if (lines.choose == nullptr || channels < lines.smallest ||
+        lines.choose(lines.smallest, rows, columns, 1) == nullptr) {
+        return;
+    }
+    // The smallest block that holds the rest; the last begins before the one before it ends.
+    for (int done = 0; done < channels;) {
+        int block = lines.largest;
+        while (block > lines.smallest && (block / 2 >= channels - done || block > channels))
+            block /= 2;
+        line_blocks_.push_back({std::min(done, channels - block), block, 0});
+        done = line_blocks_.back().first + block;
+    }
+    const std::vector<int8_t> values = term.values.values();
+    for (LineBlock& block : line_blocks_) {
+        block.weights = line_weights_.size();
+        for (int column = 0; column < columns; ++column) {
+            for (int four = 0; four < rows; four += 4) {
+                for (int place = 0; place < block.channels; ++place) {
+                    const int channel =
+                        block.first + kernels::depthwise_line_channel(block.channels, place);
+                    int8_t taps[4] = {0, 0, 0, 0};
+                    const int count = std::min(4, rows - four);
+                    const int at = count == 1 ? place / (block.channels / 4) : 0;
+                    for (int i = 0; i < count; ++i)
+                        taps[at + i] =
+                            values[(std::size_t(channel) * rows + four + i) * columns + column];
+                    line_weights_.insert(line_weights_.end(), taps, taps + 4);
+                }
+            }
+        }
+    }
+    for (int channel = 0; channel < channels; ++channel)
+        line_scales_.push_back(int32_t(term.alpha[channel]) << term.left_shift);
 }
 
 std::size_t DepthwiseWeights::bytes() const {
     std::size_t total = 0;
     for (const Term& term : terms_)
         total += term.parts.size() + term.factors.size() * sizeof(int16_t);
-    return total;
+    return total + line_weights_.size() + line_scales_.size() * sizeof(int32_t);
 }
 
 std::vector<int8_t> DepthwiseWeights::unpack(std::size_t term) const {

@@ -5,6 +5,7 @@
 
 #include "conv/dense.h"
 #include "conv/depthwise.h"
+#include "conv/depthwise_lines.h"
 #include "conv/depthwise_weights.h"
 #include "conv/winograd_3x3.h"
 #include "conv/winograd_stem.h"
@@ -177,8 +178,10 @@ Share cut_share(int64_t units, int64_t panels, const Effort& effort, int share, 
 
 std::unique_ptr<const Convolution> select_algorithm(std::shared_ptr<const PreparedLayer> layer,
                                                     const ConvGeometry& geometry) {
-    if (dynamic_cast<const DepthwiseWeights*>(&layer->weights()) != nullptr)
+    if (dynamic_cast<const DepthwiseWeights*>(&layer->weights()) != nullptr) {
+        if (auto lines = make_depthwise_lines(layer, geometry)) return lines;
         return make_depthwise(std::move(layer), geometry);
+    }
     if (auto winograd = make_winograd_3x3(layer, geometry)) return winograd;
     if (auto winograd = make_winograd_stem(layer, geometry)) return winograd;
     return make_dense(std::move(layer), geometry);

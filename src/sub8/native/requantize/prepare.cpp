@@ -134,6 +134,9 @@ void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
                  accumulators.bounds[o] * first + 255 * residual + std::abs(offset) + half <
                      (int64_t(1) << 31);
         const int64_t multiplier = multiplier_[o], bound = accumulators.bounds[o];
+        if (narrow)
+            largest_total_ =
+                std::max(largest_total_, bound * first + 255 * residual + std::abs(offset));
         wide = wide && multiplier >= 0 && multiplier < (int64_t(1) << 31) &&
                bound < (int64_t(1) << 31) &&
                bound * multiplier + 255 * residual < kWideSum - std::abs(offset) - half;
@@ -215,6 +218,40 @@ void Prepared::prepare(const Accumulators& accumulators, const RawAccumulators&)
         offset32_[o] = int32_t(uint32_t(uint64_t(-correction(accumulators, o))));
 }
 
+// Totals past 2**24 may be rounded, but stay there, and / 2**15 they saturate, whatever is added;
+// an even zero point keeps ties.
+std::optional<FloatForm> Prepared::float_form() const {
+    constexpr int kLargestShift = 15;
+    constexpr int64_t kExact = int64_t(1) << 24;
+    const kernels::RequantizeConstants& c = constants_;
+    if (form_ != Form::to_8_bit || !c.narrow || c.has_residual || c.shift > kLargestShift ||
+        c.zero_point % 2 != 0 || largest_total_ >= int64_t(1) << 30) {
+        return std::nullopt;
+    }
+    const int lowest = c.out_signed ? -128 : 0;
+    const int64_t added = int64_t(c.zero_point - lowest) << c.shift;
+    const float unit = 1.0F / float(1 << c.shift);
+    FloatForm form;
+    form.scale = float(int64_t(1) << c.acc_shift) * unit;
+    for (int o = 0; o < outputs_; ++o) {
+        const int64_t offset = offset_[o] + added;
+        if (!within(offset, kExact)) return std::nullopt;
+        form.offset.push_back(float(offset) * unit);
+    }
+    form.low = uint8_t(c.low - lowest);
+    form.high = uint8_t(c.high - lowest);
+    form.flip = c.out_signed ? 0x80 : 0;
+    return form;
+}
+
+void Prepared::apply_function(uint8_t* result, int rows, int columns, int output) const {
+    if (function_) {
+        kernels_.elements.look_up(result, rows, columns, outputs_, *function_, result);
+    } else if (functions_) {
+        functions_->apply(kernels_.elements, result, rows, columns, outputs_, output);
+    }
+}
+
 void Prepared::apply(const int32_t* acc, int64_t acc_pitch, int rows, int columns, int output,
                      int64_t position, const void* residual, void* result) const {
     const int64_t start = position * outputs_ + output;
@@ -231,12 +268,7 @@ void Prepared::apply(const int32_t* acc, int64_t acc_pitch, int rows, int column
         arguments.out = static_cast<uint8_t*>(result) + start;
         arguments.pitch = outputs_;
         kernel_(arguments);
-        if (function_) {
-            kernels_.elements.look_up(arguments.out, rows, columns, outputs_, *function_,
-                                      arguments.out);
-        } else if (functions_) {
-            functions_->apply(kernels_.elements, arguments.out, rows, columns, outputs_, output);
-        }
+        apply_function(arguments.out, rows, columns, output);
         return;
     }
     for (int row = 0; row < rows; ++row) {

@@ -167,13 +167,6 @@ inline __m512i shuffled_lanes(__m512i a, __m512i b, int which) {
     return load(lanes);
 }
 
-inline uint32_t not_zeros16(__m512i a) {
-    const Of512<int16_t> x = Of512<int16_t>(a);
-    uint32_t mask = 0;
-    for (int i = 0; i < 32; ++i) mask |= uint32_t(x[i] != 0) << i;
-    return mask;
-}
-
 inline uint64_t highest_bits(__m512i a) {
     const Of512<uint8_t> x = Of512<uint8_t>(a);
     uint64_t mask = 0;
@@ -217,6 +210,8 @@ inline __m512i set(Values... values) {
 #define _mm512_madd_epi16(a, b) SUB8_OF_TWO(madd_epi16, a, b)
 #define _mm512_maddubs_epi16(a, b) SUB8_OF_TWO(maddubs_epi16, a, b)
 #define _mm512_max_epi16(a, b) SUB8_OF_TWO(max_epi16, a, b)
+#define _mm512_max_epu8(a, b) SUB8_OF_TWO(max_epu8, a, b)
+#define _mm512_min_epu8(a, b) SUB8_OF_TWO(min_epu8, a, b)
 #define _mm512_min_epi16(a, b) SUB8_OF_TWO(min_epi16, a, b)
 #define _mm512_mul_epi32(a, b) SUB8_OF_TWO(mul_epi32, a, b)
 #define _mm512_mullo_epi16(a, b) SUB8_OF_TWO(mullo_epi16, a, b)
@@ -238,8 +233,6 @@ inline __m512i set(Values... values) {
 #define _mm512_slli_epi16(a, n) SUB8_BY_COUNT(slli_epi16, a, n)
 #undef _mm512_slli_epi32
 #define _mm512_slli_epi32(a, n) SUB8_BY_COUNT(slli_epi32, a, n)
-#undef _mm512_srli_epi32
-#define _mm512_srli_epi32(a, n) SUB8_BY_COUNT(srli_epi32, a, n)
 #define _mm512_sra_epi32(a, n) SUB8_BY_COUNT(sra_epi32, a, n)
 #define _mm512_srli_epi16(a, n) SUB8_BY_COUNT(srli_epi16, a, n)
 #define _mm512_srli_epi64(a, n) SUB8_BY_COUNT(srli_epi64, a, n)
@@ -251,6 +244,10 @@ inline __m512i set(Values... values) {
 #define _mm512_cvtps_epi32(a) \
     SUB8_HALVES(__m512i, ([](__m256 x) { return _mm256_cvtps_epi32(x); }), a)
 #define _mm512_mul_ps(a, b) ((a) * (b))
+#define _mm512_fmadd_ps(a, b, c)                                                                 \
+    SUB8_HALVES(__m512, ([](__m256 x, __m256 y, __m256 z) { return _mm256_fmadd_ps(x, y, z); }), \
+                a, b, c)
+#define _mm512_loadu_ps(from) __m512(emulated::load(from))
 #define _mm512_set1_ps(value) (__m512{} + (value))
 #define _mm512_castps_si512(a) __m512i(a)
 #define _mm512_castsi512_ps(a) __m512(a)
@@ -283,6 +280,12 @@ inline __m512i set(Values... values) {
 #define _mm512_permutexvar_epi32 emulated::permuted<uint32_t>
 
 #define _mm256_dpwssd_avx_epi32 emulated::dpwssd
+#define _mm_dpbusd_avx_epi32 emulated::dpbusd
+#undef _mm_dpbusd_epi32
+#define _mm_dpbusd_epi32 emulated::dpbusd
+#define _mm256_dpbusd_avx_epi32 emulated::dpbusd
+#undef _mm256_dpbusd_epi32
+#define _mm256_dpbusd_epi32 emulated::dpbusd
 #define _mm512_dpbusd_epi32 emulated::dpbusd
 #define _mm512_dpwssd_epi32 emulated::dpwssd
 
@@ -309,7 +312,6 @@ inline __m512i set(Values... values) {
 #define _mm512_maskz_loadu_epi8 emulated::load_some
 #define _mm512_mask_storeu_epi8 emulated::store_some
 #define _mm512_movepi8_mask emulated::highest_bits
-#define _mm512_test_epi16_mask(a, b) emulated::not_zeros16((a) & (b))
 #define _mm512_testn_epi32_mask(a, b) emulated::zeros32((a) & (b))
 
 #define SUB8_HAS_VBMI emulated::every_other_time()

@@ -31,6 +31,7 @@ struct Lanes256 {
 
     static SUB8_INLINE Ints add32(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
     static SUB8_INLINE Ints add64(Ints a, Ints b) { return _mm256_add_epi64(a, b); }
+    static SUB8_INLINE Ints mul32(Ints a, Ints b) { return _mm256_mullo_epi32(a, b); }
     static SUB8_INLINE Ints and_(Ints a, Ints b) { return _mm256_and_si256(a, b); }
     static SUB8_INLINE Ints or_(Ints a, Ints b) { return _mm256_or_si256(a, b); }
     static SUB8_INLINE Ints xor_(Ints a, Ints b) { return _mm256_xor_si256(a, b); }
@@ -63,11 +64,32 @@ struct Lanes256 {
         return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(v), scale));
     }
 
+    static SUB8_INLINE Floats loadf(const float* from) { return _mm256_loadu_ps(from); }
+    // rint(v * scale + offset), the sum rounded once.
+    static SUB8_INLINE Ints rounded_sum(Ints v, Floats scale, Floats offset) {
+        return _mm256_cvtps_epi32(_mm256_fmadd_ps(_mm256_cvtepi32_ps(v), scale, offset));
+    }
+
+    // Of each lane, elements of both by turns: of the lower half, of the upper one.
+    static SUB8_INLINE Ints unpack_low8(Ints a, Ints b) { return _mm256_unpacklo_epi8(a, b); }
+    static SUB8_INLINE Ints unpack_high8(Ints a, Ints b) { return _mm256_unpackhi_epi8(a, b); }
+    static SUB8_INLINE Ints unpack_low16(Ints a, Ints b) { return _mm256_unpacklo_epi16(a, b); }
+    static SUB8_INLINE Ints unpack_high16(Ints a, Ints b) { return _mm256_unpackhi_epi16(a, b); }
+    // out: the first lanes of all four, then the second ones, and so on.
+    static SUB8_INLINE void transpose_lanes(const Ints (&v)[4], Ints (&out)[4]) {
+        for (int i = 0; i < 2; ++i) {
+            out[i] = _mm256_permute2x128_si256(v[2 * i], v[2 * i + 1], 0x20);
+            out[2 + i] = _mm256_permute2x128_si256(v[2 * i], v[2 * i + 1], 0x31);
+        }
+    }
+
     // Of each lane, first a's elements, then b's.
     static SUB8_INLINE Ints packs32(Ints a, Ints b) { return _mm256_packs_epi32(a, b); }
     static SUB8_INLINE Ints packs16(Ints a, Ints b) { return _mm256_packs_epi16(a, b); }
     static SUB8_INLINE Ints packus16(Ints a, Ints b) { return _mm256_packus_epi16(a, b); }
     static SUB8_INLINE Ints adds16(Ints a, Ints b) { return _mm256_adds_epi16(a, b); }
+    static SUB8_INLINE Ints max_u8(Ints a, Ints b) { return _mm256_max_epu8(a, b); }
+    static SUB8_INLINE Ints min_u8(Ints a, Ints b) { return _mm256_min_epu8(a, b); }
     static SUB8_INLINE Ints min16(Ints a, Ints b) { return _mm256_min_epi16(a, b); }
     static SUB8_INLINE Ints max16(Ints a, Ints b) { return _mm256_max_epi16(a, b); }
     static SUB8_INLINE Ints shuffle8(Ints v, Ints order) { return _mm256_shuffle_epi8(v, order); }

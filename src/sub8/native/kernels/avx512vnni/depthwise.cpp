@@ -3,13 +3,9 @@
 // Bytes of four taps are interleaved, so that vpdpbusd multiplies them with all four's weights, of
 // which both parts fit int8 together.
 //
-// A 3x3 kernel's taps are taken by columns: the three inputs of a column, once interleaved, are
-// multiplied with the first, the second and the last column of the kernel, for the outputs that
-// begin there and at the two columns before it. Other kernels' are interleaved for two positions at
-// once, one in either half of a vector.
+// Two positions at once, one in either half of a vector.
 #include "kernels/avx512vnni/vectors.h"
 #include "kernels/declarations.h"
-#include "kernels/depthwise_columns.h"
 
 namespace sub8::kernels::avx512vnni {
 namespace {
@@ -27,13 +23,6 @@ SUB8_INLINE __m512i whole(const DepthwiseArguments& t, int pair) {
 SUB8_INLINE __m512i widened(__m512i words, int which) {
     return _mm512_cvtepu16_epi32(which == 0 ? _mm512_castsi512_si256(words)
                                             : _mm512_extracti64x4_epi64(words, 1));
-}
-
-// The bytes of each int32 that are in `mask`, moved up (or, negative, down) by so many bits.
-SUB8_INLINE __m512i moved(__m512i v, int mask, int bits) {
-    const __m512i kept = _mm512_and_si512(v, _mm512_set1_epi32(mask));
-    return bits < 0 ? _mm512_srli_epi32(kept, unsigned(-bits))
-                    : _mm512_slli_epi32(kept, unsigned(bits));
 }
 
 // Sums of 16 channels to accumulators.
@@ -62,109 +51,6 @@ class Results {
 
     __m512i alpha_[2];
 };
-
-struct Sums {
-    __m512i v[2];
-
-    SUB8_INLINE void clear() { v[0] = v[1] = zero(); }
-    SUB8_INLINE void add(const __m512i (&x)[2], const __m512i (&w)[2]) {
-        v[0] = _mm512_dpbusd_epi32(v[0], x[0], w[0]);
-        v[1] = _mm512_dpbusd_epi32(v[1], x[1], w[1]);
-    }
-};
-
-// Inputs of a 3x3 kernel, column after column: three bytes of each int32.
-template <bool flipped>
-struct Columns {
-    const uint8_t *top, *middle, *bottom;
-    ptrdiff_t step;
-
-    SUB8_INLINE void next(__m512i (&x)[2]) {
-        for (int i = 0; i < 2; ++i) {
-            const __m512i upper = _mm512_slli_epi32(sixteen(middle + 16 * i), 8);
-            const __m512i lower = _mm512_slli_epi32(sixteen(bottom + 16 * i), 16);
-            x[i] = _mm512_or_si512(_mm512_or_si512(sixteen(top + 16 * i), upper), lower);
-            if constexpr (flipped) x[i] = _mm512_xor_si512(x[i], _mm512_set1_epi32(0x808080));
-        }
-        top += step;
-        middle += step;
-        bottom += step;
-    }
-
-    static SUB8_INLINE __m512i sixteen(const uint8_t* from) {
-        return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-    }
-};
-
-// stride: columns from position to position.
-template <int stride, bool flipped, bool again>
-void depthwise_columns(const DepthwiseArguments& t) {
-    const Results<again> results(t);
-    // Taps 0 1 | 2 3 | 4 5 | 6 7 | 8 of the pairs; a column's are c, 3 + c and 6 + c.
-    __m512i first[2], second[2], third[2];
-    for (int i = 0; i < 2; ++i) {
-        __m512i pairs[5];
-        for (int pair = 0; pair < 5; ++pair) pairs[pair] = widened(whole(t, pair), i);
-        const auto joined = [](__m512i a, __m512i b, __m512i c) SUB8_INLINE_LAMBDA {
-            return _mm512_or_si512(_mm512_or_si512(a, b), c);
-        };
-        first[i] =
-            joined(moved(pairs[0], 0xff, 0), moved(pairs[1], 0xff00, 0), moved(pairs[3], 0xff, 16));
-        second[i] = joined(moved(pairs[0], 0xff00, -8), moved(pairs[2], 0xff, 8),
-                           moved(pairs[3], 0xff00, 8));
-        third[i] =
-            joined(moved(pairs[1], 0xff, 0), moved(pairs[2], 0xff00, 0), moved(pairs[4], 0xff, 16));
-    }
-    Columns<flipped> columns{t.rows[0], t.rows[3], t.rows[6], t.step / stride};
-    int32_t* acc = t.acc;
-    __m512i x[2];
-    Sums early, late;  // of the outputs that began two columns before the next one, and one before
-    early.clear();
-    columns.next(x);
-    early.add(x, first);
-    if constexpr (stride == 1) {
-        columns.next(x);
-        early.add(x, second);
-        late.clear();
-        late.add(x, first);
-        // The sums change places instead of registers.
-        const auto position = [&](Sums& ends, Sums& goes_on, Sums& begins) SUB8_INLINE_LAMBDA {
-            begins.clear();
-            columns.next(x);
-            ends.add(x, third);
-            goes_on.add(x, second);
-            begins.add(x, first);
-            results.put(ends.v[0], ends.v[1], acc);
-            acc += t.acc_pitch;
-        };
-        Sums next;
-        int left = t.positions - 1;
-        for (; left >= 3; left -= 3) {
-            position(early, late, next);
-            position(late, next, early);
-            position(next, early, late);
-        }
-        for (; left > 0; --left) {
-            position(early, late, next);
-            early = late;
-            late = next;
-        }
-        columns.next(x);
-        early.add(x, third);
-        results.put(early.v[0], early.v[1], acc);
-    } else {
-        for (int left = t.positions; left > 0; --left) {
-            columns.next(x);
-            early.add(x, second);
-            columns.next(x);
-            early.add(x, third);
-            results.put(early.v[0], early.v[1], acc);
-            acc += t.acc_pitch;
-            early.clear();
-            early.add(x, first);
-        }
-    }
-}
 
 template <bool flipped, bool again>
 void depthwise_quads(const DepthwiseArguments& t) {
@@ -227,32 +113,11 @@ void depthwise_quads(const DepthwiseArguments& t) {
     }
 }
 
-// Columns from position to position of what is a 3x3 kernel, 1 or 2; else 0.
-int stride_of_3x3(const DepthwiseArguments& t) {
-    const int stride = column_stride_of_3x3(t);
-    if (stride == 0) return 0;
-    // Tap 9 only fills up its pair.
-    const auto tap9 = _mm512_test_epi16_mask(whole(t, 4), _mm512_set1_epi16(int16_t(0xff00)));
-    return tap9 == 0 ? stride : 0;
-}
-
-template <bool flipped, bool again>
-void depthwise_as(const DepthwiseArguments& t) {
-    switch (stride_of_3x3(t)) {
-        case 1:
-            return depthwise_columns<1, flipped, again>(t);
-        case 2:
-            return depthwise_columns<2, flipped, again>(t);
-        default:
-            return depthwise_quads<flipped, again>(t);
-    }
-}
-
 void depthwise_any(const DepthwiseArguments& t) {
     if (t.flip != 0) {
-        t.first ? depthwise_as<true, false>(t) : depthwise_as<true, true>(t);
+        t.first ? depthwise_quads<true, false>(t) : depthwise_quads<true, true>(t);
     } else {
-        t.first ? depthwise_as<false, false>(t) : depthwise_as<false, true>(t);
+        t.first ? depthwise_quads<false, false>(t) : depthwise_quads<false, true>(t);
     }
 }
 

@@ -22,6 +22,7 @@ struct Lanes512 {
 
     static SUB8_INLINE Ints add32(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
     static SUB8_INLINE Ints add64(Ints a, Ints b) { return _mm512_add_epi64(a, b); }
+    static SUB8_INLINE Ints mul32(Ints a, Ints b) { return _mm512_mullo_epi32(a, b); }
     static SUB8_INLINE Ints and_(Ints a, Ints b) { return _mm512_and_si512(a, b); }
     static SUB8_INLINE Ints or_(Ints a, Ints b) { return _mm512_or_si512(a, b); }
     static SUB8_INLINE Ints xor_(Ints a, Ints b) { return _mm512_xor_si512(a, b); }
@@ -50,10 +51,32 @@ struct Lanes512 {
         return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(v), scale));
     }
 
+    static SUB8_INLINE Floats loadf(const float* from) { return _mm512_loadu_ps(from); }
+    static SUB8_INLINE Ints rounded_sum(Ints v, Floats scale, Floats offset) {
+        return _mm512_cvtps_epi32(_mm512_fmadd_ps(_mm512_cvtepi32_ps(v), scale, offset));
+    }
+
+    static SUB8_INLINE Ints unpack_low8(Ints a, Ints b) { return _mm512_unpacklo_epi8(a, b); }
+    static SUB8_INLINE Ints unpack_high8(Ints a, Ints b) { return _mm512_unpackhi_epi8(a, b); }
+    static SUB8_INLINE Ints unpack_low16(Ints a, Ints b) { return _mm512_unpacklo_epi16(a, b); }
+    static SUB8_INLINE Ints unpack_high16(Ints a, Ints b) { return _mm512_unpackhi_epi16(a, b); }
+    static SUB8_INLINE void transpose_lanes(const Ints (&v)[4], Ints (&out)[4]) {
+        const Ints a = _mm512_shuffle_i32x4(v[0], v[1], 0x44);
+        const Ints b = _mm512_shuffle_i32x4(v[0], v[1], 0xee);
+        const Ints c = _mm512_shuffle_i32x4(v[2], v[3], 0x44);
+        const Ints d = _mm512_shuffle_i32x4(v[2], v[3], 0xee);
+        out[0] = _mm512_shuffle_i32x4(a, c, 0x88);
+        out[1] = _mm512_shuffle_i32x4(a, c, 0xdd);
+        out[2] = _mm512_shuffle_i32x4(b, d, 0x88);
+        out[3] = _mm512_shuffle_i32x4(b, d, 0xdd);
+    }
+
     static SUB8_INLINE Ints packs32(Ints a, Ints b) { return _mm512_packs_epi32(a, b); }
     static SUB8_INLINE Ints packs16(Ints a, Ints b) { return _mm512_packs_epi16(a, b); }
     static SUB8_INLINE Ints packus16(Ints a, Ints b) { return _mm512_packus_epi16(a, b); }
     static SUB8_INLINE Ints adds16(Ints a, Ints b) { return _mm512_adds_epi16(a, b); }
+    static SUB8_INLINE Ints max_u8(Ints a, Ints b) { return _mm512_max_epu8(a, b); }
+    static SUB8_INLINE Ints min_u8(Ints a, Ints b) { return _mm512_min_epu8(a, b); }
     static SUB8_INLINE Ints min16(Ints a, Ints b) { return _mm512_min_epi16(a, b); }
     static SUB8_INLINE Ints max16(Ints a, Ints b) { return _mm512_max_epi16(a, b); }
     static SUB8_INLINE Ints shuffle8(Ints v, Ints order) { return _mm512_shuffle_epi8(v, order); }

@@ -10,7 +10,6 @@
 #include <arm_neon.h>
 
 #include "kernels/declarations.h"
-#include "kernels/depthwise_columns.h"
 #include "kernels/unroll.h"
 
 namespace sub8::kernels::neon {
@@ -263,11 +262,17 @@ bool has_nine_taps(const DepthwiseArguments& t) {
     return vmaxvq_u16(vshrq_n_u16(all, 8)) == 0;
 }
 
-// Columns from position to position of what is a 3x3 kernel, 1 or 2; else 0.
+// Columns from position to position where the taps lie as those of a 3x3 kernel do, 1 or 2; else 0.
 int stride_of_3x3(const DepthwiseArguments& t) {
-    if (t.positions < 2) return 0;
-    const int stride = column_stride_of_3x3(t);
-    return stride != 0 && has_nine_taps(t) ? stride : 0;
+    if (t.positions < 2 || t.pairs != 5) return 0;
+    const ptrdiff_t column = t.rows[1] - t.rows[0];
+    if (column != t.step && 2 * column != t.step) return 0;
+    for (int tap = 0; tap < 9; tap += 3) {
+        if (t.rows[tap + 1] - t.rows[tap] != column || t.rows[tap + 2] - t.rows[tap + 1] != column)
+            return 0;
+    }
+    if (!has_nine_taps(t)) return 0;
+    return column == t.step ? 1 : 2;
 }
 
 template <bool flipped, bool again>
