@@ -200,25 +200,37 @@ inline void bend(u8* x, i64 rows, i64 columns, i64 pitch, const float* below, co
 #endif
 
 // Vectors of the compiler's own kind: it keeps them in registers, where it would keep arrays in
-// memory.
+// memory. Two at a time, or one; where the columns end. An array of two would go through the stack
+// in halves.
+template <typename X, int bytes, bool two>
+inline i64 largest_in_vectors(const u8* const* rows, int row_count, i64 begin, i64 end,
+                              u8* __restrict out) {
+    typedef X Vector __attribute__((vector_size(bytes)));
+    typedef X Unaligned __attribute__((vector_size(bytes), aligned(1), may_alias));
+    constexpr i64 kSecond = two ? bytes : 0;
+    const auto at = [](const u8* from) { return reinterpret_cast<const Unaligned*>(from); };
+    for (; begin + kSecond + bytes <= end; begin += kSecond + bytes) {
+        Vector first = *at(rows[0] + begin), second = *at(rows[0] + begin + kSecond);
+        for (int row = 1; row < row_count; ++row) {
+            const Vector x = *at(rows[row] + begin);
+            first = first > x ? first : x;
+            if (two) {
+                const Vector y = *at(rows[row] + begin + kSecond);
+                second = second > y ? second : y;
+            }
+        }
+        __builtin_memcpy(out + begin, &first, sizeof first);
+        if (two) __builtin_memcpy(out + begin + kSecond, &second, sizeof second);
+    }
+    return begin;
+}
+
 template <typename X>
 inline void largest_as(const u8* const* rows, int row_count, i64 count, u8* __restrict bytes) {
-    typedef X Vector __attribute__((vector_size(SUB8_ELEMENT_BYTES)));
-    constexpr i64 kBlock = 2 * sizeof(Vector);
-    // One vector at a time: an array of two would go through the stack in halves.
-    typedef X Unaligned __attribute__((vector_size(SUB8_ELEMENT_BYTES), aligned(1), may_alias));
-    const auto at = [](const u8* from) { return reinterpret_cast<const Unaligned*>(from); };
-    i64 begin = 0;
-    for (; begin + kBlock <= count; begin += kBlock) {
-        Vector first = *at(rows[0] + begin), second = *at(rows[0] + begin + sizeof(Vector));
-        for (int row = 1; row < row_count; ++row) {
-            const Vector x = *at(rows[row] + begin), y = *at(rows[row] + begin + sizeof(Vector));
-            first = first > x ? first : x;
-            second = second > y ? second : y;
-        }
-        __builtin_memcpy(bytes + begin, &first, sizeof first);
-        __builtin_memcpy(bytes + begin + sizeof first, &second, sizeof second);
-    }
+    constexpr int kVector = SUB8_ELEMENT_BYTES;
+    i64 begin = largest_in_vectors<X, kVector, true>(rows, row_count, 0, count, bytes);
+    begin = largest_in_vectors<X, kVector, false>(rows, row_count, begin, count, bytes);
+    begin = largest_in_vectors<X, 16, false>(rows, row_count, begin, count, bytes);
     X* out = reinterpret_cast<X*>(bytes);
     for (i64 i = begin; i < count; ++i) {
         X best = reinterpret_cast<const X*>(rows[0])[i];
