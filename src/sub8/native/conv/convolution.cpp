@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "conv/select.h"
+#include "conv/side_by_side.h"
 
 namespace sub8::conv {
 namespace {
@@ -31,7 +32,8 @@ std::unique_ptr<const Convolution> Convolution::create(std::shared_ptr<const Pre
                                                        const ConvGeometry& geometry) {
     if (layer == nullptr) fail("no layer");
     check(geometry);
-    return select_algorithm(std::move(layer), geometry);
+    auto [best, sizes] = side_by_side(std::move(layer), geometry);
+    return select_algorithm(std::move(best), sizes);
 }
 
 }  // namespace sub8::conv

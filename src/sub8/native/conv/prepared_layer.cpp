@@ -27,6 +27,7 @@ PreparedLayer::PreparedLayer(std::shared_ptr<const PackedWeights> weights, const
       stored_(input, weights_->takes_signed()),
       requantize_(weights_->kernels(), {weights_->sums(), weights_->bounds(), stored_.zero},
                   result),
+      result_(weights_->kept_terms().empty() ? requantize::Params() : result),
       has_8_bit_result_(requantize::is_8_bit(result)),
       has_residual_(requantize::has_residual(result)) {}
 

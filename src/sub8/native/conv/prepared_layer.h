@@ -19,6 +19,8 @@ class PreparedLayer {
     const InputFormat& input() const { return input_; }
     const StoredInput& stored() const { return stored_; }
     const requantize::Prepared& requantize() const { return requantize_; }
+    // As given, where the weights kept their terms.
+    const requantize::Params& result() const { return result_; }
     bool has_8_bit_result() const { return has_8_bit_result_; }
     bool has_residual() const { return has_residual_; }
 
@@ -27,6 +29,7 @@ class PreparedLayer {
     InputFormat input_;
     StoredInput stored_;
     requantize::Prepared requantize_;
+    requantize::Params result_;
     bool has_8_bit_result_;
     bool has_residual_;
 };

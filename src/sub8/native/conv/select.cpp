@@ -7,6 +7,7 @@
 #include "conv/depthwise.h"
 #include "conv/depthwise_lines.h"
 #include "conv/depthwise_weights.h"
+#include "conv/side_by_side.h"
 #include "conv/winograd_3x3.h"
 #include "conv/winograd_stem.h"
 #include "numeric.h"
@@ -54,6 +55,19 @@ constexpr WinogradEfforts kWinogradByDot = {1.0, 7.0, 20.0, 6.0};
 // The share of the direct form's vector instructions below which transforms were measured to be
 // faster.
 constexpr double kWinogradWorthwhile = 0.9;
+
+// The share of the time as it is below which positions are made side by side.
+constexpr double kSideBySideWorthwhile = 0.8;
+
+// Relative time of a position.
+double side_by_side_cost(const DenseWeights& weights, int count, int stride) {
+    const WeightShape& shape = weights.shape();
+    const int64_t columns = columns_side_by_side(shape, count, stride);
+    const int64_t slots =
+        weights.folded() ? pieces(shape.inputs * columns, 4) : pieces(shape.inputs, 4) * columns;
+    const int64_t panels = pieces(int64_t(shape.outputs) * count, weights.kernels().panel);
+    return double(slots) * (kProductEffort * double(panels) + kSlotEffort) / count;
+}
 
 // --- Splitting by panels: a thread that keeps to its units finds much of what it reads in the
 // cache of its own core, where it wrote it in the layer before.
@@ -174,6 +188,19 @@ Share cut_share(int64_t units, int64_t panels, const Effort& effort, int share, 
     if (kInputsFromOthers * by_panels < by_units)
         return share_by_panels(units, panels, share, shares);
     return {units * share / shares, units * (share + 1) / shares, 0, panels};
+}
+
+int count_side_by_side(const DenseWeights& weights, const ConvGeometry& geometry) {
+    if (geometry.stride_w >= weights.shape().kernel_w) return 1;  // positions share no column
+    const int most = weights.kernels().panel / weights.shape().outputs;
+    int best = 1;
+    double least = kSideBySideWorthwhile * side_by_side_cost(weights, 1, geometry.stride_w);
+    for (int count = 2; count <= std::min(most, geometry.out_w); ++count) {
+        if (geometry.out_w % count != 0) continue;
+        const double cost = side_by_side_cost(weights, count, geometry.stride_w);
+        if (cost < least) least = cost, best = count;
+    }
+    return best;
 }
 
 std::unique_ptr<const Convolution> select_algorithm(std::shared_ptr<const PreparedLayer> layer,

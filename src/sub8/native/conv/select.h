@@ -41,6 +41,9 @@ Share cut_share(int64_t units, int64_t panels, const Effort& effort, int share, 
 double winograd_budget(const DenseWeights& weights, const ConvGeometry& geometry);
 // Vector instructions of a layer in a form, transforms of the weights included.
 double winograd_cost(const WinogradTiling& tiling, const DenseWeights& weights);
+// How many positions of a layer of few outputs are best made at once (conv/side_by_side.h); 1: as
+// it is.
+int count_side_by_side(const DenseWeights& weights, const ConvGeometry& geometry);
 std::unique_ptr<const Convolution> select_algorithm(std::shared_ptr<const PreparedLayer> layer,
                                                     const ConvGeometry& geometry);
 

@@ -64,6 +64,15 @@ PackedWeights::PackedWeights(Isa isa, const WeightShape& shape,
                 fail("an accumulator could leave int32; use smaller scales");
         }
     }
+    if (shape.groups == 1 && shape.kernel_w > 1 && 2 * shape.outputs <= kernels_.panel) {
+        for (const WeightTerm& term : terms) {
+            const int64_t count = shape.outputs * pieces(shape.inputs, term.cluster);
+            kept_terms_.push_back({&term.values.format(),
+                                   term.cluster,
+                                   term.left_shift,
+                                   {term.alpha, term.alpha + count}});
+        }
+    }
 }
 
 std::shared_ptr<const PackedWeights> PackedWeights::pack(Isa isa, const WeightShape& shape,

@@ -21,6 +21,14 @@ struct WeightTerm {
     const uint8_t* alpha;   // [outputs, ceil(inputs / cluster)]
 };
 
+// A term without its values.
+struct KeptTerm {
+    const weights::Format* format;
+    int cluster;
+    int left_shift;
+    std::vector<uint8_t> alpha;
+};
+
 struct WeightShape {
     int outputs;  // of all groups
     int inputs;   // of one group
@@ -55,6 +63,9 @@ class PackedWeights {
     const std::vector<int64_t>& sums() const { return sums_; }
     // 255 * sum of magnitudes, per output: no accumulator or partial sum is larger.
     const std::vector<int64_t>& bounds() const { return bounds_; }
+    // Of a layer with lanes for several times its outputs, what the terms had besides their values,
+    // in packed order; else none.
+    const std::vector<KeptTerm>& kept_terms() const { return kept_terms_; }
 
   protected:
     PackedWeights(Isa isa, const WeightShape& shape, const std::vector<WeightTerm>& terms);
@@ -65,6 +76,7 @@ class PackedWeights {
     WeightShape shape_;
     std::vector<int64_t> sums_;
     std::vector<int64_t> bounds_;
+    std::vector<KeptTerm> kept_terms_;
 };
 
 }  // namespace sub8::conv

@@ -140,4 +140,13 @@ void Codes::copy(int64_t first, int64_t count, uint8_t* to) const {
     if (bytes > 0) to[bytes - 1] &= uint8_t((1 << last) - 1);
 }
 
+std::vector<uint8_t> encoded(const Format& format, const std::vector<int8_t>& values) {
+    const auto each = std::size_t(format.codes_per_byte());
+    const int mask = (1 << format.bits) - 1;
+    std::vector<uint8_t> bytes((values.size() + each - 1) / each, 0);
+    for (std::size_t i = 0; i < values.size(); ++i)
+        bytes[i / each] |= uint8_t((values[i] & mask) << (format.bits * int(i % each)));
+    return bytes;
+}
+
 }  // namespace sub8::weights

@@ -43,4 +43,7 @@ class Codes {
     int each_log2_ = 0;  // of the codes of a byte, since dividing takes long
 };
 
+// Integers of the format's range as a file holds them.
+std::vector<uint8_t> encoded(const Format& format, const std::vector<int8_t>& values);
+
 }  // namespace sub8::weights
