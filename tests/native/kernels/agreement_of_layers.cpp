@@ -26,17 +26,6 @@ struct Case {
     bool residual = true;  // of 8-bit results
 };
 
-std::vector<uint8_t> encoded(const sub8::weights::Format& format,
-                             const std::vector<int8_t>& values) {
-    const std::size_t each = std::size_t(format.codes_per_byte());
-    std::vector<uint8_t> codes((values.size() + each - 1) / each, 0);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        const int code = values[i] & ((1 << format.bits) - 1);
-        codes[i / each] = uint8_t(codes[i / each] | code << (format.bits * int(i % each)));
-    }
-    return codes;
-}
-
 std::vector<uint8_t> run(sub8::Isa isa, const Case& c, bool raw) {
     std::mt19937 random(7);
     const int largest = c.format->largest;
@@ -47,7 +36,7 @@ std::vector<uint8_t> run(sub8::Isa isa, const Case& c, bool raw) {
     std::vector<uint8_t> alpha(std::size_t(c.outputs) * clusters);
     for (uint8_t& value : alpha) value = uint8_t(1 + random() % c.largest_alpha);
     const sub8::conv::WeightShape shape{c.outputs, c.inputs, c.kernel, c.kernel, c.groups};
-    const std::vector<uint8_t> codes = encoded(*c.format, values);
+    const std::vector<uint8_t> codes = sub8::weights::encoded(*c.format, values);
     const sub8::weights::Codes stored(*c.format, codes.data(), int64_t(values.size()));
     const auto weights =
         sub8::conv::PackedWeights::pack(isa, shape, {{stored, cluster, 0, alpha.data()}});
