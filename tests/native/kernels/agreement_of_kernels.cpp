@@ -2,6 +2,7 @@
 // operands of every size that its loops tell apart. A new line in kernels/kernels.inc is a new case
 // here. Run by test_agreement.py, for other CPUs under emulation.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -182,9 +183,17 @@ void check(const Kernel& kernel, decltype(KernelSet::requantize) KernelSet::* pl
                     offset[o] = (offset[o] >> (c.shift - 2)) * (int64_t(1) << (c.shift - 2));
             }
         }
+        // Zero points that are even, and sums that saturate before float32 rounds them.
+        c.in_float = c.narrow && c.shift < 16 && variant / 128 % 2 == 0;
+        if (c.in_float && !saturating) c.zero_point = 6;
+        c.scale = std::ldexp(1.0F, (c.has_residual ? 0 : c.acc_shift) - c.shift);
+        std::vector<float> float_offset;
+        for (const int32_t value : offset32)
+            float_offset.push_back(std::ldexp(float(value), -c.shift) + float(c.zero_point));
         c.multiplier = multiplier.data();
         c.offset = offset.data();
         c.offset32 = offset32.data();
+        c.float_offset = float_offset.data();
         for (int rows : {1, 2, 5}) {
             for (int columns = 1; columns <= panel; ++columns) {
                 std::vector<int32_t> acc(std::size_t(rows) * pitch);

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -44,7 +43,7 @@ class DepthwiseLineConvolution : public Convolution {
         strip_ = int(std::max<int64_t>(1, kStripBytes / row_bytes));
         form_ = layer().requantize().float_form();
         scaled_ = std::any_of(scales().begin(), scales().end(), [](int32_t s) { return s != 1; });
-        if (form_) place_constants();
+        if (form_ != nullptr) place_constants();
     }
 
     std::string algorithm() const override { return "depthwise lines"; }
@@ -81,8 +80,13 @@ class DepthwiseLineConvolution : public Convolution {
 
     int64_t acc_bytes() const {
         const int block = weights_.line_blocks()[0].channels;  // the largest
-        return form_ ? 0 : aligned((kSegment + 1) * int64_t(block) * int64_t(sizeof(int32_t)));
+        return form_ != nullptr
+                   ? 0
+                   : aligned((kSegment + 1) * int64_t(block) * int64_t(sizeof(int32_t)));
     }
+
+    // Of results, which the kernels make as uint8.
+    int lowest() const { return form_->out_signed ? -128 : 0; }
 
     // Scales and offsets of all blocks, in the kernels' places.
     void place_constants() {
@@ -91,7 +95,7 @@ class DepthwiseLineConvolution : public Convolution {
                 const int channel =
                     block.first + kernels::depthwise_line_channel(block.channels, place);
                 scale_.push_back(form_->scale * float(scales()[channel]));
-                offset_.push_back(form_->offset[channel]);
+                offset_.push_back(form_->float_offset[channel] - float(lowest()));
             }
         }
     }
@@ -117,7 +121,7 @@ class DepthwiseLineConvolution : public Convolution {
         t.positions = geometry_.out_w;
         t.flip = layer().stored().flip;
         t.weights = weights_.line_weights(block);
-        form_ ? to_bytes(work, number, row, t) : to_sums(work, number, row, t);
+        form_ != nullptr ? to_bytes(work, number, row, t) : to_sums(work, number, row, t);
     }
 
     void to_bytes(const Work& work, std::size_t number, int64_t row,
@@ -126,9 +130,9 @@ class DepthwiseLineConvolution : public Convolution {
         const std::size_t constants = number * std::size_t(weights_.line_blocks()[0].channels);
         t.scale = scale_.data() + constants;
         t.offset = offset_.data() + constants;
-        t.low = form_->low;
-        t.high = form_->high;
-        t.out_flip = form_->flip;
+        t.low = uint8_t(form_->low - lowest());
+        t.high = uint8_t(form_->high - lowest());
+        t.out_flip = form_->out_signed ? 0x80 : 0;
         t.out = static_cast<uint8_t*>(work.operands.output) + row * geometry_.out_w * channels_ +
                 block.first;
         t.pitch = channels_;
@@ -171,7 +175,7 @@ class DepthwiseLineConvolution : public Convolution {
     int64_t line_bytes_;
     int strip_;                                    // output rows that blocks take turns at
     std::vector<kernels::DepthwiseLine> kernels_;  // of each block
-    std::optional<requantize::FloatForm> form_;
+    const kernels::RequantizeConstants* form_;     // of bytes at once; null: of sums
     std::vector<float, AlignedAllocator<float>> scale_, offset_;
     bool scaled_;
 };

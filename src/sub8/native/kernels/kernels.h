@@ -86,6 +86,12 @@ struct RequantizeConstants {
     int low;
     int high;
     bool narrow;  // every intermediate fits int32 and both multipliers are powers of two
+    // narrow: the result, before it is clamped, is rint(v * scale + float_offset[o]) in float32,
+    // rounded once before rint, wherever it does not saturate. v: the accumulator; where there is a
+    // residual the sum of both, shifted. Holds the zero point.
+    bool in_float;
+    float scale;
+    const float* float_offset;
     // Otherwise: sums in int64 of 32-bit products, below 2**62; shift in 32..61.
     bool wide;
     bool ties;  // wide: whether any accumulator may lie halfway between two results

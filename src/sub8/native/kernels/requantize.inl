@@ -9,49 +9,63 @@
 //     template <typename Columns>
 //     int by_vectors(const RequantizeArguments& t);
 
-// requantize::ShiftRounding, by the conversion from float, whose mode that is. Exact below
-// 2**24; where a larger v is rounded on the way it stays at least 2**24, and 2**24 / 2**15 = 512
-// saturates, whatever the zero point.
+// RequantizeConstants::in_float.
 template <typename V>
 struct FloatRounding {
+    using Offset = typename V::Floats;
+    static constexpr bool scales = true;
     typename V::Floats scale;
 
-    explicit FloatRounding(int shift) : scale(V::setf(1.0f / float(1 << shift))) {}
+    explicit FloatRounding(const RequantizeConstants& c) : scale(V::setf(c.scale)) {}
 
-    SUB8_INLINE typename V::Ints operator()(typename V::Ints v) const {
-        return V::rounded(v, scale);
+    static SUB8_INLINE Offset offset(const RequantizeConstants& c, int output) {
+        return V::loadf(c.float_offset + output);
+    }
+    SUB8_INLINE typename V::Ints operator()(typename V::Ints v, Offset offset) const {
+        return V::rounded_sum(v, scale, offset);
     }
 };
-constexpr int kLargestFloatShift = 15;
 
-// The same for every shift, as it is written there.
+// requantize::ShiftRounding.
 template <typename V>
 struct IntegerRounding {
+    using Offset = typename V::Ints;
+    static constexpr bool scales = false;
     __m128i count;
     typename V::Ints half_less_one;
     typename V::Ints bit;  // 1, or 0 where there is nothing to round
 
-    explicit IntegerRounding(int shift)
-        : count(_mm_cvtsi32_si128(shift)),
-          half_less_one(V::set32(shift > 0 ? (1 << (shift - 1)) - 1 : 0)),
-          bit(V::set32(shift > 0 ? 1 : 0)) {}
+    explicit IntegerRounding(const RequantizeConstants& c)
+        : count(_mm_cvtsi32_si128(c.shift)),
+          half_less_one(V::set32(c.shift > 0 ? (1 << (c.shift - 1)) - 1 : 0)),
+          bit(V::set32(c.shift > 0 ? 1 : 0)) {}
 
-    SUB8_INLINE typename V::Ints operator()(typename V::Ints v) const {
+    static SUB8_INLINE Offset offset(const RequantizeConstants& c, int output) {
+        return V::load(c.offset32 + output);
+    }
+    SUB8_INLINE typename V::Ints operator()(typename V::Ints v, Offset offset) const {
+        v = V::add32(v, offset);
         const auto odd = V::and_(V::sra32(v, count), bit);
         return V::sra32(V::add32(V::add32(v, half_less_one), odd), count);
     }
 };
 
+// What of a rounded value is left to do.
+enum class Clamp {
+    none,   // saturation does it
+    bytes,  // to low and high; they lie within the bytes, so that it may follow saturation
+    words,  // the zero point is still to be added
+};
+
 // What a layer's constants leave to be done.
-template <template <typename> class Rounding_, bool has_residual_, bool scaled_, bool saturating_,
+template <template <typename> class Rounding_, Clamp clamp_, bool has_residual_, bool scaled_,
           bool out_signed_>
 struct Form {
     template <typename V>
     using Rounding = Rounding_<V>;
+    static constexpr Clamp clamp = clamp_;
     static constexpr bool has_residual = has_residual_;
     static constexpr bool scaled = scaled_;  // acc_shift != 0
-    static constexpr bool saturating =
-        saturating_;  // saturation alone clamps, and there is no zero point
     static constexpr bool out_signed = out_signed_;
 };
 
@@ -60,48 +74,57 @@ struct Form {
 template <typename V, typename Form>
 struct Narrowing {
     using Ints = typename V::Ints;
+    static constexpr bool in_words = Form::clamp == Clamp::words;
     Ints zero_point, low, high;
 
     explicit Narrowing(const RequantizeConstants& c)
-        : zero_point(V::set16(c.zero_point)), low(V::set16(c.low)), high(V::set16(c.high)) {}
+        : zero_point(V::set16(c.zero_point)),
+          low(in_words ? V::set16(c.low) : V::set8(c.low)),
+          high(in_words ? V::set16(c.high) : V::set8(c.high)) {}
 
-    SUB8_INLINE Ints clamp(Ints v) const {
-        if constexpr (Form::saturating) return v;
+    SUB8_INLINE Ints shifted(Ints v) const {
+        if constexpr (!in_words) return v;
         return V::min16(V::max16(V::adds16(v, zero_point), low), high);
     }
 
     SUB8_INLINE Ints operator()(Ints first, Ints second) const {
-        first = clamp(first);
-        second = clamp(second);
-        return V::by_places(Form::out_signed ? V::packs16(first, second)
-                                             : V::packus16(first, second));
+        first = shifted(first);
+        second = shifted(second);
+        Ints bytes = Form::out_signed ? V::packs16(first, second) : V::packus16(first, second);
+        if constexpr (Form::clamp == Clamp::bytes) {
+            bytes = Form::out_signed ? V::min_s8(V::max_s8(bytes, low), high)
+                                     : V::min_u8(V::max_u8(bytes, low), high);
+        }
+        return V::by_places(bytes);
     }
 };
 
 // A vector of a row's accumulators, rounded.
 template <typename V, typename Form>
 class Rounded {
+    using Rounding = typename Form::template Rounding<V>;
+
   public:
     explicit Rounded(const RequantizeConstants& c)
-        : round_(c.shift),
+        : round_(c),
           acc_shift_(_mm_cvtsi32_si128(c.acc_shift)),
           residual_shift_(_mm_cvtsi32_si128(c.residual_shift)),
           residual_signed_(c.residual_signed) {}
 
     SUB8_INLINE typename V::Ints operator()(const int32_t* from, const uint8_t* residual,
-                                            typename V::Ints offset) const {
+                                            typename Rounding::Offset offset) const {
         auto v = V::load(from);
-        if constexpr (Form::scaled) v = V::sll32(v, acc_shift_);
-        v = V::add32(v, offset);
+        if constexpr (Form::scaled && (Form::has_residual || !Rounding::scales))
+            v = V::sll32(v, acc_shift_);
         if constexpr (Form::has_residual) {
             const auto added = V::extended(residual, residual_signed_);
             v = V::add32(v, V::sll32(added, residual_shift_));
         }
-        return round_(v);
+        return round_(v, offset);
     }
 
   private:
-    typename Form::template Rounding<V> round_;
+    Rounding round_;
     __m128i acc_shift_, residual_shift_;
     bool residual_signed_;
 };
@@ -111,12 +134,12 @@ class Rounded {
 template <typename V, typename Form>
 SUB8_INLINE int narrow_two(const RequantizeArguments& t, int column) {
     constexpr int kHalf = V::count, kWhole = 2 * V::count;
-    const int32_t* const offsets = t.constants->offset32 + t.output;
+    using Rounding = typename Form::template Rounding<V>;
     const Rounded<V, Form> rounded(*t.constants);
     const Narrowing<V, Form> narrow(*t.constants);
     for (; column + kWhole <= t.columns; column += kWhole) {
-        const auto offset0 = V::load(offsets + column);
-        const auto offset1 = V::load(offsets + column + kHalf);
+        const auto offset0 = Rounding::offset(*t.constants, t.output + column);
+        const auto offset1 = Rounding::offset(*t.constants, t.output + column + kHalf);
         const int32_t* acc = t.acc + column;
         const uint8_t* residual = Form::has_residual ? t.residual + column : nullptr;
         uint8_t* out = t.out + column;
@@ -150,7 +173,7 @@ SUB8_INLINE int narrow_one(const RequantizeArguments& t, int column) {
     if (column + V::count <= t.columns) {
         const Rounded<V, Form> rounded(*t.constants);
         const Narrowing<V, Form> narrow(*t.constants);
-        const auto offset = V::load(t.constants->offset32 + t.output + column);
+        const auto offset = Form::template Rounding<V>::offset(*t.constants, t.output + column);
         const auto row_values = [&](int row) SUB8_INLINE_LAMBDA {
             const uint8_t* residual =
                 Form::has_residual ? t.residual + row * t.pitch + column : nullptr;
@@ -328,42 +351,48 @@ struct WideColumns {
     }
 };
 
-template <bool ties, bool has_residual, bool saturating, bool out_signed>
+template <Clamp clamp, bool ties, bool has_residual, bool out_signed>
 void requantize_wide(const RequantizeArguments& arguments) {
-    using Wide = Form<IntegerRounding, has_residual, false, saturating, out_signed>;
+    using Wide = Form<IntegerRounding, clamp, has_residual, false, out_signed>;
     const int column = by_vectors<WideColumns<Wide, ties>>(arguments);
     if (column < arguments.columns) scalar::requantize_from(arguments, column);
 }
 
 // From properties of the constants to the instance for them.
-template <template <typename> class Rounding, bool... flags>
+template <template <typename> class Rounding, Clamp clamp, bool... flags>
 RequantizeKernel narrow() {
-    return requantize_narrow<Form<Rounding, flags...>>;
+    return requantize_narrow<Form<Rounding, clamp, flags...>>;
 }
 
-template <template <typename> class Rounding, bool... flags, typename... Rest>
+template <template <typename> class Rounding, Clamp clamp, bool... flags, typename... Rest>
 RequantizeKernel narrow(bool flag, Rest... rest) {
-    return flag ? narrow<Rounding, flags..., true>(rest...)
-                : narrow<Rounding, flags..., false>(rest...);
+    return flag ? narrow<Rounding, clamp, flags..., true>(rest...)
+                : narrow<Rounding, clamp, flags..., false>(rest...);
 }
 
-template <bool... flags>
+template <Clamp clamp, bool... flags>
 RequantizeKernel wide() {
-    return requantize_wide<flags...>;
+    return requantize_wide<clamp, flags...>;
 }
 
-template <bool... flags, typename... Rest>
+template <Clamp clamp, bool... flags, typename... Rest>
 RequantizeKernel wide(bool flag, Rest... rest) {
-    return flag ? wide<flags..., true>(rest...) : wide<flags..., false>(rest...);
+    return flag ? wide<clamp, flags..., true>(rest...) : wide<clamp, flags..., false>(rest...);
 }
 
 RequantizeKernel choose(const RequantizeConstants& c) {
     const int low = c.out_signed ? -128 : 0;
-    const bool saturating = c.zero_point == 0 && c.low == low && c.high == low + 255;
-    if (c.narrow && c.shift <= kLargestFloatShift)
-        return narrow<FloatRounding>(c.has_residual, c.acc_shift != 0, saturating, c.out_signed);
+    const bool saturating = c.low == low && c.high == low + 255;
+    const bool scaled = c.acc_shift != 0;
+    if (c.narrow && c.in_float) {
+        return saturating
+                   ? narrow<FloatRounding, Clamp::none>(c.has_residual, scaled, c.out_signed)
+                   : narrow<FloatRounding, Clamp::bytes>(c.has_residual, scaled, c.out_signed);
+    }
     if (c.narrow)
-        return narrow<IntegerRounding>(c.has_residual, c.acc_shift != 0, saturating, c.out_signed);
-    if (c.wide) return wide(c.ties, c.has_residual, saturating, c.out_signed);
-    return scalar::requantize(c);
+        return narrow<IntegerRounding, Clamp::words>(c.has_residual, scaled, c.out_signed);
+    if (!c.wide) return scalar::requantize(c);
+    if (c.zero_point != 0) return wide<Clamp::words>(c.ties, c.has_residual, c.out_signed);
+    return saturating ? wide<Clamp::none>(c.ties, c.has_residual, c.out_signed)
+                      : wide<Clamp::bytes>(c.ties, c.has_residual, c.out_signed);
 }

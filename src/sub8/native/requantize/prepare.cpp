@@ -118,7 +118,7 @@ void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
     bool wide = params.shift >= kWideShifts[0] && params.shift <= kWideShifts[1] && residual >= 0 &&
                 residual < (int64_t(1) << 31) && within(params.zero_point, 255);
     bool ties = false;
-    int64_t largest = 0;  // wide: magnitude of a sum
+    int64_t largest = 0;  // magnitude of a sum
     // Whole panels are read, so the constants are padded.
     const int padded = outputs_ + kernels_.panel;
     multiplier_.assign(padded, 0);
@@ -134,9 +134,7 @@ void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
                  accumulators.bounds[o] * first + 255 * residual + std::abs(offset) + half <
                      (int64_t(1) << 31);
         const int64_t multiplier = multiplier_[o], bound = accumulators.bounds[o];
-        if (narrow)
-            largest_total_ =
-                std::max(largest_total_, bound * first + 255 * residual + std::abs(offset));
+        if (narrow) largest = std::max(largest, bound * first + 255 * residual + std::abs(offset));
         wide = wide && multiplier >= 0 && multiplier < (int64_t(1) << 31) &&
                bound < (int64_t(1) << 31) &&
                bound * multiplier + 255 * residual < kWideSum - std::abs(offset) - half;
@@ -177,6 +175,7 @@ void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
     constants_.has_residual = residual != 0;
     constants_.residual_signed = params.residual_signed;
     constants_.out_signed = out_signed;
+    if (narrow) prepare_float_form(params, largest);
     kernel_ = kernels_.requantize(constants_);
     if (params.table.empty()) return;
     if (params.table.size() == kernels::kEntries) {
@@ -188,6 +187,24 @@ void Prepared::prepare(const Accumulators& accumulators, const To8Bit& params) {
             "requantize: a table of 256 bytes, or one for each output, "
             "is needed");
     }
+}
+
+// float32 holds integers below 2**24. Sums and accumulators past that may be rounded, but stay
+// there; with what is added at most so much smaller, the quotient saturates all the same. An even
+// zero point keeps ties.
+void Prepared::prepare_float_form(const To8Bit& params, int64_t largest) {
+    constexpr int64_t kExact = int64_t(1) << 24, kInt32 = int64_t(1) << 30;
+    kernels::RequantizeConstants& c = constants_;
+    if (params.zero_point % 2 != 0 || largest >> params.shift >= kInt32) return;
+    const int64_t unit = int64_t(1) << params.shift;
+    for (const int64_t offset : offset_) {
+        if (!within(offset + params.zero_point * unit, kExact - 256 * unit)) return;
+    }
+    for (const int64_t offset : offset_)
+        float_offset_.push_back(float(offset + params.zero_point * unit) / float(unit));
+    c.in_float = true;
+    c.scale = (c.has_residual ? 1.0F : float(int64_t(1) << c.acc_shift)) / float(unit);
+    c.float_offset = float_offset_.data();
 }
 
 void Prepared::prepare(const Accumulators& accumulators, const ToFloat& params) {
@@ -216,32 +233,6 @@ void Prepared::prepare(const Accumulators& accumulators, const RawAccumulators&)
     offset32_.resize(outputs_);
     for (int o = 0; o < outputs_; ++o)
         offset32_[o] = int32_t(uint32_t(uint64_t(-correction(accumulators, o))));
-}
-
-// Totals past 2**24 may be rounded, but stay there, and / 2**15 they saturate, whatever is added;
-// an even zero point keeps ties.
-std::optional<FloatForm> Prepared::float_form() const {
-    constexpr int kLargestShift = 15;
-    constexpr int64_t kExact = int64_t(1) << 24;
-    const kernels::RequantizeConstants& c = constants_;
-    if (form_ != Form::to_8_bit || !c.narrow || c.has_residual || c.shift > kLargestShift ||
-        c.zero_point % 2 != 0 || largest_total_ >= int64_t(1) << 30) {
-        return std::nullopt;
-    }
-    const int lowest = c.out_signed ? -128 : 0;
-    const int64_t added = int64_t(c.zero_point - lowest) << c.shift;
-    const float unit = 1.0F / float(1 << c.shift);
-    FloatForm form;
-    form.scale = float(int64_t(1) << c.acc_shift) * unit;
-    for (int o = 0; o < outputs_; ++o) {
-        const int64_t offset = offset_[o] + added;
-        if (!within(offset, kExact)) return std::nullopt;
-        form.offset.push_back(float(offset) * unit);
-    }
-    form.low = uint8_t(c.low - lowest);
-    form.high = uint8_t(c.high - lowest);
-    form.flip = c.out_signed ? 0x80 : 0;
-    return form;
 }
 
 void Prepared::apply_function(uint8_t* result, int rows, int columns, int output) const {

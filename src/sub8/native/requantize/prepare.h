@@ -22,14 +22,6 @@ struct Accumulators {
     int stored_zero;
 };
 
-// 8-bit results: uint8(rint(acc * scale + offset)), at least low and at most high, XORed with flip.
-// Exact in float32 where |acc| is below 2**24 and acc * scale + offset is rounded once.
-struct FloatForm {
-    float scale;  // a power of two
-    std::vector<float> offset;
-    uint8_t low, high, flip;
-};
-
 class Prepared {
   public:
     // Throws std::invalid_argument where the parameters do not fit the outputs or their ranges.
@@ -45,8 +37,10 @@ class Prepared {
     void apply(const int32_t* acc, int64_t acc_pitch, int rows, int columns, int output,
                int64_t position, const void* residual, void* result) const;
 
-    // The results, before their function, by this form; none where it would not be exact.
-    std::optional<FloatForm> float_form() const;
+    // Of an 8-bit result in float32 without residual, before its function; else null.
+    const kernels::RequantizeConstants* float_form() const {
+        return constants_.in_float && !constants_.has_residual ? &constants_ : nullptr;
+    }
     // The function of results, if there is one: the last that apply does.
     void apply_function(uint8_t* result, int rows, int columns, int output) const;
 
@@ -54,6 +48,7 @@ class Prepared {
     enum class Form { to_8_bit, to_float, raw };
 
     void prepare(const Accumulators& accumulators, const To8Bit& params);
+    void prepare_float_form(const To8Bit& params, int64_t largest);
     void prepare(const Accumulators& accumulators, const ToFloat& params);
     void prepare(const Accumulators& accumulators, const RawAccumulators& params);
 
@@ -65,10 +60,10 @@ class Prepared {
     // Of the 8-bit result; one of them, or none.
     std::optional<kernels::ByteFunction> function_;
     std::optional<kernels::ChannelFunctions> functions_;
-    int64_t largest_total_ = 0;  // of a narrow 8-bit result, before it is shifted
     std::vector<int64_t> multiplier_;
     std::vector<int64_t> offset_;
     std::vector<int32_t> offset32_;
+    std::vector<float> float_offset_;
     std::vector<float> scale_;
 };
 

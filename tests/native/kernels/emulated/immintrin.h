@@ -210,6 +210,8 @@ inline __m512i set(Values... values) {
 #define _mm512_madd_epi16(a, b) SUB8_OF_TWO(madd_epi16, a, b)
 #define _mm512_maddubs_epi16(a, b) SUB8_OF_TWO(maddubs_epi16, a, b)
 #define _mm512_max_epi16(a, b) SUB8_OF_TWO(max_epi16, a, b)
+#define _mm512_max_epi8(a, b) SUB8_OF_TWO(max_epi8, a, b)
+#define _mm512_min_epi8(a, b) SUB8_OF_TWO(min_epi8, a, b)
 #define _mm512_max_epu8(a, b) SUB8_OF_TWO(max_epu8, a, b)
 #define _mm512_min_epu8(a, b) SUB8_OF_TWO(min_epu8, a, b)
 #define _mm512_min_epi16(a, b) SUB8_OF_TWO(min_epi16, a, b)
@@ -243,7 +245,6 @@ inline __m512i set(Values... values) {
     SUB8_HALVES(__m512, ([](__m256i x) { return _mm256_cvtepi32_ps(x); }), a)
 #define _mm512_cvtps_epi32(a) \
     SUB8_HALVES(__m512i, ([](__m256 x) { return _mm256_cvtps_epi32(x); }), a)
-#define _mm512_mul_ps(a, b) ((a) * (b))
 #define _mm512_fmadd_ps(a, b, c)                                                                 \
     SUB8_HALVES(__m512, ([](__m256 x, __m256 y, __m256 z) { return _mm256_fmadd_ps(x, y, z); }), \
                 a, b, c)

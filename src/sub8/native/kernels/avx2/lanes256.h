@@ -59,10 +59,6 @@ struct Lanes256 {
     }
 
     static SUB8_INLINE Floats setf(float v) { return _mm256_set1_ps(v); }
-    // rint(v * scale), in the mode that is set.
-    static SUB8_INLINE Ints rounded(Ints v, Floats scale) {
-        return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(v), scale));
-    }
 
     static SUB8_INLINE Floats loadf(const float* from) { return _mm256_loadu_ps(from); }
     // rint(v * scale + offset), the sum rounded once.
@@ -88,6 +84,8 @@ struct Lanes256 {
     static SUB8_INLINE Ints packs16(Ints a, Ints b) { return _mm256_packs_epi16(a, b); }
     static SUB8_INLINE Ints packus16(Ints a, Ints b) { return _mm256_packus_epi16(a, b); }
     static SUB8_INLINE Ints adds16(Ints a, Ints b) { return _mm256_adds_epi16(a, b); }
+    static SUB8_INLINE Ints max_s8(Ints a, Ints b) { return _mm256_max_epi8(a, b); }
+    static SUB8_INLINE Ints min_s8(Ints a, Ints b) { return _mm256_min_epi8(a, b); }
     static SUB8_INLINE Ints max_u8(Ints a, Ints b) { return _mm256_max_epu8(a, b); }
     static SUB8_INLINE Ints min_u8(Ints a, Ints b) { return _mm256_min_epu8(a, b); }
     static SUB8_INLINE Ints min16(Ints a, Ints b) { return _mm256_min_epi16(a, b); }

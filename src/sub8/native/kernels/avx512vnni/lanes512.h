@@ -47,9 +47,6 @@ struct Lanes512 {
     }
 
     static SUB8_INLINE Floats setf(float v) { return _mm512_set1_ps(v); }
-    static SUB8_INLINE Ints rounded(Ints v, Floats scale) {
-        return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(v), scale));
-    }
 
     static SUB8_INLINE Floats loadf(const float* from) { return _mm512_loadu_ps(from); }
     static SUB8_INLINE Ints rounded_sum(Ints v, Floats scale, Floats offset) {
@@ -75,6 +72,8 @@ struct Lanes512 {
     static SUB8_INLINE Ints packs16(Ints a, Ints b) { return _mm512_packs_epi16(a, b); }
     static SUB8_INLINE Ints packus16(Ints a, Ints b) { return _mm512_packus_epi16(a, b); }
     static SUB8_INLINE Ints adds16(Ints a, Ints b) { return _mm512_adds_epi16(a, b); }
+    static SUB8_INLINE Ints max_s8(Ints a, Ints b) { return _mm512_max_epi8(a, b); }
+    static SUB8_INLINE Ints min_s8(Ints a, Ints b) { return _mm512_min_epi8(a, b); }
     static SUB8_INLINE Ints max_u8(Ints a, Ints b) { return _mm512_max_epu8(a, b); }
     static SUB8_INLINE Ints min_u8(Ints a, Ints b) { return _mm512_min_epu8(a, b); }
     static SUB8_INLINE Ints min16(Ints a, Ints b) { return _mm512_min_epi16(a, b); }
