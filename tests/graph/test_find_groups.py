@@ -226,10 +226,17 @@ def test_logits_and_what_follows_them_stay_float(cut):
     assert groups[2].results == ("y",)
 
 
-def test_coordinates_behind_the_last_layers_stay_float(cut):
+@pytest.mark.parametrize(
+    "softmax",
+    [
+        "s = Softmax<axis=1>(b)",
+        "e = Transpose<perm=[0,2,3,1]>(b) f = Softmax<axis=-1>(e) s = Transpose<perm=[0,3,1,2]>(f)",
+    ],
+)
+def test_coordinates_behind_the_last_layers_stay_float(cut, softmax):
     """Distances (a distribution's expectation) plus anchors, times a stride, as detectors do."""
     groups = cut(
-        "a = Conv(x, w0) r = Relu(a) b = Conv(r, w1) s = Softmax<axis=1>(b) d = Conv(s, w9) "
+        f"a = Conv(x, w0) r = Relu(a) b = Conv(r, w1) {softmax} d = Conv(s, w9) "
         "c = Conv(r, w2) q = Relu(c) k = Mul(q, four) l = Add(d, k) m = Sub(anchors, l) "
         "t = Mul(m, four) y = Concat<axis=1>(t, l)",
         w0=np.ones((4000, 3, 1, 1), np.float32),

@@ -414,10 +414,15 @@ class _Partition:
                 self._release_clamps(draft)
 
     def _is_small(self, draft: _Draft) -> bool:
-        """Whether it is a layer on a float island's result with a negligible part of all
-        weights.
+        """Whether it is a layer on the result of a float island or of Softmax with a negligible
+        part of all weights.
         """
-        if draft.layer is None or all(source.kind != "island" for source in draft.sources()):
+        sources = draft.sources()
+        while any(source.kind == "move" for source in sources):
+            moves = [source for source in sources if source.kind == "move"]
+            others = [source for source in sources if source.kind != "move"]
+            sources = others + [source for move in moves for source in move.sources()]
+        if draft.layer is None or all(source.kind not in _READ_FLOATS for source in sources):
             return False
         own = patterns.layer_weight(draft.layer).size
         return own <= patterns.SMALL_PART * self.weights

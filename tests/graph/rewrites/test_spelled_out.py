@@ -177,6 +177,14 @@ def test_softmax_over_channels_is_one_of_rows(kinds):
     assert kinds("b = Softmax<axis=1>(a)") == ["move", "softmax", "move"]
 
 
+def test_softmax_over_channels_at_the_end_too(net, run, random):
+    model = net(f"{LAYER} y = Softmax<axis=1>(a)", x="n,4,6,7", w=floats(random, 4, 4, 1, 1))
+    result = normalise(model)
+    assert [node.op_type for node in result.graph][1:] == ["Transpose", "Softmax", "Transpose"]
+    given = floats(random, 2, 4, 6, 7)
+    np.testing.assert_allclose(*run(model, given), *run(result, given), rtol=2e-5, atol=2e-5)
+
+
 @pytest.mark.parametrize("indices", [[3, 1, 0, 0], [0, 2], [-1, -2], [[0, 3], [2, 1]]])
 def test_gather_of_constant_indices(kinds, indices):
     indices = np.array(indices)

@@ -13,15 +13,13 @@ from sub8.numerics.rows import LONGEST_ROW
 
 
 def spell_out_norm(node: ir.Node) -> None:
-    """InstanceNormalization and GroupNormalization of planes of known size, and Softmax; in place,
-    where ``node`` is one of them.
+    """InstanceNormalization and GroupNormalization of planes of known size, in place, where
+    ``node`` is one of them.
     """
     if node.op_type == "InstanceNormalization":
         _planes(node, None)
     elif node.op_type == "GroupNormalization":
         _planes(node, int(patterns.attribute(node, "num_groups", 1)))
-    elif node.op_type == "Softmax":
-        _softmax(node)
 
 
 def _planes(node: ir.Node, groups: int | None) -> None:
@@ -56,8 +54,8 @@ def _planes(node: ir.Node, groups: int | None) -> None:
     new.finish()
 
 
-def _softmax(node: ir.Node) -> None:
-    """Along the last axis, between two transpositions."""
+def softmax_along_rows(node: ir.Node) -> None:
+    """Softmax along the last axis, between two transpositions; in place."""
     x = node.inputs[0]
     axes = patterns.rank(x)
     if x is None or axes is None or axes < 2 or not patterns.is_float(x):

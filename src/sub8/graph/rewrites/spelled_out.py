@@ -6,18 +6,21 @@ import onnx_ir as ir
 
 from sub8.graph import patterns
 from sub8.graph.rewrites.choosing import spell_out_choice
-from sub8.graph.rewrites.norms import spell_out_norm
+from sub8.graph.rewrites.norms import softmax_along_rows, spell_out_norm
 from sub8.graph.rewrites.rearranging import spell_out_movement
 from sub8.graph.rewrites.reductions import spell_out_reduction
 from sub8.graph.rewrites.root_mean_squares import spell_out_root_mean_square
 
 
 def spell_out(graph: ir.Graph) -> None:
-    """In place. What leads to the graph's outputs alone stays as it is, in float. Needs inferred
+    """In place. What leads to the graph's outputs alone stays as it is, in float, but for Softmax,
+    which takes ONNX Runtime several times as long along other axes than the last. Needs inferred
     shapes.
     """
     before = _before_layers(graph)
     for node in patterns.standard_nodes(graph):
+        if node.op_type == "Softmax":
+            softmax_along_rows(node)
         for rewrite in (
             spell_out_choice,
             spell_out_movement,
