@@ -18,6 +18,7 @@ from sub8.graph.rewrites.affine import fold_affine
 from sub8.graph.rewrites.attention_masks import normalise_attention_masks
 from sub8.graph.rewrites.batch_sizes import fold_batch_sizes
 from sub8.graph.rewrites.factors import factors_behind_products
+from sub8.graph.rewrites.filters import filters_in_blocks
 from sub8.graph.rewrites.folding import fold_constants
 from sub8.graph.rewrites.inlining import inline_functions
 from sub8.graph.rewrites.linear import normalise_linear
@@ -84,6 +85,7 @@ def normalise(model: ir.Model) -> ir.Model:
     infer_shapes(model)
     fold_affine(graph)
     factors_behind_products(graph)
+    filters_in_blocks(graph)
     passes.RemoveUnusedNodesPass()(model)
     _check_finite(graph)
     graph.sort()
