@@ -95,7 +95,7 @@ class Bench {
             }
         }
         // As the quantiser chooses it: 8-bit weights of one cluster need no scale finer than 1.
-        const int largest_alpha = weights_format.bits == 8 ? 1 : 200;
+        const int largest_alpha = weights_format.bits == 8 ? 1 : 127;
         std::vector<uint8_t> alpha(std::size_t(shape.outputs) * clusters);
         for (uint8_t& value : alpha) value = uint8_t(1 + random() % largest_alpha);
         const sub8::conv::WeightShape weight_shape{shape.outputs, shape.inputs, shape.kernel,

@@ -1,6 +1,6 @@
 """Cycles of a kernel's loops on CPUs that are not at hand, as llvm-mca estimates them.
 
-    python benchmarks/kernels/throughput.py avx512vnni/s16_s16_wide16_6x32 'tiles<6' znver4
+    python benchmarks/kernels/throughput.py avx512vnni/s16_s16_wide16_12x32 'tiles<12' znver4
 
 Compiles ``src/sub8/native/kernels/<path>.cpp`` as the package does and prints, for every loop of
 the functions whose name holds the second argument, its vector instructions and the cycles that one

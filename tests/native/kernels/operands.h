@@ -120,6 +120,7 @@ class Steps {
         TileArguments t{};
         t.activations = activations_.get();
         t.pitch = 4 * positions_;
+        t.row_pitch = 4;
         t.tiles = positions_ / rows;
         t.weights = arithmetic_ == Arithmetic::wide16
                         ? static_cast<const void*>(wide_weights_.get())

@@ -97,7 +97,7 @@ class DenseConvolution : public Convolution {
                     std::min<int64_t>(part.end_panel, int64_t(group + 1) * panels_per_group);
                 if (!(again && one_strip_)) {
                     plan_.build(operands.input, group, unit, work.units, work.strip);
-                    if (by_rows_) order_activations(work);
+                    if (by_rows_) order_activations(work, group);
                 }
                 for (; panel < end; ++panel) {
                     if (by_rows_)
@@ -158,7 +158,9 @@ class DenseConvolution : public Convolution {
         const int first = int(panel - int64_t(group) * weights_.panels_per_group()) * width;
         const int columns = std::min(width, weights_.outputs_per_group() - first);
         const int output = group * weights_.outputs_per_group() + first;
-        const Lines lines = plan_.lines(work.units);
+        const EvenPieces lines = plan_.lines(work.units);
+        const uint8_t* const start =
+            plan_.start(work.operands.input, group, work.unit, work.strip);
         const bool single = streams.size() == 1 && streams[0].blocks.size() == 1;
         const int64_t first_position = work.unit * plan_.positions_per_unit();
 
@@ -175,6 +177,7 @@ class DenseConvolution : public Convolution {
                 kernels::TileArguments tile;
                 tile.weights = expand(stream, block, panel, alpha, work);
                 tile.pitch = plan_.pitch();
+                tile.row_pitch = plan_.row_pitch();
                 tile.alpha = alpha;
                 tile.wide_alpha = work.alpha;
                 if (stream.run_length == RunLength::two)
@@ -186,7 +189,7 @@ class DenseConvolution : public Convolution {
                 int64_t position = 0;  // within the chunk
                 int64_t finished = 0;  // positions that have been requantised
                 for (int line = 0; line < lines.count(); ++line) {
-                    tile.activations = work.strip + plan_.offset(line, int(index)) +
+                    tile.activations = start + plan_.offset(lines, line, int(index)) +
                                        block.first_step * plan_.pitch();
                     for_each_tile(lines.length(line), tiles.rows, [&](int rows, int count) {
                         tile.tiles = count;
@@ -196,7 +199,7 @@ class DenseConvolution : public Convolution {
                         if (end_of_stream && stream.shift_after > 0) {
                             shift_left(tile.acc, done * width, stream.shift_after);
                         }
-                        tile.activations += 4 * done;
+                        tile.activations += tile.row_pitch * done;
                         position += done;
                     });
                     const bool last_line = line + 1 == lines.count();
@@ -267,15 +270,17 @@ class DenseConvolution : public Convolution {
 
     // What run_rows reads, per stream and position: the activations in the order of the steps, and
     // per run what RowArguments::corrections says.
-    void order_activations(const Work& work) const {
-        const Lines lines = plan_.lines(work.units);
+    void order_activations(const Work& work, int group) const {
+        const EvenPieces lines = plan_.lines(work.units);
+        const uint8_t* const start =
+            plan_.start(work.operands.input, group, work.unit, work.strip);
         uint32_t* row = work.rows;
         int32_t* corrections = work.corrections;
         for (std::size_t index = 0; index < weights_.streams().size(); ++index) {
             const Stream& stream = weights_.streams()[index];
             for (int line = 0; line < lines.count(); ++line) {
-                const uint8_t* position = work.strip + plan_.offset(line, int(index));
-                for (int p = 0; p < lines.length(line); ++p, position += 4) {
+                const uint8_t* position = start + plan_.offset(lines, line, int(index));
+                for (int p = 0; p < lines.length(line); ++p, position += plan_.row_pitch()) {
                     const uint32_t* from = row;
                     for (std::size_t step = 0; step < stream.steps.size(); ++step)
                         std::memcpy(row++, position + int64_t(step) * plan_.pitch(), 4);

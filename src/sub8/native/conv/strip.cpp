@@ -5,7 +5,7 @@
 #include <stdexcept>
 
 #include "conv/padded_row.h"
-#include "conv/tiling.h"
+#include "conv/select.h"
 #include "numeric.h"
 
 namespace sub8::conv {
@@ -47,10 +47,11 @@ StripPlan::StripPlan(const kernels::KernelSet& kernels, const WeightShape& shape
     add_sections(streams);
     add_phases(folded ? 1 : shape.kernel_w);
     add_steps(streams);
+    in_place_ = reads_in_place(streams);
 
     const int64_t images_rows = int64_t(geometry.batch) * geometry.out_h;
     units_ = pointwise_ ? images_rows * geometry.out_w : images_rows;
-    const int longest = steps_ <= kStepsOfLongLines ? kLongLine : kShortLine;
+    const int longest = in_place_ || steps_ <= kStepsOfLongLines ? kLongLine : kShortLine;
     line_positions_ = int(std::min<int64_t>(longest, images_rows * geometry.out_w));
     const int64_t position_bytes = int64_t(steps_) * 4;
     rows_bytes_ = padded_row_bytes_ = 0;
@@ -75,7 +76,17 @@ StripPlan::StripPlan(const kernels::KernelSet& kernels, const WeightShape& shape
         }
     }
     const int64_t words = int64_t(lines(units_per_chunk_).count()) * steps_ * line_positions_;
-    strip_bytes_ = round_up((words + kCopied) * 4, kCacheLine);
+    strip_bytes_ = in_place_ ? 0 : round_up((words + kCopied) * 4, kCacheLine);
+}
+
+bool StripPlan::reads_in_place(const std::vector<Stream>& streams) const {
+    const bool same_size = geometry_.stride_h == 1 && geometry_.stride_w == 1 &&
+                           geometry_.out_h == geometry_.in_h && geometry_.out_w == geometry_.in_w;
+    return pointwise_ && same_size && flip_ == 0 && shape_.inputs % 4 == 0 &&
+           std::all_of(streams.begin(), streams.end(), [this](const Stream& stream) {
+               return stream.slot_order == kernels::SlotOrder::contiguous && stream.lanes() == 4 &&
+                      tile_kernels(kernels_, stream).rows_apart;
+           });
 }
 
 // Where the taps of a kernel's row lie in an arranged row.
@@ -158,7 +169,7 @@ int64_t StripPlan::chunk_limit(int64_t unit) const {
 }
 
 int64_t StripPlan::slots_per_unit() const {
-    if (pointwise_) return slots_;
+    if (pointwise_) return in_place_ ? 0 : slots_;
     const int64_t copies = int64_t(steps_) * geometry_.out_w / kCopied;
     return row_pitch_ * std::min(row_step_, rows_per_output_) + copies;
 }
@@ -241,6 +252,7 @@ void StripPlan::build_row(const uint8_t* input, int group, int image, int row, u
 
 void StripPlan::build(const uint8_t* input, int group, int64_t first, int count,
                       uint8_t* scratch) const {
+    if (in_place_) return;
     if (pointwise_) return gather_lines(input, group, first, count, scratch);
     uint8_t* const arranged = scratch + strip_bytes_;
     const int image = int(first / geometry_.out_h);
@@ -261,7 +273,7 @@ void StripPlan::copy_lines(const uint8_t* rows, int count, uint8_t* strip) const
         int to;
         int positions;
     };
-    const Lines cut = lines(count);
+    const EvenPieces cut = lines(count);
     int row = 0, column = 0;
     uint32_t* out = reinterpret_cast<uint32_t*>(strip);
     for (int line = 0; line < cut.count(); ++line) {
@@ -295,7 +307,7 @@ void StripPlan::gather_lines(const uint8_t* input, int group, int64_t first, int
                              uint8_t* strip) const {
     const bool whole = geometry_.stride_h == 1 && geometry_.stride_w == 1 &&
                        geometry_.out_h == geometry_.in_h && geometry_.out_w == geometry_.in_w;
-    const Lines cut = lines(count);
+    const EvenPieces cut = lines(count);
     for (int line = 0; line < cut.count(); ++line) {
         uint32_t* words =
             reinterpret_cast<uint32_t*>(strip) + int64_t(line) * steps_ * line_positions_;

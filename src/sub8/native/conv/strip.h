@@ -6,6 +6,9 @@
 // memory nearly in order, and tiles are full whatever the image's width.
 //
 // The steps of point-wise layers (1x1 without padding) are their slots, gathered from the input.
+// Where a position's channels are slots as they lie (dot products of bytes, 1x1, stride 1) and the
+// kernels take rows at any distance, the input is read in place.
+//
 // Other layers' input rows are first arranged as rows[row][phase][slot][position], where a K-step
 // (slot, ky, kx) of an output row lies at a fixed offset, whatever the stride or padding; from
 // there lines are copied. Example: one input row a b c d e, kernel 1x3, stride 2, padding 1.
@@ -19,25 +22,9 @@
 
 #include "conv/convolution.h"
 #include "conv/packing.h"
+#include "conv/tiling.h"
 
 namespace sub8::conv {
-
-// Positions cut into lines of one length, but for the last.
-class Lines {
-  public:
-    Lines(int positions, int longest)
-        : count_((positions + longest - 1) / longest),
-          longest_(longest),
-          last_(positions - (count_ - 1) * longest) {}
-
-    int count() const { return count_; }
-    int length(int line) const { return line + 1 < count_ ? longest_ : last_; }
-
-  private:
-    int count_;
-    int longest_;
-    int last_;
-};
 
 class StripPlan {
   public:
@@ -52,22 +39,35 @@ class StripPlan {
     // Units that are worked on together.
     int units_per_chunk() const { return units_per_chunk_; }
     // Positions of a chunk of `units`, line by line: neighbours in the strip.
-    Lines lines(int units) const { return Lines(units * positions_per_unit(), line_positions_); }
+    EvenPieces lines(int units) const {
+        return EvenPieces(units * positions_per_unit(), line_positions_);
+    }
     // Where a chunk that begins at `unit` must end at the latest: no chunk spans two images, but
     // point-wise.
     int64_t chunk_limit(int64_t unit) const;
 
     std::size_t bytes() const { return strip_bytes_ + rows_bytes_ + padded_row_bytes_; }
-    // Bytes from step to step.
-    int64_t pitch() const { return int64_t(line_positions_) * 4; }
-    // Bytes from the strip's start to the first step of stream `index` in a line.
-    int64_t offset(int line, int index) const {
+    // Whether the input is read where it lies, and there is no strip.
+    bool in_place() const { return in_place_; }
+    // Bytes from step to step, ...
+    int64_t pitch() const { return in_place_ ? 4 : int64_t(line_positions_) * 4; }
+    // ... and from position to position.
+    int64_t row_pitch() const { return in_place_ ? channels_ : 4; }
+    // The strip of units from `first` on; where in place, what stands for it.
+    const uint8_t* start(const uint8_t* input, int group, int64_t first,
+                         const uint8_t* strip) const {
+        return in_place_ ? input + first * channels_ + int64_t(group) * shape_.inputs : strip;
+    }
+    // Bytes from there to the first step of stream `index` in a line of a chunk.
+    int64_t offset(const EvenPieces& lines, int line, int index) const {
+        if (in_place_) return int64_t(lines.begin(line)) * channels_;
         return (int64_t(line) * steps_ + first_step_[index]) * pitch();
     }
     // Relative effort of building one unit, in 4-byte slots.
     int64_t slots_per_unit() const;
 
-    // Builds the strip of units [first, first + count) for one group in `scratch`.
+    // Builds the strip of units [first, first + count) for one group in `scratch`; nothing where in
+    // place.
     void build(const uint8_t* input, int group, int64_t first, int count, uint8_t* scratch) const;
 
   private:
@@ -79,6 +79,7 @@ class StripPlan {
         int slots;
         std::vector<int32_t> table;
     };
+    bool reads_in_place(const std::vector<Stream>& streams) const;
     void add_sections(const std::vector<Stream>& streams);
     void add_phases(int taps_w);
     void add_steps(const std::vector<Stream>& streams);
@@ -97,6 +98,7 @@ class StripPlan {
     int zero_point_;
     bool folded_;
     bool pointwise_;
+    bool in_place_;
     uint8_t flip_;
     int channels_;  // of the input, all groups
     int64_t input_bytes_;

@@ -1,6 +1,7 @@
 // How positions are cut into chunks, and a chunk's rows into tiles.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace sub8::conv {
@@ -11,11 +12,34 @@ inline int even_chunk(int64_t units, int64_t largest) {
     return int((units + chunks - 1) / chunks);
 }
 
-// Calls run(rows, count) for the tiles of `largest` rows, and for a last one of what is left.
+// Cuts a length into as few pieces of at most `longest` as there must be, as equal as possible: the
+// first ones may be one longer than the others.
+class EvenPieces {
+  public:
+    EvenPieces(int length, int longest) : count_((length + longest - 1) / longest) {
+        shorter_ = count_ > 0 ? length / count_ : 0;
+        longer_ones_ = length - count_ * shorter_;
+    }
+
+    int count() const { return count_; }
+    int length(int piece) const { return shorter_ + (piece < longer_ones_ ? 1 : 0); }
+    int begin(int piece) const { return piece * shorter_ + std::min(piece, longer_ones_); }
+    int longer_ones() const { return longer_ones_; }
+
+  private:
+    int count_;
+    int shorter_;
+    int longer_ones_;
+};
+
+// Calls run(rows, count) for tiles of up to `largest` rows: all about as large, since a small one
+// is slow, waiting for its own sums.
 template <typename Run>
 void for_each_tile(int positions, int largest, const Run& run) {
-    if (positions >= largest) run(largest, positions / largest);
-    if (positions % largest > 0) run(positions % largest, 1);
+    const EvenPieces tiles(positions, largest);
+    const int longer = tiles.longer_ones(), others = tiles.count() - longer;
+    if (longer > 0) run(tiles.length(0), longer);
+    if (others > 0) run(tiles.length(longer), others);
 }
 
 }  // namespace sub8::conv

@@ -138,6 +138,7 @@ void WinogradConvolution::multiply(const int16_t* weights, const TileChunk& chun
                                    const Work& work) const {
     kernels::TileArguments tile{};
     tile.pitch = tiling_.pair_pitch * int64_t(sizeof(uint32_t));
+    tile.row_pitch = 4;
     tile.steps = tiling_.pairs;
     tile.first = true;
     for (int point = 0; point < tiling_.points(); ++point) {

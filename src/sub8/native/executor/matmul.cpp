@@ -175,6 +175,7 @@ void MatMul::run(const Frame& frame, const Worker& worker) const {
                 }
                 tile.activations = room.strip;
                 tile.pitch = kLine * kStepBytes;
+                tile.row_pitch = kStepBytes;
                 tile.weights = room.packed + panel * steps_ * width * kStepBytes;
                 tile.steps = int(steps_);
                 tile.acc = room.acc;

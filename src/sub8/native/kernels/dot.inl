@@ -1,9 +1,10 @@
 // Tile kernels of 8-bit dot products, for instruction sets whose vectors of sums are their own: the
 // including file defines, in an anonymous namespace, kPanel and
 //
-//     template <int rows> struct Tile { clear, read, write, step }
+//     template <int rows> struct Tile { Activations, clear, read, write, step }
 //
 // of which step multiplies one K-step's activations and weights and adds them to the sums.
+// Activations(t, a) are those of a tile from a on, and advance(pitch) to the next step.
 
 template <typename Sums>
 SUB8_INLINE void start_totals(const TileArguments& t, const int32_t* total, Sums& acc) {
@@ -20,7 +21,8 @@ SUB8_INLINE void sum_of_steps(const TileArguments& t, const uint8_t* a, int32_t*
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     Sums acc;
     start_totals(t, total, acc);
-    for (int k = 0; k < t.steps; ++k, a += t.pitch, w += 4 * kPanel) acc.step(a, w);
+    typename Sums::Activations x(t, a);
+    for (int k = 0; k < t.steps; ++k, x.advance(t.pitch), w += 4 * kPanel) acc.step(x, w);
     acc.write(total);
 }
 
@@ -34,10 +36,12 @@ template <int rows, typename RunDone>
 SUB8_INLINE void for_each_run(const TileArguments& t, const uint8_t* a, const RunDone& run_done) {
     const int8_t* w = static_cast<const int8_t*>(t.weights);
     const uint8_t* alpha = t.alpha;
+    typename Tile<rows>::Activations x(t, a);
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
         Tile<rows> sum;
         sum.clear();
-        for (int k = t.run_steps[run]; k > 0; --k, a += t.pitch, w += 4 * kPanel) sum.step(a, w);
+        for (int k = t.run_steps[run]; k > 0; --k, x.advance(t.pitch), w += 4 * kPanel)
+            sum.step(x, w);
         run_done(sum, alpha);
     }
 }

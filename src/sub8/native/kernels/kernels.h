@@ -24,13 +24,14 @@ enum class Arithmetic {
     dotruns,  // 4 channels a step, 8-bit dot products in int32 over a run, then times alpha
 };
 
-constexpr int kLargestTile = 8;  // positions; TileKernels::rows says how many there really are
+constexpr int kLargestTile = 12;  // positions; TileKernels::rows says how many there really are
 
 // Tiles side by side; a tile is `rows` neighbouring positions times one panel of outputs.
 struct TileArguments {
     const uint8_t*
-        activations;  // 4 bytes a position: step k, row r at activations + k * pitch + 4 * r
-    ptrdiff_t pitch;  // bytes from step to step
+        activations;  // 4 bytes a position: step k, row r at activations + k * pitch + r * row_pitch
+    ptrdiff_t pitch;      // bytes from step to step
+    ptrdiff_t row_pitch;  // bytes from row to row; 4 but for TileKernels::rows_apart
     int tiles;
     const void*
         weights;  // expanded: int8 [steps][panel][4] or int16 [steps][panel][2]; 64-byte aligned
@@ -48,6 +49,7 @@ using TileKernel = void (*)(const TileArguments&);
 // Kernels of tiles of 1, 2, .. rows.
 struct TileKernels {
     int rows;                         // of the largest; 0: there are none
+    bool rows_apart;                  // rows may be any distance apart
     TileKernel of[kLargestTile + 1];  // index: rows
 };
 

@@ -31,19 +31,20 @@ struct Tile {
     SUB8_INLINE void write(int32_t* acc) const {
         SUB8_ROWS(store(acc + r * kPanel, v[r][0]); store(acc + r * kPanel + kPanel / 2, v[r][1]);)
     }
-    SUB8_INLINE void step(const uint8_t* a, const int8_t* w) {
+    using Activations = TileRows<rows>;
+    SUB8_INLINE void step(const Activations& a, const int8_t* w) {
         const Vector w0 = load_unaligned(w);
         const Vector w1 = load_unaligned(w + 2 * kPanel);
-        SUB8_ROWS(multiply_quads(a + 4 * r, w0, w1, v[r][0], v[r][1]);)
+        SUB8_ROWS(multiply_quads(a.template row<r>(), w0, w1, v[r][0], v[r][1]);)
     }
 };
 
 template <int rows>
 struct WideTile : Tile<rows> {
-    SUB8_INLINE void step(const uint8_t* a, const int8_t* w) {
+    SUB8_INLINE void step(const TileRows<rows>& a, const int8_t* w) {
         const Vector w0 = load_unaligned(w);
         const Vector w1 = load_unaligned(w + 2 * kPanel);
-        SUB8_ROWS(multiply_pairs(a + 4 * r, w0, w1, this->v[r][0], this->v[r][1]);)
+        SUB8_ROWS(multiply_pairs(a.template row<r>(), w0, w1, this->v[r][0], this->v[r][1]);)
     }
 };
 

@@ -2,6 +2,7 @@
 // (x86 AVX2 with VNNI).
 #include "kernels/avx2/tile.h"
 #include "kernels/declarations.h"
+#include "kernels/tile_rows.h"
 #include "kernels/tiles.h"
 
 namespace sub8::kernels::avxvnni {
@@ -15,6 +16,6 @@ using namespace avx2;
 
 }  // namespace
 
-const TileKernels s16_s16_wide16_6x16 = SUB8_TILES_6(wide16);
+const TileKernels s16_s16_wide16_6x16 = SUB8_TILES_APART_6(wide16);
 
 }  // namespace sub8::kernels::avxvnni

@@ -6,6 +6,7 @@
 
 #include "kernels/avx2/tile.h"
 #include "kernels/declarations.h"
+#include "kernels/tile_rows.h"
 #include "kernels/tiles.h"
 
 namespace sub8::kernels::avxvnni {
@@ -47,8 +48,8 @@ SUB8_INLINE void dotruns_of(const TileArguments& t, const uint8_t* a, int32_t* t
 
 }  // namespace
 
-const TileKernels u8_s8_dot_6x16 = SUB8_TILES_6(dot);
-const TileKernels u8_s8_dotruns_6x16 = SUB8_TILES_6(dotruns);
-const TileKernels u8_s8_dotruns_short_6x16 = SUB8_TILES_6(dotruns_short);
+const TileKernels u8_s8_dot_6x16 = SUB8_TILES_APART_6(dot);
+const TileKernels u8_s8_dotruns_6x16 = SUB8_TILES_APART_6(dotruns);
+const TileKernels u8_s8_dotruns_short_6x16 = SUB8_TILES_APART_6(dotruns_short);
 
 }  // namespace sub8::kernels::avxvnni

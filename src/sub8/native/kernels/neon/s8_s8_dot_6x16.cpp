@@ -14,6 +14,13 @@ namespace {
 
 constexpr int kPanel = 16;  // four vectors of 4 outputs
 
+// Rows that are neighbours in memory.
+struct Neighbours {
+    const uint8_t* at;
+    SUB8_INLINE Neighbours(const TileArguments&, const uint8_t* first) : at(first) {}
+    SUB8_INLINE void advance(ptrdiff_t pitch) { at += pitch; }
+};
+
 // The slots of neighbouring rows: four in `lower`, the others in `upper`.
 template <int rows>
 struct Slots {
@@ -49,10 +56,11 @@ struct Tile {
     SUB8_INLINE void write(int32_t* acc) const {
         SUB8_ROWS(for (int i = 0; i < 4; ++i) vst1q_s32(acc + r * kPanel + 4 * i, v[r][i]);)
     }
-    SUB8_INLINE void step(const uint8_t* a, const int8_t* w) {
+    using Activations = Neighbours;
+    SUB8_INLINE void step(const Activations& a, const int8_t* w) {
         const int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16), w2 = vld1q_s8(w + 32),
                         w3 = vld1q_s8(w + 48);
-        const Slots<rows> x(a);
+        const Slots<rows> x(a.at);
         SUB8_ROWS(
             v[r][0] = x.template dot<r>(v[r][0], w0); v[r][1] = x.template dot<r>(v[r][1], w1);
             v[r][2] = x.template dot<r>(v[r][2], w2); v[r][3] = x.template dot<r>(v[r][3], w3);)

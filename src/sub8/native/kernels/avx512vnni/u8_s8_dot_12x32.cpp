@@ -1,9 +1,10 @@
-// 8-bit dot products (vpdpbusd): tiles of 1-6 rows x 32 outputs (x86 AVX-512 with VNNI).
+// 8-bit dot products (vpdpbusd): tiles of 1-12 rows x 32 outputs (x86 AVX-512 with VNNI).
 //
 // 6 rows x 2 vectors are 12 independent sums, enough to cover the instruction's latency at two a
 // cycle; with the totals of dotruns, 27 of 32 registers.
 #include "kernels/avx512vnni/vectors.h"
 #include "kernels/declarations.h"
+#include "kernels/tile_rows.h"
 #include "kernels/tiles.h"
 
 namespace sub8::kernels::avx512vnni {
@@ -39,8 +40,8 @@ SUB8_INLINE void dotruns_of(const TileArguments& t, const uint8_t* a, int32_t* t
 
 }  // namespace
 
-const TileKernels u8_s8_dot_6x32 = SUB8_TILES_6(dot);
-const TileKernels u8_s8_dotruns_6x32 = SUB8_TILES_6(dotruns);
-const TileKernels u8_s8_dotruns_short_6x32 = SUB8_TILES_6(dotruns_short);
+const TileKernels u8_s8_dot_12x32 = SUB8_TILES_APART_12(dot);
+const TileKernels u8_s8_dotruns_6x32 = SUB8_TILES_APART_6(dotruns);
+const TileKernels u8_s8_dotruns_short_6x32 = SUB8_TILES_APART_6(dotruns_short);
 
 }  // namespace sub8::kernels::avx512vnni
