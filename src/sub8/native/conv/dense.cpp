@@ -159,8 +159,7 @@ class DenseConvolution : public Convolution {
         const int columns = std::min(width, weights_.outputs_per_group() - first);
         const int output = group * weights_.outputs_per_group() + first;
         const EvenPieces lines = plan_.lines(work.units);
-        const uint8_t* const start =
-            plan_.start(work.operands.input, group, work.unit, work.strip);
+        const uint8_t* const start = plan_.start(work.operands.input, group, work.unit, work.strip);
         const bool single = streams.size() == 1 && streams[0].blocks.size() == 1;
         const int64_t first_position = work.unit * plan_.positions_per_unit();
 
@@ -272,8 +271,7 @@ class DenseConvolution : public Convolution {
     // per run what RowArguments::corrections says.
     void order_activations(const Work& work, int group) const {
         const EvenPieces lines = plan_.lines(work.units);
-        const uint8_t* const start =
-            plan_.start(work.operands.input, group, work.unit, work.strip);
+        const uint8_t* const start = plan_.start(work.operands.input, group, work.unit, work.strip);
         uint32_t* row = work.rows;
         int32_t* corrections = work.corrections;
         for (std::size_t index = 0; index < weights_.streams().size(); ++index) {

@@ -76,7 +76,7 @@ void WinogradConvolution::run_share(const Operands& operands, Scratch memory, in
                                     bool) const {
     Work work;
     work.rows = memory.take<uint8_t>(rows_bytes_);
-    work.inputs = memory.take<uint32_t>(inputs_bytes_);
+    work.inputs = memory.take<uint8_t>(inputs_bytes_);
     work.weights = memory.take<uint8_t>(weights_bytes_);
     work.products = memory.take<int32_t>(products_bytes_);
     work.acc = memory.take<int32_t>(acc_bytes_);
@@ -86,12 +86,8 @@ void WinogradConvolution::run_share(const Operands& operands, Scratch memory, in
     for (int64_t unit = part.first_unit; unit < part.end_unit; unit += tiling_.chunk) {
         const TileChunk chunk =
             tiling_.chunk_of(unit, int(std::min<int64_t>(tiling_.chunk, part.end_unit - unit)));
-        // In the order of the tiles, since each may overwrite what follows it.
-        for (const bool lower : {false, true}) {
-            for (int64_t u = unit; u < unit + chunk.units; ++u) {
-                if (tiling_.narrow(u) == lower) transform_inputs(operands.input, chunk, u, work);
-            }
-        }
+        for (int64_t u = unit; u < unit + chunk.units; ++u)
+            transform_inputs(operands.input, chunk, u, work);
         for (int64_t panel = part.first_panel; panel < part.end_panel; ++panel) {
             multiply(transformed_weights(panel, work.weights), chunk, work);
             for (int64_t u = unit; u < unit + chunk.units; ++u)
@@ -123,22 +119,21 @@ void WinogradConvolution::transform_inputs(const uint8_t* input, const TileChunk
     rows.channels = channels_;
     rows.tiles = tiling_.tiles_across();
     rows.flip = layer().stored().flip;
-    rows.out = work.inputs + row.tiles;
-    rows.point_pitch = tiling_.point_bytes / int64_t(sizeof(uint32_t));
-    rows.pair_pitch = tiling_.pair_pitch;
+    rows.out = reinterpret_cast<int16_t*>(work.inputs + row.tiles * tiling_.tile_bytes);
+    rows.point_pitch = tiling_.point_bytes / int64_t(sizeof(int16_t));
     form.input(rows);
     if (tiling_.narrow_across == 0) return;
     rows.input += int64_t(rows.tiles) * form_.columns * channels_;
     rows.tiles = 1;
-    rows.out = work.inputs + row.edge;
+    rows.out = reinterpret_cast<int16_t*>(work.inputs + row.edge * tiling_.tile_bytes);
     edge_form_of(row.narrow).input(rows);
 }
 
 void WinogradConvolution::multiply(const int16_t* weights, const TileChunk& chunk,
                                    const Work& work) const {
     kernels::TileArguments tile{};
-    tile.pitch = tiling_.pair_pitch * int64_t(sizeof(uint32_t));
-    tile.row_pitch = 4;
+    tile.pitch = 2 * int64_t(sizeof(int16_t));
+    tile.row_pitch = tiling_.tile_bytes;
     tile.steps = tiling_.pairs;
     tile.first = true;
     for (int point = 0; point < tiling_.points(); ++point) {
@@ -147,14 +142,13 @@ void WinogradConvolution::multiply(const int16_t* weights, const TileChunk& chun
         const int begin =
             (has_right && has_below ? 0 : chunk.corner) + (has_right ? 0 : chunk.right);
         const int end = chunk.tiles() - (has_below ? 0 : chunk.below);
-        tile.activations =
-            reinterpret_cast<const uint8_t*>(work.inputs + begin) + point * tiling_.point_bytes;
+        tile.activations = work.inputs + point * tiling_.point_bytes + begin * tiling_.tile_bytes;
         tile.weights = weights + point * point_weights(tiling_.pairs, kernels_.panel);
         tile.acc = work.products + point * point_products(chunk.tiles()) + begin * kernels_.panel;
         for_each_tile(end - begin, kernels_.wide16.rows, [&](int rows, int count) {
             tile.tiles = count;
             kernels_.wide16.of[rows](tile);
-            tile.activations += 4 * rows * count;
+            tile.activations += tile.row_pitch * rows * count;
             tile.acc += int64_t(rows) * count * kernels_.panel;
         });
     }

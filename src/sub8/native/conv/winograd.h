@@ -49,7 +49,7 @@ class WinogradConvolution : public Convolution {
 
     struct Work {
         uint8_t* rows;
-        uint32_t* inputs;
+        uint8_t* inputs;
         uint8_t* weights;
         int32_t* products;
         int32_t* acc;

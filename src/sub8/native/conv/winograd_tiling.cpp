@@ -13,8 +13,6 @@ namespace {
 constexpr int64_t kChunkBytes = 512 * 1024;
 // One row of tiles may take more, up to this.
 constexpr int64_t kLargestChunkBytes = 2 * 1024 * 1024;
-// Tiles that the input transform writes at once.
-constexpr int kTilesAtOnce = 8;
 // Whether an edge tile has room for the last piece.
 int narrow_pieces(const kernels::WinogradForm& form, int length) {
     return form.edges != nullptr && (length - 1) % form.rows < 2 ? 1 : 0;
@@ -32,11 +30,10 @@ WinogradTiling::WinogradTiling(const kernels::WinogradForm& form, int pairs,
       narrow_across(narrow_pieces(form, geometry.out_w)),
       narrow_down(narrow_pieces(form, geometry.out_h)),
       units(int64_t(geometry.batch) * down) {
-    const int64_t unit_bytes = int64_t(points()) * pairs * across * int64_t(sizeof(uint32_t));
+    tile_bytes = round_up(2 * pairs, kernels::kWinogradChannels) * int64_t(sizeof(int16_t));
+    const int64_t unit_bytes = points() * tile_bytes * across;
     chunk = even_chunk(units, std::max<int64_t>(1, kChunkBytes / unit_bytes));
-    pair_pitch = int64_t(chunk) * across + kTilesAtOnce - 1;
-    const int64_t written = round_up(2 * pairs, kernels::kWinogradChannels) / 2;
-    point_bytes = odd_lines(written * pair_pitch * int64_t(sizeof(uint32_t)));
+    point_bytes = odd_lines(chunk * across * tile_bytes);
 }
 
 bool WinogradTiling::fits_cache() const { return points() * point_bytes <= kLargestChunkBytes; }

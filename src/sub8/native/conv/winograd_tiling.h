@@ -9,8 +9,7 @@
 namespace sub8::conv {
 
 // The tiles of a chunk by kind, in this order: corners, right edges, whole tiles, lower edges. So
-// those that have a point are neighbours, and those whose transform overwrites what follows them
-// come before it.
+// those that have a point are neighbours.
 struct TileChunk {
     int64_t first;  // unit
     int units;
@@ -51,8 +50,8 @@ struct WinogradTiling {
     int narrow_down;
     int64_t units;        // rows of tiles in the batch
     int chunk;            // units that are worked on together
-    int64_t pair_pitch;   // words from pair to pair of transformed inputs
-    int64_t point_bytes;  // of transformed inputs
+    int64_t tile_bytes;   // of transformed inputs, from tile to tile, ...
+    int64_t point_bytes;  // ... and from point to point
 };
 
 }  // namespace sub8::conv

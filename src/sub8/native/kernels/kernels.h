@@ -28,10 +28,10 @@ constexpr int kLargestTile = 12;  // positions; TileKernels::rows says how many 
 
 // Tiles side by side; a tile is `rows` neighbouring positions times one panel of outputs.
 struct TileArguments {
-    const uint8_t*
-        activations;  // 4 bytes a position: step k, row r at activations + k * pitch + r * row_pitch
-    ptrdiff_t pitch;      // bytes from step to step
-    ptrdiff_t row_pitch;  // bytes from row to row; 4 but for TileKernels::rows_apart
+    const uint8_t* activations;  // 4 bytes a position: step k, row r at activations + k * pitch + r
+                                 // * row_pitch
+    ptrdiff_t pitch;             // bytes from step to step
+    ptrdiff_t row_pitch;         // bytes from row to row; 4 but for TileKernels::rows_apart
     int tiles;
     const void*
         weights;  // expanded: int8 [steps][panel][4] or int16 [steps][panel][2]; 64-byte aligned

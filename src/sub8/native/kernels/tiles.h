@@ -23,12 +23,27 @@ void tiles(const TileArguments& t) {
 #define SUB8_TILE(rows, one) sub8::kernels::tiles<rows, kPanel, one<rows>>
 #define SUB8_TO_3(one) nullptr, SUB8_TILE(1, one), SUB8_TILE(2, one), SUB8_TILE(3, one)
 #define SUB8_TO_6(one) SUB8_TO_3(one), SUB8_TILE(4, one), SUB8_TILE(5, one), SUB8_TILE(6, one)
-#define SUB8_TO_12(one)                                                                        \
+#define SUB8_TO_12(one)                                                                          \
     SUB8_TO_6(one), SUB8_TILE(7, one), SUB8_TILE(8, one), SUB8_TILE(9, one), SUB8_TILE(10, one), \
         SUB8_TILE(11, one), SUB8_TILE(12, one)
-#define SUB8_TILES_3(one) {3, false, {SUB8_TO_3(one)}}
-#define SUB8_TILES_4(one) {4, false, {SUB8_TO_3(one), SUB8_TILE(4, one)}}
-#define SUB8_TILES_6(one) {6, false, {SUB8_TO_6(one)}}
+#define SUB8_TILES_3(one)            \
+    {                                \
+        3, false, { SUB8_TO_3(one) } \
+    }
+#define SUB8_TILES_4(one)                               \
+    {                                                   \
+        4, false, { SUB8_TO_3(one), SUB8_TILE(4, one) } \
+    }
+#define SUB8_TILES_6(one)            \
+    {                                \
+        6, false, { SUB8_TO_6(one) } \
+    }
 // Of rows at any distance.
-#define SUB8_TILES_APART_6(one) {6, true, {SUB8_TO_6(one)}}
-#define SUB8_TILES_APART_12(one) {12, true, {SUB8_TO_12(one)}}
+#define SUB8_TILES_APART_6(one)     \
+    {                               \
+        6, true, { SUB8_TO_6(one) } \
+    }
+#define SUB8_TILES_APART_12(one)      \
+    {                                 \
+        12, true, { SUB8_TO_12(one) } \
+    }

@@ -10,16 +10,16 @@
         constexpr int r = r_;  \
         __VA_ARGS__            \
     }
-#define SUB8_ROWS(...)       \
-    SUB8_ROW(0, __VA_ARGS__) \
-    SUB8_ROW(1, __VA_ARGS__) \
-    SUB8_ROW(2, __VA_ARGS__) \
-    SUB8_ROW(3, __VA_ARGS__) \
-    SUB8_ROW(4, __VA_ARGS__) \
-    SUB8_ROW(5, __VA_ARGS__) \
-    SUB8_ROW(6, __VA_ARGS__) \
-    SUB8_ROW(7, __VA_ARGS__) \
-    SUB8_ROW(8, __VA_ARGS__) \
-    SUB8_ROW(9, __VA_ARGS__) \
+#define SUB8_ROWS(...)        \
+    SUB8_ROW(0, __VA_ARGS__)  \
+    SUB8_ROW(1, __VA_ARGS__)  \
+    SUB8_ROW(2, __VA_ARGS__)  \
+    SUB8_ROW(3, __VA_ARGS__)  \
+    SUB8_ROW(4, __VA_ARGS__)  \
+    SUB8_ROW(5, __VA_ARGS__)  \
+    SUB8_ROW(6, __VA_ARGS__)  \
+    SUB8_ROW(7, __VA_ARGS__)  \
+    SUB8_ROW(8, __VA_ARGS__)  \
+    SUB8_ROW(9, __VA_ARGS__)  \
     SUB8_ROW(10, __VA_ARGS__) \
     SUB8_ROW(11, __VA_ARGS__)

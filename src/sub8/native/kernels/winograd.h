@@ -39,11 +39,8 @@ struct WinogradInput {
     int channels;          // a multiple of kWinogradChannels; also the bytes from column to column
     int tiles;             // side by side, overlapping
     uint8_t flip;          // XORed into every input byte, so that it is unsigned
-    // Two channels side by side in int16: point p, pair q, tile t at out[p * point_pitch + q *
-    // pair_pitch + t]. Words after the last tile, up to a multiple of 8 tiles, are overwritten.
-    uint32_t* out;
+    int16_t* out;          // point p, tile t, channel c: out[p * point_pitch + t * channels + c]
     ptrdiff_t point_pitch;
-    ptrdiff_t pair_pitch;
 };
 
 // The 3x3 weights of a panel of outputs.
@@ -89,9 +86,9 @@ struct WinogradForm {
 // F(2, 3) are among those of F(4, 3), number 0, 1, 2 and 5, and their kernels the same: these tiles
 // lie on the grid of 6x6 points too and do without the rest of it.
 struct WinogradEdges {
-    WinogradForm right;   // 4x2; its input transform takes one tile and overwrites nothing else
+    WinogradForm right;   // 4x2
     WinogradForm below;   // 2x4
-    WinogradForm corner;  // 2x2; like right
+    WinogradForm corner;  // 2x2
 };
 
 constexpr bool on_edge_grid(int point) { return point < 3 || point == 5; }

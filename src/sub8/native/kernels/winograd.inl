@@ -14,8 +14,6 @@
 //     static constexpr int count;
 //     Words, a vector of `count` uint16
 //     static Words load(const uint8_t* from, uint8_t flip);  // `count` bytes, XORed with flip
-//     // Of eight tiles [8] pairs of words, to out[pair * pitch + tile].
-//     static void write(const Words* tiles, int count, uint32_t* out, ptrdiff_t pitch);
 
 // Unsigned, so that arithmetic wraps around.
 typedef uint16_t Words __attribute__((vector_size(sizeof(Vector))));
@@ -120,7 +118,6 @@ struct Form {
     static constexpr int points_across = columns + taps - 1;
     static constexpr int shift = Down::shift + Across::shift;
     static constexpr uint32_t odd_inverse = Down::odd_inverse * Across::odd_inverse;
-    static constexpr int kTiles = 8;  // that are written at once
 
     // Number of a point.
     static constexpr int at(int down, int across) {
@@ -130,19 +127,19 @@ struct Form {
         return down * 6 + across;
     }
 
-    // Channels of one tile: [points][Channels::count].
+    // Some channels of one tile, from `channel` on.
     template <typename Channels>
-    static SUB8_INLINE void input_tile(const uint8_t* from, ptrdiff_t pitch, ptrdiff_t column,
-                                       uint8_t flip, typename Channels::Words* out,
-                                       ptrdiff_t out_pitch) {
+    static SUB8_INLINE void input_tile(const WinogradInput& w, int tile, int channel) {
         using ChannelWords = typename Channels::Words;
+        const uint8_t* const from = w.input + ptrdiff_t(tile) * columns * w.channels + channel;
+        int16_t* const out = w.out + ptrdiff_t(tile) * w.channels + channel;
         ChannelWords half[points_across][points_down];
 #pragma GCC unroll 6
         for (int i = 0; i < points_down; ++i) {
             ChannelWords d[points_across], v[points_across];
 #pragma GCC unroll 6
             for (int j = 0; j < points_across; ++j)
-                d[j] = Channels::load(from + i * pitch + j * column, flip);
+                d[j] = Channels::load(from + i * w.pitch + ptrdiff_t(j) * w.channels, w.flip);
             Across::input(d, v);
 #pragma GCC unroll 6
             for (int j = 0; j < points_across; ++j) half[j][i] = v[j];
@@ -152,42 +149,19 @@ struct Form {
             ChannelWords v[points_down];
             Down::input(half[j], v);
 #pragma GCC unroll 6
-            for (int i = 0; i < points_down; ++i) out[(i * points_across + j) * out_pitch] = v[i];
-        }
-    }
-
-    // Channels of up to kTiles tiles.
-    template <typename Channels>
-    static SUB8_INLINE void input_block(const WinogradInput& w, int tile, int tiles, int channel) {
-        constexpr int points = points_down * points_across;
-        typename Channels::Words values[points][kTiles];
-        for (int t = 0; t < tiles; ++t) {
-            const uint8_t* from = w.input + ptrdiff_t(tile + t) * columns * w.channels + channel;
-            input_tile<Channels>(from, w.pitch, w.channels, w.flip, &values[0][t], kTiles);
-        }
-        for (int p = 0; p < points; ++p) {
-            uint32_t* const out = w.out + channel / 2 * w.pair_pitch + tile +
-                                  at(p / points_across, p % points_across) * w.point_pitch;
-            if (edge && columns == 2) {
-                for (int q = 0; q < Channels::count / 2; ++q) {
-                    __builtin_memcpy(out + q * w.pair_pitch,
-                                     reinterpret_cast<const uint32_t*>(&values[p][0]) + q, 4);
-                }
-            } else {
-                Channels::write(values[p], tiles, out, w.pair_pitch);
-            }
+            for (int i = 0; i < points_down; ++i)
+                __builtin_memcpy(out + at(i, j) * w.point_pitch, &v[i], sizeof v[i]);
         }
     }
 
     static void input(const WinogradInput& w) {
-        for (int tile = 0; tile < w.tiles; tile += kTiles) {
-            const int tiles = w.tiles - tile < kTiles ? w.tiles - tile : kTiles;
+        for (int tile = 0; tile < w.tiles; ++tile) {
             int channel = 0;
             for (; channel + WideChannels::count <= w.channels; channel += WideChannels::count)
-                input_block<WideChannels>(w, tile, tiles, channel);
+                input_tile<WideChannels>(w, tile, channel);
             if constexpr (WideChannels::count > NarrowChannels::count) {
                 for (; channel < w.channels; channel += NarrowChannels::count)
-                    input_block<NarrowChannels>(w, tile, tiles, channel);
+                    input_tile<NarrowChannels>(w, tile, channel);
             }
         }
     }

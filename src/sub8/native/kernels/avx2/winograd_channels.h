@@ -3,7 +3,6 @@
 
 #include <immintrin.h>
 
-#include "kernels/avx2/transpose.h"
 #include "kernels/unroll.h"
 #include "kernels/winograd.h"
 
@@ -17,14 +16,6 @@ struct Channels16 {
     static SUB8_INLINE Words load(const uint8_t* from, uint8_t flip) {
         const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
         return Words(_mm256_cvtepu8_epi16(_mm_xor_si128(bytes, _mm_set1_epi8(char(flip)))));
-    }
-
-    static SUB8_INLINE void write(const Words* tiles, int count, uint32_t* out, ptrdiff_t pitch) {
-        __m256i v[8];
-        for (int t = 0; t < 8; ++t) v[t] = __m256i(tiles[t < count ? t : count - 1]);
-        transpose(v);
-        for (int q = 0; q < 8; ++q)
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + q * pitch), v[q]);
     }
 };
 

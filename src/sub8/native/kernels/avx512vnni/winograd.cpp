@@ -2,7 +2,6 @@
 // has no more, and 512 bits would do as much work for half of the results.
 #include "kernels/winograd.h"
 
-#include "kernels/avx512vnni/transpose.h"
 #include "kernels/avx512vnni/vectors.h"
 #include "kernels/declarations.h"
 
@@ -30,14 +29,6 @@ struct WideChannels {
     static SUB8_INLINE Words load(const uint8_t* from, uint8_t flip) {
         const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
         return Words(_mm512_cvtepu8_epi16(_mm256_xor_si256(bytes, _mm256_set1_epi8(char(flip)))));
-    }
-
-    static SUB8_INLINE void write(const Words* tiles, int count, uint32_t* out, ptrdiff_t pitch) {
-        __m512i v[8];
-        for (int t = 0; t < 8; ++t) v[t] = __m512i(tiles[t < count ? t : count - 1]);
-        transpose(v, [=](int pair, __m256i words) SUB8_INLINE_LAMBDA {
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + pair * pitch), words);
-        });
     }
 };
 using NarrowChannels = avx2::Channels16;
