@@ -55,16 +55,19 @@ void check(const Kernel& kernel, TileKernels KernelSet::* place) {
                             positions, unsigned(rows));
                 const std::size_t count = std::size_t(positions) * kernel.set.panel;
                 auto acc = aligned_array<int32_t>(count);
-                for (std::size_t i = 0; i < count; ++i) acc[i] = int32_t(i * 37);
-                const std::vector<int32_t> before(acc.get(), acc.get() + count);
-                const bool scaled =
-                    arithmetic == Arithmetic::wide16 || arithmetic == Arithmetic::dot;
-                const std::vector<int32_t> wanted =
-                    steps.expected(first ? std::vector<int32_t>(count, 0) : before, scaled);
-                tiles.of[rows](steps.tile(rows, acc.get(), first));
-                kernel.require(
-                    std::equal(wanted.begin(), wanted.end(), acc.get()),
-                    std::to_string(rows) + " rows, " + std::to_string(steps.steps()) + " steps");
+                for (const bool apart : {false, true}) {
+                    if (apart && !tiles.rows_apart) continue;
+                    for (std::size_t i = 0; i < count; ++i) acc[i] = int32_t(i * 37);
+                    const std::vector<int32_t> before(acc.get(), acc.get() + count);
+                    const bool scaled =
+                        arithmetic == Arithmetic::wide16 || arithmetic == Arithmetic::dot;
+                    const std::vector<int32_t> wanted =
+                        steps.expected(first ? std::vector<int32_t>(count, 0) : before, scaled);
+                    tiles.of[rows](steps.tile(rows, acc.get(), first, apart));
+                    kernel.require(std::equal(wanted.begin(), wanted.end(), acc.get()),
+                                   std::to_string(rows) + (apart ? " rows apart, " : " rows, ") +
+                                       std::to_string(steps.steps()) + " steps");
+                }
             }
         }
     }
@@ -516,13 +519,13 @@ void check_winograd(const Kernel& kernel, const WinogradForm& form, const Winogr
         for (int32_t& factor : factors) factor = int32_t(random() % 7);
     }
 
-    const int pitch = tiles + 8, points = grid.points(), grid_across = grid.points_across();
-    auto transformed = aligned_array<uint32_t>(std::size_t(points) * pairs * pitch);
+    const int points = grid.points(), grid_across = grid.points_across();
+    auto transformed = aligned_array<int16_t>(std::size_t(points) * tiles * channels);
     auto kernels = aligned_array<int16_t>(std::size_t(points) * pairs * panel * 2);
     auto products = aligned_array<int32_t>(std::size_t(points) * tiles * panel);
     auto acc = aligned_array<int32_t>(std::size_t(form.rows) * tiles * form.columns * panel);
     form.input({input.data(), columns * channels, channels, tiles, 0, transformed.get(),
-                pairs * pitch, pitch});
+                tiles * channels});
     if (grid.weights != nullptr) {
         grid.weights({codes.get(), lanes, slots, given.scaled ? alpha.get() : nullptr, runs.data(),
                       pair_of.data(), kernels.get(), pairs * panel * 2});
@@ -543,8 +546,7 @@ void check_winograd(const Kernel& kernel, const WinogradForm& form, const Winogr
             for (int o = 0; o < panel; ++o) {
                 uint32_t sum = 0;
                 for (int pair = 0; pair < pairs; ++pair) {
-                    int16_t x[2];
-                    std::memcpy(x, &transformed[(point * pairs + pair) * pitch + tile], 4);
+                    const int16_t* x = &transformed[(point * tiles + tile) * channels + 2 * pair];
                     const int16_t* w = &kernels[((point * pairs + pair) * panel + o) * 2];
                     sum += uint32_t(x[0] * w[0] + x[1] * w[1]);
                 }

@@ -68,10 +68,16 @@ class Steps {
             alpha_[i] = again ? alpha_[i - 1] : uint8_t(random());
             wide_alpha_[i] = alpha_[i];
         }
-        // [step][position], four bytes each: lanes of int8, or of int16.
+        // [step][position], four bytes each: lanes of int8, or of int16; and [position][step].
         activations_ = aligned_array<uint8_t>(std::size_t(steps_) * positions * 4);
         for (int i = 0; i < steps_ * positions * lanes_; ++i) {
             activations_[i * 4 / lanes_] = uint8_t(x_[i]);
+        }
+        apart_ = aligned_array<uint8_t>(std::size_t(positions) * row_pitch());
+        for (int step = 0; step < steps_; ++step) {
+            for (int p = 0; p < positions; ++p)
+                std::copy_n(&activations_[4 * (step * positions + p)], 4,
+                            &apart_[p * row_pitch() + 4 * step]);
         }
     }
 
@@ -107,8 +113,8 @@ class Steps {
         return result;
     }
 
-    // For tiles side by side; weights are expanded, acc is [positions][panel].
-    TileArguments tile(int rows, int32_t* acc, bool first) {
+    // For tiles side by side; weights are expanded, acc is [positions][panel]. apart: rows are.
+    TileArguments tile(int rows, int32_t* acc, bool first, bool apart = false) {
         if (wide_weights_ == nullptr) {
             weights_ = aligned_array<int8_t>(w_.size());
             wide_weights_ = aligned_array<int16_t>(w_.size());
@@ -118,9 +124,9 @@ class Steps {
             }
         }
         TileArguments t{};
-        t.activations = activations_.get();
-        t.pitch = 4 * positions_;
-        t.row_pitch = 4;
+        t.activations = apart ? apart_.get() : activations_.get();
+        t.pitch = apart ? 4 : 4 * positions_;
+        t.row_pitch = apart ? row_pitch() : 4;
         t.tiles = positions_ / rows;
         t.weights = arithmetic_ == Arithmetic::wide16
                         ? static_cast<const void*>(wide_weights_.get())
@@ -182,6 +188,7 @@ class Steps {
     }
 
   private:
+    int row_pitch() const { return 4 * steps_ + 20; }
     bool takes_signed() const {
         return set_.signed_activations && arithmetic_ != Arithmetic::wide16;
     }
@@ -191,7 +198,7 @@ class Steps {
     std::vector<uint16_t> run_steps_;
     int positions_, steps_ = 0, lanes_ = 4;
     std::vector<int> x_, w_;
-    std::unique_ptr<uint8_t[], Free> activations_, alpha_, packed_;
+    std::unique_ptr<uint8_t[], Free> activations_, apart_, alpha_, packed_;
     std::unique_ptr<int8_t[], Free> weights_;
     std::unique_ptr<int16_t[], Free> wide_weights_, wide_alpha_;
     std::vector<int32_t> corrections_;

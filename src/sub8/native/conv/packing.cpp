@@ -55,7 +55,7 @@ struct Codes {
     int64_t pitch() const { return int64_t(shape.inputs) * shape.kernel_h * shape.kernel_w; }
 };
 
-// The sum of magnitudes up to which u8 * codes, summed in any order, fit int16.
+// The sum of codes of one sign up to which u8 * codes, summed in any order, fit int16.
 constexpr int kLargestMagnitude = 32767 / 255;
 // Runs that the largest codes keep shorter than this are cut by the codes that are really there.
 constexpr int kEnoughSteps = 32;
@@ -105,13 +105,15 @@ void cut_runs(int cap, const Channels& channels, Order* order) {
     }
 }
 
-// Runs as long as int16 holds both halves' sums of every output, for any activations. Int4 codes of
-// a trained layer allow runs twice as long as the largest codes would.
-void cut_runs_by_codes(const Codes& codes, const Channels& channels, Order* order) {
+// Runs as long as int16 holds the sums of every output, of all four lanes (`parts` 1) or of each
+// half (2), for any activations: codes of one sign, times 255. Int4 codes of a trained layer allow
+// runs several times as long as the largest codes would.
+void cut_runs_by_codes(const Codes& codes, const Channels& channels, int parts, Order* order) {
     const int columns = codes.folded ? 1 : codes.shape.kernel_w;
     const int outputs = codes.shape.outputs;
     const std::vector<int8_t> values = codes.term.values.values();
-    std::vector<int> magnitudes(std::size_t(outputs) * 2, 0);
+    // [output][part][negative, positive]
+    std::vector<int> magnitudes(std::size_t(outputs) * parts * 2, 0);
     std::vector<int> added(magnitudes.size());
     for (std::size_t s = 0; s < order->slots.size(); ++s) {
         const bool same_scales = s > 0 && order->scales[s] == order->scales[s - 1];
@@ -122,23 +124,34 @@ void cut_runs_by_codes(const Codes& codes, const Channels& channels, Order* orde
                     codes.place(order->slots[s], tap / columns, tap % columns, lane);
                 if (place == codes.pitch()) continue;
                 const int8_t* code = values.data() + place;
-                for (int o = 0; o < outputs; ++o, code += codes.pitch())
-                    added[2 * o + lane / 2] += std::abs(int(*code));
+                int* sums = added.data() + lane * parts / 4 * 2;
+                for (int o = 0; o < outputs; ++o, code += codes.pitch(), sums += 2 * parts)
+                    sums[*code > 0] += std::abs(int(*code));
             }
             bool fits = true;
-            for (int i = 0; i < 2 * outputs; ++i)
+            for (std::size_t i = 0; i < added.size(); ++i)
                 fits = fits && magnitudes[i] + added[i] <= kLargestMagnitude;
             const bool goes_on = fits && (same_scales || tap > 0) && !order->run_steps.empty() &&
                                  order->run_steps.back() < kLongRun;
             if (goes_on) {
                 ++order->run_steps.back();
-                for (int i = 0; i < 2 * outputs; ++i) magnitudes[i] += added[i];
+                for (std::size_t i = 0; i < added.size(); ++i) magnitudes[i] += added[i];
             } else {
                 order->run_steps.push_back(1);
                 order->run_scales.push_back(order->scales[s]);
                 magnitudes = added;
             }
         }
+    }
+}
+
+// Runs whose sums int16 holds. cap: steps of the largest codes.
+void cut_short_runs(const Codes& codes, const Channels& channels, int cap, int parts,
+                    Order* order) {
+    if (cap >= kEnoughSteps) {
+        cut_runs(cap, channels, order);
+    } else {
+        cut_runs_by_codes(codes, channels, parts, order);
     }
 }
 
@@ -157,12 +170,7 @@ Order order_runs16(const Codes& codes, const Channels& channels, bool paired) {
     if (paired && n == 4 && channels.count % 8 == 0) order.slot_order = kernels::SlotOrder::paired4;
     if (paired && n % 16 == 0 && channels.count % (2 * n) == 0)
         order.slot_order = kernels::SlotOrder::paired_long;
-    const int cap = codes.term.values.format().largest_short_run(2);
-    if (cap >= kEnoughSteps) {
-        cut_runs(cap, channels, &order);
-    } else {
-        cut_runs_by_codes(codes, channels, &order);
-    }
+    cut_short_runs(codes, channels, codes.term.values.format().largest_short_run(2), 2, &order);
     order.run_length = run_length_of(int64_t(order.slots.size()) * channels.taps, order.run_steps);
     return order;
 }
@@ -187,19 +195,31 @@ Order order_dot(const Channels& channels) {
     return order;
 }
 
-Order order_dotruns(const Channels& channels, RunLength run_length, int cap) {
+// Without runs yet.
+Order order_dotruns(const Channels& channels, RunLength run_length) {
     Order order{kernels::Arithmetic::dotruns, run_length, kernels::SlotOrder::table};
     for (int cluster = 0; cluster < channels.clusters(); ++cluster)
         add_cluster(cluster, channels, &order);
     if (channels.cluster % 4 == 0 || channels.clusters() == 1)
         order.slot_order = kernels::SlotOrder::contiguous;
-    cut_runs(cap, channels, &order);
+    return order;
+}
+
+Order order_long_dotruns(const Channels& channels) {
+    Order order = order_dotruns(channels, RunLength::any);
+    cut_runs(kLongRun, channels, &order);
+    return order;
+}
+
+Order order_short_dotruns(const Codes& codes, const Channels& channels, int cap) {
+    Order order = order_dotruns(channels, RunLength::few);
+    cut_short_runs(codes, channels, cap, 1, &order);
     return order;
 }
 
 // The same steps; where the products of scales and codes fit int8 they need no runs.
 Order order_scaled_dot(const Channels& channels) {
-    Order order = order_dotruns(channels, RunLength::any, kLongRun);
+    Order order = order_long_dotruns(channels);
     order.arithmetic = kernels::Arithmetic::dot;
     order.scaled = true;
     return order;
@@ -243,8 +263,8 @@ std::vector<Order> possible_orders(const kernels::KernelSet& kernels, const Code
         std::vector<Order> orders;
         const int cap = term.values.format().largest_short_run(4);
         if (cap > 0 && kernels.dotruns_short.rows > 0)
-            orders.push_back(order_dotruns(channels, RunLength::few, cap));
-        orders.push_back(order_dotruns(channels, RunLength::any, kLongRun));
+            orders.push_back(order_short_dotruns(codes, channels, cap));
+        orders.push_back(order_long_dotruns(channels));
         if (products_fit_int8(codes.shape, term)) orders.push_back(order_scaled_dot(channels));
         return orders;
     }

@@ -24,10 +24,8 @@ constexpr double kStep = 1.0;
 constexpr double kWideStep = 1.1;  // of two channels only, of which there are twice as many
 constexpr double kRun = 1.0;
 constexpr double kWideRun = 3.0;  // dotruns' sums of more than int16
-// dot's weights times their scales, once a panel and chunk of positions; dotruns' totals take the
-// registers of half a tile.
+// dot's weights times their scales, once a panel and chunk of positions.
 constexpr double kScaledStep = 1.05;
-constexpr double kRunsStep = 1.1;
 // From about a dozen steps a run, the larger tile of runs16 repays its trips to memory.
 constexpr int64_t kFewSteps = 10;
 
@@ -81,7 +79,6 @@ double accumulation_cost(Arithmetic arithmetic, RunLength run_length, bool scale
                          int64_t runs) {
     double per_step = kStep, per_run = kRun;
     if (arithmetic == Arithmetic::wide16) per_step = kWideStep;
-    if (arithmetic == Arithmetic::dotruns) per_step = kRunsStep;
     if (scaled) per_step = kScaledStep;
     if (arithmetic == Arithmetic::wide16 || arithmetic == Arithmetic::dot) per_run = 0.0;
     if (arithmetic == Arithmetic::dotruns && run_length == RunLength::any) per_run = kWideRun;
