@@ -34,7 +34,7 @@ SOURCES = [
     Source("avxvnni/s16_s16_wide16_6x16.cpp", ("wide16<6>", "wide16<5>"), "vpdpwssd"),
     Source(
         "avx512vnni/u8_s8_dot_12x32.cpp",
-        ("dot<12>", "dot<11>", "dotruns<12>", "dotruns_short<12>"),
+        ("dot<12>", "dot<11>", "dotruns<12>", "dotruns_short<6>"),
         "vpdpbusd",
     ),
     Source("avx512vnni/s16_s16_wide16_12x32.cpp", ("wide16<12>", "wide16<8>"), "vpdpwssd"),

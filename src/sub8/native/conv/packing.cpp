@@ -61,7 +61,7 @@ constexpr int kLargestMagnitude = 32767 / 255;
 constexpr int kEnoughSteps = 32;
 
 // Where nothing limits a run, it should still fit a block.
-constexpr int kLongRun = kBlockSteps / 2;
+constexpr int kLongRun = kBlockSteps;
 
 void add_cluster(int cluster, const Channels& channels, Order* order) {
     const int begin = cluster * channels.cluster;
@@ -292,7 +292,7 @@ void add_blocks(int panel, Stream* stream) {
     const int runs = int(stream->run_steps.size());
     const int unit = stream->format->codes_per_byte();
     const int vectors_per_step = stream->lanes() / 2;
-    const int limit = kBlockSteps * 16 / panel;
+    const int limit = kBlockSteps;
     int64_t offset = 0;
     int first_step = 0;
     for (int run = 0; run < runs;) {

@@ -44,7 +44,7 @@
 
 namespace sub8::conv {
 
-constexpr int kBlockSteps = 192;  // 64 bytes each with panels of 16: 12 KiB
+constexpr int kBlockSteps = 192;  // 64 bytes each with panels of 16: 12 KiB; 24 with 32
 
 // Four channels (or two, the rest -1) of a group that one slot holds; -1: none (its weights are 0).
 // Where the kernel's columns are folded into the channels, "channel" is kx * inputs + i.

@@ -23,7 +23,9 @@ using kernels::Arithmetic;
 constexpr double kStep = 1.0;
 constexpr double kWideStep = 1.1;  // of two channels only, of which there are twice as many
 constexpr double kRun = 1.0;
-constexpr double kWideRun = 3.0;  // dotruns' sums of more than int16
+// Dot products of runs, on AVX-512: short runs' totals leave registers to smaller tiles, those of
+// more than int16 take two multiplications and a trip to memory.
+constexpr double kShortDotStep = 1.07, kShortDotRun = 1.5, kWideDotRun = 3.7;
 // dot's weights times their scales, once a panel and chunk of positions.
 constexpr double kScaledStep = 1.05;
 // From about a dozen steps a run, the larger tile of runs16 repays its trips to memory.
@@ -40,20 +42,20 @@ constexpr int64_t kRowShareBytes = 256 * 1024;
 constexpr double kProductEffort = 1.0, kSlotEffort = 0.5, kExpandEffort = 2.0;
 
 // --- Winograd, in vector instructions: per product; per product and panel for the transform of
-// sums; per result of the inputs' and of the kernels' transform. Those of AVX2 were measured. With
-// dot products one instruction is a product, and their count of the transforms' instructions is
-// that of AVX2; what these cost beside a product is the larger of what llvm-mca estimates of Ice
-// Lake's 512 bits and of Alder Lake's 256, times what AVX2's took of its estimate where both are
-// known (sums 1, inputs 1.8, kernels 2: memory).
+// sums; per result of the inputs' and of the kernels' transform; and the share of the direct form's
+// instructions below which transforms were measured to be faster. With dot products one instruction
+// is a product. They were measured on a Zen 3 and an Emerald Rapids, where direct layers take a
+// tenth more than their products and transformed weights go through the second-level cache.
 
 struct WinogradEfforts {
-    double product, sum, input, kernel;
+    double product, sum, input, kernel, worthwhile;
 };
-constexpr WinogradEfforts kWinograd = {2.0, 8.0, 24.0, 9.0};
-constexpr WinogradEfforts kWinogradByDot = {1.0, 7.0, 20.0, 6.0};
-// The share of the direct form's vector instructions below which transforms were measured to be
-// faster.
-constexpr double kWinogradWorthwhile = 0.9;
+constexpr WinogradEfforts kWinograd = {2.0, 8.0, 24.0, 9.0, 0.9};
+constexpr WinogradEfforts kWinogradByDot = {1.1, 8.0, 12.0, 10.0, 1.1};
+
+const WinogradEfforts& winograd_efforts(const kernels::KernelSet& kernels) {
+    return kernels.has_dot() ? kWinogradByDot : kWinograd;
+}
 
 // The share of the time as it is below which positions are made side by side.
 constexpr double kSideBySideWorthwhile = 0.8;
@@ -81,7 +83,11 @@ double accumulation_cost(Arithmetic arithmetic, RunLength run_length, bool scale
     if (arithmetic == Arithmetic::wide16) per_step = kWideStep;
     if (scaled) per_step = kScaledStep;
     if (arithmetic == Arithmetic::wide16 || arithmetic == Arithmetic::dot) per_run = 0.0;
-    if (arithmetic == Arithmetic::dotruns && run_length == RunLength::any) per_run = kWideRun;
+    if (arithmetic == Arithmetic::dotruns) {
+        const bool wide = run_length == RunLength::any;
+        if (!wide) per_step = kShortDotStep;
+        per_run = wide ? kWideDotRun : kShortDotRun;
+    }
     return per_step * double(steps) + per_run * double(runs);
 }
 
@@ -132,7 +138,7 @@ Effort direct_effort(int64_t steps, int positions_per_unit, int64_t slots_per_un
 
 // A panel has two vectors.
 Effort winograd_effort(const WinogradTiling& tiling, const kernels::KernelSet& kernels) {
-    const WinogradEfforts& efforts = kernels.has_dot() ? kWinogradByDot : kWinograd;
+    const WinogradEfforts& efforts = winograd_efforts(kernels);
     Effort effort;
     // Edges have two points less in their direction.
     const double products =
@@ -170,11 +176,13 @@ double winograd_budget(const DenseWeights& weights, const ConvGeometry& geometry
                 break;
             case Arithmetic::dotruns:
                 instructions +=
-                    steps + (stream.run_length == RunLength::any ? kWideRun : kRun) * runs;
+                    accumulation_cost(stream.arithmetic, stream.run_length, false,
+                                      int64_t(stream.steps.size()), int64_t(stream.run_steps.size()));
                 break;
         }
     }
-    return kWinogradWorthwhile * 2.0 * instructions * positions * weights.panels_per_group();
+    return winograd_efforts(weights.kernels()).worthwhile * 2.0 * instructions * positions *
+           weights.panels_per_group();
 }
 
 Share cut_share(int64_t units, int64_t panels, const Effort& effort, int share, int shares) {

@@ -86,9 +86,4 @@ SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* a, int32_t* tota
     dotruns_of<rows, false>(t, a, total);
 }
 
-template <int rows>
-SUB8_INLINE void dotruns_short(const TileArguments& t, const uint8_t* a, int32_t* total) {
-    dotruns_of<rows, true>(t, a, total);
-}
-
 #endif

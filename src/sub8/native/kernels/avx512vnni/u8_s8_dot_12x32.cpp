@@ -23,10 +23,25 @@ SUB8_INLINE __m512i multiply_add_pairs(__m512i sum, __m512i a, __m512i b) {
 #define SUB8_VNNI_RUNS
 #include "kernels/vnni.inl"
 
+// The totals in registers, which leaves them to six rows: from memory they would cost more than
+// larger tiles gain, in runs of 16 steps 440 / 354 of the time of a plain sum instead of 440 / 378.
+template <int rows>
+SUB8_INLINE void dotruns_short(const TileArguments& t, const uint8_t* a, int32_t* total) {
+    Tile<rows> acc;
+    start_totals(t, total, acc);
+    for_each_run<rows>(t, a, [&](const Tile<rows>& sum, const uint8_t* alpha) SUB8_INLINE_LAMBDA {
+        const __m512i alpha0 = load_alpha(alpha);
+        const __m512i alpha1 = load_alpha(alpha + kPanel);
+        SUB8_ROWS(acc.v[r][0] = multiply_add_pairs(acc.v[r][0], sum.v[r][0], alpha0);
+                  acc.v[r][1] = multiply_add_pairs(acc.v[r][1], sum.v[r][1], alpha1);)
+    });
+    acc.write(total);
+}
+
 }  // namespace
 
 const TileKernels u8_s8_dot_12x32 = SUB8_TILES_APART_12(dot);
 const TileKernels u8_s8_dotruns_12x32 = SUB8_TILES_APART_12(dotruns);
-const TileKernels u8_s8_dotruns_short_12x32 = SUB8_TILES_APART_12(dotruns_short);
+const TileKernels u8_s8_dotruns_short_6x32 = SUB8_TILES_APART_6(dotruns_short);
 
 }  // namespace sub8::kernels::avx512vnni

@@ -28,6 +28,11 @@ SUB8_INLINE __m256i multiply_add_pairs(__m256i sum, __m256i a, __m256i b) {
 #define SUB8_VNNI_RUNS
 #include "kernels/vnni.inl"
 
+template <int rows>
+SUB8_INLINE void dotruns_short(const TileArguments& t, const uint8_t* a, int32_t* total) {
+    dotruns_of<rows, true>(t, a, total);
+}
+
 }  // namespace
 
 const TileKernels u8_s8_dot_6x16 = SUB8_TILES_APART_6(dot);
