@@ -130,26 +130,29 @@ void check(const Kernel& kernel, decltype(KernelSet::widen) KernelSet::* place) 
     kernel.require(agrees, "widened");
 }
 
-void check(const Kernel& kernel, decltype(KernelSet::scale) KernelSet::* place) {
+void check(const Kernel& kernel, ExpandScaled KernelSet::* place) {
     std::mt19937 random(6);
+    const weights::Format& ternary = weights::format("ternary");
     const int step = 4 * kernel.set.panel;
-    const uint16_t lengths[] = {1, 3, 2};
-    const int runs[] = {0, 1, 1, 1, 2, 2};
-    auto codes = aligned_array<int8_t>(6 * step);
-    auto alpha = aligned_array<uint8_t>(3 * step / 2);
-    auto out = aligned_array<int8_t>(6 * step);
-    for (int i = 0; i < 3 * step / 2; ++i) alpha[i] = uint8_t(random() % 128);
-    std::vector<int8_t> wanted;
-    for (int i = 0; i < 6 * step; ++i) {
-        const int scale = alpha[(runs[i / step] * step + i % step) / 2];
-        const int largest = 127 / std::max(1, scale);
-        codes[i] = int8_t(int(random() % (2 * largest + 1)) - largest);
-        wanted.push_back(int8_t(codes[i] * scale));
+    for (const std::vector<uint16_t>& lengths :
+         std::vector<std::vector<uint16_t>>{{1}, {2}, {1, 3, 2}, {4, 1, 1, 1}}) {
+        const Steps steps(kernel.set, Arithmetic::dot, 1, lengths, 1, unsigned(lengths.size()));
+        auto alpha = aligned_array<uint8_t>(lengths.size() * step / 2);
+        for (std::size_t i = 0; i < lengths.size() * step / 2; ++i)
+            alpha[i] = uint8_t(random() % 128);
+        auto out = aligned_array<int8_t>(std::size_t(steps.steps()) * step);
+        (kernel.set.*place)(steps.packed(ternary).get(), alpha.get(), lengths.data(),
+                            int(lengths.size()), out.get());
+        bool agrees = true;
+        int at = 0;
+        for (std::size_t run = 0; run < lengths.size(); ++run) {
+            for (int i = 0; i < lengths[run] * step; ++i, ++at) {
+                const int scale = alpha[run * step / 2 + i % step / 2];
+                agrees = agrees && out[at] == steps.weights()[at] * scale;
+            }
+        }
+        kernel.require(agrees, std::to_string(steps.steps()) + " steps");
     }
-    (kernel.set.*place)(codes.get(), alpha.get(), lengths, 3, out.get());
-    kernel.require(std::equal(wanted.begin(), wanted.end(), out.get()), "scaled");
-    (kernel.set.*place)(codes.get(), alpha.get(), lengths, 3, codes.get());
-    kernel.require(std::equal(wanted.begin(), wanted.end(), codes.get()), "scaled in place");
 }
 
 void check(const Kernel& kernel, decltype(KernelSet::requantize) KernelSet::* place) {

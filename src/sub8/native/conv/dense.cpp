@@ -139,15 +139,16 @@ class DenseConvolution : public Convolution {
     // Expanded weights of one block and panel.
     const void* expand(const Stream& stream, const Block& block, int64_t panel,
                        const uint8_t* alpha, const Work& work) const {
-        const int8_t* codes = stream.expanded(kernels_, block, panel, work.codes);
         const uint16_t* run_steps = stream.run_steps.data() + block.first_run;
+        if (stream.scaled) {
+            (kernels_.*stream.format->expand_scaled)(stream.packed(block, panel), alpha, run_steps,
+                                                     block.runs, work.codes);
+            return work.codes;
+        }
+        const int8_t* codes = stream.expanded(kernels_, block, panel, work.codes);
         if (stream.arithmetic == kernels::Arithmetic::wide16) {
             kernels_.widen(codes, alpha, run_steps, block.runs, work.wide);
             return work.wide;
-        }
-        if (stream.scaled) {
-            kernels_.scale(codes, alpha, run_steps, block.runs, work.codes);
-            return work.codes;
         }
         return codes;
     }

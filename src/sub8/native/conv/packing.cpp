@@ -225,31 +225,13 @@ Order order_scaled_dot(const Channels& channels) {
     return order;
 }
 
-// Whether alpha times code is an int8 everywhere, -128 left out.
-bool products_fit_int8(const WeightShape& shape, const WeightTerm& term) {
+int largest_scale(const WeightShape& shape, const WeightTerm& term) {
     const int64_t clusters = pieces(shape.inputs, term.cluster);
-    const int taps = shape.kernel_h * shape.kernel_w;
-    const uint8_t* alpha = term.alpha;
-    for (int64_t o = 0; o < shape.outputs; ++o) {
-        int64_t first = o * shape.inputs * taps;
-        for (int64_t cluster = 0; cluster < clusters; ++cluster, ++alpha) {
-            const int64_t channels =
-                std::min<int64_t>(term.cluster, shape.inputs - cluster * term.cluster);
-            const int largest = 127 / std::max<int>(1, *alpha);
-            if (largest < term.values.format().largest) {
-                const std::vector<int8_t> values = term.values.values(first, channels * taps);
-                if (std::any_of(values.begin(), values.end(),
-                                [=](int8_t v) { return std::abs(int(v)) > largest; }))
-                    return false;
-            }
-            first += channels * taps;
-        }
-    }
-    return true;
+    return *std::max_element(term.alpha, term.alpha + shape.outputs * clusters);
 }
 
 bool has_unit_scales(const WeightShape& shape, const WeightTerm& term) {
-    const int64_t clusters = (pieces(shape.inputs, term.cluster));
+    const int64_t clusters = pieces(shape.inputs, term.cluster);
     return std::all_of(term.alpha, term.alpha + shape.outputs * clusters,
                        [](uint8_t alpha) { return alpha == 1; });
 }
@@ -265,7 +247,9 @@ std::vector<Order> possible_orders(const kernels::KernelSet& kernels, const Code
         if (cap > 0 && kernels.dotruns_short.rows > 0)
             orders.push_back(order_short_dotruns(codes, channels, cap));
         orders.push_back(order_long_dotruns(channels));
-        if (products_fit_int8(codes.shape, term)) orders.push_back(order_scaled_dot(channels));
+        if (term.values.format().expand_scaled != nullptr &&
+            largest_scale(codes.shape, term) <= 127)
+            orders.push_back(order_scaled_dot(channels));
         return orders;
     }
     std::vector<Order> orders = {order_wide16(channels)};
@@ -336,11 +320,14 @@ void unpack_codes(const weights::Format& format, const uint8_t* packed, int vect
 
 }  // namespace
 
+const uint8_t* Stream::packed(const Block& block, int64_t panel) const {
+    return codes.data() + panel * panel_bytes + block.offset;
+}
+
 const int8_t* Stream::expanded(const kernels::KernelSet& kernels, const Block& block, int64_t panel,
                                int8_t* room) const {
-    const uint8_t* packed = codes.data() + panel * panel_bytes + block.offset;
-    if (format->expand == nullptr) return reinterpret_cast<const int8_t*>(packed);
-    (kernels.*format->expand)(packed, block.vectors, room);
+    if (format->expand == nullptr) return reinterpret_cast<const int8_t*>(packed(block, panel));
+    (kernels.*format->expand)(packed(block, panel), block.vectors, room);
     return room;
 }
 

@@ -26,9 +26,9 @@
 // + 1) << 6. Example: the first bytes of four vectors hold codes 1, 0, -1, 1: stored 2 | 1 << 2 | 0
 // << 4 | 2 << 6 = 0x86.
 //
-// Scales and codes whose products all fit int8 (ternary ones with alpha up to 127) need no runs
-// where a CPU has 8-bit dot products: a panel's codes are multiplied with their scales once they
-// are expanded, and then are plain int8 weights. What is stored stays as above.
+// Ternary codes with scales up to 127, whose products all fit int8, need no runs where a CPU has
+// 8-bit dot products: a panel's codes are multiplied with their scales as they are expanded, and
+// then are plain int8 weights. What is stored stays as above.
 //
 // Steps are cut into blocks (whole runs, padded to whole packing units), each small enough that its
 // expanded weights stay in the first-level cache while it passes over all positions.
@@ -85,6 +85,8 @@ struct Stream {
     std::vector<uint8_t, AlignedAllocator<uint8_t>> codes;  // [groups][panels][panel_bytes]
     std::vector<uint8_t, AlignedAllocator<uint8_t>> alpha;  // [groups][panels][runs][panel][2]
 
+    // A block's weights of a panel as they are stored.
+    const uint8_t* packed(const Block& block, int64_t panel) const;
     // A block's weights of a panel as the tile kernels' int8 codes: expanded into `room`, or where
     // they are stored.
     const int8_t* expanded(const kernels::KernelSet& kernels, const Block& block, int64_t panel,

@@ -175,9 +175,9 @@ double winograd_budget(const DenseWeights& weights, const ConvGeometry& geometry
                 instructions += steps;
                 break;
             case Arithmetic::dotruns:
-                instructions +=
-                    accumulation_cost(stream.arithmetic, stream.run_length, false,
-                                      int64_t(stream.steps.size()), int64_t(stream.run_steps.size()));
+                instructions += accumulation_cost(stream.arithmetic, stream.run_length, false,
+                                                  int64_t(stream.steps.size()),
+                                                  int64_t(stream.run_steps.size()));
                 break;
         }
     }

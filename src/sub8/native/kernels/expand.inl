@@ -2,8 +2,9 @@
 // own: the including file defines, in an anonymous namespace, kPanel, Vector, load_unaligned,
 // store and
 //
-//     Vector load_scales(const uint8_t* alpha);     // of one vector of codes
-//     Vector product(Vector codes, Vector scales);  // its bytes' lower 8 bits
+//     struct Scales { Vector factors, bytes; }   // of a vector of codes; bytes: one each
+//     Scales load_scales(const uint8_t* alpha);
+//     Vector times(Vector codes, Vector factors);  // of bytes, where no product exceeds 255
 
 using Bytes = uint8_t __attribute__((vector_size(sizeof(Vector))));
 
@@ -39,16 +40,35 @@ void expand(const uint8_t* packed, int rows, int8_t* out) {
     });
 }
 
-void scale(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
-           int8_t* out) {
+// A step's two rows of ternary codes, from the bits `place` of their bytes on, times its scales.
+// What is stored is a code plus one: 0 to 2, which times a scale is at most 254.
+template <int place>
+SUB8_INLINE void expand_step(const uint8_t* packed, const Scales* scales, int8_t* out) {
+    for (int i = 0; i < kRow; i += kVector, ++scales) {
+        const Vector p = load_unaligned(packed + i);
+        const Scales &first = scales[0], &second = scales[kRow / kVector];
+        const Bytes lower = Bytes(times(Vector(field<2, place>(p)), first.factors));
+        const Bytes upper = Bytes(times(Vector(field<2, place + 2>(p)), second.factors));
+        store(out + i, Vector(lower - Bytes(first.bytes)));
+        store(out + kRow + i, Vector(upper - Bytes(second.bytes)));
+    }
+}
+
+void expand_scaled(const uint8_t* packed, const uint8_t* alpha, const uint16_t* run_steps, int runs,
+                   int8_t* out) {
     constexpr int kVectors = 2 * kRow / kVector;  // of a step
+    bool odd = false;
     for (int run = 0; run < runs; ++run, alpha += kRow) {
-        Vector scales[kVectors], step[kVectors];
+        Scales scales[kVectors];
         for (int i = 0; i < kVectors; ++i) scales[i] = load_scales(alpha + i * kVector / 2);
-        for (int k = 0; k < run_steps[run]; ++k, codes += 2 * kRow, out += 2 * kRow) {
-            for (int i = 0; i < kVectors; ++i) step[i] = load_unaligned(codes + i * kVector);
-            for (int i = 0; i < kVectors; ++i)
-                store(out + i * kVector, product(step[i], scales[i]));
+        for (int k = 0; k < run_steps[run]; ++k, out += 2 * kRow) {
+            if (odd) {
+                expand_step<4>(packed, scales, out);
+                packed += kRow;
+            } else {
+                expand_step<0>(packed, scales, out);
+            }
+            odd = !odd;
         }
     }
 }

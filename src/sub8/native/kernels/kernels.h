@@ -75,6 +75,10 @@ struct RowKernel {
 // Packed codes to int8; `rows` of 2 * panel bytes, a whole number of packing units.
 using Expand = void (*)(const uint8_t* packed, int rows, int8_t* out);
 
+// Packed ternary codes [steps][panel][4] times alpha, up to 127, to int8, run by run.
+using ExpandScaled = void (*)(const uint8_t* packed, const uint8_t* alpha,
+                              const uint16_t* run_steps, int runs, int8_t* out);
+
 // Integers of an 8-bit result, prepared by requantize/prepare.cpp for `panel`-aligned access.
 struct RequantizeConstants {
     const int64_t* multiplier;  // [outputs padded to a panel]
@@ -226,13 +230,10 @@ struct KernelSet {
     RowKernel row_w2, row_w4;
     RowKernel row_w8;  // both halves of a slot in one cluster
     Expand expand_w2, expand_w4;
+    ExpandScaled expand_scaled_w2;
     // int8 codes [steps][panel][2] times alpha to int16, run by run.
     void (*widen)(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
                   int16_t* out);
-    // int8 codes [steps][panel][4] times alpha to int8, run by run; no product leaves int8. out may
-    // be codes.
-    void (*scale)(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps, int runs,
-                  int8_t* out);
     // The requantisation with these constants: chosen once a layer.
     RequantizeKernel (*requantize)(const RequantizeConstants&);
     void (*gather_slots)(const SlotArguments&);

@@ -16,6 +16,8 @@ struct Format {
     int bias;     // what is stored is an integer plus this
     // Codes to int8; null where they are stored as int8.
     kernels::Expand kernels::KernelSet::* expand;
+    // Codes times scales of up to 127 to int8, where that fits them all; null where it does not.
+    kernels::ExpandScaled kernels::KernelSet::* expand_scaled;
     // One row of activations times codes as they are stored.
     kernels::RowKernel kernels::KernelSet::* row;
 

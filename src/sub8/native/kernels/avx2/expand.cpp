@@ -5,14 +5,16 @@
 namespace sub8::kernels::avx2 {
 namespace {
 
-SUB8_INLINE __m256i load_scales(const uint8_t* alpha) { return load_alpha(alpha); }
-
-// The lower 8 bits do not depend on what lies above, nor on signs.
-SUB8_INLINE __m256i product(__m256i codes, __m256i scales) {
-    const __m256i upper = _mm256_set1_epi16(int16_t(0xff00));
-    const __m256i even = _mm256_mullo_epi16(codes, scales);
-    const __m256i odd = _mm256_mullo_epi16(_mm256_and_si256(codes, upper), scales);
-    return _mm256_blendv_epi8(even, odd, upper);
+struct Scales {
+    __m256i factors, bytes;  // factors: words
+};
+SUB8_INLINE Scales load_scales(const uint8_t* alpha) {
+    const __m256i words = load_alpha(alpha);
+    return {words, _mm256_or_si256(words, _mm256_slli_epi16(words, 8))};
+}
+// Of two bytes at once: nothing is carried.
+SUB8_INLINE __m256i times(__m256i codes, __m256i factors) {
+    return _mm256_mullo_epi16(codes, factors);
 }
 
 #include "kernels/expand.inl"
@@ -53,7 +55,7 @@ void widen(const int8_t* codes, const uint8_t* alpha, const uint16_t* run_steps,
 
 const Expand w2_expand = expand2;
 const Expand w4_expand = expand<4, 8>;
+const ExpandScaled w2_expand_scaled = expand_scaled;
 decltype(KernelSet::widen) const w8_widen = widen;
-decltype(KernelSet::scale) const w8_scale = scale;
 
 }  // namespace sub8::kernels::avx2

@@ -5,15 +5,17 @@
 namespace sub8::kernels::avx512vnni {
 namespace {
 
-SUB8_INLINE __m512i load_scales(const uint8_t* alpha) {
-    return _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(alpha)));
+struct Scales {
+    __m512i factors, bytes;  // factors: words
+};
+SUB8_INLINE Scales load_scales(const uint8_t* alpha) {
+    const __m512i words =
+        _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(alpha)));
+    return {words, _mm512_or_si512(words, _mm512_slli_epi16(words, 8))};
 }
-
-// The lower 8 bits do not depend on what lies above, nor on signs.
-SUB8_INLINE __m512i product(__m512i codes, __m512i scales) {
-    constexpr __mmask64 kOdd = 0xaaaaaaaaaaaaaaaa;
-    const __m512i odd = _mm512_mullo_epi16(_mm512_maskz_mov_epi8(kOdd, codes), scales);
-    return _mm512_mask_mov_epi8(_mm512_mullo_epi16(codes, scales), kOdd, odd);
+// Of two bytes at once: nothing is carried.
+SUB8_INLINE __m512i times(__m512i codes, __m512i factors) {
+    return _mm512_mullo_epi16(codes, factors);
 }
 
 #include "kernels/expand.inl"
@@ -22,6 +24,6 @@ SUB8_INLINE __m512i product(__m512i codes, __m512i scales) {
 
 const Expand w2_expand = expand<2, 1>;
 const Expand w4_expand = expand<4, 8>;
-decltype(KernelSet::scale) const w8_scale = scale;
+const ExpandScaled w2_expand_scaled = expand_scaled;
 
 }  // namespace sub8::kernels::avx512vnni

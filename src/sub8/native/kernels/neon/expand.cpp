@@ -16,11 +16,15 @@ SUB8_INLINE Vector load_unaligned(const void* from) {
 }
 SUB8_INLINE void store(int8_t* to, Vector value) { vst1q_s8(to, vreinterpretq_s8_u8(value)); }
 
-SUB8_INLINE Vector load_scales(const uint8_t* alpha) {
+struct Scales {
+    Vector factors, bytes;
+};
+SUB8_INLINE Scales load_scales(const uint8_t* alpha) {
     const uint8x8_t pairs = vld1_u8(alpha);
-    return vcombine_u8(vzip1_u8(pairs, pairs), vzip2_u8(pairs, pairs));
+    const Vector bytes = vcombine_u8(vzip1_u8(pairs, pairs), vzip2_u8(pairs, pairs));
+    return {bytes, bytes};
 }
-SUB8_INLINE Vector product(Vector codes, Vector scales) { return vmulq_u8(codes, scales); }
+SUB8_INLINE Vector times(Vector codes, Vector factors) { return vmulq_u8(codes, factors); }
 
 #include "kernels/expand.inl"
 
@@ -28,6 +32,6 @@ SUB8_INLINE Vector product(Vector codes, Vector scales) { return vmulq_u8(codes,
 
 const Expand w2_expand = expand<2, 1>;
 const Expand w4_expand = expand<4, 8>;
-decltype(KernelSet::scale) const w8_scale = scale;
+const ExpandScaled w2_expand_scaled = expand_scaled;
 
 }  // namespace sub8::kernels::neon
