@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sub8.engine.lower.memory import ALIGNMENT, Lifetime, plan_memory
+from sub8.engine.lower.memory import ALIGNMENT, APART, PAGE, Lifetime, plan_memory
 
 lifetimes = st.builds(
     lambda size, first, length: Lifetime(size, first, first + length),
@@ -11,6 +11,12 @@ lifetimes = st.builds(
     st.integers(0, 12),
     st.integers(0, 6),
 )
+
+
+def room(size):
+    """Whole cache lines, but not whole pages."""
+    lines = -(-size // ALIGNMENT) * ALIGNMENT
+    return lines + APART * (lines % PAGE == 0)
 
 
 @given(st.lists(lifetimes, max_size=30))
@@ -31,13 +37,18 @@ def test_arena_lies_between_the_peak_and_the_sum(buffers):
 
     size = plan_memory(buffers).size
     assert max(alive(step) for step in range(20)) <= size
-    assert size <= sum(-(-b.size // ALIGNMENT) * ALIGNMENT for b in buffers)
+    assert size <= sum(room(b.size) for b in buffers)
 
 
 @given(st.integers(1, 5000), st.integers(2, 40))
 def test_a_chain_of_equals_takes_two_buffers(size, length):
     chain = [Lifetime(size, step, step + 1) for step in range(length)]
-    assert plan_memory(chain).size == 2 * (-(-size // ALIGNMENT) * ALIGNMENT)
+    assert plan_memory(chain).size == 2 * room(size)
+
+
+def test_neighbours_of_whole_pages_do_not_lie_whole_pages_apart():
+    plan = plan_memory([Lifetime(196 * PAGE, 0, 1), Lifetime(196 * PAGE, 0, 1)])
+    assert abs(plan.offsets[0] - plan.offsets[1]) % PAGE == APART
 
 
 def test_buffers_that_never_meet_share_memory():

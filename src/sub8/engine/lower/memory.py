@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 ALIGNMENT = 64  # bytes: one cache line, and the widest vector register
+# Processors tell loads from stores that are under way by the lower 12 bits of their addresses: of
+# neighbours of whole pages every load would wait for stores to the other (5 % of ResNet-50).
+PAGE = 4096
+APART = 21 * ALIGNMENT  # of PAGE: only every 64th neighbour lies at whole pages again
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,18 @@ def plan_memory(lifetimes: Sequence[Lifetime]) -> MemoryPlan:
     offsets = [0] * len(lifetimes)
     placed: list[int] = []
     largest_first = sorted(
-        range(len(lifetimes)), key=lambda i: (-_aligned(lifetimes[i].size), lifetimes[i].first, i)
+        range(len(lifetimes)), key=lambda i: (-_room(lifetimes[i].size), lifetimes[i].first, i)
     )
     for index in largest_first:
         taken = sorted(
-            (offsets[other], offsets[other] + _aligned(lifetimes[other].size))
+            (offsets[other], offsets[other] + _room(lifetimes[other].size))
             for other in placed
             if lifetimes[other].meets(lifetimes[index])
         )
-        offsets[index] = _best_gap(taken, _aligned(lifetimes[index].size))
+        offsets[index] = _best_gap(taken, _room(lifetimes[index].size))
         placed.append(index)
     size = max(
-        (offsets[i] + _aligned(lifetime.size) for i, lifetime in enumerate(lifetimes)), default=0
+        (offsets[i] + _room(lifetime.size) for i, lifetime in enumerate(lifetimes)), default=0
     )
     return MemoryPlan(tuple(offsets), size)
 
@@ -63,5 +67,6 @@ def _best_gap(taken: list[tuple[int, int]], size: int) -> int:
     return end if best is None else best[1]
 
 
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+def _room(size: int) -> int:
+    aligned = -(-size // ALIGNMENT) * ALIGNMENT
+    return aligned + APART if aligned > 0 and aligned % PAGE == 0 else aligned
