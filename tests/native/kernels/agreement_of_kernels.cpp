@@ -368,54 +368,66 @@ void check(const Kernel& kernel, DepthwiseKernel KernelSet::* place) {
 }
 
 // variant: bytes or sums, padding that counts, inputs and results with their top bit flipped.
-void check_depthwise_line(const Kernel& kernel, DepthwiseLine line, int block, int size, int stride,
-                          int positions, int first, int variant, std::mt19937& random) {
-    const bool sums = variant % 2 != 0, padded = variant / 2 % 2 != 0;
-    const uint8_t flip = variant / 4 % 2 != 0 ? 0x80 : 0;
+struct LineCase {
+    int lines, size, stride, positions, first, variant;
+};
+
+void check_depthwise_line(const Kernel& kernel, const DepthwiseLines& given, const LineCase& c,
+                          std::mt19937& random) {
+    const bool sums = c.variant % 2 != 0, padded = c.variant / 2 % 2 != 0;
+    const uint8_t flip = c.variant / 4 % 2 != 0 ? 0x80 : 0;
     constexpr int kShift = 12;
-    const int step = block + 8, columns = std::max(1, (positions - 1) * stride + size - 2);
-    std::vector<uint8_t> input(std::size_t(size) * columns * step + block), padding(block, 77);
+    const int vector = given.vector, block = vector / c.lines, size = c.size;
+    const int step = block + 8, pitch = block + 4;
+    const int columns = std::max(1, (c.positions - 1) * c.stride + size - 2);
+    const int line_bytes = columns * step;
+    std::vector<uint8_t> input(std::size_t(c.lines + size) * line_bytes), padding(block, 77);
     for (uint8_t& value : input) value = uint8_t(random());
     std::vector<const uint8_t*> rows;
-    for (int row = 0; row < size; ++row) rows.push_back(&input[std::size_t(row) * columns * step]);
+    for (int line = 0; line < c.lines; ++line) {
+        for (int row = 0; row < size; ++row)
+            rows.push_back(&input[std::size_t(line + row) * line_bytes]);
+    }
     std::vector<int8_t> weights, stored;
     for (int i = 0; i < size * size * block; ++i) weights.push_back(int8_t(random()));
     const auto weight = [&](int row, int column, int channel) {
         return weights[std::size_t((row * size + column) * block + channel)];
     };
-    std::vector<float> scale, offset;
     std::vector<int32_t> factors, offsets;
     for (int channel = 0; channel < block; ++channel) {
         factors.push_back(int32_t(1 + random() % 255));
         offsets.push_back(int32_t(random() % (1 << 20)));
     }
     for (int column = 0; column < size; ++column) {
-        for (int row = 0; row < size; ++row) {
-            if (row % 4 != 0) continue;
-            for (int place = 0; place < block; ++place) {
-                const int channel = depthwise_line_channel(block, place);
-                int8_t four[4] = {};
-                for (int i = row; i < std::min(size, row + 4); ++i)
-                    four[row == 4 ? place / (block / 4) : i] = weight(i, column, channel);
-                stored.insert(stored.end(), four, four + 4);
+        for (int four = 0; four < size; four += 4) {
+            for (int place = 0; place < vector; ++place) {
+                const int channel = depthwise_line_byte(vector, place) % block;
+                int8_t taps[4] = {};
+                for (int row = four; row < std::min(size, four + 4); ++row)
+                    taps[row == 4 ? place / (vector / 4) : row] = weight(row, column, channel);
+                stored.insert(stored.end(), taps, taps + 4);
             }
         }
     }
-    for (int place = 0; place < block; ++place) {
-        const int channel = depthwise_line_channel(block, place);
+    std::vector<float> scale, offset;
+    std::vector<int32_t> all_factors;
+    for (int place = 0; place < vector; ++place) {
+        const int channel = depthwise_line_byte(vector, place) % block;
         scale.push_back(float(factors[channel]) / (1 << kShift));
         offset.push_back(float(offsets[channel]) / (1 << kShift));
+        all_factors.push_back(factors[place % block]);
     }
-    const int pitch = block + 4;
-    std::vector<uint8_t> out(std::size_t(positions) * pitch, 0x55), wanted = out;
-    std::vector<int32_t> acc(out.size(), 0x55), wanted_acc = acc;
+    std::vector<uint8_t> out(std::size_t(c.lines * c.positions) * pitch, 0x55), wanted = out;
+    std::vector<int32_t> acc(std::size_t(c.lines * c.positions) * block, 0x55), wanted_acc = acc;
+    std::vector<uint8_t*> outs;
+    for (int line = 0; line < c.lines; ++line) outs.push_back(&out[line * c.positions * pitch]);
     DepthwiseLineArguments t{};
     t.rows = rows.data();
     t.padding = padded ? padding.data() : nullptr;
     t.step = step;
     t.columns = columns;
-    t.first = first;
-    t.positions = positions;
+    t.first = c.first;
+    t.positions = c.positions;
     t.flip = flip;
     t.weights = stored.data();
     t.scale = scale.data();
@@ -423,48 +435,49 @@ void check_depthwise_line(const Kernel& kernel, DepthwiseLine line, int block, i
     t.low = flip != 0 ? 9 : 0;
     t.high = 230;
     t.out_flip = flip;
-    t.out = sums ? nullptr : out.data();
-    t.pitch = t.acc_pitch = pitch;
-    t.factors = padded ? factors.data() : nullptr;
+    t.out = sums ? nullptr : outs.data();
+    t.pitch = pitch;
+    t.factors = all_factors.data();
     t.acc = acc.data();
-    line(t);
-    for (int position = 0; position < positions; ++position) {
+    given.choose(c.lines, size, size, c.stride)(t);
+    const requantize::SumTo8Bit<int32_t> to_8_bit(kShift, 0, t.low, t.high);
+    for (int at = 0; at < c.lines * c.positions; ++at) {
+        const uint8_t* const* const taps = &rows[at / c.positions * size];
         for (int channel = 0; channel < block; ++channel) {
             int32_t sum = 0;
             for (int column = 0; column < size; ++column) {
-                const int x = first + position * stride + column;
-                if ((x < 0 || x >= columns) && !padded) continue;
+                const int x = c.first + at % c.positions * c.stride + column;
+                const bool outside = x < 0 || x >= columns;
+                if (outside && !padded) continue;
                 for (int row = 0; row < size; ++row) {
                     const uint8_t value =
-                        x < 0 || x >= columns ? padding[channel] : rows[row][x * step + channel];
+                        outside ? padding[channel] : taps[row][x * step + channel];
                     sum += (value ^ flip) * weight(row, column, channel);
                 }
             }
-            const std::size_t at = std::size_t(position) * pitch + channel;
-            const requantize::SumTo8Bit<int32_t> to_8_bit(kShift, 0, t.low, t.high);
-            if (!sums) wanted[at] = to_8_bit(sum * factors[channel] + offsets[channel]) ^ flip;
-            if (sums) wanted_acc[at] = sum * (padded ? factors[channel] : 1);
+            sum *= factors[channel];
+            if (sums) wanted_acc[at * block + channel] = sum;
+            if (!sums) wanted[at * pitch + channel] = to_8_bit(sum + offsets[channel]) ^ flip;
         }
     }
     kernel.require(out == wanted && acc == wanted_acc,
-                   std::to_string(block) + " channels, " + std::to_string(size) + " columns, " +
-                       std::to_string(positions) + " positions, variant " +
-                       std::to_string(variant));
+                   std::to_string(c.lines) + " lines, " + std::to_string(size) + " columns, " +
+                       std::to_string(c.positions) + " positions, variant " +
+                       std::to_string(c.variant));
 }
 
 void check(const Kernel& kernel, DepthwiseLines KernelSet::* place) {
     std::mt19937 random(9);
-    const DepthwiseLines& lines = kernel.set.*place;
-    for (int block = lines.smallest; block <= lines.largest; block *= 2) {
+    const DepthwiseLines& given = kernel.set.*place;
+    for (int lines = 1; lines <= given.most_lines; lines *= 2) {
         for (int size : {3, 5}) {
             for (int stride : {1, 2}) {
-                const DepthwiseLine line = lines.choose(block, size, size, stride);
                 for (int positions : {1, 2, 3, 4, 7, 11}) {
                     for (int variant = 0; variant < 8; ++variant) {
-                        for (int first : {-size / 2, 0, 1}) {
-                            check_depthwise_line(kernel, line, block, size, stride, positions,
-                                                 first, variant, random);
-                        }
+                        for (int first : {-size / 2, 0, 1})
+                            check_depthwise_line(kernel, given,
+                                                 {lines, size, stride, positions, first, variant},
+                                                 random);
                     }
                 }
             }

@@ -141,7 +141,7 @@ int main(int count, char** names) {
                     }
                 }
             }
-            for (int channels : {8, 40, 64, 112}) {
+            for (int channels : {8, 24, 40, 64, 112}) {
                 for (int kernel : {3, 5}) {
                     for (bool residual : {false, true}) {
                         Case c{1, channels, kernel, 9, 1, channels, &format, 1, channels == 40, 50};

@@ -19,6 +19,7 @@ namespace {
 
 using Block = DepthwiseWeights::LineBlock;
 
+constexpr int kMostLines = 4, kMostRows = 8;
 constexpr int kSegment = 32;  // positions whose sums are kept until they are requantised
 // Bytes of input and output that blocks of channels take turns at: they stay in the second-level
 // cache.
@@ -32,18 +33,13 @@ class DepthwiseLineConvolution : public Convolution {
           weights_(static_cast<const DepthwiseWeights&>(layer().weights())),
           geometry_(geometry),
           channels_(weights_.shape().outputs),
-          line_bytes_(int64_t(geometry.in_w) * channels_) {
-        const kernels::DepthwiseLines& lines = weights_.kernels().depthwise_lines;
-        const WeightShape& shape = weights_.shape();
-        for (const Block& block : weights_.line_blocks())
-            kernels_.push_back(
-                lines.choose(block.channels, shape.kernel_h, shape.kernel_w, geometry.stride_w));
+          vector_(weights_.kernels().depthwise_lines.vector),
+          line_bytes_(int64_t(geometry.in_w) * channels_),
+          form_(layer().requantize().float_form()) {
         const int64_t row_bytes =
             geometry.stride_h * line_bytes_ + int64_t(geometry.out_w) * channels_;
-        strip_ = int(std::max<int64_t>(1, kStripBytes / row_bytes));
-        form_ = layer().requantize().float_form();
-        scaled_ = std::any_of(scales().begin(), scales().end(), [](int32_t s) { return s != 1; });
-        if (form_ != nullptr) place_constants();
+        strip_ = int(std::max<int64_t>(kMostLines, kStripBytes / row_bytes));
+        for (const Block& block : weights_.line_blocks()) prepare(block);
     }
 
     std::string algorithm() const override { return "depthwise lines"; }
@@ -60,10 +56,11 @@ class DepthwiseLineConvolution : public Convolution {
         const int64_t rows = int64_t(geometry_.batch) * geometry_.out_h;
         const int64_t end = rows * (share + 1) / shares;
         for (int64_t row = rows * share / shares; row < end;) {
-            const int64_t image_end = (row / geometry_.out_h + 1) * geometry_.out_h;
-            const int64_t strip_end = std::min({end, image_end, row + strip_});
+            const int64_t strip_end = std::min(end, row + strip_);
             for (std::size_t block = 0; block < kernels_.size(); ++block) {
-                for (int64_t line = row; line < strip_end; ++line) run_line(work, block, line);
+                const int lines = weights_.line_blocks()[block].lines;
+                for (int64_t line = row; line < strip_end; line += lines)
+                    run_lines(work, block, line, int(std::min<int64_t>(lines, strip_end - line)));
             }
             row = strip_end;
         }
@@ -76,41 +73,48 @@ class DepthwiseLineConvolution : public Convolution {
         int32_t* acc;
     };
 
-    const std::vector<int32_t>& scales() const { return weights_.line_scales(); }
+    // The kernel of a block and its constants, which are as long for all.
+    void prepare(const Block& block) {
+        const WeightShape& shape = weights_.shape();
+        kernels_.push_back(weights_.kernels().depthwise_lines.choose(
+            block.lines, shape.kernel_h, shape.kernel_w, geometry_.stride_w));
+        for (int place = 0; place < vector_; ++place) {
+            const int channel = weights_.line_channel(block, place);
+            if (form_ != nullptr) {
+                scale_.push_back(form_->scale * float(weights_.line_scales()[channel]));
+                offset_.push_back(form_->float_offset[channel] - float(lowest()));
+            } else {
+                factors_.push_back(weights_.line_scales()[block.first + place % block.channels]);
+            }
+        }
+    }
 
     int64_t acc_bytes() const {
-        const int block = weights_.line_blocks()[0].channels;  // the largest
-        return form_ != nullptr
-                   ? 0
-                   : aligned((kSegment + 1) * int64_t(block) * int64_t(sizeof(int32_t)));
+        const int64_t sums = form_ != nullptr ? 0 : int64_t(kSegment + 1) * vector_;
+        return aligned(sums * int64_t(sizeof(int32_t)));
     }
 
     // Of results, which the kernels make as uint8.
     int lowest() const { return form_->out_signed ? -128 : 0; }
 
-    // Scales and offsets of all blocks, in the kernels' places.
-    void place_constants() {
-        for (const Block& block : weights_.line_blocks()) {
-            for (int place = 0; place < block.channels; ++place) {
-                const int channel =
-                    block.first + kernels::depthwise_line_channel(block.channels, place);
-                scale_.push_back(form_->scale * float(scales()[channel]));
-                offset_.push_back(form_->float_offset[channel] - float(lowest()));
-            }
-        }
-    }
-
-    void run_line(const Work& work, std::size_t number, int64_t row) const {
+    // count: of the block's lines, the first ones; the others do the last one's work again.
+    void run_lines(const Work& work, std::size_t number, int64_t first, int count) const {
         const Block& block = weights_.line_blocks()[number];
-        const int image = int(row / geometry_.out_h);
-        const int top = int(row % geometry_.out_h) * geometry_.stride_h - geometry_.pad_top;
-        const uint8_t* rows[kMostRows];
-        for (int i = 0; i < weights_.shape().kernel_h; ++i) {
-            const int y = top + i * geometry_.dilation_h;
-            const bool inside = y >= 0 && y < geometry_.in_h;
-            const int64_t line = int64_t(image) * geometry_.in_h + y;
-            rows[i] =
-                (inside ? work.operands.input + line * line_bytes_ : work.padding) + block.first;
+        const int kernel_h = weights_.shape().kernel_h;
+        const uint8_t* rows[kMostLines * kMostRows];
+        int64_t lines[kMostLines];
+        for (int line = 0; line < block.lines; ++line) {
+            const int64_t row = lines[line] = first + std::min(line, count - 1);
+            const int64_t image = row / geometry_.out_h;
+            const int top = int(row % geometry_.out_h) * geometry_.stride_h - geometry_.pad_top;
+            for (int i = 0; i < kernel_h; ++i) {
+                const int y = top + i * geometry_.dilation_h;
+                const bool inside = y >= 0 && y < geometry_.in_h;
+                rows[line * kernel_h + i] =
+                    (inside ? work.operands.input + (image * geometry_.in_h + y) * line_bytes_
+                            : work.padding) +
+                    block.first;
+            }
         }
         kernels::DepthwiseLineArguments t{};
         t.rows = rows;
@@ -121,43 +125,53 @@ class DepthwiseLineConvolution : public Convolution {
         t.positions = geometry_.out_w;
         t.flip = layer().stored().flip;
         t.weights = weights_.line_weights(block);
-        form_ != nullptr ? to_bytes(work, number, row, t) : to_sums(work, number, row, t);
+        form_ != nullptr ? to_bytes(work, number, lines, count, t)
+                         : to_sums(work, number, lines, count, t);
     }
 
-    void to_bytes(const Work& work, std::size_t number, int64_t row,
+    void to_bytes(const Work& work, std::size_t number, const int64_t* lines, int count,
                   kernels::DepthwiseLineArguments& t) const {
         const Block& block = weights_.line_blocks()[number];
-        const std::size_t constants = number * std::size_t(weights_.line_blocks()[0].channels);
-        t.scale = scale_.data() + constants;
-        t.offset = offset_.data() + constants;
+        t.scale = scale_.data() + number * std::size_t(vector_);
+        t.offset = offset_.data() + number * std::size_t(vector_);
         t.low = uint8_t(form_->low - lowest());
         t.high = uint8_t(form_->high - lowest());
         t.out_flip = form_->out_signed ? 0x80 : 0;
-        t.out = static_cast<uint8_t*>(work.operands.output) + row * geometry_.out_w * channels_ +
-                block.first;
+        uint8_t* out[kMostLines];
+        for (int line = 0; line < block.lines; ++line) {
+            out[line] = static_cast<uint8_t*>(work.operands.output) +
+                        lines[line] * geometry_.out_w * channels_ + block.first;
+        }
+        t.out = out;
         t.pitch = channels_;
         kernels_[number](t);
-        layer().requantize().apply_function(t.out, t.positions, block.channels, block.first);
+        for (int line = 0; line < count; ++line)
+            layer().requantize().apply_function(out[line], t.positions, block.channels,
+                                                block.first);
     }
 
-    void to_sums(const Work& work, std::size_t number, int64_t row,
+    void to_sums(const Work& work, std::size_t number, const int64_t* lines, int count,
                  kernels::DepthwiseLineArguments& t) const {
         const Block& block = weights_.line_blocks()[number];
         const int panel = weights_.kernels().panel;
-        t.factors = scaled_ ? scales().data() + block.first : nullptr;
+        t.factors = factors_.data() + number * std::size_t(vector_);
         t.acc = work.acc;
-        t.acc_pitch = block.channels;
         // A last block may begin before the one before it ends.
         const int begin = number == 0 ? 0 : end_of(number - 1);
-        for (int x = 0; x < geometry_.out_w; x += kSegment) {
+        const int segment = kSegment / block.lines;
+        for (int x = 0; x < geometry_.out_w; x += segment) {
             t.first = x * geometry_.stride_w - geometry_.pad_left;
-            t.positions = std::min(kSegment, geometry_.out_w - x);
+            t.positions = std::min(segment, geometry_.out_w - x);
             kernels_[number](t);
-            for (int channel = begin; channel < end_of(number); channel += panel) {
-                layer().requantize().apply(work.acc + (channel - block.first), t.acc_pitch,
-                                           t.positions, std::min(panel, end_of(number) - channel),
-                                           channel, row * geometry_.out_w + x,
-                                           work.operands.residual, work.operands.output);
+            for (int line = 0; line < count; ++line) {
+                const int32_t* const acc =
+                    work.acc + int64_t(line) * t.positions * block.channels - block.first;
+                for (int channel = begin; channel < end_of(number); channel += panel) {
+                    layer().requantize().apply(acc + channel, block.channels, t.positions,
+                                               std::min(panel, end_of(number) - channel), channel,
+                                               lines[line] * geometry_.out_w + x,
+                                               work.operands.residual, work.operands.output);
+                }
             }
         }
     }
@@ -167,17 +181,17 @@ class DepthwiseLineConvolution : public Convolution {
         return block.first + block.channels;
     }
 
-    static constexpr int kMostRows = 8;
-
     const DepthwiseWeights& weights_;
     ConvGeometry geometry_;
     int channels_;
+    int vector_;  // bytes
     int64_t line_bytes_;
-    int strip_;                                    // output rows that blocks take turns at
-    std::vector<kernels::DepthwiseLine> kernels_;  // of each block
-    const kernels::RequantizeConstants* form_;     // of bytes at once; null: of sums
+    int strip_;                                 // output rows that blocks take turns at
+    const kernels::RequantizeConstants* form_;  // of bytes at once; null: of sums
+    // Of each block.
+    std::vector<kernels::DepthwiseLine> kernels_;
     std::vector<float, AlignedAllocator<float>> scale_, offset_;
-    bool scaled_;
+    std::vector<int32_t, AlignedAllocator<int32_t>> factors_;
 };
 
 }  // namespace
@@ -187,8 +201,8 @@ std::unique_ptr<const Convolution> make_depthwise_lines(std::shared_ptr<const Pr
     const auto& weights = static_cast<const DepthwiseWeights&>(layer->weights());
     const WeightShape& shape = weights.shape();
     if (weights.line_blocks().empty() || geometry.dilation_w != 1 ||
-        weights.kernels().depthwise_lines.choose(weights.line_blocks()[0].channels, shape.kernel_h,
-                                                 shape.kernel_w, geometry.stride_w) == nullptr) {
+        weights.kernels().depthwise_lines.choose(1, shape.kernel_h, shape.kernel_w,
+                                                 geometry.stride_w) == nullptr) {
         return nullptr;
     }
     return std::make_unique<DepthwiseLineConvolution>(std::move(layer), geometry);

@@ -42,19 +42,22 @@ DepthwiseWeights::DepthwiseWeights(Isa isa, const WeightShape& shape,
 }
 
 void DepthwiseWeights::pack_lines(const WeightTerm& term) {
-    const kernels::DepthwiseLines& lines = kernels().depthwise_lines;
+    const kernels::DepthwiseLines& kernel = kernels().depthwise_lines;
     const int channels = shape().outputs;
     const int rows = shape().kernel_h, columns = shape().kernel_w;
-    if (lines.choose == nullptr || channels < lines.smallest ||
-        lines.choose(lines.smallest, rows, columns, 1) == nullptr) {
+    if (kernel.choose == nullptr || channels < kernel.vector / kernel.most_lines ||
+        kernel.choose(1, rows, columns, 1) == nullptr) {
         return;
     }
     // The smallest block that holds the rest; the last begins before the one before it ends.
     for (int done = 0; done < channels;) {
-        int block = lines.largest;
-        while (block > lines.smallest && (block / 2 >= channels - done || block > channels))
-            block /= 2;
-        line_blocks_.push_back({std::min(done, channels - block), block, 0});
+        int lines = 1;
+        while (lines < kernel.most_lines &&
+               (kernel.vector / lines > channels || kernel.vector / lines / 2 >= channels - done)) {
+            lines *= 2;
+        }
+        const int block = kernel.vector / lines;
+        line_blocks_.push_back({std::min(done, channels - block), block, lines, 0});
         done = line_blocks_.back().first + block;
     }
     const std::vector<int8_t> values = term.values.values();
@@ -62,12 +65,11 @@ void DepthwiseWeights::pack_lines(const WeightTerm& term) {
         block.weights = line_weights_.size();
         for (int column = 0; column < columns; ++column) {
             for (int four = 0; four < rows; four += 4) {
-                for (int place = 0; place < block.channels; ++place) {
-                    const int channel =
-                        block.first + kernels::depthwise_line_channel(block.channels, place);
+                for (int place = 0; place < kernel.vector; ++place) {
+                    const int channel = line_channel(block, place);
                     int8_t taps[4] = {0, 0, 0, 0};
                     const int count = std::min(4, rows - four);
-                    const int at = count == 1 ? place / (block.channels / 4) : 0;
+                    const int at = count == 1 ? place / (kernel.vector / 4) : 0;
                     for (int i = 0; i < count; ++i)
                         taps[at + i] =
                             values[(std::size_t(channel) * rows + four + i) * columns + column];
@@ -78,6 +80,11 @@ void DepthwiseWeights::pack_lines(const WeightTerm& term) {
     }
     for (int channel = 0; channel < channels; ++channel)
         line_scales_.push_back(int32_t(term.alpha[channel]) << term.left_shift);
+}
+
+int DepthwiseWeights::line_channel(const LineBlock& block, int place) const {
+    const int byte = kernels::depthwise_line_byte(kernels().depthwise_lines.vector, place);
+    return block.first + byte % block.channels;
 }
 
 std::size_t DepthwiseWeights::bytes() const {

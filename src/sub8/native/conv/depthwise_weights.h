@@ -23,8 +23,9 @@ class DepthwiseWeights : public PackedWeights {
 
     // For KernelSet::depthwise_lines.
     struct LineBlock {
-        int first;            // channel
-        int channels;         // the kernels' block
+        int first;  // channel
+        int channels;
+        int lines;            // at once
         std::size_t weights;  // where its begin
     };
 
@@ -39,6 +40,8 @@ class DepthwiseWeights : public PackedWeights {
     const int8_t* line_weights(const LineBlock& block) const {
         return line_weights_.data() + block.weights;
     }
+    // The channel in a place of the kernels' sums.
+    int line_channel(const LineBlock& block, int place) const;
     // [channels], of the one term of lines, its left_shift included.
     const std::vector<int32_t>& line_scales() const { return line_scales_; }
 

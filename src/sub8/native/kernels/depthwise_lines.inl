@@ -3,10 +3,10 @@
 //
 //     static Ints dot(Ints sums, Ints u8, Ints s8);  // vpdpbusd
 //
-// A vector holds one byte of every channel of the block. Those of four rows are interleaved once,
-// so that vpdpbusd multiplies them with four taps, and serve every position that takes the column:
-// as many sums grow at once as positions share a column. A fifth row's bytes only change places,
-// and are multiplied by themselves: other bytes' weights are 0.
+// A vector holds one byte of every channel of a block, of one line or of several. Those of four
+// rows are interleaved once, so that vpdpbusd multiplies them with four taps, and serve every
+// position that takes the column: as many sums grow at once as positions share a column. A fifth
+// row's bytes only change places, and are multiplied by themselves: other bytes' weights are 0.
 //
 // Results stay in registers from the first product to the byte.
 
@@ -16,13 +16,13 @@ struct LineSums {
     typename V::Ints v[4];
 };
 
-template <typename V, int rows, int columns, int stride>
+template <typename V, int lines, int rows, int columns, int stride>
 class Line {
     static_assert(rows == 3 || rows == 5);
     using Ints = typename V::Ints;
-    static constexpr int kBlock = 4 * V::count;                             // channels
-    static constexpr int kColumnWeights = (rows > 4 ? 2 : 1) * 4 * kBlock;  // bytes
-    static constexpr int kLive = (columns + stride - 1) / stride;           // positions at a time
+    static constexpr int kVector = 4 * V::count;                             // bytes
+    static constexpr int kColumnWeights = (rows > 4 ? 2 : 1) * 4 * kVector;  // bytes
+    static constexpr int kLive = (columns + stride - 1) / stride;            // positions at a time
 
   public:
     explicit SUB8_INLINE Line(const DepthwiseLineArguments& t)
@@ -32,7 +32,8 @@ class Line {
           high_(V::set8(t.high)),
           out_flip_(V::set8(t.out_flip)),
           adjusts_((t.low | t.out_flip) != 0) {
-        for (int i = 0; i < rows; ++i) rows_[i] = t.rows[i];
+        for (int i = 0; i < lines * rows; ++i) rows_[i] = t.rows[i];
+        for (int i = 0; t.out != nullptr && i < lines; ++i) out_[i] = t.out[i];
         for (int i = 0; i < kLive; ++i) clear(sums_[i]);
     }
 
@@ -81,8 +82,12 @@ class Line {
     // at: -1: the padding.
     SUB8_INLINE void read(int at, Ints (&x)[4], Ints (&last)[1]) const {
         Ints row[rows];
-        for (int i = 0; i < rows; ++i)
-            row[i] = V::load(at < 0 ? t_.padding : rows_[i] + at * t_.step);
+        for (int i = 0; i < rows; ++i) {
+            const uint8_t* from[lines];
+            for (int line = 0; line < lines; ++line)
+                from[line] = at < 0 ? t_.padding : rows_[line * rows + i] + at * t_.step;
+            row[i] = V::load_parts(from);
+        }
         if (t_.flip != 0) {
             for (int i = 0; i < rows; ++i) row[i] = V::xor_(row[i], flip_);
         }
@@ -108,10 +113,10 @@ class Line {
                 Ints(&sums)[4] = sums_[(phase + kLive - ago) % kLive].v;
                 const int8_t* const w = t_.weights + tap * kColumnWeights;
                 for (int i = 0; i < 4; ++i)
-                    sums[i] = V::dot(sums[i], x[i], V::load(w + i * kBlock));
+                    sums[i] = V::dot(sums[i], x[i], V::load(w + i * kVector));
                 if constexpr (rows > 4) {
                     for (int i = 0; i < 4; ++i)
-                        sums[i] = V::dot(sums[i], last[0], V::load(w + (4 + i) * kBlock));
+                        sums[i] = V::dot(sums[i], last[0], V::load(w + (4 + i) * kVector));
                 }
             }
         }
@@ -129,16 +134,28 @@ class Line {
         Ints bytes = V::packus16(V::packs32(v[0], v[1]), V::packs32(v[2], v[3]));
         bytes = V::min_u8(bytes, high_);
         if (adjusts_) bytes = V::xor_(V::max_u8(bytes, low_), out_flip_);
-        V::store(t_.out + position * t_.pitch, bytes);
+        const ptrdiff_t at = position * t_.pitch;
+        if constexpr (lines == 1) V::store(out_[0] + at, bytes);
+        if constexpr (lines == 2) {
+            V::template store_half<0>(out_[0] + at, bytes);
+            V::template store_half<1>(out_[1] + at, bytes);
+        }
+        if constexpr (lines == 4) {
+            V::template store_quarter<0>(out_[0] + at, bytes);
+            V::template store_quarter<1>(out_[1] + at, bytes);
+            V::template store_quarter<2>(out_[2] + at, bytes);
+            V::template store_quarter<3>(out_[3] + at, bytes);
+        }
     }
 
     SUB8_INLINE void put_sums(const LineSums<V>& sums, int position) const {
         Ints v[4];
         V::transpose_lanes(sums.v, v);
-        int32_t* const acc = t_.acc + position * t_.acc_pitch;
+        constexpr int kBlock = kVector / lines;
         for (int i = 0; i < 4; ++i) {
-            if (t_.factors != nullptr) v[i] = V::mul32(v[i], V::load(t_.factors + i * V::count));
-            V::store(acc + i * V::count, v[i]);
+            v[i] = V::mul32(v[i], V::load(t_.factors + i * V::count));
+            const int line = i * lines / 4, channel = i * V::count % kBlock;
+            V::store(t_.acc + (line * t_.positions + position) * kBlock + channel, v[i]);
         }
     }
 
@@ -147,22 +164,23 @@ class Line {
     }
 
     const DepthwiseLineArguments t_;
-    const uint8_t* rows_[rows];
+    const uint8_t* rows_[lines * rows];
+    uint8_t* out_[lines];
     const Ints flip_, low_, high_, out_flip_;
     const bool adjusts_;
     LineSums<V> sums_[kLive];
 };
 
-template <typename V, int rows, int columns, int stride>
+template <typename V, int lines, int rows, int columns, int stride>
 void depthwise_line(const DepthwiseLineArguments& t) {
-    Line<V, rows, columns, stride>(t).run();
+    Line<V, lines, rows, columns, stride>(t).run();
 }
 
-template <typename V>
+template <typename V, int lines>
 DepthwiseLine depthwise_line_of(int rows, int columns, int stride) {
-    if (rows == 3 && columns == 3 && stride == 1) return depthwise_line<V, 3, 3, 1>;
-    if (rows == 3 && columns == 3 && stride == 2) return depthwise_line<V, 3, 3, 2>;
-    if (rows == 5 && columns == 5 && stride == 1) return depthwise_line<V, 5, 5, 1>;
-    if (rows == 5 && columns == 5 && stride == 2) return depthwise_line<V, 5, 5, 2>;
+    if (rows == 3 && columns == 3 && stride == 1) return depthwise_line<V, lines, 3, 3, 1>;
+    if (rows == 3 && columns == 3 && stride == 2) return depthwise_line<V, lines, 3, 3, 2>;
+    if (rows == 5 && columns == 5 && stride == 1) return depthwise_line<V, lines, 5, 5, 1>;
+    if (rows == 5 && columns == 5 && stride == 2) return depthwise_line<V, lines, 5, 5, 2>;
     return nullptr;
 }

@@ -173,42 +173,44 @@ struct DepthwiseKernel {
 };
 
 // Neighbouring positions of a block of channels of a depthwise convolution, of one term and without
-// dilation, column by column of the kernel.
+// dilation, column by column of the kernel. As many lines at once as their blocks fill a vector:
+// one, two or four, each of which has rows and a place for its results of its own.
 struct DepthwiseLineArguments {
-    const uint8_t* const* rows;  // [kernel_h] of the input: column 0 of the image, first channel
+    const uint8_t* const* rows;  // [lines][kernel_h]: column 0 of the image, first channel
     const uint8_t* padding;      // what columns outside of the image hold, [block]; null: nothing
     ptrdiff_t step;              // bytes from column to column
     int columns;                 // of the image
     int first;                   // column of the first position's first tap, perhaps outside
     int positions;
     uint8_t flip;  // XORed into every input byte, so that it is unsigned
-    // [columns of the kernel][fours of its rows][block, in places][4]: the taps of four rows, 0
-    // where there is none; the one of a fifth row alone as byte place / (block / 4).
+    // [columns of the kernel][fours of its rows][vector, in places][4]: the taps of four rows, 0
+    // where there is none; the one of a fifth row alone as byte place / (vector / 4).
     const int8_t* weights;
     // uint8(rint(sum * scale + offset)), at least low and at most high, XORed with out_flip; exact
-    // with float32 and one rounding before rint. [block], in places.
+    // with float32 and one rounding before rint. [vector, in places]
     const float *scale, *offset;
     uint8_t low, high, out_flip;
-    uint8_t* out;  // [positions][pitch], as channels lie; null: sums are asked for
+    uint8_t* const* out;  // [lines] [positions][pitch], as channels lie; null: sums are asked for
     ptrdiff_t pitch;
-    const int32_t* factors;  // of the sums, [block] as channels lie; null: all are 1
-    int32_t* acc;            // [positions][acc_pitch], as channels lie
-    ptrdiff_t acc_pitch;
+    const int32_t* factors;  // of the sums: [vector], of every line, as channels lie
+    int32_t* acc;            // [lines][positions][block], as channels lie
 };
 
-// The channel of a block in a place of its vectors: what unpacking bytes and then words leaves.
-constexpr int depthwise_line_channel(int block, int place) {
-    const int vector = place / (block / 4), within = place % (block / 4);
-    return within / 4 * 16 + 4 * vector + within % 4;
+// The byte of a vector in a place of the sums: what unpacking bytes and then words leaves. Bytes
+// are the channels of the first line, then those of the next one.
+constexpr int depthwise_line_byte(int vector, int place) {
+    const int quarter = place / (vector / 4), within = place % (vector / 4);
+    return within / 4 * 16 + 4 * quarter + within % 4;
 }
 
 using DepthwiseLine = void (*)(const DepthwiseLineArguments&);
 
 struct DepthwiseLines {
     // For kernels of so many rows and columns, positions `stride` columns apart; null where there
-    // is none.
-    DepthwiseLine (*choose)(int block, int rows, int columns, int stride);
-    int largest, smallest;  // blocks of channels, each half of the one before
+    // is none. lines: a power of two.
+    DepthwiseLine (*choose)(int lines, int rows, int columns, int stride);
+    int vector;      // channels of one line
+    int most_lines;  // of vector / lines channels
 };
 
 // How many bits are set in the even places of some bytes, and how many in the odd ones.

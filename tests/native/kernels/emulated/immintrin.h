@@ -153,6 +153,11 @@ inline __m128i lane_of(__m512i v, int which) {
     return lane;
 }
 
+inline __m512i with_lane(__m512i v, __m128i lane, int which) {
+    std::memcpy(reinterpret_cast<char*>(&v) + 16 * which, &lane, sizeof lane);
+    return v;
+}
+
 inline __m512i joined(__m256i lower, __m256i upper) {
     __m512i both;
     std::memcpy(&both, &lower, sizeof lower);
@@ -261,6 +266,9 @@ inline __m512i set(Values... values) {
     emulated::each<int32_t>([v = emulated::Of128<int32_t>(a)](int i) { return v[i % 4]; })
 #define _mm512_castsi512_si256(a) emulated::half_of(a, 0)
 #define _mm512_castsi256_si512(a) emulated::joined(a, __m256i{})
+#define _mm512_castsi128_si512(a) emulated::with_lane(__m512i{}, a, 0)
+#undef _mm512_inserti32x4
+#define _mm512_inserti32x4 emulated::with_lane
 #undef _mm512_inserti64x4
 #define _mm512_inserti64x4(a, b, which) emulated::joined(emulated::half_of(a, 0), b)
 #define _mm512_broadcast_i64x4(a) emulated::joined(a, a)
@@ -281,12 +289,7 @@ inline __m512i set(Values... values) {
 #define _mm512_permutexvar_epi32 emulated::permuted<uint32_t>
 
 #define _mm256_dpwssd_avx_epi32 emulated::dpwssd
-#define _mm_dpbusd_avx_epi32 emulated::dpbusd
-#undef _mm_dpbusd_epi32
-#define _mm_dpbusd_epi32 emulated::dpbusd
 #define _mm256_dpbusd_avx_epi32 emulated::dpbusd
-#undef _mm256_dpbusd_epi32
-#define _mm256_dpbusd_epi32 emulated::dpbusd
 #define _mm512_dpbusd_epi32 emulated::dpbusd
 #define _mm512_dpwssd_epi32 emulated::dpwssd
 

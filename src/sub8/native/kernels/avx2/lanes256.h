@@ -19,6 +19,12 @@ struct Lanes256 {
     static SUB8_INLINE Ints load(const void* from) {
         return _mm256_loadu_si256(static_cast<const __m256i*>(from));
     }
+    // One after the other.
+    static SUB8_INLINE Ints load_parts(const uint8_t* const (&from)[1]) { return load(from[0]); }
+    static SUB8_INLINE Ints load_parts(const uint8_t* const (&from)[2]) {
+        return _mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(from[1]),
+                                   reinterpret_cast<const __m128i*>(from[0]));
+    }
     static SUB8_INLINE void store(void* to, Ints v) {
         _mm256_storeu_si256(static_cast<__m256i*>(to), v);
     }

@@ -1,10 +1,6 @@
-// Depthwise lines of 64 channels, 32 and 16 (x86 AVX-512 with VNNI).
+// Depthwise lines of 64 channels, two of 32, four of 16 (x86 AVX-512 with VNNI).
 #include "kernels/avx512vnni/lanes512.h"
 #include "kernels/declarations.h"
-
-// After vectors.h.
-#include "kernels/avx2/lanes128.h"
-#include "kernels/avx2/lanes256.h"
 
 namespace sub8::kernels::avx512vnni {
 namespace {
@@ -15,31 +11,21 @@ struct Dots512 : Lanes512 {
     }
 };
 
-struct Dots256 : avx2::Lanes256 {
-    static SUB8_INLINE Ints dot(Ints sums, Ints x, Ints w) {
-        return _mm256_dpbusd_epi32(sums, x, w);
-    }
-};
-
-struct Dots128 : avx2::Lanes128 {
-    static SUB8_INLINE Ints dot(Ints sums, Ints x, Ints w) { return _mm_dpbusd_epi32(sums, x, w); }
-};
-
 #include "kernels/depthwise_lines.inl"
 
-DepthwiseLine choose(int block, int rows, int columns, int stride) {
-    switch (block) {
-        case 64:
-            return depthwise_line_of<Dots512>(rows, columns, stride);
-        case 32:
-            return depthwise_line_of<Dots256>(rows, columns, stride);
+DepthwiseLine choose(int lines, int rows, int columns, int stride) {
+    switch (lines) {
+        case 1:
+            return depthwise_line_of<Dots512, 1>(rows, columns, stride);
+        case 2:
+            return depthwise_line_of<Dots512, 2>(rows, columns, stride);
         default:
-            return depthwise_line_of<Dots128>(rows, columns, stride);
+            return depthwise_line_of<Dots512, 4>(rows, columns, stride);
     }
 }
 
 }  // namespace
 
-const DepthwiseLines depthwise_lines = {choose, 64, 16};
+const DepthwiseLines depthwise_lines = {choose, 64, 4};
 
 }  // namespace sub8::kernels::avx512vnni

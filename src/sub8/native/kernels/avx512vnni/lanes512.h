@@ -12,6 +12,22 @@ struct Lanes512 {
     static constexpr int count = 16;
 
     static SUB8_INLINE Ints load(const void* from) { return _mm512_loadu_si512(from); }
+    static SUB8_INLINE Ints load_parts(const uint8_t* const (&from)[1]) { return load(from[0]); }
+    static SUB8_INLINE Ints load_parts(const uint8_t* const (&from)[2]) {
+        const auto half = [](const uint8_t* at) SUB8_INLINE_LAMBDA {
+            return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+        };
+        return _mm512_inserti64x4(_mm512_castsi256_si512(half(from[0])), half(from[1]), 1);
+    }
+    static SUB8_INLINE Ints load_parts(const uint8_t* const (&from)[4]) {
+        const auto quarter = [](const uint8_t* at) SUB8_INLINE_LAMBDA {
+            return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+        };
+        Ints v = _mm512_castsi128_si512(quarter(from[0]));
+        v = _mm512_inserti32x4(v, quarter(from[1]), 1);
+        v = _mm512_inserti32x4(v, quarter(from[2]), 2);
+        return _mm512_inserti32x4(v, quarter(from[3]), 3);
+    }
     static SUB8_INLINE void store(void* to, Ints v) { _mm512_storeu_si512(to, v); }
     static SUB8_INLINE Ints zero() { return _mm512_setzero_si512(); }
     static SUB8_INLINE Ints set8(int v) { return _mm512_set1_epi8(char(v)); }

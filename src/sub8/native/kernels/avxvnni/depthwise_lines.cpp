@@ -1,5 +1,4 @@
-// Depthwise lines of 32 channels and 16 (x86 AVX2 with VNNI).
-#include "kernels/avx2/lanes128.h"
+// Depthwise lines of 32 channels, two of 16 (x86 AVX2 with VNNI).
 #include "kernels/avx2/lanes256.h"
 #include "kernels/declarations.h"
 
@@ -12,21 +11,15 @@ struct Dots256 : avx2::Lanes256 {
     }
 };
 
-struct Dots128 : avx2::Lanes128 {
-    static SUB8_INLINE Ints dot(Ints sums, Ints x, Ints w) {
-        return _mm_dpbusd_avx_epi32(sums, x, w);
-    }
-};
-
 #include "kernels/depthwise_lines.inl"
 
-DepthwiseLine choose(int block, int rows, int columns, int stride) {
-    return block == 32 ? depthwise_line_of<Dots256>(rows, columns, stride)
-                       : depthwise_line_of<Dots128>(rows, columns, stride);
+DepthwiseLine choose(int lines, int rows, int columns, int stride) {
+    return lines == 1 ? depthwise_line_of<Dots256, 1>(rows, columns, stride)
+                      : depthwise_line_of<Dots256, 2>(rows, columns, stride);
 }
 
 }  // namespace
 
-const DepthwiseLines depthwise_lines = {choose, 32, 16};
+const DepthwiseLines depthwise_lines = {choose, 32, 2};
 
 }  // namespace sub8::kernels::avxvnni
