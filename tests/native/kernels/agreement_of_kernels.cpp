@@ -692,7 +692,8 @@ void check(const Kernel& kernel, ElementKernels KernelSet::* place) {
             });
         }
         both("bend", [&](const ElementKernels& k, uint8_t* o, int32_t*, float*) {
-            const std::vector<float> below(size, 0.32f), above(size, 1.007f);
+            const std::vector<float> below(size + Bend::kBeyond, 0.32f),
+                above(size + Bend::kBeyond, 1.007f);
             for (int i = 0; i < 3 * count; ++i) o[i] = a[std::size_t(i)];
             k.bend(o, 3, count, count, below.data(), above.data(), {true, -3, 5, -128, 127});
             k.bend(o, 2, count - count / 4, count, above.data(), below.data(),

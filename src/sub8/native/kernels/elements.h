@@ -63,7 +63,8 @@ struct ElementKernels {
     // x.
     void (*look_up)(const std::uint8_t* x, std::int64_t rows, std::int64_t columns,
                     std::int64_t pitch, const ByteFunction& function, std::uint8_t* out);
-    // x becomes its Bend, with a slope of each column's own below and above the knee.
+    // x becomes its Bend, with a slope of each column's own below and above the knee; kBeyond more
+    // of them may be read.
     void (*bend)(std::uint8_t* x, std::int64_t rows, std::int64_t columns, std::int64_t pitch,
                  const float* below, const float* above, const Bend& bend);
     // out[i] = max over rows of row[i]; rows >= 1.

@@ -24,13 +24,14 @@ struct ByteFunction {
 };
 
 // clamp(rint((x - knee) * slope) + zero_point, low, high), the slope one of two: below the knee, or
-// from it on.
+// from it on; low and high are the ends of int8 or uint8. Slopes stay below 2**20 in magnitude.
 struct Bend {
     bool is_signed;  // x
     int knee;
     int zero_point;
     int low;
     int high;
+    static constexpr int kBeyond = 64;
 };
 
 }  // namespace sub8::kernels

@@ -139,7 +139,9 @@ ChannelFunctions::ChannelFunctions(std::vector<std::uint8_t> tables) : tables_(s
     for (std::vector<float>* slopes : {&below_, &above_}) {
         for (std::size_t i = slopes->size(); i < count; ++i)
             slopes->push_back((*slopes)[i - std::size_t(channels())]);
+        slopes->resize(count + Bend::kBeyond);
     }
+    together_ = std::int64_t(count);
 }
 
 void ChannelFunctions::apply(const ElementKernels& kernels, std::uint8_t* x, std::int64_t rows,
@@ -155,11 +157,10 @@ void ChannelFunctions::apply(const ElementKernels& kernels, std::uint8_t* x, std
     const float* const below = below_.data() + first;
     const float* const above = above_.data() + first;
     if (columns == channels() && pitch == columns) {
-        const auto together = std::int64_t(below_.size());
-        const std::int64_t count = rows * columns, whole = count / together;
-        kernels.bend(x, whole, together, together, below, above, *bend_);
-        x += whole * together;
-        rows = 1, columns = count - whole * together;
+        const std::int64_t count = rows * columns, whole = count / together_;
+        kernels.bend(x, whole, together_, together_, below, above, *bend_);
+        x += whole * together_;
+        rows = 1, columns = count - whole * together_;
     }
     kernels.bend(x, rows, columns, pitch, below, above, *bend_);
 }

@@ -32,7 +32,8 @@ class ChannelFunctions {
   private:
     std::vector<std::uint8_t> tables_;
     std::optional<Bend> bend_;
-    std::vector<float> below_, above_;  // slopes, repeated to whole kColumns
+    std::vector<float> below_, above_;  // slopes, repeated
+    std::int64_t together_ = 0;         // of them, whole vectors where that is not too many
 };
 
 }  // namespace sub8::kernels

@@ -179,6 +179,13 @@ inline uint64_t highest_bits(__m512i a) {
     return mask;
 }
 
+inline uint16_t negatives32(__m512i a) {
+    const Of512<int32_t> x = Of512<int32_t>(a);
+    uint16_t mask = 0;
+    for (int i = 0; i < 16; ++i) mask = uint16_t(mask | (x[i] < 0) << i);
+    return mask;
+}
+
 // Whether a CPU has what not all with AVX-512 VNNI have: one does, the next one does not.
 inline bool every_other_time() {
     static bool now = false;
@@ -254,6 +261,7 @@ inline __m512i set(Values... values) {
     SUB8_HALVES(__m512, ([](__m256 x, __m256 y, __m256 z) { return _mm256_fmadd_ps(x, y, z); }), \
                 a, b, c)
 #define _mm512_loadu_ps(from) __m512(emulated::load(from))
+#define _mm512_mul_ps(a, b) ((a) * (b))
 #define _mm512_set1_ps(value) (__m512{} + (value))
 #define _mm512_castps_si512(a) __m512i(a)
 #define _mm512_castsi512_ps(a) __m512(a)
@@ -316,6 +324,9 @@ inline __m512i set(Values... values) {
 #define _mm512_maskz_loadu_epi8 emulated::load_some
 #define _mm512_mask_storeu_epi8 emulated::store_some
 #define _mm512_movepi8_mask emulated::highest_bits
+#define _mm512_movepi32_mask emulated::negatives32
+#define _mm512_mask_blend_ps(mask, otherwise, a) \
+    __m512(emulated::chosen<int32_t>(__m512i(otherwise), mask, __m512i(a)))
 #define _mm512_testn_epi32_mask(a, b) emulated::zeros32((a) & (b))
 
 #define SUB8_HAS_VBMI emulated::every_other_time()
