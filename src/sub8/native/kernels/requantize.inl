@@ -109,6 +109,7 @@ class Rounded {
         : round_(c),
           acc_shift_(_mm_cvtsi32_si128(c.acc_shift)),
           residual_shift_(_mm_cvtsi32_si128(c.residual_shift)),
+          residual_factor_(V::set32(1 << c.residual_shift)),
           residual_signed_(c.residual_signed) {}
 
     SUB8_INLINE typename V::Ints operator()(const int32_t* from, const uint8_t* residual,
@@ -118,7 +119,11 @@ class Rounded {
             v = V::sll32(v, acc_shift_);
         if constexpr (Form::has_residual) {
             const auto added = V::extended(residual, residual_signed_);
-            v = V::add32(v, V::sll32(added, residual_shift_));
+            if constexpr (Rounding::scales) {
+                v = V::add_product(v, added, residual_factor_);
+            } else {
+                v = V::add32(v, V::sll32(added, residual_shift_));
+            }
         }
         return round_(v, offset);
     }
@@ -126,6 +131,7 @@ class Rounded {
   private:
     Rounding round_;
     __m128i acc_shift_, residual_shift_;
+    typename V::Ints residual_factor_;
     bool residual_signed_;
 };
 
@@ -380,11 +386,13 @@ RequantizeKernel wide(bool flag, Rest... rest) {
     return flag ? wide<clamp, flags..., true>(rest...) : wide<clamp, flags..., false>(rest...);
 }
 
+constexpr int kLargestFactorShift = 14;  // of a residual's factor, an int16
+
 RequantizeKernel choose(const RequantizeConstants& c) {
     const int low = c.out_signed ? -128 : 0;
     const bool saturating = c.low == low && c.high == low + 255;
     const bool scaled = c.acc_shift != 0;
-    if (c.narrow && c.in_float) {
+    if (c.narrow && c.in_float && c.residual_shift <= kLargestFactorShift) {
         return saturating
                    ? narrow<FloatRounding, Clamp::none>(c.has_residual, scaled, c.out_signed)
                    : narrow<FloatRounding, Clamp::bytes>(c.has_residual, scaled, c.out_signed);

@@ -67,6 +67,10 @@ struct Lanes256 {
     static SUB8_INLINE Floats setf(float v) { return _mm256_set1_ps(v); }
 
     static SUB8_INLINE Floats loadf(const float* from) { return _mm256_loadu_ps(from); }
+    // sum + bytes, extended, times factors below 2**15.
+    static SUB8_INLINE Ints add_product(Ints sum, Ints bytes, Ints factors) {
+        return _mm256_add_epi32(sum, _mm256_madd_epi16(bytes, factors));
+    }
     // rint(v * scale + offset), the sum rounded once.
     static SUB8_INLINE Ints rounded_sum(Ints v, Floats scale, Floats offset) {
         return _mm256_cvtps_epi32(_mm256_fmadd_ps(_mm256_cvtepi32_ps(v), scale, offset));

@@ -65,6 +65,9 @@ struct Lanes512 {
     static SUB8_INLINE Floats setf(float v) { return _mm512_set1_ps(v); }
 
     static SUB8_INLINE Floats loadf(const float* from) { return _mm512_loadu_ps(from); }
+    static SUB8_INLINE Ints add_product(Ints sum, Ints bytes, Ints factors) {
+        return _mm512_dpwssd_epi32(sum, bytes, factors);
+    }
     static SUB8_INLINE Ints rounded_sum(Ints v, Floats scale, Floats offset) {
         return _mm512_cvtps_epi32(_mm512_fmadd_ps(_mm512_cvtepi32_ps(v), scale, offset));
     }
