@@ -153,6 +153,34 @@ class DenseConvolution : public Convolution {
         return codes;
     }
 
+    // Weights that kernels will read as they are stored: they come from far away while what is
+    // there is worked with.
+    struct Coming {
+        const uint8_t* from;
+        int64_t bytes;
+
+        // A part of so many.
+        void fetch(int part, int parts) const {
+            for (int64_t line = lines() * part / parts; line < lines() * (part + 1) / parts; ++line)
+                __builtin_prefetch(from + line * kCacheLine, 0, kToSecondLevel);
+        }
+        int64_t lines() const { return bytes / kCacheLine; }
+        static constexpr int kToSecondLevel = 2;
+    };
+
+    // The block behind one, where it is large enough to be worth it.
+    Coming behind(const Stream& stream, const Block& block, int64_t panel) const {
+        const Block* next = &block + 1;
+        if (&block == &stream.blocks.back()) {
+            next = stream.blocks.data();
+            ++panel;
+        }
+        const int64_t panels = int64_t(weights_.shape().groups) * weights_.panels_per_group();
+        if (stream.format->expand != nullptr || panel == panels || next->steps < kBlockSteps / 4)
+            return {nullptr, 0};
+        return {stream.packed(*next, panel), int64_t(next->vectors) * 2 * kernels_.panel};
+    }
+
     void run_panel(const Work& work, int group, int64_t panel) const {
         const std::vector<Stream>& streams = weights_.streams();
         const int width = kernels_.panel;
@@ -188,7 +216,9 @@ class DenseConvolution : public Convolution {
                 tile.first = first_pass;
                 int64_t position = 0;  // within the chunk
                 int64_t finished = 0;  // positions that have been requantised
+                const Coming coming = behind(stream, block, panel);
                 for (int line = 0; line < lines.count(); ++line) {
+                    coming.fetch(line, lines.count());
                     tile.activations = start + plan_.offset(lines, line, int(index)) +
                                        block.first_step * plan_.pitch();
                     for_each_tile(lines.length(line), tiles.rows, [&](int rows, int count) {
