@@ -55,18 +55,21 @@ void check(const Kernel& kernel, TileKernels KernelSet::* place) {
                             positions, unsigned(rows));
                 const std::size_t count = std::size_t(positions) * kernel.set.panel;
                 auto acc = aligned_array<int32_t>(count);
-                for (const bool apart : {false, true}) {
-                    if (apart && !tiles.rows_apart) continue;
+                for (const auto lie :
+                     {Steps::Rows::neighbours, Steps::Rows::apart, Steps::Rows::uneven}) {
+                    if (lie != Steps::Rows::neighbours && !tiles.rows_apart) continue;
+                    if (lie == Steps::Rows::uneven && arithmetic == Arithmetic::wide16) continue;
                     for (std::size_t i = 0; i < count; ++i) acc[i] = int32_t(i * 37);
                     const std::vector<int32_t> before(acc.get(), acc.get() + count);
                     const bool scaled =
                         arithmetic == Arithmetic::wide16 || arithmetic == Arithmetic::dot;
                     const std::vector<int32_t> wanted =
                         steps.expected(first ? std::vector<int32_t>(count, 0) : before, scaled);
-                    tiles.of[rows](steps.tile(rows, acc.get(), first, apart));
+                    tiles.of[rows](steps.tile(rows, acc.get(), first, lie));
                     kernel.require(std::equal(wanted.begin(), wanted.end(), acc.get()),
-                                   std::to_string(rows) + (apart ? " rows apart, " : " rows, ") +
-                                       std::to_string(steps.steps()) + " steps");
+                                   std::to_string(rows) + " rows, " +
+                                       std::to_string(steps.steps()) + " steps, way " +
+                                       std::to_string(int(lie)));
                 }
             }
         }

@@ -73,11 +73,16 @@ class Steps {
         for (int i = 0; i < steps_ * positions * lanes_; ++i) {
             activations_[i * 4 / lanes_] = uint8_t(x_[i]);
         }
+        // ... and with its steps in another order.
         apart_ = aligned_array<uint8_t>(std::size_t(positions) * row_pitch());
+        uneven_ = aligned_array<uint8_t>(std::size_t(positions) * row_pitch());
         for (int step = 0; step < steps_; ++step) {
-            for (int p = 0; p < positions; ++p)
-                std::copy_n(&activations_[4 * (step * positions + p)], 4,
-                            &apart_[p * row_pitch() + 4 * step]);
+            pitches_.push_back(4 * (place(step + 1) - place(step)));
+            for (int p = 0; p < positions; ++p) {
+                const uint8_t* const from = &activations_[4 * (step * positions + p)];
+                std::copy_n(from, 4, &apart_[p * row_pitch() + 4 * step]);
+                std::copy_n(from, 4, &uneven_[p * row_pitch() + 4 * place(step)]);
+            }
         }
     }
 
@@ -113,8 +118,10 @@ class Steps {
         return result;
     }
 
-    // For tiles side by side; weights are expanded, acc is [positions][panel]. apart: rows are.
-    TileArguments tile(int rows, int32_t* acc, bool first, bool apart = false) {
+    enum class Rows { neighbours, apart, uneven };  // uneven: apart, and so are steps
+
+    // For tiles side by side; weights are expanded, acc is [positions][panel].
+    TileArguments tile(int rows, int32_t* acc, bool first, Rows lie = Rows::neighbours) {
         if (wide_weights_ == nullptr) {
             weights_ = aligned_array<int8_t>(w_.size());
             wide_weights_ = aligned_array<int16_t>(w_.size());
@@ -124,9 +131,11 @@ class Steps {
             }
         }
         TileArguments t{};
-        t.activations = apart ? apart_.get() : activations_.get();
-        t.pitch = apart ? 4 : 4 * positions_;
-        t.row_pitch = apart ? row_pitch() : 4;
+        const bool neighbours = lie == Rows::neighbours, uneven = lie == Rows::uneven;
+        t.activations = neighbours ? activations_.get() : uneven ? uneven_.get() : apart_.get();
+        t.pitch = neighbours ? 4 * positions_ : 4;
+        t.row_pitch = neighbours ? 4 : row_pitch();
+        t.pitches = uneven ? pitches_.data() : nullptr;
         t.tiles = positions_ / rows;
         t.weights = arithmetic_ == Arithmetic::wide16
                         ? static_cast<const void*>(wide_weights_.get())
@@ -189,6 +198,8 @@ class Steps {
 
   private:
     int row_pitch() const { return 4 * steps_ + 20; }
+    // Of a step among the uneven ones: pairs change places.
+    static int place(int step) { return step ^ 1; }
     bool takes_signed() const {
         return set_.signed_activations && arithmetic_ != Arithmetic::wide16;
     }
@@ -198,7 +209,8 @@ class Steps {
     std::vector<uint16_t> run_steps_;
     int positions_, steps_ = 0, lanes_ = 4;
     std::vector<int> x_, w_;
-    std::unique_ptr<uint8_t[], Free> activations_, apart_, alpha_, packed_;
+    std::unique_ptr<uint8_t[], Free> activations_, apart_, uneven_, alpha_, packed_;
+    std::vector<int32_t> pitches_;
     std::unique_ptr<int8_t[], Free> weights_;
     std::unique_ptr<int16_t[], Free> wide_weights_, wide_alpha_;
     std::vector<int32_t> corrections_;

@@ -187,8 +187,7 @@ class DenseConvolution : public Convolution {
         const int first = int(panel - int64_t(group) * weights_.panels_per_group()) * width;
         const int columns = std::min(width, weights_.outputs_per_group() - first);
         const int output = group * weights_.outputs_per_group() + first;
-        const EvenPieces lines = plan_.lines(work.units);
-        const uint8_t* const start = plan_.start(work.operands.input, group, work.unit, work.strip);
+        const Lines lines = plan_.lines(work.units);
         const bool single = streams.size() == 1 && streams[0].blocks.size() == 1;
         const int64_t first_position = work.unit * plan_.positions_per_unit();
 
@@ -206,6 +205,7 @@ class DenseConvolution : public Convolution {
                 tile.weights = expand(stream, block, panel, alpha, work);
                 tile.pitch = plan_.pitch();
                 tile.row_pitch = plan_.row_pitch();
+                tile.pitches = plan_.pitches(int(index), block.first_step);
                 tile.alpha = alpha;
                 tile.wide_alpha = work.alpha;
                 if (stream.run_length == RunLength::two)
@@ -219,8 +219,9 @@ class DenseConvolution : public Convolution {
                 const Coming coming = behind(stream, block, panel);
                 for (int line = 0; line < lines.count(); ++line) {
                     coming.fetch(line, lines.count());
-                    tile.activations = start + plan_.offset(lines, line, int(index)) +
-                                       block.first_step * plan_.pitch();
+                    tile.activations = plan_.line_start(work.operands.input, work.strip, group,
+                                                        work.unit, lines, line) +
+                                       plan_.place(int(index), block.first_step);
                     for_each_tile(lines.length(line), tiles.rows, [&](int rows, int count) {
                         tile.tiles = count;
                         tile.acc = work.acc + (single ? position - finished : position) * width;
@@ -301,18 +302,18 @@ class DenseConvolution : public Convolution {
     // What run_rows reads, per stream and position: the activations in the order of the steps, and
     // per run what RowArguments::corrections says.
     void order_activations(const Work& work, int group) const {
-        const EvenPieces lines = plan_.lines(work.units);
-        const uint8_t* const start = plan_.start(work.operands.input, group, work.unit, work.strip);
+        const Lines lines = plan_.lines(work.units);
         uint32_t* row = work.rows;
         int32_t* corrections = work.corrections;
         for (std::size_t index = 0; index < weights_.streams().size(); ++index) {
             const Stream& stream = weights_.streams()[index];
             for (int line = 0; line < lines.count(); ++line) {
-                const uint8_t* position = start + plan_.offset(lines, line, int(index));
+                const uint8_t* position = plan_.line_start(work.operands.input, work.strip, group,
+                                                           work.unit, lines, line);
                 for (int p = 0; p < lines.length(line); ++p, position += plan_.row_pitch()) {
                     const uint32_t* from = row;
                     for (std::size_t step = 0; step < stream.steps.size(); ++step)
-                        std::memcpy(row++, position + int64_t(step) * plan_.pitch(), 4);
+                        std::memcpy(row++, position + plan_.place(int(index), int(step)), 4);
                     for (uint16_t steps : stream.run_steps) {
                         *corrections++ = minus_sum(from, steps, stream.arithmetic);
                         from += steps;

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "conv/padded_row.h"
+#include "conv/scratch.h"
 #include "conv/select.h"
 #include "numeric.h"
 
@@ -26,6 +27,10 @@ constexpr int kLongLine = 24;
 constexpr int kStepsOfLongLines = 128;
 // Lines are copied in pieces of so many positions; what follows them is overwritten.
 constexpr int kCopied = kShortLine;
+// Bytes that kernels may read behind padded rows.
+constexpr int kMargin = 64;
+// Of a padded row, whose copying takes about as long as gathering a slot.
+constexpr int kBytesOfASlot = 32;
 
 }  // namespace
 
@@ -44,14 +49,19 @@ StripPlan::StripPlan(const kernels::KernelSet& kernels, const WeightShape& shape
                  geometry.pad_left == 0 &&
                  int64_t(geometry.out_h - 1) * geometry.stride_h < geometry.in_h &&
                  int64_t(geometry.out_w - 1) * geometry.stride_w < geometry.in_w;
+    reading_ = way_of_reading(streams);
+    columns_ = int64_t(geometry.out_w - 1) * geometry.stride_w +
+               int64_t(shape.kernel_w - 1) * geometry.dilation_w + 1;
     add_sections(streams);
     add_phases(folded ? 1 : shape.kernel_w);
     add_steps(streams);
-    in_place_ = reads_in_place(streams);
 
     const int64_t images_rows = int64_t(geometry.batch) * geometry.out_h;
     units_ = pointwise_ ? images_rows * geometry.out_w : images_rows;
-    const int longest = in_place_ || steps_ <= kStepsOfLongLines ? kLongLine : kShortLine;
+    const bool in_strip = reading_ == Reading::strip;
+    const bool long_lines =
+        reading_ == Reading::in_place || (in_strip && steps_ <= kStepsOfLongLines);
+    const int longest = long_lines ? kLongLine : kShortLine;
     line_positions_ = int(std::min<int64_t>(longest, images_rows * geometry.out_w));
     const int64_t position_bytes = int64_t(steps_) * 4;
     rows_bytes_ = padded_row_bytes_ = 0;
@@ -63,30 +73,70 @@ StripPlan::StripPlan(const kernels::KernelSet& kernels, const WeightShape& shape
         // Input rows that two chunks need are arranged twice, so that tall kernels get tall chunks.
         const int64_t wanted = std::max({rows_of(kStripBytes / position_bytes),
                                          rows_of(kSmallestChunk), int64_t(rows_per_output_) + 1});
-        const int64_t most = kLargestStripBytes / (position_bytes * geometry.out_w);
+        const int64_t unit_bytes =
+            in_strip ? position_bytes * geometry.out_w : row_step_ * row_pitch_;
+        const int64_t most = kLargestStripBytes / unit_bytes;
         units_per_chunk_ =
             even_chunk(geometry.out_h, std::max(rows_of(kFewPositions), std::min(wanted, most)));
         const int64_t rows = int64_t(units_per_chunk_ - 1) * row_step_ + rows_per_output_;
-        rows_bytes_ = round_up((rows * row_pitch_ + kCopied) * 4, kCacheLine);
-        if (folded) {
-            const int64_t columns = int64_t(geometry.out_w - 1) * geometry.stride_w +
-                                    int64_t(shape.kernel_w - 1) * geometry.dilation_w + 1;
-            // A margin, so that fast kernels may read whole vectors.
-            padded_row_bytes_ = round_up(columns * channels_ + 64, kCacheLine);
-        }
+        rows_bytes_ = in_strip ? round_up((rows * row_pitch_ + kCopied) * 4, kCacheLine)
+                               : rows * row_pitch_ + kMargin;
+        if (folded && in_strip)
+            padded_row_bytes_ = round_up(columns_ * channels_ + kMargin, kCacheLine);
     }
     const int64_t words = int64_t(lines(units_per_chunk_).count()) * steps_ * line_positions_;
-    strip_bytes_ = in_place_ ? 0 : round_up((words + kCopied) * 4, kCacheLine);
+    strip_bytes_ = in_strip ? round_up((words + kCopied) * 4, kCacheLine) : 0;
 }
 
-bool StripPlan::reads_in_place(const std::vector<Stream>& streams) const {
+StripPlan::Reading StripPlan::way_of_reading(const std::vector<Stream>& streams) const {
+    const bool as_they_lie =
+        std::all_of(streams.begin(), streams.end(), [this](const Stream& stream) {
+            return stream.slot_order == kernels::SlotOrder::contiguous && stream.lanes() == 4 &&
+                   tile_kernels(kernels_, stream).rows_apart;
+        });
+    if (!as_they_lie || (shape_.inputs % 4 != 0 && !folded_)) return Reading::strip;
+    if (!pointwise_) {
+        const bool gaps = folded_ && geometry_.dilation_w > 1;
+        return shape_.groups == 1 && !gaps ? Reading::rows : Reading::strip;
+    }
     const bool same_size = geometry_.stride_h == 1 && geometry_.stride_w == 1 &&
                            geometry_.out_h == geometry_.in_h && geometry_.out_w == geometry_.in_w;
-    return pointwise_ && same_size && flip_ == 0 && shape_.inputs % 4 == 0 &&
-           std::all_of(streams.begin(), streams.end(), [this](const Stream& stream) {
-               return stream.slot_order == kernels::SlotOrder::contiguous && stream.lanes() == 4 &&
-                      tile_kernels(kernels_, stream).rows_apart;
-           });
+    return same_size && flip_ == 0 ? Reading::in_place : Reading::strip;
+}
+
+int64_t StripPlan::row_pitch() const {
+    switch (reading_) {
+        case Reading::strip:
+            return 4;
+        case Reading::in_place:
+            return channels_;
+        default:
+            return int64_t(geometry_.stride_w) * channels_;
+    }
+}
+
+const uint8_t* StripPlan::line_start(const uint8_t* input, const uint8_t* scratch, int group,
+                                     int64_t first, const Lines& lines, int line) const {
+    switch (reading_) {
+        case Reading::strip:
+            return scratch + int64_t(line) * steps_ * pitch();
+        case Reading::in_place:
+            return input + (first + lines.begin(line)) * channels_ + int64_t(group) * shape_.inputs;
+        default:
+            return scratch + lines.row(line) * row_step_ * row_pitch_ +
+                   lines.begin(line) * row_pitch();
+    }
+}
+
+int64_t StripPlan::place(int index, int step) const {
+    switch (reading_) {
+        case Reading::strip:
+            return (int64_t(first_step_[index]) + step) * pitch();
+        case Reading::in_place:
+            return int64_t(step) * pitch();
+        default:
+            return sources_[first_step_[index] + step];
+    }
 }
 
 // Where the taps of a kernel's row lie in an arranged row.
@@ -102,7 +152,8 @@ void StripPlan::add_phases(int taps_w) {
         largest_shift = std::max(largest_shift, shift_of_tap_.back());
     }
     row_positions_ = geometry_.out_w + largest_shift;
-    row_pitch_ = int64_t(phases_.size()) * slots_ * row_positions_;
+    row_pitch_ = reading_ == Reading::rows ? odd_lines(columns_ * channels_)
+                                           : int64_t(phases_.size()) * slots_ * row_positions_;
     row_step_ = shape_.kernel_h == 1 ? 1 : geometry_.stride_h;
     rows_per_output_ = (shape_.kernel_h - 1) * geometry_.dilation_h + 1;
 }
@@ -114,8 +165,14 @@ void StripPlan::add_steps(const std::vector<Stream>& streams) {
         const int first_slot = sections_[section_of_stream_[index]].first_slot;
         std::vector<int64_t> sources;
         for (const KStep& step : streams[index].steps) {
+            const int64_t row = int64_t(step.ky) * geometry_.dilation_h * row_pitch_;
+            if (reading_ == Reading::rows) {
+                const int64_t column = int64_t(step.kx) * geometry_.dilation_w * channels_;
+                sources.push_back(row + column + 4 * step.slot);
+                continue;
+            }
             const int64_t slot = first_slot + step.slot;
-            sources.push_back(int64_t(step.ky) * geometry_.dilation_h * row_pitch_ +
+            sources.push_back(row +
                               (phase_of_tap_[step.kx] * int64_t(slots_) + slot) * row_positions_ +
                               shift_of_tap_[step.kx]);
         }
@@ -124,9 +181,12 @@ void StripPlan::add_steps(const std::vector<Stream>& streams) {
         first_step_.push_back(int(same - sources_.begin()));
         if (same == sources_.end()) sources_.insert(sources_.end(), sources.begin(), sources.end());
     }
-    if (int64_t(sources_.size()) > INT32_MAX / (4 * kLongLine))
+    if (int64_t(sources_.size()) > INT32_MAX / (4 * kLongLine) ||
+        row_pitch_ > INT32_MAX / std::max(1, rows_per_output_))
         throw std::invalid_argument("convolution: kernels are too large");
     steps_ = int(sources_.size());
+    for (int step = 0; step < steps_ && reading_ == Reading::rows; ++step)
+        pitches_.push_back(step + 1 < steps_ ? int32_t(sources_[step + 1] - sources_[step]) : 0);
 }
 
 void StripPlan::add_sections(const std::vector<Stream>& streams) {
@@ -169,7 +229,9 @@ int64_t StripPlan::chunk_limit(int64_t unit) const {
 }
 
 int64_t StripPlan::slots_per_unit() const {
-    if (pointwise_) return in_place_ ? 0 : slots_;
+    if (reading_ == Reading::in_place) return 0;
+    if (reading_ == Reading::rows) return row_step_ * row_pitch_ / kBytesOfASlot;
+    if (pointwise_) return slots_;
     const int64_t copies = int64_t(steps_) * geometry_.out_w / kCopied;
     return row_pitch_ * std::min(row_step_, rows_per_output_) + copies;
 }
@@ -214,10 +276,8 @@ void StripPlan::build_row(const uint8_t* input, int group, int image, int row, u
     const int64_t row_start = (int64_t(image) * geometry_.in_h + row) * geometry_.in_w * channels_;
     const int stride = geometry_.stride_w;
     if (folded_) {
-        const int64_t columns = int64_t(geometry_.out_w - 1) * stride +
-                                int64_t(shape_.kernel_w - 1) * geometry_.dilation_w + 1;
         const int64_t image_bytes = int64_t(geometry_.in_h) * geometry_.in_w * channels_;
-        copy_padded_row(input + image * image_bytes, geometry_, row, channels_, columns,
+        copy_padded_row(input + image * image_bytes, geometry_, row, channels_, columns_,
                         zero_point_, padded_row);
         for (const Section& section : sections_) {
             gather(section, padded_row, int64_t(stride) * channels_, int64_t(padded_row_bytes_),
@@ -252,7 +312,8 @@ void StripPlan::build_row(const uint8_t* input, int group, int image, int row, u
 
 void StripPlan::build(const uint8_t* input, int group, int64_t first, int count,
                       uint8_t* scratch) const {
-    if (in_place_) return;
+    if (reading_ == Reading::in_place) return;
+    if (reading_ == Reading::rows) return copy_rows(input, first, count, scratch);
     if (pointwise_) return gather_lines(input, group, first, count, scratch);
     uint8_t* const arranged = scratch + strip_bytes_;
     const int image = int(first / geometry_.out_h);
@@ -267,13 +328,25 @@ void StripPlan::build(const uint8_t* input, int group, int64_t first, int count,
     copy_lines(arranged, count, scratch);
 }
 
+void StripPlan::copy_rows(const uint8_t* input, int64_t first, int count, uint8_t* rows) const {
+    const int64_t image_bytes = int64_t(geometry_.in_h) * geometry_.in_w * channels_;
+    const uint8_t* const image = input + first / geometry_.out_h * image_bytes;
+    const int top = int(first % geometry_.out_h) * geometry_.stride_h - geometry_.pad_top;
+    const int64_t bytes = columns_ * channels_;
+    const int wanted = (count - 1) * row_step_ + rows_per_output_;
+    for (int r = 0; r < wanted; ++r, rows += row_pitch_) {
+        copy_padded_row(image, geometry_, top + r, channels_, columns_, zero_point_, rows);
+        for (int64_t i = 0; flip_ != 0 && i < bytes; ++i) rows[i] ^= flip_;
+    }
+}
+
 void StripPlan::copy_lines(const uint8_t* rows, int count, uint8_t* strip) const {
     struct Part {  // of a line, within one output row
         const uint32_t* from;
         int to;
         int positions;
     };
-    const EvenPieces cut = lines(count);
+    const Lines cut = lines(count);
     int row = 0, column = 0;
     uint32_t* out = reinterpret_cast<uint32_t*>(strip);
     for (int line = 0; line < cut.count(); ++line) {
@@ -307,7 +380,7 @@ void StripPlan::gather_lines(const uint8_t* input, int group, int64_t first, int
                              uint8_t* strip) const {
     const bool whole = geometry_.stride_h == 1 && geometry_.stride_w == 1 &&
                        geometry_.out_h == geometry_.in_h && geometry_.out_w == geometry_.in_w;
-    const EvenPieces cut = lines(count);
+    const Lines cut = lines(count);
     for (int line = 0; line < cut.count(); ++line) {
         uint32_t* words =
             reinterpret_cast<uint32_t*>(strip) + int64_t(line) * steps_ * line_positions_;

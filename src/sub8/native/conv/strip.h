@@ -6,8 +6,9 @@
 // memory nearly in order, and tiles are full whatever the image's width.
 //
 // The steps of point-wise layers (1x1 without padding) are their slots, gathered from the input.
-// Where a position's channels are slots as they lie (dot products of bytes, 1x1, stride 1) and the
-// kernels take rows at any distance, the input is read in place.
+// Where a position's channels are slots as they lie (dot products of bytes) and the kernels take
+// rows at any distance, there is no strip: 1x1 layers of stride 1 read the input in place, others
+// its rows, copied with their padding. There lines end with their rows.
 //
 // Other layers' input rows are first arranged as rows[row][phase][slot][position], where a K-step
 // (slot, ky, kx) of an output row lies at a fixed offset, whatever the stride or padding; from
@@ -39,35 +40,32 @@ class StripPlan {
     // Units that are worked on together.
     int units_per_chunk() const { return units_per_chunk_; }
     // Positions of a chunk of `units`, line by line: neighbours in the strip.
-    EvenPieces lines(int units) const {
-        return EvenPieces(units * positions_per_unit(), line_positions_);
+    Lines lines(int units) const {
+        return Lines(units, positions_per_unit(), line_positions_, reading_ == Reading::rows);
     }
     // Where a chunk that begins at `unit` must end at the latest: no chunk spans two images, but
     // point-wise.
     int64_t chunk_limit(int64_t unit) const;
 
     std::size_t bytes() const { return strip_bytes_ + rows_bytes_ + padded_row_bytes_; }
-    // Whether the input is read where it lies, and there is no strip.
-    bool in_place() const { return in_place_; }
-    // Bytes from step to step, ...
-    int64_t pitch() const { return in_place_ ? 4 : int64_t(line_positions_) * 4; }
-    // ... and from position to position.
-    int64_t row_pitch() const { return in_place_ ? channels_ : 4; }
-    // The strip of units from `first` on; where in place, what stands for it.
-    const uint8_t* start(const uint8_t* input, int group, int64_t first,
-                         const uint8_t* strip) const {
-        return in_place_ ? input + first * channels_ + int64_t(group) * shape_.inputs : strip;
+    // Bytes from step to step, where they are the same, ...
+    int64_t pitch() const { return reading_ == Reading::strip ? int64_t(line_positions_) * 4 : 4; }
+    // ... otherwise of stream `index` from `step` on; else null.
+    const int32_t* pitches(int index, int step) const {
+        return reading_ == Reading::rows ? &pitches_[first_step_[index] + step] : nullptr;
     }
-    // Bytes from there to the first step of stream `index` in a line of a chunk.
-    int64_t offset(const EvenPieces& lines, int line, int index) const {
-        if (in_place_) return int64_t(lines.begin(line)) * channels_;
-        return (int64_t(line) * steps_ + first_step_[index]) * pitch();
-    }
+    // Bytes from position to position of a line.
+    int64_t row_pitch() const;
+    // The first step of a line of the chunk that begins at unit `first`; scratch: build's.
+    const uint8_t* line_start(const uint8_t* input, const uint8_t* scratch, int group,
+                              int64_t first, const Lines& lines, int line) const;
+    // Bytes from there to a step of stream `index`.
+    int64_t place(int index, int step) const;
     // Relative effort of building one unit, in 4-byte slots.
     int64_t slots_per_unit() const;
 
-    // Builds the strip of units [first, first + count) for one group in `scratch`; nothing where in
-    // place.
+    // Builds the strip, or the padded rows, of units [first, first + count) for one group in
+    // `scratch`.
     void build(const uint8_t* input, int group, int64_t first, int count, uint8_t* scratch) const;
 
   private:
@@ -79,7 +77,10 @@ class StripPlan {
         int slots;
         std::vector<int32_t> table;
     };
-    bool reads_in_place(const std::vector<Stream>& streams) const;
+    enum class Reading { strip, in_place, rows };
+
+    Reading way_of_reading(const std::vector<Stream>& streams) const;
+    void copy_rows(const uint8_t* input, int64_t first, int count, uint8_t* rows) const;
     void add_sections(const std::vector<Stream>& streams);
     void add_phases(int taps_w);
     void add_steps(const std::vector<Stream>& streams);
@@ -98,7 +99,7 @@ class StripPlan {
     int zero_point_;
     bool folded_;
     bool pointwise_;
-    bool in_place_;
+    Reading reading_;
     uint8_t flip_;
     int channels_;  // of the input, all groups
     int64_t input_bytes_;
@@ -109,9 +110,10 @@ class StripPlan {
     std::vector<int> shift_of_tap_;
     std::vector<int> phases_;  // residues of columns modulo the stride
     int row_positions_;        // per phase
-    int64_t row_pitch_;        // words from arranged row to arranged row
+    int64_t row_pitch_;        // words from arranged row to arranged row; bytes of padded ones
     int row_step_;             // arranged rows from output row to output row
     int rows_per_output_;
+    int64_t columns_;     // of a padded row
     int line_positions_;  // of the longest line
     int steps_;           // of a line, all streams'
     std::size_t strip_bytes_;
@@ -119,8 +121,11 @@ class StripPlan {
     std::size_t padded_row_bytes_;
     std::vector<Section> sections_;
     std::vector<int> section_of_stream_;
-    std::vector<int> first_step_;   // of each stream
-    std::vector<int64_t> sources_;  // of each step: words from the start of an output row's rows
+    std::vector<int> first_step_;  // of each stream
+    // Of each step: words from the start of an output row's arranged rows, or bytes of padded ones;
+    // and from there to the next.
+    std::vector<int64_t> sources_;
+    std::vector<int32_t> pitches_;
 };
 
 }  // namespace sub8::conv

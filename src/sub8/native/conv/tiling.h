@@ -32,6 +32,23 @@ class EvenPieces {
     int longer_ones_;
 };
 
+// Rows of one width, cut into lines: each into even pieces, or all together.
+class Lines {
+  public:
+    Lines(int rows, int width, int longest, bool apart)
+        : rows_(apart ? rows : 1), cut_(apart ? width : rows * width, longest) {}
+
+    int count() const { return rows_ * cut_.count(); }
+    int length(int line) const { return cut_.length(line % cut_.count()); }
+    int row(int line) const { return line / cut_.count(); }
+    // Position of a line within its row.
+    int begin(int line) const { return cut_.begin(line % cut_.count()); }
+
+  private:
+    int rows_;
+    EvenPieces cut_;
+};
+
 // Calls run(rows, count) for tiles of up to `largest` rows: all about as large, since a small one
 // is slow, waiting for its own sums.
 template <typename Run>

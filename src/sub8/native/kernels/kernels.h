@@ -32,6 +32,9 @@ struct TileArguments {
                                  // * row_pitch
     ptrdiff_t pitch;             // bytes from step to step
     ptrdiff_t row_pitch;         // bytes from row to row; 4 but for TileKernels::rows_apart
+    // In the place of pitch: bytes from each step to the next, for dot products whose
+    // TileKernels::rows_apart. Null: pitch.
+    const int32_t* pitches;
     int tiles;
     const void*
         weights;  // expanded: int8 [steps][panel][4] or int16 [steps][panel][2]; 64-byte aligned

@@ -52,7 +52,7 @@ struct WideTile : Tile<rows> {
 
 template <int rows>
 SUB8_INLINE void wide16(const TileArguments& t, const uint8_t* a, int32_t* total) {
-    sum_of_steps<WideTile<rows>>(t, a, total);
+    sum_of_steps<WideTile<rows>>(t, a, total, EvenSteps{t.pitch});
 }
 
 #ifdef SUB8_VNNI_RUNS  // where there are first_alpha, add, multiply and multiply_add_pairs too
