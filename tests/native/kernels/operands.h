@@ -132,7 +132,9 @@ class Steps {
         }
         TileArguments t{};
         const bool neighbours = lie == Rows::neighbours, uneven = lie == Rows::uneven;
-        t.activations = neighbours ? activations_.get() : uneven ? uneven_.get() : apart_.get();
+        t.activations = neighbours ? activations_.get()
+                        : uneven   ? uneven_.get() + 4 * place(0)
+                                   : apart_.get();
         t.pitch = neighbours ? 4 * positions_ : 4;
         t.row_pitch = neighbours ? 4 : row_pitch();
         t.pitches = uneven ? pitches_.data() : nullptr;

@@ -154,7 +154,8 @@ void StripPlan::add_phases(int taps_w) {
     row_positions_ = geometry_.out_w + largest_shift;
     row_pitch_ = reading_ == Reading::rows ? odd_lines(columns_ * channels_)
                                            : int64_t(phases_.size()) * slots_ * row_positions_;
-    row_step_ = shape_.kernel_h == 1 ? 1 : geometry_.stride_h;
+    const bool skips = shape_.kernel_h == 1 && reading_ == Reading::strip;  // rows that none needs
+    row_step_ = skips ? 1 : geometry_.stride_h;
     rows_per_output_ = (shape_.kernel_h - 1) * geometry_.dilation_h + 1;
 }
 
