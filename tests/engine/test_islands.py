@@ -8,9 +8,11 @@ import pytest
 from qdq_graphs import Graph, assert_same, in_onnx_runtime, operators, reals
 
 from sub8.engine.compile import compile_plan
+from sub8.engine.plan import islands
 from sub8.engine.plan.reference import run_reference
 from sub8.engine.session import Session
 from sub8.errors import InputError, UnsupportedModelError
+from sub8.oracle import OnnxRuntime
 
 
 def conv(g, x, seed=0, channels=3):
@@ -52,6 +54,25 @@ def test_threads_of_an_island_leave_the_processors_to_what_follows():
     before = time.process_time()
     time.sleep(0.03)
     assert time.process_time() - before < 0.015
+
+
+def test_an_island_of_little_work_has_one_thread(monkeypatch):
+    """Its model is less than a node has to read; 100 channels of 20 x 20 are more."""
+    opened = []
+
+    class Recorded(OnnxRuntime):
+        def __init__(self, model, *, threads, **options):
+            opened.append(threads)
+            super().__init__(model, threads=threads, **options)
+
+    monkeypatch.setattr(islands, "OnnxRuntime", Recorded)
+    g = Graph(("batch", 100, "height", "width"))
+    y = g.node("LpNormalization", g.quantised("x", 2.0**-5), axis=1)
+    session = Session(g.model(g.quantised(y, 2.0**-7)), threads=2)
+    small, large = reals((1, 100, 5, 5)), reals((1, 100, 20, 20))
+    for x, threads in ((small, [1]), (large, [1, 2]), (small, [1, 2])):
+        assert session.run(x).shape == x.shape
+        assert opened == threads
 
 
 def test_parallel_float_branches_are_one_island():

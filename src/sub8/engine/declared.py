@@ -37,16 +37,19 @@ class Declared:
     def check(self, name: str, array: Any) -> NDArray[Any]:
         """The array, C-contiguous. Raises InputError where it does not fit."""
         # Any byte order and alignment; other types would be rounded, or hide a wrong preparation.
-        if not isinstance(array, np.ndarray) or array.dtype.newbyteorder("=") != self.dtype:
+        if not isinstance(array, np.ndarray) or not self._is_of_type(array.dtype):
             kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
             raise InputError(
                 f"input {name!r} must be a {self.dtype} array, not {kind}; convert it, such as by "
                 f"np.asarray(x, np.{self.dtype})"
             )
         if self.sizes is not None:
-            fits = len(self.sizes) == array.ndim and all(
-                want is None or want == got
-                for want, got in zip(self.sizes, array.shape, strict=True)
+            fits = self.sizes == array.shape or (
+                len(self.sizes) == array.ndim
+                and all(
+                    want is None or want == got
+                    for want, got in zip(self.sizes, array.shape, strict=True)
+                )
             )
             if not fits:
                 wanted = ", ".join("any" if size is None else str(size) for size in self.sizes)
@@ -57,4 +60,10 @@ class Declared:
             )
         if self.dtype == np.float32 and math.isnan(array.min()):
             raise InputError(f"input {name!r} holds NaN, which has no 8-bit form")
+        flags = array.flags
+        if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+            return array
         return np.require(array, self.dtype, ("C_CONTIGUOUS", "ALIGNED"))
+
+    def _is_of_type(self, dtype: np.dtype) -> bool:
+        return dtype == self.dtype or dtype.newbyteorder("=") == self.dtype

@@ -15,7 +15,7 @@ from sub8.engine.compile import compile_plan
 from sub8.engine.declared import Declared, TensorInfo
 from sub8.engine.lower.packing import PackedLayers
 from sub8.engine.lower.plan import Kept, lower
-from sub8.engine.plan.islands import open_island
+from sub8.engine.plan.islands import OpenIsland
 from sub8.engine.plan.operators import Island, Plan
 from sub8.engine.segments import KEPT_SHAPES, NativeSegment
 from sub8.errors import InputError, UnsupportedModelError
@@ -43,9 +43,7 @@ class OnnxSource:
         self.declared = {str(value.name): _declared(value) for value in opened.graph.inputs}
         self._packed = PackedLayers(isa)
         self.plan: Plan = compile_plan(opened, integer_only=integer_only, keep=self._packed.keep)
-        self._islands = {
-            island.name: open_island(island, threads) for island in self.plan.islands()
-        }
+        self._islands = {island.name: OpenIsland(island, threads) for island in self.plan.islands()}
         if len(self._islands) == len(self.plan.operators) and not _is_quantized(opened):
             raise InputError(
                 f"{name}: a float model; the engine runs quantised ones (quantize makes them)"
@@ -76,7 +74,7 @@ class OnnxSource:
     def run_island(self, island: Island, arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
         runtime = self._islands.get(island.name)
         if runtime is None:  # after a fork
-            runtime = self._islands.setdefault(island.name, open_island(island, self._threads))
+            runtime = self._islands.setdefault(island.name, OpenIsland(island, self._threads))
         return runtime.run_all({name: arrays[name] for name in island.inputs})
 
 
