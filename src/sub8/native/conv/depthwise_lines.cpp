@@ -39,6 +39,8 @@ class DepthwiseLineConvolution : public Convolution {
         const int64_t row_bytes =
             geometry.stride_h * line_bytes_ + int64_t(geometry.out_w) * channels_;
         strip_ = int(std::max<int64_t>(kMostLines, kStripBytes / row_bytes));
+        const std::vector<int32_t>& scales = weights_.line_scales();
+        scaled_ = std::any_of(scales.begin(), scales.end(), [](int32_t s) { return s != 1; });
         for (const Block& block : weights_.line_blocks()) prepare(block);
     }
 
@@ -154,7 +156,7 @@ class DepthwiseLineConvolution : public Convolution {
                  kernels::DepthwiseLineArguments& t) const {
         const Block& block = weights_.line_blocks()[number];
         const int panel = weights_.kernels().panel;
-        t.factors = factors_.data() + number * std::size_t(vector_);
+        t.factors = scaled_ ? factors_.data() + number * std::size_t(vector_) : nullptr;
         t.acc = work.acc;
         // A last block may begin before the one before it ends.
         const int begin = number == 0 ? 0 : end_of(number - 1);
@@ -188,6 +190,7 @@ class DepthwiseLineConvolution : public Convolution {
     int64_t line_bytes_;
     int strip_;                                 // output rows that blocks take turns at
     const kernels::RequantizeConstants* form_;  // of bytes at once; null: of sums
+    bool scaled_;                               // sums, by factors other than 1
     // Of each block.
     std::vector<kernels::DepthwiseLine> kernels_;
     std::vector<float, AlignedAllocator<float>> scale_, offset_;

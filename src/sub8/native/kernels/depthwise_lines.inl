@@ -153,7 +153,7 @@ class Line {
         V::transpose_lanes(sums.v, v);
         constexpr int kBlock = kVector / lines;
         for (int i = 0; i < 4; ++i) {
-            v[i] = V::mul32(v[i], V::load(t_.factors + i * V::count));
+            if (t_.factors != nullptr) v[i] = V::mul32(v[i], V::load(t_.factors + i * V::count));
             const int line = i * lines / 4, channel = i * V::count % kBlock;
             V::store(t_.acc + (line * t_.positions + position) * kBlock + channel, v[i]);
         }

@@ -195,7 +195,7 @@ struct DepthwiseLineArguments {
     uint8_t low, high, out_flip;
     uint8_t* const* out;  // [lines] [positions][pitch], as channels lie; null: sums are asked for
     ptrdiff_t pitch;
-    const int32_t* factors;  // of the sums: [vector], of every line, as channels lie
+    const int32_t* factors;  // of the sums: [vector], of every line, as channels lie; null: 1
     int32_t* acc;            // [lines][positions][block], as channels lie
 };
 

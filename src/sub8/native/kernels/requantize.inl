@@ -53,7 +53,8 @@ struct IntegerRounding {
 // What of a rounded value is left to do.
 enum class Clamp {
     none,   // saturation does it
-    bytes,  // to low and high; they lie within the bytes, so that it may follow saturation
+    high,   // to high: it lies within the bytes, so that it may follow saturation
+    bytes,  // to low and high, likewise
     words,  // the zero point is still to be added
 };
 
@@ -91,6 +92,9 @@ struct Narrowing {
         first = shifted(first);
         second = shifted(second);
         Ints bytes = Form::out_signed ? V::packs16(first, second) : V::packus16(first, second);
+        if constexpr (Form::clamp == Clamp::high) {
+            bytes = Form::out_signed ? V::min_s8(bytes, high) : V::min_u8(bytes, high);
+        }
         if constexpr (Form::clamp == Clamp::bytes) {
             bytes = Form::out_signed ? V::min_s8(V::max_s8(bytes, low), high)
                                      : V::min_u8(V::max_u8(bytes, low), high);
@@ -388,19 +392,30 @@ RequantizeKernel wide(bool flag, Rest... rest) {
 
 constexpr int kLargestFactorShift = 14;  // of a residual's factor, an int16
 
+RequantizeKernel choose_float(const RequantizeConstants& c, Clamp clamp) {
+    const bool scaled = c.acc_shift != 0;
+    switch (clamp) {
+        case Clamp::none:
+            return narrow<FloatRounding, Clamp::none>(c.has_residual, scaled, c.out_signed);
+        case Clamp::high:
+            return narrow<FloatRounding, Clamp::high>(c.has_residual, scaled, c.out_signed);
+        default:
+            return narrow<FloatRounding, Clamp::bytes>(c.has_residual, scaled, c.out_signed);
+    }
+}
+
 RequantizeKernel choose(const RequantizeConstants& c) {
     const int low = c.out_signed ? -128 : 0;
-    const bool saturating = c.low == low && c.high == low + 255;
-    const bool scaled = c.acc_shift != 0;
-    if (c.narrow && c.in_float && c.residual_shift <= kLargestFactorShift) {
-        return saturating
-                   ? narrow<FloatRounding, Clamp::none>(c.has_residual, scaled, c.out_signed)
-                   : narrow<FloatRounding, Clamp::bytes>(c.has_residual, scaled, c.out_signed);
-    }
+    const Clamp clamp = c.low != low          ? Clamp::bytes
+                        : c.high != low + 255 ? Clamp::high
+                                              : Clamp::none;
+    if (c.narrow && c.in_float && c.residual_shift <= kLargestFactorShift)
+        return choose_float(c, clamp);
     if (c.narrow)
-        return narrow<IntegerRounding, Clamp::words>(c.has_residual, scaled, c.out_signed);
+        return narrow<IntegerRounding, Clamp::words>(c.has_residual, c.acc_shift != 0,
+                                                     c.out_signed);
     if (!c.wide) return scalar::requantize(c);
     if (c.zero_point != 0) return wide<Clamp::words>(c.ties, c.has_residual, c.out_signed);
-    return saturating ? wide<Clamp::none>(c.ties, c.has_residual, c.out_signed)
-                      : wide<Clamp::bytes>(c.ties, c.has_residual, c.out_signed);
+    return clamp == Clamp::none ? wide<Clamp::none>(c.ties, c.has_residual, c.out_signed)
+                                : wide<Clamp::bytes>(c.ties, c.has_residual, c.out_signed);
 }
