@@ -12,6 +12,7 @@ from qdq_graphs import Graph, assert_same, in_onnx_runtime, operators, reals
 from sub8.engine.session import Session
 from sub8.graph.functions import DOMAIN
 from sub8.graph.rows import NORM, SOFTMAX
+from sub8.numerics.rows import LONGEST_ROW
 
 shapes = st.lists(st.integers(1, 4), min_size=1, max_size=3)
 
@@ -55,9 +56,11 @@ def test_layer_normalisation(leading, length, signed, exponent, epsilon, seed):
     assert operators(plan).count("LayerNorm") == 1
 
 
-def test_the_longest_rows():
-    """Sums of squares that need all of 32 bits."""
-    length = 2**16
+@pytest.mark.parametrize("length", [2**16, LONGEST_ROW - 3, LONGEST_ROW])
+def test_the_longest_rows(length):
+    """Sums of squares that need all of 32 bits, and more; products with the length that do not fit
+    float32.
+    """
     g = Graph((1, length))
     ones = np.ones(length, np.float32)
     y = g.norm(g.quantised("x", 1.0), ones, 0 * ones)
@@ -66,6 +69,7 @@ def test_the_longest_rows():
     assert_same(g.model(g.quantised(y, 2.0**-1, signed=True)), x)
     constant = np.full((1, length), 255, np.float32)  # no spread at all
     assert_same(g.model(g.quantised(y, 2.0**-1, signed=True)), constant)
+    assert_same(g.model(g.quantised(y, 2.0**-5, signed=True)), 60 + 40 * reals((1, length)))
 
 
 def attention(batch="batch", heads=2, tokens=5, width=8):

@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 STEPS_PER_UNIT = 256
 EXPONENTIALS = 4096
 LARGEST_EXPONENTIAL = 2**23  # integers up to here, and their table, are exact in float32
-LONGEST_ROW = 2**16  # of a normalisation: n times an 8-bit integer is exact in float32
+LONGEST_ROW = 2**18  # of a normalisation: n * sum(x * x) of 8-bit integers is exact in float64
 
 
 def exponentials() -> Floats:
@@ -42,13 +42,14 @@ def normalise_rows(
 ) -> Floats:
     """Layer normalisation of ``x * 2**exponent`` along the last axis of n: with the row's sum S,
     ``(n * x - S) / sqrt(n * sum(x * x) - S * S + least) * gamma + beta``, so that ``least`` is n *
-    n times the usual epsilon.
+    n times the usual epsilon. In rows of more than 2**16, n * x and S may be rounded to float32.
     """
     size = x.shape[-1]
     total = x.sum(axis=-1, keepdims=True)
     spread = size * (x * x).sum(axis=-1, keepdims=True) - total * total
     deviation = np.sqrt(np.ldexp(spread.astype(np.float64), 2 * exponent) + least)
     inverse = (1.0 / deviation).astype(np.float32)
-    centred = np.ldexp((size * x - total).astype(np.float32), exponent)
+    sized = x.astype(np.float32) * np.float32(size)
+    centred = np.ldexp(sized - total.astype(np.float32), exponent)
     normal: Floats = centred * inverse * gamma + beta
     return normal

@@ -110,6 +110,22 @@ def test_reductions_along_any_axes_are_pooling(kinds, random, op, axes):
     assert "pool" in found
 
 
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_weighted_sums_of_branches(kinds, random, keepdims):
+    body = (
+        "r = Reshape(a, s) u = Reshape(a, v) m = GlobalAveragePool(u) n = Reshape(m, q) "
+        f"d = Softmax<axis=1>(n) p = Mul(r, d) t = ReduceSum<keepdims={keepdims}>(p, axes) "
+        "b = Reshape(t, z)"
+    )
+    shapes = {
+        "s": np.array([0, 2, 2, 6, 7]), "v": np.array([0, 4, 6, 7]), "q": np.array([0, 2, 2, 1, 1]),
+        "axes": np.array([1]), "z": np.array([0, 2, 6, 7]),
+    }  # fmt: skip
+    found = kinds(body, out=2, **shapes)
+    assert "island" not in found
+    assert found.count("add") == 1
+
+
 def test_reductions_that_drop_their_axes(kinds):
     body = "t = Reshape(a, s) u = Transpose<perm=[0,2,1]>(t) b = ReduceMax<keepdims=0>(u, axes)"
     shapes = {"s": np.array([0, 4, 42]), "axes": np.array([1])}

@@ -1,4 +1,6 @@
-"""Means, sums, largest and smallest elements along any axes, as pooling over whole planes."""
+"""Means, sums, largest and smallest elements along any axes, as pooling over whole planes; sums of
+a few branches, as sums.
+"""
 
 import math
 
@@ -12,6 +14,7 @@ _POOLS = {"ReduceMean": "GlobalAveragePool", "ReduceSum": "GlobalAveragePool",
           "ReduceMax": "GlobalMaxPool", "ReduceMin": "GlobalMaxPool"}  # fmt: skip
 # What stands beside its own mean, sum or largest element in a normalisation.
 _RELATES = frozenset({"Sub", "Div"})
+_FEW = 3  # branches, each of which becomes a Slice
 
 
 def spell_out_reduction(node: ir.Node) -> None:
@@ -25,6 +28,8 @@ def spell_out_reduction(node: ir.Node) -> None:
         return
     shape, axes = patterns.sizes(x), _axes(node)
     if x is None or shape is None or not axes or 0 in axes or _is_part_of_norm(node, x):
+        return
+    if node.op_type == "ReduceSum" and _spell_out_branches(node, x, shape, axes):
         return
     others = [axis for axis in range(1, len(shape)) if axis not in axes]
     target = _target([1, *(shape[axis] for axis in others)], [shape[axis] for axis in axes])
@@ -50,6 +55,25 @@ def spell_out_reduction(node: ir.Node) -> None:
     new.finish()
 
 
+def _spell_out_branches(
+    node: ir.Node, x: ir.Value, shape: tuple[int | str | None, ...], axes: tuple[int, ...]
+) -> bool:
+    """Sum of the branches that one axis of a few elements tells apart, if it does."""
+    (axis, *others), target = axes, _shape_of_result(node, shape, axes)
+    count = shape[axis]
+    if others or target is None or not isinstance(count, int) or not 1 < count <= _FEW:
+        return False
+    new = InPlaceOf(node)
+    branches = (new.part(x, axis, place, place + 1) for place in range(count))
+    parts = [new.apply("Reshape", branch, new.sizes(*target)) for branch in branches]
+    total = parts[0]
+    for part in parts[1:]:
+        total = new.apply("Add", total, part)
+    total.shape = node.outputs[0].shape
+    new.finish()
+    return True
+
+
 def _axes(node: ir.Node) -> tuple[int, ...]:
     """Those that are reduced, in order; none where they are not known."""
     axes_count = patterns.rank(node.inputs[0]) or 0
@@ -65,7 +89,7 @@ def _axes(node: ir.Node) -> tuple[int, ...]:
 
 def _is_part_of_norm(node: ir.Node, x: ir.Value) -> bool:
     source = x.producer()
-    if source is not None and patterns.grows(source):
+    if source is not None and patterns.grows(source) and len(patterns.activations(source)) == 1:
         return True
     return any(user.op_type in _RELATES for user in node.outputs[0].consumers())
 

@@ -386,24 +386,30 @@ inline void softmax(const float* __restrict x, const float* __restrict addend, i
 template <typename X>
 inline void normalise_as(const X* __restrict x, i64 size, const NormArithmetic& k,
                          u8* __restrict out) {
+    constexpr i64 kSquares = 65536;  // that 32 bits hold the sum of
     i32 total = 0;
-    std::uint32_t squares = 0;
-    for (i64 i = 0; i < size; ++i) {
-        const i32 value = x[i];
-        total += value;
-        squares += static_cast<std::uint32_t>(value * value);
+    i64 all_squares = 0;
+    for (i64 begin = 0; begin < size; begin += kSquares) {
+        const i64 end = size - begin < kSquares ? size : begin + kSquares;
+        std::uint32_t squares = 0;
+        for (i64 i = begin; i < end; ++i) {
+            const i32 value = x[i];
+            total += value;
+            squares += static_cast<std::uint32_t>(value * value);
+        }
+        all_squares += squares;
     }
-    const i64 spread = size * static_cast<i64>(squares) - static_cast<i64>(total) * total;
+    const i64 spread = size * all_squares - static_cast<i64>(total) * total;
     const double unit = k.scale;
     const double variance = static_cast<double>(spread) * (unit * unit) + k.least;
     const float inverse = static_cast<float>(1.0 / __builtin_sqrt(variance));
-    const i32 count = static_cast<i32>(size);
+    const float count = static_cast<float>(size), sum = static_cast<float>(total);
     const float scale = k.scale, inverse_scale = k.result.inverse_scale;
     const float low = static_cast<float>(k.result.low), high = static_cast<float>(k.result.high);
     const float* __restrict gamma = k.gamma;
     const float* __restrict beta = k.beta;
     for (i64 i = 0; i < size; ++i) {
-        const float centred = static_cast<float>(count * static_cast<i32>(x[i]) - total) * scale;
+        const float centred = (static_cast<float>(x[i]) * count - sum) * scale;
         out[i] = to_result(centred * inverse * gamma[i] + beta[i], inverse_scale, low, high);
     }
 }

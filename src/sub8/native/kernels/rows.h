@@ -29,6 +29,6 @@ struct NormArithmetic {
 };
 
 constexpr int kExponentials = 4096;
-constexpr std::int64_t kLongestRow = 65536;  // of a normalisation: its sums fit 32 bits
+constexpr std::int64_t kLongestRow = std::int64_t{1} << 18;  // of a normalisation
 
 }  // namespace sub8::kernels
