@@ -39,12 +39,14 @@ class Lines {
         : rows_(apart ? rows : 1), cut_(apart ? width : rows * width, longest) {}
 
     int count() const { return rows_ * cut_.count(); }
-    int length(int line) const { return cut_.length(line % cut_.count()); }
-    int row(int line) const { return line / cut_.count(); }
+    int length(int line) const { return cut_.length(piece(line)); }
+    int row(int line) const { return rows_ == 1 ? 0 : line / cut_.count(); }
     // Position of a line within its row.
-    int begin(int line) const { return cut_.begin(line % cut_.count()); }
+    int begin(int line) const { return cut_.begin(piece(line)); }
 
   private:
+    int piece(int line) const { return rows_ == 1 ? line : line % cut_.count(); }
+
     int rows_;
     EvenPieces cut_;
 };
@@ -53,6 +55,10 @@ class Lines {
 // is slow, waiting for its own sums.
 template <typename Run>
 void for_each_tile(int positions, int largest, const Run& run) {
+    if (positions <= largest) {  // most lines, and divisions take long
+        if (positions > 0) run(positions, 1);
+        return;
+    }
     const EvenPieces tiles(positions, largest);
     const int longer = tiles.longer_ones(), others = tiles.count() - longer;
     if (longer > 0) run(tiles.length(0), longer);

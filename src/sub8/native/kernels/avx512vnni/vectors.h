@@ -22,14 +22,14 @@ constexpr int kPanel = 32;
 using Vector = __m512i;
 
 SUB8_INLINE __m512i zero() { return _mm512_setzero_si512(); }
-inline __m512i load(const void* from) { return _mm512_loadu_si512(from); }
+SUB8_INLINE __m512i load(const void* from) { return _mm512_loadu_si512(from); }
 SUB8_INLINE __m512i load_unaligned(const void* from) { return load(from); }
-inline void store(void* to, __m512i value) { _mm512_storeu_si512(to, value); }
-inline __m512i broadcast(const uint8_t* from) {
+SUB8_INLINE void store(void* to, __m512i value) { _mm512_storeu_si512(to, value); }
+SUB8_INLINE __m512i broadcast(const uint8_t* from) {
     return _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(from));
 }
 // The first scales of 16 outputs, as int32.
-inline __m512i load_alpha(const uint8_t* from) {
+SUB8_INLINE __m512i load_alpha(const uint8_t* from) {
     const __m512i pairs =
         _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
     return _mm512_and_si512(pairs, _mm512_set1_epi32(0xff));
