@@ -1,14 +1,24 @@
 // What this core can do at most: the multiply-accumulate steps of the kernels on registers alone.
 #pragma once
 
+#include "isa.h"
+
 namespace sub8::limits {
 
-// Multiply-accumulates per call of the functions below.
-constexpr double kMacsPerCall = 12.0 * 32 * 4096;
+// A step of 12 or 24 independent chains, as many as cover its latency.
+struct Limit {
+    const char* name;
+    const char* step;  // its instructions
+    double macs;       // multiply-accumulates of a run
+    void (*run)();
+};
 
-// 12 independent chains of vpmaddubsw + vpaddw (ternary and int4 runs).
-void pairs_into_int16();
-// 12 independent chains of vpmaddubsw + vpmaddwd + vpaddd (the usual, saturating 8-bit step).
-void pairs_into_int32();
+// A set's fastest step that is exact, and beside it that of most 8-bit runtimes.
+struct Limits {
+    Limit ours, usual;
+};
+
+// For the instruction sets of x86. Only what the processor has may be run.
+Limits limits_of(Isa isa);
 
 }  // namespace sub8::limits
