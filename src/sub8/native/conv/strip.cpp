@@ -335,9 +335,10 @@ void StripPlan::copy_rows(const uint8_t* input, int64_t first, int count, uint8_
     const int top = int(first % geometry_.out_h) * geometry_.stride_h - geometry_.pad_top;
     const int64_t bytes = columns_ * channels_;
     const int wanted = (count - 1) * row_step_ + rows_per_output_;
+    const uint8_t flip = flip_;  // which no row overwrites, as far as the compiler knows
     for (int r = 0; r < wanted; ++r, rows += row_pitch_) {
         copy_padded_row(image, geometry_, top + r, channels_, columns_, zero_point_, rows);
-        for (int64_t i = 0; flip_ != 0 && i < bytes; ++i) rows[i] ^= flip_;
+        for (int64_t i = 0; flip != 0 && i < bytes; ++i) rows[i] ^= flip;
     }
 }
 
