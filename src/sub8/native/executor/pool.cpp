@@ -166,20 +166,33 @@ AveragePool::AveragePool(const Buffer& x, const Buffer& out, const WindowSums& s
     require_8_bit_limits(k.low, k.high);
     require(k.zero_point >= -128 && k.zero_point <= 255, "a zero point must fit 8 bits");
     writing(out, sums.shape().output_count());
+    const double largest_mean = 512.0 * static_cast<double>(k.multiplier);  // zero points included
+    in_double_ = largest_mean * window < requantize::kDoubleValue &&
+                 window * std::ldexp(1.0, k.shift) < requantize::kDoubleDivisor &&
+                 largest_mean < requantize::kDoubleQuotient * std::ldexp(1.0, k.shift);
 }
 
 void AveragePool::run(const Frame& frame, const Worker& worker) const {
+    if (in_double_)
+        write_means<double>(frame, worker);
+    else
+        write_means<std::int64_t>(frame, worker);
+}
+
+// T: what divides.
+template <typename T>
+void AveragePool::write_means(const Frame& frame, const Worker& worker) const {
     const PoolShape& s = sums_.shape();
     const MeanArithmetic k = arithmetic_;
     std::uint8_t* out = out_.write(frame);
     for_window_sums(sums_, x_.read(frame), worker,
                     [&](std::int64_t, std::int64_t position, std::int64_t channel,
                         std::int64_t count, const std::int64_t* sums, std::int64_t positions) {
-                        const std::int64_t divisor = positions << k.shift;
+                        const T divisor = static_cast<T>(positions << k.shift);
                         std::uint8_t* target = out + position * s.channels + channel;
                         for (std::int64_t i = 0; i < count; ++i) {
-                            const std::int64_t mean =
-                                requantize::divide_round_half_even(sums[i] * k.multiplier, divisor);
+                            const std::int64_t mean = requantize::divide_round_half_even(
+                                static_cast<T>(sums[i] * k.multiplier), divisor);
                             target[i] = static_cast<std::uint8_t>(requantize::clamp<std::int64_t>(
                                 mean + k.zero_point, k.low, k.high));
                         }

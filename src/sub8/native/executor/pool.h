@@ -122,8 +122,12 @@ class AveragePool : public WindowStep<Step> {
     void run(const Frame& frame, const Worker& worker) const override;
 
   private:
+    template <typename T>
+    void write_means(const Frame& frame, const Worker& worker) const;
+
     Buffer out_;
     MeanArithmetic arithmetic_;
+    bool in_double_;  // may divide
 };
 
 }  // namespace sub8::executor

@@ -66,4 +66,13 @@ SUB8_INLINE int64_t divide_round_half_even(int64_t value, int64_t divisor) {
     return floor + ((twice > divisor || (twice == divisor && (floor & 1) != 0)) ? 1 : 0);
 }
 
+// The same in double, a fifth of the time: exact for |value| below 2**51, divisors below 2**31 and
+// quotients below 2**20, whose distance from a tie is 0 or more than what division rounds off.
+SUB8_INLINE int64_t divide_round_half_even(double value, double divisor) {
+    constexpr double kWhole = 6755399441055744.0;  // 1.5 * 2**52: sums with it are whole
+    return int64_t((value / divisor + kWhole) - kWhole);
+}
+constexpr double kDoubleValue = 2251799813685248.0, kDoubleDivisor = 2147483648.0,
+                 kDoubleQuotient = 1048576.0;
+
 }  // namespace sub8::requantize
