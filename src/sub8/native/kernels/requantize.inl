@@ -4,10 +4,39 @@
 //
 //     // Calls column = Columns::template two<V>(t, column), which takes two vectors at a time, and
 //     // then one<V>, which takes one where as many columns are left, from 0 on for every width
-//     that
-//     // it has, the widest first. The column behind them.
+//     // that it has, the widest first. The column behind them.
 //     template <typename Columns>
 //     int by_vectors(const RequantizeArguments& t);
+
+// Both have Lanes256, the narrowest, for what is left.
+
+// Columns that are no whole vector: made as if they were, into memory of their own.
+template <typename Columns>
+void last_columns(const RequantizeArguments& t, int column) {
+    constexpr int kRows = 32, kWidth = Lanes256::count;
+    const int left = t.columns - column;
+    if (left == 0) return;
+    uint8_t residual[kRows * kWidth] = {}, out[kRows * kWidth];
+    for (int row = 0; row < t.rows; row += kRows) {
+        RequantizeArguments part = t;
+        part.rows = t.rows - row < kRows ? t.rows - row : kRows;
+        part.acc += row * t.acc_pitch + column;
+        part.columns = kWidth;
+        part.output += column;
+        part.residual = residual;
+        part.out = out;
+        part.pitch = kWidth;
+        const ptrdiff_t at = row * t.pitch + column;
+        for (int r = 0; t.residual != nullptr && r < part.rows; ++r) {
+            for (int i = 0; i < left; ++i)
+                residual[r * kWidth + i] = t.residual[at + r * t.pitch + i];
+        }
+        Columns::template one<Lanes256>(part, 0);
+        for (int r = 0; r < part.rows; ++r) {
+            for (int i = 0; i < left; ++i) t.out[at + r * t.pitch + i] = out[r * kWidth + i];
+        }
+    }
+}
 
 // RequantizeConstants::in_float.
 template <typename V>
@@ -216,8 +245,7 @@ struct NarrowColumns {
 template <typename Form>
 void requantize_narrow(const RequantizeArguments& arguments) {
     const RequantizeArguments t = arguments;
-    const int column = by_vectors<NarrowColumns<Form>>(t);
-    if (column < t.columns) scalar::requantize_from(arguments, column);
+    last_columns<NarrowColumns<Form>>(t, by_vectors<NarrowColumns<Form>>(t));
 }
 
 // Multipliers of 31 bits, sums of 64: a vector of accumulators, the even ones in one vector, the
@@ -363,9 +391,9 @@ struct WideColumns {
 
 template <Clamp clamp, bool ties, bool has_residual, bool out_signed>
 void requantize_wide(const RequantizeArguments& arguments) {
-    using Wide = Form<IntegerRounding, clamp, has_residual, false, out_signed>;
-    const int column = by_vectors<WideColumns<Wide, ties>>(arguments);
-    if (column < arguments.columns) scalar::requantize_from(arguments, column);
+    using Columns =
+        WideColumns<Form<IntegerRounding, clamp, has_residual, false, out_signed>, ties>;
+    last_columns<Columns>(arguments, by_vectors<Columns>(arguments));
 }
 
 // From properties of the constants to the instance for them.

@@ -1,7 +1,6 @@
 // Results of 16 outputs at a time, a last 8 too (x86 AVX2).
 #include "kernels/avx2/lanes256.h"
 #include "kernels/declarations.h"
-#include "kernels/scalar/parts.h"
 
 namespace sub8::kernels::avx2 {
 namespace {

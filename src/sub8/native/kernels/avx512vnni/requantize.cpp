@@ -1,7 +1,6 @@
 // Results of 32 outputs at a time, a last 16 and 8 too (x86 AVX-512).
 #include "kernels/avx512vnni/lanes512.h"
 #include "kernels/declarations.h"
-#include "kernels/scalar/parts.h"
 
 // After vectors.h.
 #include "kernels/avx2/lanes256.h"
