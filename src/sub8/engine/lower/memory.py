@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 ALIGNMENT = 64  # bytes: one cache line, and the widest vector register
 # Processors tell loads from stores that are under way by the lower 12 bits of their addresses: of
-# neighbours of whole pages every load would wait for stores to the other (5 % of ResNet-50).
+# neighbours of whole pages every load would wait for stores to the other (2 % of ResNet-50).
 PAGE = 4096
 APART = 21 * ALIGNMENT  # of PAGE: only every 64th neighbour lies at whole pages again
 
