@@ -49,9 +49,10 @@ StripPlan::StripPlan(const kernels::KernelSet& kernels, const WeightShape& shape
                  geometry.pad_left == 0 &&
                  int64_t(geometry.out_h - 1) * geometry.stride_h < geometry.in_h &&
                  int64_t(geometry.out_w - 1) * geometry.stride_w < geometry.in_w;
-    reading_ = way_of_reading(streams);
     columns_ = int64_t(geometry.out_w - 1) * geometry.stride_w +
                int64_t(shape.kernel_w - 1) * geometry.dilation_w + 1;
+    rows_per_output_ = (shape.kernel_h - 1) * geometry.dilation_h + 1;
+    reading_ = way_of_reading(streams);
     add_sections(streams);
     add_phases(folded ? 1 : shape.kernel_w);
     add_steps(streams);
@@ -97,7 +98,8 @@ StripPlan::Reading StripPlan::way_of_reading(const std::vector<Stream>& streams)
     if (!as_they_lie || (shape_.inputs % 4 != 0 && !folded_)) return Reading::strip;
     if (!pointwise_) {
         const bool gaps = folded_ && geometry_.dilation_w > 1;
-        return shape_.groups == 1 && !gaps ? Reading::rows : Reading::strip;
+        const bool near = odd_lines(columns_ * channels_) <= INT32_MAX / rows_per_output_;
+        return shape_.groups == 1 && !gaps && near ? Reading::rows : Reading::strip;
     }
     const bool same_size = geometry_.stride_h == 1 && geometry_.stride_w == 1 &&
                            geometry_.out_h == geometry_.in_h && geometry_.out_w == geometry_.in_w;
@@ -156,7 +158,6 @@ void StripPlan::add_phases(int taps_w) {
                                            : int64_t(phases_.size()) * slots_ * row_positions_;
     const bool skips = shape_.kernel_h == 1 && reading_ == Reading::strip;  // rows that none needs
     row_step_ = skips ? 1 : geometry_.stride_h;
-    rows_per_output_ = (shape_.kernel_h - 1) * geometry_.dilation_h + 1;
 }
 
 // Streams that read the same share their steps.
@@ -182,8 +183,7 @@ void StripPlan::add_steps(const std::vector<Stream>& streams) {
         first_step_.push_back(int(same - sources_.begin()));
         if (same == sources_.end()) sources_.insert(sources_.end(), sources.begin(), sources.end());
     }
-    if (int64_t(sources_.size()) > INT32_MAX / (4 * kLongLine) ||
-        row_pitch_ > INT32_MAX / std::max(1, rows_per_output_))
+    if (int64_t(sources_.size()) > INT32_MAX / (4 * kLongLine))
         throw std::invalid_argument("convolution: kernels are too large");
     steps_ = int(sources_.size());
     for (int step = 0; step < steps_ && reading_ == Reading::rows; ++step)
