@@ -18,8 +18,8 @@ class OpenIsland:
 
     def __init__(self, island: Island, threads: int) -> None:
         self._island, self._threads = island, threads
-        self._runtime = open_island(island, threads if self._is_large(0) else 1)
         self._several = threads == 1 or self._is_large(0)
+        self._runtime = open_island(island, threads if self._several else 1)
 
     def run_all(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Its results by name."""

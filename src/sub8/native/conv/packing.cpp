@@ -276,12 +276,12 @@ void add_blocks(int panel, Stream* stream) {
     const int runs = int(stream->run_steps.size());
     const int unit = stream->format->codes_per_byte();
     const int vectors_per_step = stream->lanes() / 2;
-    const int limit = kBlockSteps;
     int64_t offset = 0;
     int first_step = 0;
     for (int run = 0; run < runs;) {
         Block block{run, 0, first_step, 0, 0, offset};
-        while (run < runs && (block.runs == 0 || block.steps + stream->run_steps[run] <= limit)) {
+        while (run < runs &&
+               (block.runs == 0 || block.steps + stream->run_steps[run] <= kBlockSteps)) {
             block.steps += stream->run_steps[run];
             ++block.runs;
             ++run;

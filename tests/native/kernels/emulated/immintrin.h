@@ -219,8 +219,6 @@ inline __m512i set(Values... values) {
 #define _mm512_add_epi64(a, b) SUB8_OF_TWO(add_epi64, a, b)
 #define _mm512_add_epi8(a, b) SUB8_OF_TWO(add_epi8, a, b)
 #define _mm512_adds_epi16(a, b) SUB8_OF_TWO(adds_epi16, a, b)
-#define _mm512_madd_epi16(a, b) SUB8_OF_TWO(madd_epi16, a, b)
-#define _mm512_maddubs_epi16(a, b) SUB8_OF_TWO(maddubs_epi16, a, b)
 #define _mm512_max_epi16(a, b) SUB8_OF_TWO(max_epi16, a, b)
 #define _mm512_max_epi8(a, b) SUB8_OF_TWO(max_epi8, a, b)
 #define _mm512_min_epi8(a, b) SUB8_OF_TWO(min_epi8, a, b)
@@ -292,7 +290,6 @@ inline __m512i set(Values... values) {
 #define _mm512_cvtepu8_epi32 emulated::extended<int32_t, uint8_t>
 #define _mm512_cvtepu16_epi32 emulated::extended<uint32_t, uint16_t>
 #define _mm512_permutex2var_epi8 emulated::permuted_of_two<uint8_t>
-#define _mm512_permutex2var_epi32 emulated::permuted_of_two<uint32_t>
 #define _mm512_permutex2var_epi64 emulated::permuted_of_two<uint64_t>
 #define _mm512_permutexvar_epi32 emulated::permuted<uint32_t>
 
@@ -315,7 +312,6 @@ inline __m512i set(Values... values) {
 
 // Masks.
 #define _mm512_mask_mov_epi8 emulated::chosen<uint8_t>
-#define _mm512_maskz_mov_epi8 emulated::zeroed_but<uint8_t>
 #define _mm512_mask_and_epi32(otherwise, mask, a, b) \
     emulated::chosen<int32_t>(otherwise, mask, (a) & (b))
 #define _mm512_maskz_srai_epi32(mask, a, n) \
