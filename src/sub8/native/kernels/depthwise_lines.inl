@@ -1,7 +1,5 @@
 // Depthwise convolution to the end, column by column (x86 with VNNI): vectors `V` of any width, the
-// lanes of the instruction set (avx2/lanes256.h, avx512vnni/lanes512.h) with
-//
-//     static Ints dot(Ints sums, Ints u8, Ints s8);  // vpdpbusd
+// lanes of an instruction set with dot products (avxvnni/lanes256.h, avx512vnni/lanes512.h).
 //
 // A vector holds one byte of every channel of a block, of one line or of several. Those of four
 // rows are interleaved once, so that vpdpbusd multiplies them with four taps, and serve every

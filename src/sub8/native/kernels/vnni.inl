@@ -54,36 +54,3 @@ template <int rows>
 SUB8_INLINE void wide16(const TileArguments& t, const uint8_t* a, int32_t* total) {
     sum_of_steps<WideTile<rows>>(t, a, total, EvenSteps{t.pitch});
 }
-
-#ifdef SUB8_VNNI_RUNS  // where there are first_alpha, add, multiply and multiply_add_pairs too
-
-// total += sums * scales; `fits16`: the sums fit int16, so that one vpdpwssd does it.
-template <bool fits16>
-SUB8_INLINE void add_scaled(int32_t* total, Vector sums, Vector scale, bool first) {
-    const Vector before = first ? zero() : load(total);
-    if constexpr (fits16) {
-        store(total, multiply_add_pairs(before, sums, scale));
-    } else {
-        store(total, add(before, multiply(sums, scale)));
-    }
-}
-
-// The totals live in memory and are visited once a run, so that all registers are left to sums.
-template <int rows, bool fits16>
-SUB8_INLINE void dotruns_of(const TileArguments& t, const uint8_t* a, int32_t* total) {
-    bool first = t.first;
-    for_each_run<rows>(t, a, [&](const Tile<rows>& sum, const uint8_t* alpha) SUB8_INLINE_LAMBDA {
-        const Vector alpha0 = first_alpha(alpha);
-        const Vector alpha1 = first_alpha(alpha + kPanel);
-        SUB8_ROWS(add_scaled<fits16>(total + r * kPanel, sum.v[r][0], alpha0, first);
-                  add_scaled<fits16>(total + r * kPanel + kPanel / 2, sum.v[r][1], alpha1, first);)
-        first = false;
-    });
-}
-
-template <int rows>
-SUB8_INLINE void dotruns(const TileArguments& t, const uint8_t* a, int32_t* total) {
-    dotruns_of<rows, false>(t, a, total);
-}
-
-#endif

@@ -9,7 +9,6 @@ void row8(const RowArguments& t) {
     const uint8_t* packed = t.packed;
     const uint8_t* alpha = t.alpha;
     const uint8_t* x = t.activations;
-    const __m256i first_scale = _mm256_set1_epi32(0xffff);
     Totals totals(t);
     for (int run = 0; run < t.runs; ++run, alpha += 2 * kPanel) {
         __m256i sum0 = _mm256_setzero_si256(), sum1 = sum0;
@@ -25,8 +24,8 @@ void row8(const RowArguments& t) {
             x += 4;
         };
         by_twos(t.run_steps[run], packed, step);
-        const __m256i alpha0 = _mm256_and_si256(load_alpha(alpha), first_scale);
-        const __m256i alpha1 = _mm256_and_si256(load_alpha(alpha + kPanel), first_scale);
+        const __m256i alpha0 = first_alpha(alpha);
+        const __m256i alpha1 = first_alpha(alpha + kPanel);
         totals.lower = _mm256_add_epi32(totals.lower, _mm256_mullo_epi32(sum0, alpha0));
         totals.upper = _mm256_add_epi32(totals.upper, _mm256_mullo_epi32(sum1, alpha1));
     }

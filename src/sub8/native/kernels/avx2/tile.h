@@ -110,6 +110,11 @@ inline __m256i load_alpha(const uint8_t* from) {
     return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
 
+// The first scales of 8 outputs, as int32.
+SUB8_INLINE __m256i first_alpha(const uint8_t* from) {
+    return _mm256_and_si256(load_alpha(from), _mm256_set1_epi32(0xff));
+}
+
 // A tile's int32 sums, two vectors a row.
 template <int rows>
 SUB8_INLINE void read_totals(const TileArguments& t, const int32_t* total,

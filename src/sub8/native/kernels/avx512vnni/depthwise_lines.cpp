@@ -5,22 +5,16 @@
 namespace sub8::kernels::avx512vnni {
 namespace {
 
-struct Dots512 : Lanes512 {
-    static SUB8_INLINE Ints dot(Ints sums, Ints x, Ints w) {
-        return _mm512_dpbusd_epi32(sums, x, w);
-    }
-};
-
 #include "kernels/depthwise_lines.inl"
 
 DepthwiseLine choose(int lines, int rows, int columns, int stride) {
     switch (lines) {
         case 1:
-            return depthwise_line_of<Dots512, 1>(rows, columns, stride);
+            return depthwise_line_of<Lanes512, 1>(rows, columns, stride);
         case 2:
-            return depthwise_line_of<Dots512, 2>(rows, columns, stride);
+            return depthwise_line_of<Lanes512, 2>(rows, columns, stride);
         default:
-            return depthwise_line_of<Dots512, 4>(rows, columns, stride);
+            return depthwise_line_of<Lanes512, 4>(rows, columns, stride);
     }
 }
 

@@ -65,6 +65,9 @@ struct Lanes512 {
     static SUB8_INLINE Floats setf(float v) { return _mm512_set1_ps(v); }
 
     static SUB8_INLINE Floats loadf(const float* from) { return _mm512_loadu_ps(from); }
+    static SUB8_INLINE Ints dot(Ints sums, Ints x, Ints w) {
+        return _mm512_dpbusd_epi32(sums, x, w);
+    }
     static SUB8_INLINE Ints add_product(Ints sum, Ints bytes, Ints factors) {
         return _mm512_dpwssd_epi32(sum, bytes, factors);
     }

@@ -3,7 +3,7 @@
 // 12 rows x 2 vectors are 24 independent sums: twice what covers the instruction's latency at two a
 // cycle, so that a loop's loads, its end and its neighbours' find room beside them. With a vector
 // of activations and two of weights 27 of 32 registers.
-#include "kernels/avx512vnni/vectors.h"
+#include "kernels/avx512vnni/lanes512.h"
 #include "kernels/declarations.h"
 #include "kernels/tile_rows.h"
 #include "kernels/tiles.h"
@@ -11,17 +11,11 @@
 namespace sub8::kernels::avx512vnni {
 namespace {
 
-SUB8_INLINE __m512i first_alpha(const uint8_t* from) { return load_alpha(from); }
-SUB8_INLINE __m512i add(__m512i a, __m512i b) { return _mm512_add_epi32(a, b); }
-SUB8_INLINE __m512i multiply(__m512i a, __m512i b) { return _mm512_mullo_epi32(a, b); }
-SUB8_INLINE __m512i multiply_add_pairs(__m512i sum, __m512i a, __m512i b) {
-    return _mm512_dpwssd_epi32(sum, a, b);
-}
+using Lanes = Lanes512;
 
 #define SUB8_VNNI_PREFIX ""
 #define SUB8_VNNI_REGISTER "v"
-#define SUB8_VNNI_RUNS
-#include "kernels/vnni.inl"
+#include "kernels/dotruns.inl"
 
 // The totals in registers, which leaves them to six rows: from memory they would cost more than
 // larger tiles gain, in runs of 16 steps 440 / 354 of the time of a plain sum instead of 440 / 378.
@@ -30,10 +24,10 @@ SUB8_INLINE void dotruns_short(const TileArguments& t, const uint8_t* a, int32_t
     Tile<rows> acc;
     start_totals(t, total, acc);
     for_each_run<rows>(t, a, [&](const Tile<rows>& sum, const uint8_t* alpha) SUB8_INLINE_LAMBDA {
-        const __m512i alpha0 = load_alpha(alpha);
-        const __m512i alpha1 = load_alpha(alpha + kPanel);
-        SUB8_ROWS(acc.v[r][0] = multiply_add_pairs(acc.v[r][0], sum.v[r][0], alpha0);
-                  acc.v[r][1] = multiply_add_pairs(acc.v[r][1], sum.v[r][1], alpha1);)
+        const __m512i alpha0 = first_alpha(alpha);
+        const __m512i alpha1 = first_alpha(alpha + kPanel);
+        SUB8_ROWS(acc.v[r][0] = Lanes::add_product(acc.v[r][0], sum.v[r][0], alpha0);
+                  acc.v[r][1] = Lanes::add_product(acc.v[r][1], sum.v[r][1], alpha1);)
     });
     acc.write(total);
 }

@@ -54,8 +54,8 @@ void row2(const RowArguments& t) {
         const __m512i sum1 = _mm512_add_epi32(
             _mm512_maskz_srai_epi32(0xffff, _mm512_add_epi32(four_times, four_times2), 2),
             correction);
-        acc0 = _mm512_add_epi32(acc0, _mm512_mullo_epi32(sum0, load_alpha(alpha)));
-        acc1 = _mm512_add_epi32(acc1, _mm512_mullo_epi32(sum1, load_alpha(alpha + kPanel)));
+        acc0 = _mm512_add_epi32(acc0, _mm512_mullo_epi32(sum0, first_alpha(alpha)));
+        acc1 = _mm512_add_epi32(acc1, _mm512_mullo_epi32(sum1, first_alpha(alpha + kPanel)));
     }
     store(t.acc, acc0);
     store(t.acc + 16, acc1);

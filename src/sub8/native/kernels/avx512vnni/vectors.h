@@ -29,7 +29,7 @@ SUB8_INLINE __m512i broadcast(const uint8_t* from) {
     return _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(from));
 }
 // The first scales of 16 outputs, as int32.
-SUB8_INLINE __m512i load_alpha(const uint8_t* from) {
+SUB8_INLINE __m512i first_alpha(const uint8_t* from) {
     const __m512i pairs =
         _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
     return _mm512_and_si512(pairs, _mm512_set1_epi32(0xff));
